@@ -1,0 +1,67 @@
+"""What can be chosen: the network's shape and a training stage's settings. Values only, no behaviour."""
+
+import dataclasses
+from typing import Literal
+
+Precision = Literal["mixed", "float32"]
+Remat = Literal["none", "block"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Shape of a Restormer, in the terms of its paper (Zamir et al., CVPR 2022, section 4)."""
+
+    dim: int = 48
+    """Feature channels at full resolution; each level down doubles them."""
+    num_blocks: tuple[int, int, int, int] = (4, 6, 6, 8)
+    """Transformer blocks on levels 1 to 4, 4 being the latent; the decoder mirrors levels 3 to 1."""
+    num_refinement_blocks: int = 4
+    """Transformer blocks at full resolution after the decoder."""
+    num_heads: tuple[int, int, int, int] = (1, 2, 4, 8)
+    """Attention heads on levels 1 to 4."""
+    ffn_expansion_factor: float = 2.66
+    """Width of the gated feed-forward network relative to its input."""
+    conv_bias: bool = False
+    """Biases on the convolutions inside the blocks."""
+    norm: Literal["bias_free", "with_bias"] = "bias_free"
+    """BiasFree divides by the standard deviation only; WithBias is the ordinary layer norm."""
+
+
+MODEL_SIZES = {
+    "base": ModelConfig(),  # the paper's 26.1 M parameters
+    "small": ModelConfig(dim=24, num_blocks=(2, 3, 3, 4), num_refinement_blocks=2),
+    "tiny": ModelConfig(dim=8, num_blocks=(1, 1, 1, 2), num_refinement_blocks=1),
+}
+ModelSize = Literal["base", "small", "tiny"]
+
+
+@dataclasses.dataclass(frozen=True)
+class StageConfig:
+    """One training stage. The defaults are the plan's pre-training stage."""
+
+    resolution: int = 512
+    """Side of the square training crops, in pixels."""
+    batch_size: int = 8
+    """Pairs per step."""
+    epochs: int = 30
+    """Passes over the training pairs, at most."""
+    peak_learning_rate: float = 5e-5
+    """AdamW's learning rate after the warm-up; it then falls to 0 along a cosine."""
+    warmup_epochs: int = 5
+    """Epochs in which the learning rate rises linearly from 0 to its peak."""
+    early_stopping_patience: int = 10
+    """Epochs without a better validation loss after which the stage ends."""
+    augmentation: Literal["none", "flip"] = "flip"
+    """flip: mirror half of the pairs left to right, the same for input and target."""
+    min_crop_scale: float = 1.0
+    """Smallest training crop, as a fraction of the photo's short side, in (0, 1]. 1 takes the largest square."""
+    precision: Precision = "mixed"
+    """mixed: bfloat16 activations with float32 weights, norms, softmax and loss."""
+    remat: Remat = "block"
+    """block: recompute each block's activations in the backward pass, about 27 % more work for far less memory."""
+    weight_decay: float = 1e-4
+    """AdamW's decoupled weight decay, on convolution kernels only."""
+    gradient_clip_norm: float = 1.0
+    """Gradients are scaled down to this global L2 norm when they exceed it."""
+    seed: int = 0
+    """Seeds the weights of a model that starts from scratch, the data order and the augmentation."""
