@@ -22,9 +22,11 @@ class ModelConfig:
     ffn_expansion_factor: float = 2.66
     """Width of the gated feed-forward network relative to its input."""
     conv_bias: bool = False
-    """Biases on the convolutions inside the blocks."""
+    """Biases on the convolutions of the blocks, the channel reductions and the output."""
     norm: Literal["bias_free", "with_bias"] = "bias_free"
     """BiasFree divides by the standard deviation only; WithBias is the ordinary layer norm."""
+    channels: int = 3
+    """Image channels, in and out."""
 
 
 MODEL_SIZES = {

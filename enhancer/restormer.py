@@ -1,0 +1,139 @@
+"""Restormer: a U-shaped transformer whose attention runs across channels (Zamir et al., CVPR 2022)."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from enhancer.config import ModelConfig, Remat
+from enhancer.layers import TransformerBlocks, kernel_initializer
+
+SIZE_MULTIPLE = 8  # three halvings
+
+
+def pixel_unshuffle(x: KerasTensor) -> KerasTensor:
+    """Fold 2x2 pixels into channels: `(b, h, w, c)` to `(b, h / 2, w / 2, 4 c)`, in PyTorch's channel order."""
+    batch, height, width, channels = x.shape
+    x = ops.reshape(x, (batch, height // 2, 2, width // 2, 2, channels))
+    return ops.reshape(ops.transpose(x, (0, 1, 3, 5, 2, 4)), (batch, height // 2, width // 2, 4 * channels))
+
+
+def pixel_shuffle(x: KerasTensor) -> KerasTensor:
+    """Unfold channels into 2x2 pixels: `(b, h, w, 4 c)` to `(b, 2 h, 2 w, c)`, in PyTorch's channel order."""
+    batch, height, width, channels = x.shape
+    x = ops.reshape(x, (batch, height, width, channels // 4, 2, 2))
+    return ops.reshape(ops.transpose(x, (0, 1, 4, 2, 5, 3)), (batch, 2 * height, 2 * width, channels // 4))
+
+
+def _reflect(x: KerasTensor, axis: int) -> KerasTensor:
+    """Pad `axis` at its end by reflection up to a multiple of `SIZE_MULTIPLE`; also when it is shorter than the pad."""
+    length = x.shape[axis]
+    missing = -length % SIZE_MULTIPLE
+    if not missing:
+        return x
+    return ops.take(x, np.pad(np.arange(length), (0, missing), mode="reflect" if length > 1 else "edge"), axis=axis)
+
+
+@keras.saving.register_keras_serializable(package="enhancer")
+class Restormer(keras.Model):
+    """Edit pictures of any height and width.
+
+    Args:
+        model: shape of the network, a `ModelConfig` (or its fields as a dictionary, as a saved model holds them).
+        remat: "block" recomputes activations in the backward pass. Changes no result.
+
+    Call:
+        Float `(batch, height, width, channels)` in [0, 1]; returns the edited pictures, same shape, not clipped. Sides that are
+        no multiple of 8 are padded by reflection and cropped back.
+
+    Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al., CVPR 2022).
+    """
+
+    def __init__(self, model: ModelConfig | dict[str, Any], remat: Remat = "none", **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(model, dict):
+            model = ModelConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in model.items()})
+        self.config, self.remat = model, remat
+        dim, heads = model.dim, model.num_heads
+        dtype = self.dtype_policy
+
+        def conv(filters: int, name: str, kernel_size: int = 3, use_bias: bool = False) -> keras.layers.Conv2D:
+            return keras.layers.Conv2D(
+                filters,
+                kernel_size,
+                padding="same",
+                use_bias=use_bias,
+                data_format="channels_last",
+                kernel_initializer=kernel_initializer,
+                dtype=dtype,
+                name=name,
+            )
+
+        def blocks(name: str, level: int, num_blocks: int, channels: int) -> TransformerBlocks:
+            return TransformerBlocks(
+                channels, num_blocks, heads[level - 1], model, remat=remat, dtype=dtype, name=name
+            )
+
+        self.patch_embed = conv(dim, "patch_embed")
+        self.encoder_level1 = blocks("encoder_level1", 1, model.num_blocks[0], dim)
+        self.down1_2 = conv(dim // 2, "down1_2")
+        self.encoder_level2 = blocks("encoder_level2", 2, model.num_blocks[1], 2 * dim)
+        self.down2_3 = conv(dim, "down2_3")
+        self.encoder_level3 = blocks("encoder_level3", 3, model.num_blocks[2], 4 * dim)
+        self.down3_4 = conv(2 * dim, "down3_4")
+        self.latent = blocks("latent", 4, model.num_blocks[3], 8 * dim)
+        self.up4_3 = conv(16 * dim, "up4_3")
+        self.reduce_chan_level3 = conv(4 * dim, "reduce_chan_level3", 1, model.conv_bias)
+        self.decoder_level3 = blocks("decoder_level3", 3, model.num_blocks[2], 4 * dim)
+        self.up3_2 = conv(8 * dim, "up3_2")
+        self.reduce_chan_level2 = conv(2 * dim, "reduce_chan_level2", 1, model.conv_bias)
+        self.decoder_level2 = blocks("decoder_level2", 2, model.num_blocks[1], 2 * dim)
+        self.up2_1 = conv(4 * dim, "up2_1")
+        self.decoder_level1 = blocks("decoder_level1", 1, model.num_blocks[0], 2 * dim)
+        self.refinement = blocks("refinement", 1, model.num_refinement_blocks, 2 * dim)
+        self.output_conv = conv(model.channels, "output", use_bias=model.conv_bias)
+        self._build_convolutions()
+
+    def _build_convolutions(self) -> None:
+        """Create every weight now, so that a model has them (and their order) before it has seen a picture."""
+        dim = self.config.dim
+        for layer, channels in (
+            (self.patch_embed, self.config.channels),
+            (self.down1_2, dim),
+            (self.down2_3, 2 * dim),
+            (self.down3_4, 4 * dim),
+            (self.up4_3, 8 * dim),
+            (self.reduce_chan_level3, 8 * dim),
+            (self.up3_2, 4 * dim),
+            (self.reduce_chan_level2, 4 * dim),
+            (self.up2_1, 2 * dim),
+            (self.output_conv, 2 * dim),
+        ):
+            layer.build((None, None, None, channels))
+        self.built = True
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "model": dataclasses.asdict(self.config), "remat": self.remat}
+
+    def call(self, x: KerasTensor) -> KerasTensor:
+        height, width = x.shape[1:3]
+        x = _reflect(_reflect(ops.cast(x, self.compute_dtype), 1), 2)
+
+        level1 = self.encoder_level1(self.patch_embed(x))
+        level2 = self.encoder_level2(pixel_unshuffle(self.down1_2(level1)))
+        level3 = self.encoder_level3(pixel_unshuffle(self.down2_3(level2)))
+        latent = self.latent(pixel_unshuffle(self.down3_4(level3)))
+
+        y = ops.concatenate([pixel_shuffle(self.up4_3(latent)), level3], axis=-1)
+        y = self.decoder_level3(self.reduce_chan_level3(y))
+        y = ops.concatenate([pixel_shuffle(self.up3_2(y)), level2], axis=-1)
+        y = self.decoder_level2(self.reduce_chan_level2(y))
+        y = ops.concatenate([pixel_shuffle(self.up2_1(y)), level1], axis=-1)
+        y = self.refinement(self.decoder_level1(y))
+
+        return (self.output_conv(y) + x)[:, :height, :width]

@@ -1,0 +1,88 @@
+"""Colours keep their appearance on the way to sRGB, in the precision they came in."""
+
+import io
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from enhancer import color_management
+from enhancer.photo_io import read_photo
+
+# ROMM RGB, ISO 22028-2: wide-gamut primaries, white point D50, gamma 1.8.
+PROPHOTO = bytes(
+    imagecodecs.cms_profile(
+        "rgb",
+        whitepoint=[0.3457, 0.3585, 1.0],
+        primaries=[0.7347, 0.2653, 1, 0.1596, 0.8404, 1, 0.0366, 0.0001, 1],
+        gamma=1.8,
+    )
+)
+
+
+def littlecms_8_bit(pixels, profile):
+    """LittleCMS' own conversion of 8-bit pixels, the reference."""
+    srgb = ImageCms.createProfile("sRGB")
+    return np.asarray(ImageCms.profileToProfile(Image.fromarray(pixels), io.BytesIO(profile), srgb)).astype(int)
+
+
+def color_grid():
+    levels = np.linspace(0, 255, 12).astype(np.uint8)
+    return np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(36, 48, 3)
+
+
+def test_prophoto_16_bit_agrees_with_littlecms(tmp_path):
+    grid = color_grid()
+    tifffile.imwrite(tmp_path / "photo.tif", grid.astype(np.uint16) * 257, photometric="rgb", iccprofile=PROPHOTO)
+    photo = read_photo(tmp_path / "photo.tif")
+    assert photo.notes == ()
+    assert np.abs(photo.pixels - littlecms_8_bit(grid, PROPHOTO)).max() <= 1
+
+
+def test_prophoto_neutrals_stay_neutral(tmp_path):
+    ramp = np.repeat(np.arange(0, 65536, 257, dtype=np.uint16)[None, :, None], 3, axis=-1).repeat(16, axis=0)
+    tifffile.imwrite(tmp_path / "ramp.tif", ramp, photometric="rgb", iccprofile=PROPHOTO)
+    values = read_photo(tmp_path / "ramp.tif").pixels[0].astype(int)
+    assert np.ptp(values, axis=-1).max() <= 1
+    assert (np.diff(values[:, 1]) >= 0).all()
+    assert values[0].max() == 0
+    assert values[-1].min() == 255
+
+
+def test_16_bit_stays_16_bit():
+    values = color_management.array_to_srgb(color_grid().astype(np.uint16) * 257, PROPHOTO)
+    assert values.dtype == np.uint16
+    assert len(np.unique(values % 257)) > 100
+
+
+def test_8_bit_jpeg_is_converted(tmp_path):
+    Image.fromarray(color_grid()).save(tmp_path / "photo.png", icc_profile=PROPHOTO)
+    assert np.abs(read_photo(tmp_path / "photo.png").pixels - littlecms_8_bit(color_grid(), PROPHOTO)).max() <= 1
+
+
+def test_an_srgb_profile_changes_nothing(tmp_path):
+    Image.fromarray(color_grid()).save(tmp_path / "photo.png", icc_profile=color_management.srgb_profile())
+    np.testing.assert_array_equal(read_photo(tmp_path / "photo.png").pixels, color_grid())
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_junk_profile_is_named_and_ignored(tmp_path, bits):
+    values = color_grid() if bits == 8 else color_grid().astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "photo.tif", values, photometric="rgb", iccprofile=b"no profile at all" * 20)
+    photo = read_photo(tmp_path / "photo.tif")
+    assert photo.notes == ("unreadable colour profile, treated as sRGB",)
+    np.testing.assert_array_equal(photo.pixels, color_grid())
+
+
+def test_a_grey_picture_may_carry_an_rgb_profile(tmp_path):
+    Image.fromarray(color_grid()[..., 0]).save(tmp_path / "grey.png", icc_profile=PROPHOTO)
+    values = read_photo(tmp_path / "grey.png").pixels.astype(int)
+    assert np.ptp(values, axis=-1).max() <= 1
+
+
+def test_the_srgb_profile_is_reproducible():
+    first = color_management.srgb_profile()
+    color_management.srgb_profile.cache_clear()
+    assert color_management.srgb_profile() == first
