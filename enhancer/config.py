@@ -1,7 +1,8 @@
 """What can be chosen: the network's shape and a training stage's settings. Values only, no behaviour."""
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 Precision = Literal["mixed", "float32"]
 Remat = Literal["none", "block"]
@@ -27,6 +28,13 @@ class ModelConfig:
     """BiasFree divides by the standard deviation only; WithBias is the ordinary layer norm."""
     channels: int = 3
     """Image channels, in and out."""
+
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "ModelConfig":
+        """The configuration whose fields were written as JSON, which knows lists but no tuples."""
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return cls(**values)
 
 
 MODEL_SIZES = {

@@ -1,3 +1,6 @@
+# pyright: reportOptionalOperand=false, reportOptionalSubscript=false, reportOptionalIterable=false, reportReturnType=false
+# pyright: reportAssignmentType=false, reportArgumentType=false, reportGeneralTypeIssues=false, reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
+# (keras.ops annotates its results so loosely, None included, that no arithmetic on them checks)
 """Restormer's building blocks, NHWC, in the formulation that XLA runs fast.
 
 Three rewritings of the paper's formulas, all exact up to rounding:
@@ -13,8 +16,10 @@ Reference: Restormer: Efficient Transformer for High-Resolution Image Restoratio
 """
 
 import math
+from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras import KerasTensor, ops
 
 from enhancer.config import ModelConfig, Remat
@@ -23,8 +28,15 @@ STRIP_BYTES = 1 << 20  # one strip of the widest tensor should stay in a core's 
 EPSILON_NORM = 1e-5
 EPSILON_L2 = 1e-12  # PyTorch's F.normalize, which the published weights were trained with
 
-# PyTorch's default for convolutions, which the paper's training used: uniform in +-1/sqrt(fan_in).
-kernel_initializer = keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
+
+def fan_in_uniform(fan_in: int) -> Callable[..., np.ndarray]:
+    """Initializer of PyTorch's convolutions, which the paper's training used: uniform in ±1/sqrt(fan_in).
+
+    Drawn by NumPy, whose generator `keras.utils.set_random_seed` seeds: on JAX, Keras' own would compile one program per shape,
+    which takes longer than anything else at start.
+    """
+    limit = 1 / math.sqrt(fan_in)
+    return lambda shape, dtype=None: np.random.uniform(-limit, limit, shape).astype(dtype or "float32")
 
 
 def layer_norm(x: KerasTensor, scale: KerasTensor, bias: KerasTensor | None) -> KerasTensor:
@@ -312,4 +324,4 @@ def _stacked_initializer(name: str, shape: tuple[int, ...]):
     if name.endswith("bias"):
         return "zeros"
     fan_in = 9 if "depthwise" in name else shape[0]  # of one block and one output channel, not of the whole stack
-    return keras.initializers.RandomUniform(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
+    return fan_in_uniform(fan_in)

@@ -1,3 +1,6 @@
+# pyright: reportOptionalOperand=false, reportOptionalSubscript=false, reportOptionalIterable=false, reportReturnType=false
+# pyright: reportAssignmentType=false, reportArgumentType=false, reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
+# (keras.ops annotates its results so loosely, None included, that no arithmetic on them checks)
 """Restormer: a U-shaped transformer whose attention runs across channels (Zamir et al., CVPR 2022)."""
 
 import dataclasses
@@ -8,7 +11,7 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from enhancer.config import ModelConfig, Remat
-from enhancer.layers import TransformerBlocks, kernel_initializer
+from enhancer.layers import TransformerBlocks, fan_in_uniform
 
 SIZE_MULTIPLE = 8  # three halvings
 
@@ -52,66 +55,52 @@ class Restormer(keras.Model):
     """
 
     def __init__(self, model: ModelConfig | dict[str, Any], remat: Remat = "none", **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"name": "restormer", **kwargs})  # a fixed name keeps variable paths equal between processes
         if isinstance(model, dict):
-            model = ModelConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in model.items()})
+            model = ModelConfig.from_json(model)
         self.config, self.remat = model, remat
         dim, heads = model.dim, model.num_heads
         dtype = self.dtype_policy
 
-        def conv(filters: int, name: str, kernel_size: int = 3, use_bias: bool = False) -> keras.layers.Conv2D:
-            return keras.layers.Conv2D(
+        def conv(
+            channels: int, filters: int, name: str, kernel_size: int = 3, use_bias: bool = False
+        ) -> keras.layers.Conv2D:
+            layer = keras.layers.Conv2D(
                 filters,
                 kernel_size,
                 padding="same",
                 use_bias=use_bias,
                 data_format="channels_last",
-                kernel_initializer=kernel_initializer,
+                kernel_initializer=fan_in_uniform(kernel_size**2 * channels),
                 dtype=dtype,
                 name=name,
             )
+            layer.build((None, None, None, channels))  # a model has all its weights before it sees a picture
+            return layer
 
         def blocks(name: str, level: int, num_blocks: int, channels: int) -> TransformerBlocks:
             return TransformerBlocks(
                 channels, num_blocks, heads[level - 1], model, remat=remat, dtype=dtype, name=name
             )
 
-        self.patch_embed = conv(dim, "patch_embed")
+        self.patch_embed = conv(model.channels, dim, "patch_embed")
         self.encoder_level1 = blocks("encoder_level1", 1, model.num_blocks[0], dim)
-        self.down1_2 = conv(dim // 2, "down1_2")
+        self.down1_2 = conv(dim, dim // 2, "down1_2")
         self.encoder_level2 = blocks("encoder_level2", 2, model.num_blocks[1], 2 * dim)
-        self.down2_3 = conv(dim, "down2_3")
+        self.down2_3 = conv(2 * dim, dim, "down2_3")
         self.encoder_level3 = blocks("encoder_level3", 3, model.num_blocks[2], 4 * dim)
-        self.down3_4 = conv(2 * dim, "down3_4")
+        self.down3_4 = conv(4 * dim, 2 * dim, "down3_4")
         self.latent = blocks("latent", 4, model.num_blocks[3], 8 * dim)
-        self.up4_3 = conv(16 * dim, "up4_3")
-        self.reduce_chan_level3 = conv(4 * dim, "reduce_chan_level3", 1, model.conv_bias)
+        self.up4_3 = conv(8 * dim, 16 * dim, "up4_3")
+        self.reduce_chan_level3 = conv(8 * dim, 4 * dim, "reduce_chan_level3", 1, model.conv_bias)
         self.decoder_level3 = blocks("decoder_level3", 3, model.num_blocks[2], 4 * dim)
-        self.up3_2 = conv(8 * dim, "up3_2")
-        self.reduce_chan_level2 = conv(2 * dim, "reduce_chan_level2", 1, model.conv_bias)
+        self.up3_2 = conv(4 * dim, 8 * dim, "up3_2")
+        self.reduce_chan_level2 = conv(4 * dim, 2 * dim, "reduce_chan_level2", 1, model.conv_bias)
         self.decoder_level2 = blocks("decoder_level2", 2, model.num_blocks[1], 2 * dim)
-        self.up2_1 = conv(4 * dim, "up2_1")
+        self.up2_1 = conv(2 * dim, 4 * dim, "up2_1")
         self.decoder_level1 = blocks("decoder_level1", 1, model.num_blocks[0], 2 * dim)
         self.refinement = blocks("refinement", 1, model.num_refinement_blocks, 2 * dim)
-        self.output_conv = conv(model.channels, "output", use_bias=model.conv_bias)
-        self._build_convolutions()
-
-    def _build_convolutions(self) -> None:
-        """Create every weight now, so that a model has them (and their order) before it has seen a picture."""
-        dim = self.config.dim
-        for layer, channels in (
-            (self.patch_embed, self.config.channels),
-            (self.down1_2, dim),
-            (self.down2_3, 2 * dim),
-            (self.down3_4, 4 * dim),
-            (self.up4_3, 8 * dim),
-            (self.reduce_chan_level3, 8 * dim),
-            (self.up3_2, 4 * dim),
-            (self.reduce_chan_level2, 4 * dim),
-            (self.up2_1, 2 * dim),
-            (self.output_conv, 2 * dim),
-        ):
-            layer.build((None, None, None, channels))
+        self.output_conv = conv(2 * dim, model.channels, "output", use_bias=model.conv_bias)
         self.built = True
 
     def build(self, input_shape=None):

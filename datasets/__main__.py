@@ -1,0 +1,59 @@
+"""`python -m datasets`: build a data set without TensorFlow, or write the miniature source folders."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from datasets.sources import SourceError
+
+
+def build(
+    dataset: Annotated[str, tyro.conf.Positional],
+    manual_dir: Path,
+    data_dir: Path,
+    config: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Prepare a folder of source photos and write it as a TFDS data set (ArrayRecord).
+
+    Stopped at any moment, the same command continues where it was.
+
+    Args:
+        dataset: fivek or real_estate.
+        manual_dir: Folder with the source photos; only read.
+        data_dir: Where data sets are kept. This one goes to DATA_DIR/<dataset>/<config>/.
+        config: Variant, such as c_512 (expert C, long edge 512 px); by default c_1024 or long_1536.
+        overwrite: Build again although the data set exists.
+    """
+    # Imported late: it takes seconds, and `--help` should not.
+    from datasets.build import build as build_dataset
+    from datasets.pair_builder import SourceChanged
+    from datasets.preparation import PreparationError
+
+    if dataset not in ("fivek", "real_estate"):
+        sys.exit(f"There is no data set '{dataset}'. Choose fivek or real_estate.")
+    try:
+        build_dataset(dataset, manual_dir, data_dir, config, overwrite)
+    except (SourceError, SourceChanged, PreparationError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command continues where it was.")
+
+
+def miniature(out: Annotated[Path, tyro.conf.Positional], size: int = 256) -> None:
+    """Write a small FiveK and a small real-estate set, rendered, in the layouts of the real ones.
+
+    Args:
+        out: Folder to create; gets fivek/ and real_estate/.
+        size: Long edge of the photos, in pixels.
+    """
+    from datasets.miniature import write
+
+    write(out, long_edge=size)
+    print(f"wrote {out / 'fivek'} and {out / 'real_estate'}")
+
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict({"build": build, "miniature": miniature}, prog="python -m datasets")

@@ -1,0 +1,1 @@
+"""MIT-Adobe FiveK: photos and their retouched versions by five experts."""

@@ -1,0 +1,81 @@
+"""TFDS builder of MIT-Adobe FiveK: input photo and one expert's retouched version."""
+
+import csv
+import functools
+import re
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+# The stock `tfds build` imports this file by its folder, with a stand-in for another library's module as `datasets`.
+_ROOT = str(Path(__file__).resolve().parents[2])
+if "datasets.pair_builder" not in sys.modules:
+    sys.modules.pop("datasets", None)
+sys.path.insert(0, _ROOT)
+from datasets import preparation, sources  # noqa: E402
+from datasets.pair_builder import PairBuilder  # noqa: E402
+
+sys.path.remove(_ROOT)
+
+_CATALOGUE = Path(__file__).with_name("catalogue.tsv")
+_FACTS = ("name", "licence", "camera_make", "camera_model", "location", "time", "light", "subject")
+_EXPERTS = "cabde"
+_LONG_EDGES = {"1024": 1024, "512": 512, "full": None}
+
+
+class FivekConfig(tfds.core.BuilderConfig):
+    """Which expert's version is the target, and how large the photos are stored."""
+
+    def __init__(self, *, expert: str, size: str):
+        """Name the config after its values, such as `c_1024`.
+
+        Args:
+            expert: "a" to "e".
+            size: the longer side in pixels, or "full".
+        """
+        super().__init__(
+            name=f"{expert}_{size}",
+            description=f"Expert {expert.upper()}, long edge {f'{size} px' if size != 'full' else 'as in the source'}.",
+        )
+        self.expert, self.long_edge = expert, _LONG_EDGES[size]
+
+
+class Builder(PairBuilder):
+    """Reads the source layouts that README.md describes."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+    # The first one is the default.
+    BUILDER_CONFIGS: ClassVar = [FivekConfig(expert=expert, size=size) for expert in _EXPERTS for size in _LONG_EDGES]
+
+    def find_pairs(self, folder: Path) -> list[sources.SourcePair]:
+        """Find the pairs of the config's expert."""
+        return sources.find_fivek_pairs(folder, self.builder_config.expert)
+
+    def preparation_options(self) -> preparation.Options:
+        """Say what the config stores."""
+        config = self.builder_config
+        return preparation.Options("fivek", f"expert {config.expert.upper()}", config.long_edge)
+
+    def extra_features(self) -> dict[str, tfds.features.FeatureConnector]:
+        """Facts of FiveK's own catalogue, empty where it does not know the photo."""
+        return {fact: tfds.features.Text() for fact in _FACTS}
+
+    def extra_values(self, pair_id: str) -> dict[str, str]:
+        """Look a photo up by its full name (`a0015-DSC_0081`) or its number (`a0015`)."""
+        return _catalogue().get(pair_id) or dict.fromkeys(_FACTS, "")
+
+
+@functools.cache
+def _catalogue() -> dict[str, dict[str, str]]:
+    """FiveK's photos by full name and by number."""
+    catalogue = {}
+    with open(_CATALOGUE, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            facts = {fact: row[fact] for fact in _FACTS}
+            catalogue[row["name"]] = facts
+            if number := re.match(r"a\d{4}(?=-)", row["name"]):
+                catalogue[number.group()] = facts
+    return catalogue

@@ -1,0 +1,131 @@
+"""A tiny FiveK and a tiny real-estate set, rendered, in the source layouts of the real ones.
+
+The whole product runs on them on a fresh machine with nothing downloaded. The same call writes the same bytes.
+"""
+
+import concurrent.futures
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from datasets.miniature import camera, files
+from datasets.miniature.landscapes import render_landscape
+from datasets.miniature.rooms import render_room
+from enhancer.photo_io import write_photo
+
+LONG_EDGE = 224
+"""Of the photos, in pixels."""
+FIVEK_PAIRS = 40
+REAL_ESTATE_PAIRS = {"train": 20, "val": 4, "test": 8}
+_OVERSAMPLING = 1.5
+_SAMPLE_SEED = 900  # far from the seeds of the sets: a sample is a photo that no model has seen
+
+
+def write(
+    out: Path,
+    *,
+    long_edge: int = LONG_EDGE,
+    fivek_pairs: int = FIVEK_PAIRS,
+    real_estate_pairs: dict[str, int] | None = None,
+) -> None:
+    """Write `out/fivek` (DNG and 16-bit ProPhoto TIFF) and `out/real_estate` (JPEG and split lists).
+
+    Args:
+        out: created when missing; files of the same names are replaced.
+        long_edge: of the photos, in pixels, at least 96.
+        fivek_pairs: number of FiveK pairs; about half are landscapes, every third is upright.
+        real_estate_pairs: number of pairs for "train", "val" and "test"; by default 20, 4 and 8.
+
+    Raises:
+        ValueError: `long_edge` is too small.
+    """
+    if long_edge < 96:
+        raise ValueError(
+            f"long_edge must be at least 96 px, so that the short side is at least 64; received {long_edge}"
+        )
+    jobs: list[Callable[[], None]] = []
+    fivek, real_estate = out / "fivek", out / "real_estate"
+    for folder in (fivek / "img" / "dng", fivek / "img" / "tiff16_c", real_estate / "images"):
+        folder.mkdir(parents=True, exist_ok=True)
+    for number in range(1, fivek_pairs + 1):
+        jobs.append(lambda number=number: _write_fivek_pair(fivek, number, long_edge))
+    number = 0
+    for split, count in (real_estate_pairs or REAL_ESTATE_PAIRS).items():
+        rows = []
+        for _ in range(count):
+            number += 1
+            jobs.append(lambda number=number: _write_real_estate_pair(real_estate, number, long_edge))
+            rows.append({"src": f"images/{number}_src.jpg", "tar": f"images/{number}_tar.jpg"})
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (real_estate / f"{split}.jsonl").write_text(lines, encoding="utf-8")
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()
+
+
+def sample_room(number: int = 0, *, long_edge: int = 1200) -> np.ndarray:
+    """Render an unedited interior that is in neither set, such as an example for the demo.
+
+    Args:
+        number: which one.
+        long_edge: in pixels.
+
+    Returns:
+        sRGB, uint8 `(height, width, 3)`.
+    """
+    return real_estate_pair(_SAMPLE_SEED + number, long_edge)[0]
+
+
+def fivek_scene(number: int, long_edge: int) -> np.ndarray:
+    """Return the exposed scene of a FiveK pair, upright: linear sRGB, float32 `(height, width, 3)`, 1 is full scale."""
+    rng = np.random.default_rng((number, 3))
+    height, width = _shape(long_edge, upright=number % 3 == 0)
+    if number % 2:
+        return camera.expose(_supersample(render_landscape, number, height, width), rng, (0.45, 1.0))
+    return camera.expose(_supersample(render_room, 500 + number, height, width), rng, (0.9, 1.5))
+
+
+def real_estate_pair(number: int, long_edge: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a real-estate pair, before and after: sRGB, uint8 `(height, width, 3)`."""
+    rng = np.random.default_rng((number, 4))
+    scene = camera.expose(_supersample(render_room, number, *_shape(long_edge)), rng, (0.95, 1.25))
+    warmth = rng.uniform(-0.05, 0.22)  # of a white balance left on automatic
+    scene = scene * np.array((1 + warmth, 1, 1 - 1.2 * warmth), np.float32)
+    before = camera.to_uint8(camera.encode_srgb(camera.add_sensor_noise(scene, rng)))
+    return before, camera.to_uint8(camera.retouch_interior(scene))
+
+
+def _write_fivek_pair(folder: Path, number: int, long_edge: int) -> None:
+    scene = fivek_scene(number, long_edge)
+    name = f"a{number:04d}-miniature_{number:04d}"
+    # As a camera does it: the sensor is read in its own direction, and the file says how it was held.
+    held_upright = scene.shape[0] > scene.shape[1]
+    sensor = np.rot90(scene) if held_upright else scene
+    rng = np.random.default_rng((number, 5))
+    mosaic = camera.add_sensor_noise(files.mosaic_of(np.ascontiguousarray(sensor)), rng)
+    files.write_dng(folder / "img" / "dng" / f"{name}.dng", mosaic, orientation=6 if held_upright else 1)
+    retouched = camera.decode_srgb(camera.retouch(scene))
+    files.write_prophoto_tiff(folder / "img" / "tiff16_c" / f"{name}.tif", retouched)
+
+
+def _write_real_estate_pair(folder: Path, number: int, long_edge: int) -> None:
+    before, after = real_estate_pair(number, long_edge)
+    write_photo(folder / "images" / f"{number}_src.jpg", before)
+    write_photo(folder / "images" / f"{number}_tar.jpg", after)
+
+
+def _shape(long_edge: int, *, upright: bool = False) -> tuple[int, int]:
+    """Height and width at 3:2, even numbers because of the colour filter."""
+    long, short = 2 * round(long_edge / 2), 2 * round(long_edge / 3)
+    return (long, short) if upright else (short, long)
+
+
+def _supersample(render: Callable[[int, int, int], np.ndarray], seed: int, height: int, width: int) -> np.ndarray:
+    light = render(seed, round(height * _OVERSAMPLING), round(width * _OVERSAMPLING))
+    # Light above the sensor's range would leave stairs on window frames.
+    light = np.minimum(light, 2.5 * np.percentile(light, 97))
+    return cv2.resize(light, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,450 @@
+"""Interiors seen through a wide-angle lens: a bright window, light that falls off into a dark corner, furniture."""
+
+import dataclasses
+
+import numpy as np
+
+from datasets.miniature.landscapes import render_landscape
+from datasets.miniature.texture import Noise, mix, ramp
+
+_WALLS = ((0.72, 0.70, 0.66), (0.62, 0.66, 0.68), (0.66, 0.62, 0.52), (0.55, 0.62, 0.56), (0.78, 0.76, 0.72))
+_FABRICS = ((0.10, 0.13, 0.18), (0.32, 0.29, 0.25), (0.35, 0.10, 0.07), (0.08, 0.16, 0.13), (0.52, 0.48, 0.42))
+_WOODS = ((0.28, 0.15, 0.075), (0.45, 0.30, 0.17), (0.16, 0.085, 0.045), (0.50, 0.40, 0.28))
+_WHITE = (0.75, 0.74, 0.72)
+_DAYLIGHT = np.array((0.92, 0.99, 1.12), np.float32)
+_LAMPLIGHT = np.array((1.25, 0.85, 0.48), np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Box:
+    """A piece of furniture, axis-parallel, in metres: x to the right, y up, z away from the viewer."""
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+    color: tuple[float, float, float]
+    texture: str = "plain"
+    casts_shadow: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Window:
+    """An opening in a wall; `axis` 2 is the back wall (across is x), 0 a side wall (across is z)."""
+
+    axis: int
+    wall: float
+    across: tuple[float, float]
+    up: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Room:
+    low: np.ndarray
+    high: np.ndarray
+    boxes: tuple[_Box, ...]
+    windows: tuple[_Window, ...]
+    lamp: np.ndarray
+    lamp_power: float
+    sun: np.ndarray | None
+    wall_color: np.ndarray
+    wood: np.ndarray
+    floor: str
+    view: np.ndarray
+    noise: Noise
+
+
+def render_room(seed: int, height: int, width: int) -> np.ndarray:
+    """Render a furnished room.
+
+    Args:
+        seed: decides everything in the picture.
+        height, width: in pixels.
+
+    Returns:
+        Linear sRGB light, float32 `(height, width, 3)`, where the view out of the window is about 1; not clipped.
+    """
+    rng = np.random.default_rng((seed, 2))
+    room = _furnish(rng, seed)
+    eye = np.array((rng.uniform(-0.5, 0.5) * room.high[0], rng.uniform(1.15, 1.5), 0.25), np.float32)
+    rays = _camera_rays(rng, height, width)
+    points, normal_axis, box_index = _trace(room, eye, rays)
+    inward = -np.sign(np.take_along_axis(rays, normal_axis[..., None], -1)[..., 0])
+    color = _surface_color(room, points, normal_axis, box_index)
+    light = _daylight(room, points, normal_axis, inward) + _lamplight(room, points, normal_axis, inward)
+    light += _indirect(room, points, normal_axis, box_index)
+    picture = color * light
+    picture += _floor_reflection(room, points, rays, normal_axis, box_index)
+    return _look_out(room, picture, points, normal_axis, box_index).astype(np.float32)
+
+
+def _furnish(rng: np.random.Generator, seed: int) -> _Room:
+    half_width, ceiling, depth = rng.uniform(1.9, 2.9), rng.uniform(2.4, 2.9), rng.uniform(4.2, 6.0)
+    wood = _WOODS[rng.integers(len(_WOODS))]
+    fabric = _FABRICS[rng.integers(len(_FABRICS))]
+    kind = rng.choice(["living", "bedroom", "dining"])
+    side = rng.choice([-1.0, 1.0])
+    windows = _place_windows(rng, half_width, ceiling, depth, side)
+    boxes = {"living": _living_room, "bedroom": _bedroom, "dining": _dining_room}[kind](
+        rng, half_width, depth, side, wood, fabric
+    )
+    boxes += _on_the_walls(rng, half_width, depth, side, wood)
+    sun = None
+    if rng.random() < 0.55:
+        sun = np.array((side * rng.uniform(0.3, 0.8), rng.uniform(0.5, 0.8), rng.uniform(0.25, 0.9)), np.float32)
+    return _Room(
+        low=np.array((-half_width, 0, 0), np.float32),
+        high=np.array((half_width, ceiling, depth), np.float32),
+        boxes=tuple(boxes),
+        windows=windows,
+        lamp=np.array((rng.uniform(-0.4, 0.4), ceiling - 0.25, depth * 0.55), np.float32),
+        lamp_power=float(rng.choice([0.0, 0.15, 0.35])),
+        sun=sun / np.linalg.norm(sun) if sun is not None else None,
+        wall_color=np.array(_WALLS[rng.integers(len(_WALLS))], np.float32),
+        wood=np.array(wood, np.float32),
+        floor=str(rng.choice(["boards", "boards", "tiles", "carpet"])),
+        view=render_landscape(seed + 1000, 96, 160) * rng.uniform(0.9, 1.3),
+        noise=Noise(rng),
+    )
+
+
+def _place_windows(rng, half_width, ceiling, depth, side) -> tuple[_Window, ...]:
+    sill, top = rng.choice([0.1, 0.75, 0.9]), ceiling - rng.uniform(0.25, 0.45)
+    center, half = rng.uniform(-0.35, 0.35) * half_width, rng.uniform(0.5, 0.95)
+    back = _Window(2, depth, (center - half, center + half), (sill, top))
+    start = rng.uniform(0.35, 0.5) * depth
+    flank = _Window(0, side * half_width, (start, start + rng.uniform(1.0, 1.7)), (sill, top))
+    return {0: (back,), 1: (back, flank), 2: (flank,)}[int(rng.integers(3))]
+
+
+def _living_room(rng, half_width, depth, side, wood, fabric) -> list[_Box]:
+    wall = -side * half_width
+    inner, start, end = wall + side * 0.9, depth * 0.45, depth * 0.45 + rng.uniform(1.6, 2.2)
+    x = sorted((wall + side * 0.04, inner))
+    back_x = sorted((wall + side * 0.04, wall + side * 0.28))
+    table = rng.uniform(-0.15, 0.25) * half_width + side * 0.35
+    boxes = [
+        _Box((x[0], 0.08, start), (x[1], 0.42, end), fabric, "fabric", True),
+        _Box((back_x[0], 0.4, start), (back_x[1], 0.86, end), fabric, "fabric", True),
+        _Box((x[0], 0.1, start - 0.18), (x[1], 0.62, start), fabric, "fabric"),
+        _Box((x[0], 0.1, end), (x[1], 0.62, end + 0.18), fabric, "fabric"),
+        _Box((table - 0.35, 0.36, start + 0.2), (table + 0.35, 0.41, start + 1.3), wood, "wood", True),
+        _Box((table - 0.15, 0.41, start + 0.5), (table + 0.12, 0.45, start + 0.75), (0.5, 0.47, 0.42)),
+    ]
+    boxes += _legs(table - 0.35, table + 0.35, start + 0.2, start + 1.3, 0.36, wood)
+    cushion = tuple(rng.uniform(0.15, 0.6, 3))
+    boxes.append(
+        _Box((min(back_x[1], inner), 0.42, end - 0.5), (max(back_x[1], inner), 0.78, end - 0.36), cushion, "fabric")
+    )
+    return boxes + _shelf(rng, side * half_width * 0.55, depth, wood)
+
+
+def _bedroom(rng, half_width, depth, side, wood, fabric) -> list[_Box]:
+    center = -side * half_width * 0.25
+    head, foot = depth - 0.06, depth - 2.15
+    linen = (0.72, 0.71, 0.70)
+    pillow = [
+        _Box((center + dx, 0.55, head - 0.55), (center + dx + 0.6, 0.72, head - 0.15), linen, "fabric")
+        for dx in (-0.7, 0.1)
+    ]
+    nightstand = center + side * 1.1
+    return [
+        _Box((center - 0.85, 0.0, foot), (center + 0.85, 0.3, head), wood, "wood", True),
+        _Box((center - 0.82, 0.3, foot + 0.04), (center + 0.82, 0.55, head), linen, "fabric", True),
+        _Box((center - 0.84, 0.32, foot + 0.02), (center + 0.84, 0.58, head - 0.95), fabric, "fabric"),
+        _Box((center - 0.9, 0.3, head), (center + 0.9, 1.15, depth), wood, "wood", True),
+        *pillow,
+        _Box((nightstand - 0.22, 0.0, head - 0.4), (nightstand + 0.22, 0.5, head), wood, "wood", True),
+        _Box((nightstand - 0.03, 0.5, head - 0.22), (nightstand + 0.03, 0.72, head - 0.16), (0.2, 0.18, 0.15)),
+        _Box((nightstand - 0.13, 0.72, head - 0.32), (nightstand + 0.13, 0.96, head - 0.06), (0.9, 0.82, 0.68)),
+    ]
+
+
+def _dining_room(rng, half_width, depth, side, wood, fabric) -> list[_Box]:
+    center, start, end = -side * half_width * 0.1, depth * 0.48, depth * 0.48 + 1.7
+    boxes = [_Box((center - 0.5, 0.72, start), (center + 0.5, 0.77, end), wood, "wood", True)]
+    boxes += _legs(center - 0.5, center + 0.5, start, end, 0.72, wood)
+    for z in (start + 0.2, end - 0.65):
+        for toward in (-1, 1):
+            x = sorted((center + toward * 0.62, center + toward * 1.02))
+            rest = sorted((center + toward * 0.97, center + toward * 1.02))
+            boxes.append(_Box((x[0], 0.42, z), (x[1], 0.47, z + 0.42), fabric, "fabric", True))
+            boxes.append(_Box((rest[0], 0.47, z), (rest[1], 0.95, z + 0.42), wood, "wood"))
+            boxes += _legs(x[0], x[1], z, z + 0.42, 0.42, wood)
+    boxes.append(
+        _Box((center - 0.09, 0.77, start + 0.7), (center + 0.09, 1.0, start + 0.88), tuple(rng.uniform(0.2, 0.7, 3)))
+    )
+    return boxes + _shelf(rng, -side * half_width * 0.6, depth, wood)
+
+
+def _legs(x0, x1, z0, z1, top, wood) -> list[_Box]:
+    return [_Box((x, 0, z), (x + 0.05, top, z + 0.05), wood, "wood") for x in (x0, x1 - 0.05) for z in (z0, z1 - 0.05)]
+
+
+def _shelf(rng, center, depth, wood) -> list[_Box]:
+    """A sideboard with things on it, against the back wall."""
+    top = rng.uniform(0.55, 0.85)
+    boxes = [_Box((center - 0.6, 0.08, depth - 0.42), (center + 0.6, top, depth), wood, "drawers", True)]
+    x = center - 0.5
+    while x < center + 0.4:
+        size = rng.uniform(0.06, 0.18)
+        color = tuple(rng.uniform(0.08, 0.7, 3))
+        boxes.append(_Box((x, top, depth - 0.28), (x + size, top + rng.uniform(0.08, 0.4), depth - 0.12), color))
+        x += size + rng.uniform(0.03, 0.25)
+    return boxes
+
+
+def _on_the_walls(rng, half_width, depth, side, wood) -> list[_Box]:
+    wall = -side * half_width
+    boxes = []
+    z = depth * 0.3
+    for _ in range(rng.integers(1, 3)):
+        width, height = rng.uniform(0.45, 0.9), rng.uniform(0.4, 0.7)
+        x = sorted((wall, wall + side * 0.035))
+        boxes.append(
+            _Box((x[0], 1.35, z), (x[1], 1.35 + height, z + width), tuple(rng.uniform(0.2, 0.7, 3)), "picture")
+        )
+        z += width + rng.uniform(0.5, 1.2)
+    return boxes
+
+
+def _camera_rays(rng, height, width) -> np.ndarray:
+    """Unit directions, float32 `(height, width, 3)`, of a lens of about 85 degrees, held level."""
+    row, column = np.mgrid[0:height, 0:width].astype(np.float32)
+    focal = max(height, width) / 2 / np.tan(np.radians(rng.uniform(38, 44)))
+    x, y = (column + 0.5 - width / 2) / focal, (height * rng.uniform(0.44, 0.5) - row - 0.5) / focal
+    yaw = np.radians(rng.uniform(-16, 16))
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    rays = np.stack([x * cos + sin, y, cos - x * sin], axis=-1)
+    return (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def _trace(room: _Room, eye, rays):
+    """First hits: points `(height, width, 3)`, the axis of the surface's normal, and the box's index (-1: the room)."""
+    inverse = _inverse(rays)
+    to_walls = [
+        np.where(inverse[i] > 0, (room.high[i] - eye[i]) * inverse[i], (room.low[i] - eye[i]) * inverse[i])
+        for i in range(3)
+    ]
+    distance = np.minimum(np.minimum(to_walls[0], to_walls[1]), to_walls[2])
+    axis = _which(to_walls, distance)
+    index = np.full(distance.shape, -1)
+    for number, box in enumerate(room.boxes):
+        near, entry, leave = _slabs(box, eye, inverse)
+        hit = (entry > 0.05) & (entry < leave) & (entry < distance)
+        if hit.any():
+            distance = np.where(hit, entry, distance)
+            axis = np.where(hit, _which(near, entry), axis)
+            index = np.where(hit, number, index)
+    return eye + rays * distance[..., None], axis, index
+
+
+def _inverse(rays) -> list[np.ndarray]:
+    """Reciprocal components, each contiguous: reductions over a last axis of three are slow."""
+    safe = np.where(np.abs(rays) < 1e-6, np.float32(1e-6), rays)
+    return [1 / safe[..., i] for i in range(3)]
+
+
+def _which(components, value) -> np.ndarray:
+    """The axis whose component is the value."""
+    return np.where(components[0] == value, 0, np.where(components[1] == value, 1, 2))
+
+
+def _slabs(box: _Box, origin, inverse):
+    """Where rays enter the box's three pairs of planes, and where they enter and leave the box itself."""
+    first = [(np.float32(box.low[i]) - origin[i]) * inverse[i] for i in range(3)]
+    second = [(np.float32(box.high[i]) - origin[i]) * inverse[i] for i in range(3)]
+    near = [np.minimum(a, b) for a, b in zip(first, second, strict=True)]
+    far = [np.maximum(a, b) for a, b in zip(first, second, strict=True)]
+    return near, np.maximum(np.maximum(near[0], near[1]), near[2]), np.minimum(np.minimum(far[0], far[1]), far[2])
+
+
+def _in_shadow(room: _Room, points, rays) -> np.ndarray:
+    """Whether furniture lies within one ray's length of the points."""
+    inverse, origin = _inverse(rays), [np.ascontiguousarray(points[..., i]) for i in range(3)]
+    shadow = np.zeros(points.shape[:-1], bool)
+    for box in room.boxes:
+        if box.casts_shadow:
+            _, entry, leave = _slabs(box, origin, inverse)
+            shadow |= (entry < leave) & (leave > 0.02) & (entry < 0.98) & (entry > 0.004)
+    return shadow
+
+
+def _surface_color(room: _Room, points, axis, index) -> np.ndarray:
+    x, y, z = np.moveaxis(points, -1, 0)
+    noise = room.noise
+    across = np.where(axis == 0, z, x)
+    paint = room.wall_color * (0.93 + 0.14 * noise.octaves(across * 3, y * 3, 5, 0.7))[..., None]
+    skirting = (y < 0.11)[..., None]
+    color = np.where(skirting, np.array(_WHITE, np.float32), paint)
+    color = np.where((axis == 1)[..., None], np.array(_WHITE, np.float32), color)
+    color = np.where(((axis == 1) & (y < 0.01))[..., None], _floor_color(room, x, z), color)
+    for number, box in enumerate(room.boxes):
+        mask = index == number
+        if mask.any():
+            color[mask] = _box_color(room, box, points[mask], axis[mask])
+    return color
+
+
+def _floor_color(room: _Room, x, z) -> np.ndarray:
+    noise = room.noise
+    if room.floor == "boards":
+        board = np.floor(x / 0.16)
+        along = z + 3 * noise.per_cell(board)
+        tone = 0.65 + 0.5 * noise.per_cell(board, 5 + np.floor(along / 1.3).astype(int))
+        grain = 0.75 + 0.5 * noise.octaves(x * 38, along * 2.2, 3, 0.7)
+        gap = ramp(np.abs(x / 0.16 - board - 0.5), 0.5, 0.46)
+        color = room.wood * (tone * grain * (0.45 + 0.55 * gap))[..., None]
+    elif room.floor == "tiles":
+        u, v = x / 0.45, z / 0.45
+        tone = 0.85 + 0.2 * noise.per_cell(np.floor(u) + 9 * np.floor(v))
+        marble = 0.8 + 0.4 * noise.octaves(x * 4, z * 4, 6, 0.6)
+        joint = ramp(np.maximum(np.abs(u - np.floor(u) - 0.5), np.abs(v - np.floor(v) - 0.5)), 0.5, 0.475)
+        color = np.array((0.52, 0.49, 0.45), np.float32) * (tone * marble * (0.55 + 0.45 * joint))[..., None]
+    else:
+        pile = 0.7 + 0.6 * noise.octaves(x * 25, z * 25, 3, 0.8)
+        color = np.array((0.42, 0.37, 0.31), np.float32) * pile[..., None]
+    middle = room.high[2] * 0.6
+    rug = np.maximum(np.abs(x) - 0.9 * room.high[0] * 0.6, np.abs(z - middle) - 1.0)
+    if room.floor == "carpet":
+        return color
+    stripes = 0.6 + 0.4 * np.sign(np.sin(rug * 45)) * (np.abs(rug + 0.2) < 0.12)
+    weave = (0.75 + 0.5 * noise.octaves(x * 40, z * 40, 2)) * stripes
+    rug_color = np.array(_FABRICS[int(room.wood[0] * 100) % len(_FABRICS)], np.float32) * 1.3 * weave[..., None]
+    return np.where((rug < 0)[..., None], rug_color, color)
+
+
+def _box_color(room: _Room, box: _Box, points, axis) -> np.ndarray:
+    noise = room.noise
+    local = points - np.array(box.low, np.float32)
+    u = np.where(axis == 0, local[..., 2], local[..., 0])
+    v = np.where(axis == 1, local[..., 2], local[..., 1])
+    color = np.broadcast_to(np.array(box.color, np.float32), points.shape)
+    if box.texture == "fabric":
+        folds = 0.8 + 0.25 * noise.octaves(u * 6, v * 6, 3) + 0.2 * noise(u * 90, v * 90)
+        return color * folds[..., None]
+    if box.texture in ("wood", "drawers"):
+        color = color * (0.7 + 0.6 * noise.octaves(u * 4, v * 30, 4, 0.7))[..., None]
+        if box.texture == "drawers":
+            gap = ramp(np.minimum(np.abs(u % 0.4 - 0.2), 0.5) - 0.2, 0, -0.012) * ramp(
+                np.abs(v % 0.28 - 0.14), 0.14, 0.128
+            )
+            color = color * np.where(axis == 1, 1, 0.4 + 0.6 * gap)[..., None]
+        return color
+    if box.texture == "picture":
+        size = np.array(box.high) - np.array(box.low)
+        border = np.minimum(np.minimum(u, size[2] - u), np.minimum(v, size[1] - v))
+        paint = noise.octaves(u * 5 + box.low[2] * 9, v * 5, 5)
+        other = np.array(box.color[::-1], np.float32)
+        art = mix(color, other, ramp(paint, 0.35, 0.65)) * (0.6 + 0.8 * noise(u * 12, v * 12))[..., None]
+        art = np.where((border < 0.09)[..., None], np.array(_WHITE, np.float32), art)
+        return np.where((border < 0.03)[..., None], room.wood * 0.5, art)
+    return color
+
+
+def _daylight(room: _Room, points, axis, inward) -> np.ndarray:
+    """Light of the sky through the windows, and patches of sun."""
+    total = np.zeros(points.shape[:-1], np.float32)
+    for window in room.windows:
+        across, up = window.across, window.up
+        area = (across[1] - across[0]) * (up[1] - up[0])
+        samples = [(a, u) for a in (0.2, 0.5, 0.8) for u in (0.25, 0.75)]
+        for a, u in samples:
+            center = np.empty(3, np.float32)
+            center[window.axis] = window.wall
+            center[2 - window.axis] = across[0] + a * (across[1] - across[0])
+            center[1] = up[0] + u * (up[1] - up[0])
+            rays = center - points
+            squared = np.einsum("...i,...i", rays, rays) + np.float32(0.15)
+            facing = np.take_along_axis(rays, axis[..., None], -1)[..., 0] * inward
+            slant = np.abs(rays[..., window.axis])
+            light = np.clip(facing, 0, None) * slant / squared**2 * (area / np.pi / len(samples))
+            total += np.where(_in_shadow(room, points, rays), 0, light)
+    light = total[..., None] * _DAYLIGHT * 1.5
+    if room.sun is not None:
+        light = light + _sun(room, points, axis, inward)[..., None] * np.array((1.1, 0.98, 0.8), np.float32) * 2.2
+    return light
+
+
+def _sun(room: _Room, points, axis, inward) -> np.ndarray:
+    lit = np.zeros(points.shape[:-1], bool)
+    for window in room.windows:
+        step = (window.wall - points[..., window.axis]) / room.sun[window.axis]
+        across = points[..., 2 - window.axis] + step * room.sun[2 - window.axis]
+        up = points[..., 1] + step * room.sun[1]
+        u = (across - window.across[0]) / (window.across[1] - window.across[0])
+        v = (up - window.up[0]) / (window.up[1] - window.up[0])
+        inside = (step > 0.05) & _glass(u, v)
+        lit |= inside & ~_in_shadow(room, points, step[..., None] * room.sun)
+    return lit * np.clip(room.sun[axis] * inward, 0, 1)
+
+
+def _glass(u, v) -> np.ndarray:
+    """True on a window's panes, False on its frame; u and v run from 0 to 1 over the opening."""
+    pane = (np.abs(u - 0.5) < 0.46) & (np.abs(v - 0.5) < 0.47)
+    return pane & (np.abs(u - 0.5) > 0.02) & (np.abs(v - 0.66) > 0.012)
+
+
+def _lamplight(room: _Room, points, axis, inward) -> np.ndarray:
+    rays = room.lamp - points
+    squared = np.einsum("...i,...i", rays, rays) + np.float32(0.1)
+    facing = np.clip(np.take_along_axis(rays, axis[..., None], -1)[..., 0] * inward / np.sqrt(squared), 0.15, None)
+    return (facing / squared)[..., None] * _LAMPLIGHT * room.lamp_power
+
+
+def _indirect(room: _Room, points, axis, index) -> np.ndarray:
+    """Light from all sides, less of it where surfaces meet and under furniture."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    gaps = np.stack([x - room.low[0], room.high[0] - x, y, room.high[1] - y, room.high[2] - z], axis=-1)
+    gaps = np.sort(np.where(gaps < 0.005, 9, gaps), axis=-1)
+    openness = (1 - 0.55 * np.exp(-gaps[..., 0] / 0.25)) * (1 - 0.35 * np.exp(-gaps[..., 1] / 0.35))
+    floor = (index < 0) & (axis == 1) & (y < 0.01)
+    for box in room.boxes:
+        if box.casts_shadow and box.low[1] < 0.5:
+            outside_x = np.maximum(np.maximum(box.low[0] - x, x - box.high[0]), 0)
+            outside_z = np.maximum(np.maximum(box.low[2] - z, z - box.high[2]), 0)
+            near = np.exp(-np.hypot(outside_x, outside_z) / (0.1 + 0.35 * box.low[1]))
+            openness *= np.where(floor, 1 - (0.75 - box.low[1] * 0.6) * near, 1)
+    window = room.windows[0]
+    center = np.array((window.wall, 0, np.mean(window.across)), np.float32)
+    center = center if window.axis == 0 else center[::-1]
+    away = np.hypot(x - center[0], z - center[2])
+    strength = 0.035 + 0.12 * np.exp(-away / 2.2)
+    return (openness * strength)[..., None] * (0.55 + 0.45 * room.wall_color) * _DAYLIGHT**0.5
+
+
+def _floor_reflection(room: _Room, points, rays, axis, index) -> np.ndarray:
+    """Windows mirrored, softly, in a polished floor."""
+    if room.floor == "carpet":
+        return np.zeros_like(points)
+    floor = (index < 0) & (axis == 1) & (points[..., 1] < 0.01)
+    glow = np.zeros(points.shape[:-1], np.float32)
+    for window in room.windows:
+        direction = np.where(np.abs(rays[..., window.axis]) < 1e-3, 1e-3, rays[..., window.axis])
+        step = (window.wall - points[..., window.axis]) / direction
+        across = points[..., 2 - window.axis] + step * rays[..., 2 - window.axis]
+        up = -step * rays[..., 1]
+        soft = 0.12 + 0.05 * np.clip(step, 0, 6)
+        inside = ramp(np.abs(across - np.mean(window.across)) - np.ptp(window.across) / 2, soft, -soft)
+        inside *= ramp(np.abs(up - np.mean(window.up)) - np.ptp(window.up) / 2, 2 * soft, -2 * soft)
+        glow += np.where(step > 0, inside, 0)
+    fresnel = 0.03 + 0.5 * (1 - np.abs(rays[..., 1])) ** 5
+    return (np.where(floor, glow * fresnel, 0))[..., None] * _DAYLIGHT * 0.5
+
+
+def _look_out(room: _Room, picture, points, axis, index) -> np.ndarray:
+    """Put the view into the windows, with frame and reveal, and a glow around them."""
+    for window in room.windows:
+        on_wall = (index < 0) & (axis == window.axis) & (np.abs(points[..., window.axis] - window.wall) < 0.01)
+        u = (points[..., 2 - window.axis] - window.across[0]) / (window.across[1] - window.across[0])
+        v = (points[..., 1] - window.up[0]) / (window.up[1] - window.up[0])
+        opening = on_wall & (np.abs(u - 0.5) < 0.5) & (np.abs(v - 0.5) < 0.5)
+        height, width = room.view.shape[:2]
+        row = np.clip((1 - v) * height, 0, height - 1).astype(int)
+        column = np.clip(u * width, 0, width - 1).astype(int)
+        frame = np.array((0.17, 0.175, 0.18), np.float32) * (1 + picture * 1.5)
+        scene = np.where(_glass(u, v)[..., None], room.view[row, column], frame)
+        picture = np.where(opening[..., None], scene, picture)
+    lamp = room.lamp
+    if room.lamp_power:
+        glow = np.exp(-((points - lamp) ** 2).sum(-1) / 0.02)
+        picture = picture + glow[..., None] * _LAMPLIGHT
+    return picture

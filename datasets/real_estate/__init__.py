@@ -1,0 +1,1 @@
+"""Interiors and exteriors of homes before and after editing."""

@@ -1,0 +1,205 @@
+"""Find the before/after pairs in a folder as it comes: FiveK's layouts and lists in JSON lines."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from enhancer.photo_io import PHOTO_SUFFIXES
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+# Both names of the validation list are in use.
+_LIST_FILES: dict[Split, tuple[str, ...]] = {
+    "train": ("train.jsonl",),
+    "validation": ("val.jsonl", "validation.jsonl"),
+    "test": ("test.jsonl",),
+}
+_ROW_KEYS = (("input", "target"), ("src", "tar"))
+_INPUT_MARKS = ("_src", "_input")
+
+
+class SourceError(ValueError):
+    """A source folder that cannot be used; the message says what was found, what is expected and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SourcePair:
+    """Two files that should show the same scene before and after the edit; they may be missing or damaged."""
+
+    id: str
+    """Unique in its data set; a file name without suffix."""
+    input: Path
+    target: Path
+    split: Split | None
+    """None when the source assigns no splits."""
+
+
+def find_fivek_pairs(folder: Path, expert: str) -> list[SourcePair]:
+    """Find MIT-Adobe FiveK pairs in one of its layouts, or in JSON-lines lists.
+
+    Args:
+        folder: holds `input/` and `output_expert_<EXPERT>/`, or `img/dng/` and `img/tiff16_<expert>/`, or `train.jsonl`.
+        expert: "a" to "e".
+
+    Returns:
+        Pairs in the order of their ids. A photo without its counterpart is included: its target (or input) does not exist.
+
+    Raises:
+        SourceError: no known layout, or two files claim the same id.
+    """
+    _check_folder(folder)
+    layouts = (
+        (folder / "input", folder / f"output_expert_{expert.upper()}"),
+        (folder / "img" / "dng", folder / "img" / f"tiff16_{expert.lower()}"),
+    )
+    for inputs, targets in layouts:
+        if inputs.is_dir() and targets.is_dir():
+            return _pair_by_stem(inputs, targets)
+    if _find_lists(folder):
+        return _read_lists(folder)
+    raise SourceError(
+        f"{folder} is no FiveK folder for expert {expert.upper()}: it holds {_describe(folder)}. "
+        f"Expected the folders input/ and output_expert_{expert.upper()}/ with files of the same name, "
+        f"or img/dng/ and img/tiff16_{expert.lower()}/, or lists train.jsonl and val.jsonl."
+    )
+
+
+def find_listed_pairs(folder: Path) -> list[SourcePair]:
+    """Read the pairs of `train.jsonl`, `val.jsonl` (or `validation.jsonl`) and `test.jsonl`, those that exist.
+
+    Each line is an object with `input` and `target`, or `src` and `tar`: paths relative to the folder.
+
+    Raises:
+        SourceError: no list, a malformed line, a path that leaves the folder, or an id that occurs twice.
+    """
+    _check_folder(folder)
+    if not _find_lists(folder):
+        raise SourceError(
+            f"{folder} has no split lists: it holds {_describe(folder)}. "
+            'Expected train.jsonl, val.jsonl and test.jsonl with one {"input": "images/1_src.jpg", "target": '
+            '"images/1_tar.jpg"} a line, paths relative to the folder.'
+        )
+    return _read_lists(folder)
+
+
+def source_files(pairs: list[SourcePair], folder: Path) -> list[list[object]]:
+    """Describe the pairs' files by relative path, size in bytes and modification time: what changes when they change."""
+
+    def describe(path: Path) -> list[object]:
+        try:
+            status = path.stat()
+        except OSError:
+            return [path.relative_to(folder).as_posix(), None, None]
+        return [path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns]
+
+    return [[pair.id, pair.split, *describe(pair.input), *describe(pair.target)] for pair in pairs]
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is not a folder. Name the folder that holds the source photos.")
+    if not any(folder.iterdir()):
+        raise SourceError(f"{folder} is empty. Put the source photos there, or name another folder.")
+
+
+def _describe(folder: Path) -> str:
+    names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in folder.iterdir())
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more
+
+
+def _pair_by_stem(inputs: Path, targets: Path) -> list[SourcePair]:
+    input_files, target_files = _photos_by_stem(inputs), _photos_by_stem(targets)
+    stems = sorted(input_files.keys() | target_files.keys())
+    if not stems:
+        raise SourceError(f"{inputs} and {targets} hold no photos. Expected files such as a0001.dng or a0001.jpg.")
+    return [
+        SourcePair(
+            id=stem,
+            input=input_files.get(stem, inputs / f"{stem}.*"),
+            target=target_files.get(stem, targets / f"{stem}.*"),
+            split=None,
+        )
+        for stem in stems
+    ]
+
+
+def _photos_by_stem(folder: Path) -> dict[str, Path]:
+    photos: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        # Hidden files are the leftovers of file managers and half-finished copies.
+        if path.name.startswith(".") or path.suffix.lower() not in PHOTO_SUFFIXES:
+            continue
+        if path.stem in photos:
+            raise SourceError(f"{photos[path.stem]} and {path.name} have the same name. Keep one of the two.")
+        photos[path.stem] = path
+    return photos
+
+
+def _find_lists(folder: Path) -> dict[Split, Path]:
+    lists: dict[Split, Path] = {}
+    for split, names in _LIST_FILES.items():
+        found = [folder / name for name in names if (folder / name).is_file()]
+        if len(found) > 1:
+            raise SourceError(f"{folder} has both {found[0].name} and {found[1].name}. Keep one of the two.")
+        if found:
+            lists[split] = found[0]
+    return lists
+
+
+def _read_lists(folder: Path) -> list[SourcePair]:
+    pairs: list[SourcePair] = []
+    seen: dict[str, str] = {}
+    for split, path in _find_lists(folder).items():
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if not line.strip():
+                continue
+            place = f"{path.name}, line {number}"
+            pair = _parse_row(line, folder, split, place)
+            if pair.id in seen:
+                raise SourceError(
+                    f"{folder}: the pair '{pair.id}' is in {seen[pair.id]} and again in {place}. "
+                    "A photo may be in one split only, once; remove one of the two lines."
+                )
+            seen[pair.id] = place
+            pairs.append(pair)
+    if not pairs:
+        raise SourceError(f"{folder}: the split lists have no rows.")
+    return sorted(pairs, key=lambda pair: pair.id)
+
+
+def _parse_row(line: str, folder: Path, split: Split, place: str) -> SourcePair:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise SourceError(f"{folder}: {place} is not JSON ({error}). Correct or remove the line.") from error
+    for keys in _ROW_KEYS:
+        if isinstance(row, dict) and all(isinstance(row.get(key), str) and row[key] for key in keys):
+            input_path, target_path = (_inside(folder, row[key], place) for key in keys)
+            return SourcePair(_id_of(input_path), input_path, target_path, split)
+    raise SourceError(
+        f'{folder}: {place} is {line[:80]!r}. Expected {{"input": ..., "target": ...}} or {{"src": ..., "tar": ...}}.'
+    )
+
+
+def _inside(folder: Path, relative: str, place: str) -> Path:
+    normal = os.path.normpath(relative)
+    if os.path.isabs(normal) or normal.split(os.sep)[0] == os.pardir:
+        raise SourceError(
+            f"{folder}: {place} names {relative!r}, outside the folder. Use paths relative to the folder."
+        )
+    return folder / normal
+
+
+def _id_of(input_path: Path) -> str:
+    stem = input_path.stem
+    for mark in _INPUT_MARKS:
+        stem = stem.removesuffix(mark)
+    return stem
+
+
+FindPairs = Callable[[Path], list[SourcePair]]
+"""Reads a source folder; `find_listed_pairs`, or `find_fivek_pairs` with its expert bound."""

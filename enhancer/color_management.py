@@ -1,0 +1,129 @@
+"""Colours of any ICC profile -> sRGB, in the photo's own precision (8 or 16 bit)."""
+
+import functools
+import io
+
+import imagecodecs
+import numpy as np
+from PIL import Image, ImageCms
+
+_HEADER_DATE = slice(24, 36)  # ICC.1:2022, section 7.2: creation date and time
+# LittleCMS' own default; for the matrix profiles of cameras and editors all intents give the same colours.
+_INTENT = ImageCms.Intent.PERCEPTUAL
+# LittleCMS replaces a 16-bit conversion by a coarse table, up to 22/255 off at the edge of the gamut; this evaluates it.
+_EXACT = int(ImageCms.Flags.NOOPTIMIZE)
+
+
+class ProfileError(ValueError):
+    """An embedded ICC profile that cannot be used for the picture that carries it."""
+
+
+@functools.cache
+def srgb_profile() -> bytes:
+    """Return an sRGB ICC profile with a fixed creation date, so that files that embed it are reproducible."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    # 1 January 2000, big-endian 16-bit numbers: LittleCMS would write the moment of the call.
+    profile[_HEADER_DATE] = b"".join(number.to_bytes(2, "big") for number in (2000, 1, 1, 0, 0, 0))
+    return bytes(profile)
+
+
+def profile_color_space(profile: bytes) -> str:
+    """Return the profile's colour space, such as "RGB", "GRAY" or "CMYK".
+
+    Raises:
+        ProfileError: the bytes are no ICC profile.
+    """
+    try:
+        return ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
+    except (OSError, ImageCms.PyCMSError) as error:
+        raise ProfileError(str(error)) from error
+
+
+def image_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Convert an 8-bit Pillow image to sRGB.
+
+    Args:
+        image: mode RGB, L or CMYK, matching the profile's colour space; L is also converted through an RGB profile.
+        profile: the ICC profile that describes its values.
+
+    Returns:
+        An RGB image of the same size.
+
+    Raises:
+        ProfileError: the profile is unreadable or describes another kind of picture.
+    """
+    space = profile_color_space(profile)
+    if space == "RGB" and image.mode in ("RGB", "L"):
+        image = image.convert("RGB")
+        if _is_srgb(profile):
+            return image
+    elif (space, image.mode) not in (("GRAY", "L"), ("CMYK", "CMYK")):
+        raise ProfileError(f"the profile is for {space} pictures, the picture is {image.mode}")
+    try:
+        converted = ImageCms.profileToProfile(
+            image, io.BytesIO(profile), io.BytesIO(srgb_profile()), renderingIntent=_INTENT, outputMode="RGB"
+        )
+    except (OSError, ImageCms.PyCMSError) as error:
+        raise ProfileError(str(error)) from error
+    if converted is None:
+        raise ProfileError("no conversion to sRGB")
+    return converted
+
+
+def array_to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
+    """Convert RGB pixels to sRGB without leaving their precision.
+
+    Args:
+        pixels: uint8 or uint16 `(height, width, 3)`, full range.
+        profile: the RGB ICC profile that describes their values.
+
+    Returns:
+        sRGB pixels of the same shape and dtype.
+
+    Raises:
+        ProfileError: the profile is unreadable or not for RGB pictures.
+    """
+    space = profile_color_space(profile)
+    if space != "RGB":
+        raise ProfileError(f"the profile is for {space} pictures, the picture is RGB")
+    if _is_srgb(profile):
+        return pixels
+    try:
+        return imagecodecs.cms_transform(
+            np.ascontiguousarray(pixels),
+            profile,
+            srgb_profile(),
+            colorspace="rgb",
+            outcolorspace="rgb",
+            outdtype=pixels.dtype.str,
+            intent=int(_INTENT),
+            flags=_EXACT,
+        )
+    except (imagecodecs.CmsError, ValueError) as error:
+        raise ProfileError(str(error)) from error
+
+
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """Round uint16 [0, 65535] to uint8 [0, 255]; uint8 is returned as it is."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    # 65535 = 255 * 257, so this is rounding to the nearest, in integers and by rows to spare memory.
+    rounded = np.empty(pixels.shape, np.uint8)
+    for row, values in enumerate(pixels):
+        rounded[row] = (values.astype(np.uint32) + 128) // 257
+    return rounded
+
+
+@functools.lru_cache(maxsize=64)
+def _is_srgb(profile: bytes) -> bool:
+    """True when the RGB profile changes no colour by more than one 8-bit level: converting would only add rounding."""
+    levels = np.linspace(0, 255, 18).round().astype(np.uint8)
+    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
+    image = Image.fromarray(grid)
+    try:
+        converted = ImageCms.profileToProfile(
+            image, io.BytesIO(profile), io.BytesIO(srgb_profile()), renderingIntent=_INTENT
+        )
+    except (OSError, ImageCms.PyCMSError):
+        return False
+    return int(np.abs(np.asarray(converted).astype(int) - grid).max()) <= 1

@@ -1,0 +1,136 @@
+"""Development of camera RAW files to sRGB, and the recognition of damaged ones that decode without an error."""
+
+import os
+
+import cv2
+import numpy as np
+import rawpy
+
+_COMMON = frozenset({".arw", ".cr2", ".cr3", ".crw", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"})
+_RARE = frozenset({".3fr", ".dcr", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".raw", ".rwl"})
+RAW_SUFFIXES = _COMMON | _RARE | {".sr2", ".srf", ".x3f"}
+
+# Real files need more than half a bit per pixel even with lossy compression; cut-off ones are far below.
+_MIN_BITS_PER_PIXEL = 0.1
+# A row is dead when this share of its values repeats the pixel two to the left (or above): the same colour filter.
+_DEAD_ROW_SHARE = 0.98
+_MAX_DEAD_SHARE = 0.05
+_MIN_STANDARD_DEVIATION = 1.0
+_NOISE_BANDS = 16
+
+
+class RawError(ValueError):
+    """A RAW file that gives no picture. The message is a clause that says why, without the file's name."""
+
+
+def develop(path: str | os.PathLike, *, max_pixels: int) -> np.ndarray:
+    """Develop a RAW file: camera white balance, no automatic brightening, sRGB primaries and transfer curve, upright.
+
+    The result depends on nothing but the file and the LibRaw version.
+
+    Args:
+        path: a file in any format that LibRaw reads.
+        max_pixels: larger pictures are refused from their header.
+
+    Returns:
+        sRGB pixels, uint8 `(height, width, 3)`, [0, 255].
+
+    Raises:
+        RawError: LibRaw cannot read it, it is too large, or it decodes to something that is no picture.
+    """
+    try:
+        with rawpy.imread(os.fspath(path)) as raw:
+            num_pixels = raw.sizes.width * raw.sizes.height
+            if num_pixels > max_pixels:
+                raise RawError(
+                    f"claims {num_pixels / 1e6:.0f} megapixels, more than the limit of {max_pixels / 1e6:.0f}"
+                )
+            bits_per_pixel = os.path.getsize(path) * 8 / max(num_pixels, 1)
+            if bits_per_pixel < _MIN_BITS_PER_PIXEL:
+                raise RawError(
+                    f"is cut off: {os.path.getsize(path) / 1e3:.0f} kB cannot hold {num_pixels / 1e6:.1f} megapixels"
+                )
+            pixels = raw.postprocess(
+                use_camera_wb=True,
+                no_auto_bright=True,
+                gamma=(2.4, 12.92),
+                output_color=rawpy.ColorSpace.sRGB,
+                output_bps=8,
+            )
+            # The developed picture is the stand-in where LibRaw keeps no sensor values (some Foveon files).
+            sensor = raw.raw_image_visible if raw.raw_image is not None else pixels
+            junk = describe_junk(sensor) or _describe_flat(pixels)
+    except rawpy.LibRawError as error:
+        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        raise RawError(f"is damaged, or of a kind that cannot be developed ({reason})") from error
+    if junk:
+        raise RawError(f"is damaged: {junk}")
+    return pixels
+
+
+def describe_junk(sensor: np.ndarray) -> str | None:
+    """Say what is wrong when sensor values cannot be those of a photo, else return None.
+
+    Damaged files often decode without an error, to constant bands, to repeated rows (a decoder that lost its place
+    repeats its prediction) or to noise. A real sensor is noisy even in the dark, so its rows never repeat exactly,
+    except where they are overexposed; and no photo is as rough as noise is.
+
+    Args:
+        sensor: undeveloped values, any integer or float dtype, `(height, width)` for a mosaic or
+            `(height, width, channels)`.
+    """
+    sensor = sensor.reshape(*sensor.shape[:2], -1)
+    height, width = sensor.shape[:2]
+    if height < 16 or width < 16:
+        return f"it holds {width}x{height} pixels"
+    brightest = sensor.max()
+    if brightest == sensor.min():
+        return "the whole picture has one single value"
+    dead_rows = _dead_share(sensor, brightest)
+    dead_columns = _dead_share(sensor.transpose(1, 0, 2), brightest)
+    if max(dead_rows, dead_columns) > _MAX_DEAD_SHARE:
+        return f"{max(dead_rows, dead_columns):.0%} of the picture is an empty or striped area"
+    noisy = _noise_share(sensor)
+    if noisy > _MAX_DEAD_SHARE:
+        return f"{noisy:.0%} of the picture is noise"
+    return None
+
+
+def _dead_share(sensor: np.ndarray, brightest: np.generic) -> float:
+    """Share of rows that are constant, or that repeat the one two above, apart from their overexposed pixels."""
+    exposed = sensor != brightest
+    dead_left = _is_dead(sensor[:, 2:] == sensor[:, :-2], exposed[:, 2:])
+    dead_above = _is_dead(sensor[2:] == sensor[:-2], exposed[2:])
+    return float(max(dead_left.mean(), dead_above.mean()))
+
+
+def _is_dead(repeats: np.ndarray, exposed: np.ndarray) -> np.ndarray:
+    """Per row, whether nearly all of its pixels that are not overexposed repeat; bool `(height,)`."""
+    counts = exposed.reshape(len(exposed), -1).sum(axis=1)
+    repeated = (repeats & exposed).reshape(len(exposed), -1).sum(axis=1)
+    # A handful of pixels beside a blown-out sky proves nothing.
+    enough = counts > 0.1 * exposed[0].size
+    return enough & (repeated > _DEAD_ROW_SHARE * counts)
+
+
+def _noise_share(sensor: np.ndarray) -> float:
+    """Share of horizontal bands in which neighbours of one colour differ as much as any two pixels, and strongly."""
+    # Every fourth row is enough for a statistic and keeps 50 megapixels cheap.
+    values = sensor[::4].astype(np.float32)
+    value_range = float(values.max() - values.min())
+    noisy = 0
+    for band in np.array_split(values, _NOISE_BANDS):
+        difference = band[:, 2:] - band[:, :-2]
+        variance = float(band.var(axis=(0, 1)).mean())
+        correlation = 1 - 0.5 * float((difference**2).mean()) / max(variance, 1e-9)
+        noisy += correlation < 0.2 and float(np.abs(difference).mean()) > 0.15 * value_range
+    return noisy / _NOISE_BANDS
+
+
+def _describe_flat(pixels: np.ndarray) -> str | None:
+    """A picture without any structure once noise is averaged away, such as one uniform grey."""
+    scale = min(1.0, 128 / max(pixels.shape[:2]))
+    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    if float(small.std(axis=(0, 1)).max()) < _MIN_STANDARD_DEVIATION:
+        return "it develops to one uniform colour"
+    return None

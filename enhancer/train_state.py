@@ -1,0 +1,39 @@
+"""All that a training step changes, as arrays by variable path, apart from the Keras objects that describe it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import keras
+
+from enhancer.restormer import Restormer
+
+
+class TrainState(NamedTuple):
+    """Keyed by path and not by position: jit returns dictionaries with sorted keys."""
+
+    weights: dict[str, jax.Array]
+    optimizer: dict[str, jax.Array]
+
+
+def initial_state(model: Restormer, optimizer: keras.optimizers.Optimizer) -> TrainState:
+    """The state that the model's and the optimizer's variables hold now, copied: a step donates its state."""
+
+    def copies(variables: Sequence[keras.Variable]) -> dict[str, jax.Array]:
+        return by_path(variables, [jnp.array(variable.value, copy=True) for variable in variables])
+
+    return TrainState(copies(model.trainable_variables), copies(optimizer.variables))
+
+
+def by_path(variables: Sequence[keras.Variable], values: Sequence[Any]) -> dict[str, Any]:
+    """Values, in the order of `variables`, by variable path."""
+    named = {variable.path: value for variable, value in zip(variables, values, strict=True)}
+    if len(named) != len(variables):
+        raise ValueError("Two variables share a path; the state cannot tell them apart.")
+    return named
+
+
+def in_order(values: Mapping[str, Any], variables: Sequence[keras.Variable]) -> list[Any]:
+    """Values by variable path, in the order of `variables`."""
+    return [values[variable.path] for variable in variables]

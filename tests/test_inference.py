@@ -1,0 +1,214 @@
+"""Photos of any size come back edited at their own size."""
+
+import threading
+from pathlib import Path
+
+import grain
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhancer.checkpoints import CheckpointError, Checkpoints, write_config
+from enhancer.config import ModelConfig, StageConfig
+from enhancer.inference import Enhancer, bucket
+from enhancer.photo_io import PhotoError, read_photo, write_photo
+from enhancer.restormer import Restormer
+from enhancer.train_state import initial_state
+
+TINY = ModelConfig(dim=8, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1, num_heads=(1, 1, 1, 1))
+
+
+class Lift(keras.Model):
+    """An edit with a known answer, and a record of what was compiled."""
+
+    def __init__(self):
+        super().__init__()
+        self.compiled_shapes = []
+        self.gain = self.add_weight(shape=(), initializer="ones", name="gain")
+
+    def call(self, x):
+        self.compiled_shapes.append(tuple(x.shape))
+        return self.gain * x**0.8
+
+
+@pytest.fixture(scope="module")
+def restormer() -> Restormer:
+    keras.utils.set_random_seed(0)
+    model = Restormer(TINY)
+    model.build((None, None, None, 3))
+    return model
+
+
+@pytest.fixture(scope="module")
+def restormer_enhancer(restormer) -> Enhancer:
+    return Enhancer(restormer, 64)
+
+
+@pytest.fixture
+def lift() -> Lift:
+    model = Lift()
+    model.build((None, None, None, 3))
+    model.compiled_shapes.clear()
+    return model
+
+
+def photo_of(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    pixels = np.stack([40 + 150 * x, 60 + 120 * y, 90 + 60 * x * y], axis=-1)
+    return (pixels + np.random.default_rng(0).normal(0, 2, pixels.shape)).clip(0, 255).astype(np.uint8)
+
+
+def lifted(photo: np.ndarray) -> np.ndarray:
+    return np.rint((photo / 255.0) ** 0.8 * 255).astype(np.uint8)
+
+
+def test_a_photo_that_fits_is_what_the_network_answers(lift):
+    photo = photo_of(40, 60)
+    np.testing.assert_allclose(Enhancer(lift, 64).enhance(photo).astype(int), lifted(photo), atol=1)
+
+
+@pytest.mark.parametrize("size", [(300, 450), (450, 300), (257, 511)])
+def test_a_larger_photo_is_edited_at_its_full_size(lift, size):
+    photo = photo_of(*size)
+    result = Enhancer(lift, 128).enhance(photo)
+    assert (result.shape, result.dtype) == (photo.shape, np.uint8)
+    difference = result.astype(int) - lifted(photo)
+    assert 10 * np.log10(255**2 / np.mean(difference**2)) >= 40
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (1, 300), (300, 2), (65, 64)])
+def test_the_smallest_and_thinnest_photos_work(restormer_enhancer, size):
+    assert restormer_enhancer.enhance(np.full((*size, 3), 90, np.uint8)).shape == (*size, 3)
+
+
+def test_the_network_sees_the_long_edge_at_its_working_size_and_the_aspect_ratio_kept(lift, monkeypatch):
+    seen = []
+    enhancer = Enhancer(lift, 100)
+    predict = enhancer._predict
+    monkeypatch.setattr(enhancer, "_predict", lambda picture: seen.append(picture.shape) or predict(picture))
+    enhancer.enhance(photo_of(200, 300))
+    enhancer.enhance(photo_of(300, 150))
+    enhancer.enhance(photo_of(50, 30))
+    assert seen == [(67, 100, 3), (100, 50, 3), (50, 30, 3)]
+
+
+def test_sizes_of_one_bucket_are_compiled_once(lift):
+    enhancer = Enhancer(lift, 128)
+    for size in ((98, 122), (104, 128), (97, 121), (104, 124)):
+        enhancer.enhance(photo_of(*size))
+    assert lift.compiled_shapes == [(1, 104, 128, 3)]
+
+
+def test_buckets_are_few_and_add_little():
+    lengths = {side: bucket(side) for side in range(1, 897)}
+    assert all(length % 8 == 0 and length >= side for side, length in lengths.items())
+    assert all(length - side < max(8, side / 12) for side, length in lengths.items())
+    assert len(set(lengths.values())) <= 50
+    assert {lengths[side] for side in (512, 640, 768, 896)} == {512, 640, 768, 896}
+
+
+def test_new_weights_are_used_at_the_next_call(lift):
+    enhancer = Enhancer(lift, 64)
+    before = enhancer.enhance(photo_of(32, 32))
+    lift.gain.assign(0.5)
+    np.testing.assert_allclose(enhancer.enhance(photo_of(32, 32)).astype(int), before / 2, atol=1)
+
+
+def test_threads_may_share_an_enhancer(lift):
+    enhancer = Enhancer(lift, 64)
+    photos = [np.full((size, 2 * size, 3), size, np.uint8) for size in (20, 40, 60, 80, 100, 120)]
+    results: dict[int, np.ndarray] = {}
+    threads = [
+        threading.Thread(target=lambda i=i, photo=photo: results.update({i: enhancer.enhance(photo)}))
+        for i, photo in enumerate(photos)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, photo in enumerate(photos):
+        np.testing.assert_allclose(results[i].astype(int), lifted(photo), atol=1)
+
+
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [
+        ("kitchen.jpg", "NumPy array, received str"),
+        (np.zeros((4, 4, 3)), "uint8 in .*received float64"),
+        (np.zeros((4, 4), np.uint8), r"\(height, width, 3\).*received \(4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), r"received \(4, 4, 4\)"),
+        (np.zeros((0, 4, 3), np.uint8), "at least one pixel"),
+    ],
+)
+def test_what_is_no_photo_is_refused(lift, photo, message):
+    with pytest.raises(ValueError, match=message):
+        Enhancer(lift, 64).enhance(photo)
+
+
+def test_a_model_that_failed_in_training_is_named(lift):
+    lift.gain.assign(float("nan"))
+    with pytest.raises(ValueError, match="train it again"):
+        Enhancer(lift, 64).enhance(photo_of(16, 16))
+
+
+def test_a_file_is_enhanced_at_full_size_with_its_exif(lift, tmp_path):
+    exif = Image.Exif()
+    exif[0x010E] = "Kitchen"  # ImageDescription
+    write_photo(tmp_path / "in.jpg", photo_of(200, 300), exif=exif.tobytes())
+    made = Enhancer(lift, 64).enhance_file(tmp_path / "in.jpg", tmp_path / "out.jpg")
+    assert (made.destination, made.width, made.height) == (tmp_path / "out.jpg", 300, 200)
+    result = read_photo(tmp_path / "out.jpg")
+    assert result.pixels.shape == (200, 300, 3)
+    assert b"Kitchen" in (result.exif or b"")
+
+
+def test_a_file_is_never_its_own_result(lift, tmp_path):
+    write_photo(tmp_path / "in.png", photo_of(20, 30))
+    with pytest.raises(ValueError, match="choose another name"):
+        Enhancer(lift, 64).enhance_file(tmp_path / "in.png", tmp_path / "." / "in.png")
+
+
+def test_a_broken_file_leaves_nothing_behind(lift, tmp_path):
+    (tmp_path / "in.jpg").write_bytes(b"\xff\xd8\xff no photo")
+    with pytest.raises(PhotoError):
+        Enhancer(lift, 64).enhance_file(tmp_path / "in.jpg", tmp_path / "out.jpg")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jpg"]
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory, restormer) -> Path:
+    """A recipe's folder in which the fine-tune stage has trained."""
+    folder = tmp_path_factory.mktemp("run")
+    write_config(folder / "finetune", TINY, StageConfig(resolution=48))
+    optimizer = keras.optimizers.SGD(name="sgd")
+    optimizer.build(restormer.trainable_variables)
+    data_iterator = iter(grain.MapDataset.range(2).to_iter_dataset())
+    with Checkpoints(folder / "finetune") as checkpoints:
+        checkpoints.save(initial_state(restormer, optimizer), data_iterator, [{"epoch": 1, "validation_loss": 0.1}])
+    return folder
+
+
+@pytest.mark.parametrize("stage", ["", "finetune"])
+def test_loading_a_run_or_one_of_its_stages(workdir, restormer, stage):
+    enhancer = Enhancer.load(str(workdir / stage))
+    assert enhancer.working_size == 48
+    assert "finetune" in enhancer.description
+    loaded = [np.asarray(variable) for variable in enhancer.model.trainable_variables]
+    np.testing.assert_equal(loaded, [np.asarray(variable) for variable in restormer.trainable_variables])
+
+
+def test_a_folder_without_a_model_says_how_to_train_one(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no trained model; train one with: python -m recipes"):
+        Enhancer.load(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="nowhere does not exist"):
+        Enhancer.load(tmp_path / "nowhere")
+
+
+def test_a_run_that_was_stopped_before_fine_tuning_says_what_it_has(tmp_path):
+    (tmp_path / "pretrain" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"no fine-tuned model \(but pretrain\)"):
+        Enhancer.load(tmp_path)

@@ -1,0 +1,156 @@
+"""The page says what the scores allow, carries everything with it, and escapes what it is given."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhancer.evaluation import build_results, evaluate, unedited
+from enhancer.photo_io import encode_jpeg
+from enhancer.report import Strip, make_strips, write_report
+from enhancer.verdict import verdict
+
+METRICS = ("l1", "psnr_db", "ssim", "ciede2000")
+
+
+def rows_of(*values: float) -> list[dict]:
+    return [{"id": f"photo {i}"} | dict.fromkeys(METRICS, 0.5) | {"l1": value} for i, value in enumerate(values)]
+
+
+def results_of(config: dict | None = None, **methods: list[float]) -> dict:
+    rows = {method: rows_of(*values) for method, values in methods.items()}
+    return build_results(rows, weights_sha256={"finetuned": "f00d"}, config=config or {}, stages={})
+
+
+BETTER = {"unedited": [0.3, 0.28, 0.31], "scratch": [0.10, 0.12, 0.11], "finetuned": [0.08, 0.098, 0.092]}
+HISTORY = [{"epoch": i, "train_loss": 0.1 / i, "validation_loss": 0.12 / i} for i in range(1, 6)]
+
+
+@pytest.fixture
+def page(tmp_path) -> str:
+    pixels = np.full((900, 1600, 3), 120, np.uint8)
+    strip = Strip("Best photo", "a0001", (("before", pixels, 0.25), ("target", pixels, None)))
+    histories = {"pretrain": HISTORY, "finetune": HISTORY, "scratch": HISTORY}
+    write_report(tmp_path / "report.html", results_of(config={"seed": 7}, **BETTER), histories, [strip])
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_clear_gain_is_called_real():
+    headline, sentences = verdict(results_of(**BETTER))
+    assert headline == "The gain is real: pre-training lowers the test L1 by 18 %"
+    assert "−18.2 % (95 % interval" in sentences[0]
+
+
+def test_a_gain_within_the_noise_cannot_be_told():
+    headline, _ = verdict(results_of(unedited=[0.3, 0.3, 0.31], scratch=[0.1, 0.12, 0.1], finetuned=[0.09, 0.13, 0.09]))
+    assert headline == "Whether pre-training helps cannot be told with 3 test photos"
+
+
+def test_a_clear_loss_is_called_harm():
+    headline, _ = verdict(results_of(unedited=[0.3, 0.3, 0.31], scratch=[0.08, 0.1, 0.09], finetuned=[0.1, 0.12, 0.112]))
+    assert headline.startswith("Pre-training hurts: the test L1 is 23 % higher")
+
+
+def test_one_photo_proves_nothing():
+    headline, sentences = verdict(results_of(unedited=[0.3], scratch=[0.2], finetuned=[0.01]))
+    assert headline.endswith("cannot be told with one test photo")
+    assert any("One test photo is a small test" in sentence for sentence in sentences)
+
+
+def test_two_copies_of_a_model_show_no_gain():
+    headline, _ = verdict(results_of(unedited=[0.3, 0.4], scratch=[0.1, 0.2], finetuned=[0.1, 0.2]))
+    assert "cannot be told" in headline
+
+
+def test_a_model_that_does_harm_is_not_praised_for_beating_another():
+    headline, _ = verdict(results_of(unedited=[0.05, 0.06, 0.055], scratch=[0.2, 0.21, 0.2], finetuned=[0.1, 0.11, 0.1]))
+    assert headline.startswith("The fine-tuned model does harm")
+
+
+def test_without_a_scratch_model_the_question_is_whether_the_model_helps():
+    headline, _ = verdict(results_of(unedited=[0.3, 0.28, 0.31], finetuned=[0.1, 0.09, 0.1]))
+    assert headline == "The fine-tuned model brings photos closer to their targets"
+
+
+def test_the_page_is_self_contained(page):
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
+    assert not re.findall(r"url\((?!#)|@import|<script", page)
+
+
+def test_the_page_shows_scores_with_unedited_first(page):
+    order = [page.index(f'<th scope="row">{name}</th>') for name in ("unedited", "scratch", "fine-tuned")]
+    assert order == sorted(order)
+    assert "0.2967 ± 0.0379" in page
+
+
+def test_the_page_explains_each_metric(page):
+    for words in ("scale from 0 (equal) to 1", "3 dB more", "similarity of local structure", "just noticeable"):
+        assert words in page
+
+
+def test_the_page_has_two_plots_in_the_pages_own_colours(page):
+    assert page.count("<svg") == 2
+    assert "var(--series-1)" in page
+    assert not re.search(r"#0\d0303|#0[12]0[12]0[12]", page)
+
+
+def test_pictures_are_embedded_small(page):
+    (picture, _) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    data = base64.b64decode(picture)
+    with Image.open(io.BytesIO(data)) as image:
+        assert max(image.size) <= 1000
+
+
+def test_the_page_shows_configuration_and_weights(page):
+    assert "<td>seed</td><td>7</td>" in page
+    assert "sha256:f00d" in page
+
+
+def test_names_are_escaped(tmp_path):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    strip = Strip("Best photo", "<script>alert(1)</script>", (("target", pixels, None),))
+    write_report(tmp_path / "r.html", results_of(config={"<b>": "<i>"}, **BETTER), {}, [strip])
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<script>" not in page
+    assert "&lt;b&gt;" in page
+
+
+def test_a_page_needs_neither_curves_nor_photos(tmp_path):
+    write_report(tmp_path / "r.html", results_of(unedited=[0.3, 0.2]), {}, [])
+    assert "The scores of this run" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_the_same_history_draws_the_same_plot(tmp_path):
+    for name in ("a", "b"):
+        write_report(tmp_path / name, results_of(**BETTER), {"finetune": HISTORY}, [])
+    plots = [re.search(r"<svg.*</svg>", (tmp_path / name).read_text(), re.DOTALL)[0] for name in ("a", "b")]
+    assert plots[0] == plots[1]
+
+
+def test_strips_show_the_best_median_and_worst_photo_by_the_fine_tuned_l1():
+    generator = np.random.default_rng(0)
+    source = []
+    for name, offset in (("far", 60), ("near", 10), ("middle", 30)):
+        target = generator.integers(100, 120, (16, 20, 3)).astype(np.uint8)
+        source.append({"input": encode_jpeg(target - offset), "target": encode_jpeg(target), "id": name})
+    methods = {"unedited": unedited, "scratch": unedited, "finetuned": unedited}
+    rows = {method: evaluate(enhance, source, name=method) for method, enhance in methods.items()}
+    strips = make_strips(source, rows, methods)
+    assert [(strip.title, strip.photo_id) for strip in strips] == [
+        ("Best photo", "near"),
+        ("Median photo", "middle"),
+        ("Worst photo", "far"),
+    ]
+    assert [caption for caption, *_ in strips[0].pictures] == ["before", "scratch", "fine-tuned", "target"]
+    assert strips[2].pictures[2][2] == pytest.approx(60 / 255, abs=0.01)
+
+
+@pytest.mark.parametrize(("count", "titles"), [(1, ["The only photo"]), (2, ["Best photo", "Worst photo"])])
+def test_few_photos_are_not_shown_twice(count, titles):
+    picture = encode_jpeg(np.full((16, 16, 3), 90, np.uint8))
+    source = [{"input": picture, "target": picture, "id": str(i)} for i in range(count)]
+    rows = {method: evaluate(unedited, source, name=method) for method in ("unedited", "finetuned")}
+    assert [strip.title for strip in make_strips(source, rows, {"finetuned": unedited})] == titles

@@ -1,0 +1,133 @@
+"""The network's shape, sizes, padding, saving and options."""
+
+import dataclasses
+
+import jax
+import keras
+import numpy as np
+import pytest
+
+from enhancer import layers
+from enhancer.config import MODEL_SIZES, ModelConfig
+from enhancer.restormer import Restormer, pixel_shuffle, pixel_unshuffle
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).random((1, height, width, 3), dtype=np.float32)
+
+
+def run(model: Restormer, x: np.ndarray) -> np.ndarray:
+    """The model's output, compiled as a whole: operation by operation takes many times longer."""
+    weights = [v.value for v in model.trainable_variables]
+    return np.asarray(jax.jit(lambda w, x: model.stateless_call(w, [], x)[0])(weights, x))
+
+
+def with_random_weights(model: Restormer) -> Restormer:
+    """All weights random, so that no bias or scale is left at a value that hides an error."""
+    rng = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        variable.assign(variable.value + 0.1 * rng.standard_normal(variable.shape).astype("float32"))
+    return model
+
+
+def test_base_has_the_26_1_million_parameters_of_the_paper():
+    assert Restormer(MODEL_SIZES["base"]).count_params() == pytest.approx(26.1e6, rel=2e-3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(17, 23), (3, 30), (1, 1)])
+def test_any_height_and_width_come_back_in_the_same_size(nano, height, width):
+    assert run(Restormer(nano), picture(height, width)).shape == (1, height, width, 3)
+
+
+def test_odd_sizes_are_padded_by_reflection_and_cropped(nano):
+    model, small = Restormer(nano), picture(13, 16)
+    padded = np.pad(small, ((0, 0), (0, 3), (0, 0), (0, 0)), mode="reflect")
+    np.testing.assert_allclose(run(model, small), run(model, padded)[:, :13], atol=1e-6)
+
+
+def test_zero_output_convolution_leaves_the_input_because_of_the_global_residual(nano):
+    model, x = Restormer(nano), picture(16, 16)
+    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
+    np.testing.assert_array_equal(run(model, x), x)
+
+
+@pytest.mark.parametrize(("norm", "conv_bias"), [("bias_free", False), ("with_bias", True)])
+def test_saved_and_loaded_model_is_identical(nano, tmp_path, norm, conv_bias):
+    model = with_random_weights(Restormer(dataclasses.replace(nano, norm=norm, conv_bias=conv_bias), remat="block"))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.config == model.config
+    assert loaded.remat == "block"
+    np.testing.assert_array_equal(run(loaded, picture(9, 16)), run(model, picture(9, 16)))
+
+
+def test_gradient_in_strips_equals_plain_differentiation():
+    rng = np.random.default_rng(2)
+    x, projection, kernel, weight = (
+        rng.standard_normal(s).astype("float32") for s in ((2, 12, 5, 3), (3, 4), (3, 3, 4), (2, 12, 5, 4))
+    )
+
+    def gradients(function):
+        return jax.jit(jax.grad(lambda *args: (function(*args) * weight).sum(), argnums=(0, 1, 2)))(x, projection, kernel)
+
+    in_strips = gradients(keras.ops.custom_gradient(layers._project_and_filter_in_strips))
+    for a, b in zip(in_strips, gradients(layers._project_and_filter), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(37, 10, 4), (64, 512, 254), (1, 1, 1)])
+def test_strips_divide_the_height_and_fit_the_cache(height, width, channels):
+    rows = layers._rows_per_strip(height, width, channels)
+    assert height % rows == 0
+    assert rows == 1 or rows * width * channels * 4 <= layers.STRIP_BYTES
+
+
+def test_rematerialised_blocks_change_no_gradient(nano):
+    def gradients(remat):
+        keras.utils.set_random_seed(0)
+        blocks = layers.TransformerBlocks(4, 2, 1, nano, remat=remat)
+        weights = [v.value for v in blocks.trainable_variables]
+        x = np.random.default_rng(0).random((1, 8, 8, 4), dtype="float32")
+        return jax.jit(jax.grad(lambda w: (blocks.stateless_call(w, [], x)[0] ** 2).sum()))(weights)
+
+    for a, b in zip(gradients("none"), gradients("block"), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_same_seed_gives_the_same_weights(nano):
+    def weights():
+        keras.utils.set_random_seed(3)
+        return Restormer(nano).get_weights()
+
+    for a, b in zip(weights(), weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_projection_bias_stays_off_the_zero_border(nano):
+    """With biases the fast formulation must still equal: project with bias, then zero-pad, then filter."""
+    rng = np.random.default_rng(2)
+    x, projection, kernel = (rng.standard_normal(s).astype("float32") for s in ((1, 5, 6, 3), (3, 4), (3, 3, 4)))
+    bias, kernel_bias = rng.standard_normal((2, 4)).astype("float32")
+    padded = np.pad(x @ projection + bias, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    expected = sum(padded[:, i : i + 5, j : j + 6] * kernel[i, j] for i in range(3) for j in range(3)) + kernel_bias
+    np.testing.assert_allclose(layers.projected_depthwise(x, projection, kernel, bias, kernel_bias), expected, atol=1e-5)
+
+
+def test_pixel_shuffle_undoes_pixel_unshuffle():
+    x = picture(4, 6)
+    np.testing.assert_array_equal(pixel_shuffle(pixel_unshuffle(x)), x)
+
+
+def test_mixed_precision_keeps_weights_in_float32_and_stays_close(nano):
+    full = Restormer(nano)
+    mixed = Restormer(nano, dtype="mixed_bfloat16")
+    mixed.set_weights(full.get_weights())
+    assert {v.dtype for v in mixed.trainable_variables} == {"float32"}
+    output = run(mixed, picture(16, 16))
+    assert output.dtype == "bfloat16"
+    np.testing.assert_allclose(output.astype("float32"), run(full, picture(16, 16)), atol=0.05)
+
+
+def test_heads_that_do_not_divide_the_channels_are_refused():
+    with pytest.raises(ValueError, match="3 heads do not divide 4 channels"):
+        Restormer(ModelConfig(dim=4, num_blocks=(1, 1, 1, 1), num_heads=(3, 1, 1, 1)))
