@@ -67,8 +67,7 @@ class Checkpoints:
         self._checkpointer.save_checkpointables(
             epoch,
             {"weights": state.weights, "optimizer": state.optimizer, "data_iterator": data_iterator},
-            metrics={"validation_loss": history[-1]["validation_loss"], "epoch": epoch},
-            custom_metadata=cast(Any, {"history": history}),
+            metrics=cast(Any, {"validation_loss": history[-1]["validation_loss"], "epoch": epoch, "history": history}),
             force=True,
         )
         write_json(self.stage_dir / "history.json", history)
@@ -87,8 +86,7 @@ class Checkpoints:
             latest.step,
             {"weights": _abstract(like.weights), "optimizer": _abstract(like.optimizer), "data_iterator": data_iterator},
         )
-        metadata = cast(Any, self._checkpointer.checkpointables_metadata(latest.step).custom_metadata)
-        history = metadata["history"]
+        history = cast(Any, latest.metrics)["history"]
         write_json(self.stage_dir / "history.json", history)  # a kill may have come between the checkpoint and this file
         return Resumed(TrainState(loaded["weights"], loaded["optimizer"]), history)
 
@@ -118,7 +116,8 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
         if not checkpointer.checkpoints:
             raise CheckpointError(f"{stage_dir}/checkpoints holds no finished checkpoint; train the stage first.")
         best = max(checkpointer.checkpoints, key=lambda checkpoint: _rank(checkpoint.metrics))
-        saved = cast(Any, checkpointer.checkpointables_metadata(best.step).metadata)["weights"]
+        best_dir = stage_dir / "checkpoints" / str(best.step)
+        saved = cast(Any, ocp.metadata(str(best_dir.absolute()), checkpointable_name="weights").metadata)
         saved_shapes = {path: tuple(array.shape) for path, array in saved.items()}
         if different := sorted(set(saved_shapes.items()) ^ {(path, tuple(x.shape)) for path, x in like.items()}):
             path = different[0][0]

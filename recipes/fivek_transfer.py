@@ -112,13 +112,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each file it writes
     # Heavy imports wait until here, so that --help answers at once.
-    from datasets.build import DatasetError
+    from datasets.build import DatasetNotBuilt
+    from datasets.pair_builder import SourceChanged
+    from datasets.preparation import PreparationError
+    from datasets.sources import SourceError
     from enhancer.checkpoints import CheckpointError
     from enhancer.training import TrainingError
 
     try:
         return run(experiment)
-    except (UsageError, DatasetError) as error:
+    except (UsageError, DatasetNotBuilt, SourceError, SourceChanged, PreparationError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (TrainingError, CheckpointError) as error:
