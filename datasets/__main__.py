@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -10,7 +10,7 @@ from datasets.sources import SourceError
 
 
 def build(
-    dataset: Annotated[str, tyro.conf.Positional],
+    dataset: Annotated[Literal["fivek", "real_estate"], tyro.conf.Positional],
     manual_dir: Path,
     data_dir: Path,
     config: str | None = None,
@@ -21,7 +21,7 @@ def build(
     Stopped at any moment, the same command continues where it was.
 
     Args:
-        dataset: fivek or real_estate.
+        dataset: Which one.
         manual_dir: Folder with the source photos; only read.
         data_dir: Where data sets are kept. This one goes to DATA_DIR/<dataset>/<config>/.
         config: Variant, such as c_512 (expert C, long edge 512 px); by default c_1024 or long_1536.
@@ -32,8 +32,6 @@ def build(
     from datasets.pair_builder import SourceChanged
     from datasets.preparation import PreparationError
 
-    if dataset not in ("fivek", "real_estate"):
-        sys.exit(f"There is no data set '{dataset}'. Choose fivek or real_estate.")
     try:
         build_dataset(dataset, manual_dir, data_dir, config, overwrite)
     except (SourceError, SourceChanged, PreparationError) as error:
@@ -42,7 +40,7 @@ def build(
         sys.exit("Stopped. The same command continues where it was.")
 
 
-def miniature(out: Annotated[Path, tyro.conf.Positional], size: int = 256) -> None:
+def miniature(out: Annotated[Path, tyro.conf.Positional], size: int = 224) -> None:
     """Write a small FiveK and a small real-estate set, rendered, in the layouts of the real ones.
 
     Args:
@@ -51,7 +49,10 @@ def miniature(out: Annotated[Path, tyro.conf.Positional], size: int = 256) -> No
     """
     from datasets.miniature import write
 
-    write(out, long_edge=size)
+    try:
+        write(out, long_edge=size)
+    except ValueError as error:
+        sys.exit(str(error))
     print(f"wrote {out / 'fivek'} and {out / 'real_estate'}")
 
 

@@ -28,8 +28,8 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m demo")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("demo").setLevel(logging.INFO)
     from enhancer import compilation_cache
     from enhancer.checkpoints import CheckpointError
     from enhancer.inference import Enhancer
@@ -42,11 +42,14 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     from demo.app import build_page, launch_options
 
+    page = build_page(enhancer)
     try:
-        build_page(enhancer).launch(**launch_options(arguments.host, arguments.port))
+        page.launch(**launch_options(arguments.host, arguments.port), prevent_thread_lock=True)
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: port {arguments.port} of {arguments.host} cannot be opened ({error})", file=sys.stderr)
         return 2
+    print(f"The page is open at {page.local_url} (Ctrl-C stops it). Model: {enhancer.description}.", flush=True)
+    page.block_thread()
     return 0
 
 

@@ -114,6 +114,7 @@ def launch_options(host: str, port: int) -> dict[str, Any]:
         "ssr_mode": False,
         "share": False,
         "show_error": False,
+        "quiet": True,  # its own greeting advertises public links
     }
 
 

@@ -71,7 +71,10 @@ def main(argv: list[str] | None = None) -> int:
                     done += 1
                 else:
                     failed.append(source)
-                    tqdm.tqdm.write(f"{source}: {problem}", file=sys.stderr)
+                    # Most sentences begin with the file's name, which is shown with its folder here.
+                    named = problem.startswith(source.name)
+                    text = f"{source}{problem.removeprefix(source.name)}" if named else f"{source}: {problem}"
+                    tqdm.tqdm.write(text, file=sys.stderr)
     except KeyboardInterrupt:
         print(f"\ninterrupted: {_summary(done, len(jobs) - len(waiting), failed)}; run the same command to continue")
         return INTERRUPTED
@@ -165,7 +168,6 @@ def _enhance(enhancer, source: Path, destination: Path) -> str | None:
     from enhancer.photo_io import PhotoError
 
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
         made = enhancer.enhance_file(source, destination)
     except PhotoError as error:
         return str(error)

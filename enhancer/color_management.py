@@ -34,7 +34,8 @@ def profile_color_space(profile: bytes) -> str:
         ProfileError: the bytes are no ICC profile.
     """
     try:
-        return ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
+        return opened.xcolor_space.strip()  # pyright: ignore[reportAttributeAccessIssue]
     except (OSError, ImageCms.PyCMSError) as error:
         raise ProfileError(str(error)) from error
 

@@ -112,7 +112,7 @@ class Enhancer:
 
         Args:
             source: a photo in any format that `enhancer.photo_io` reads.
-            destination: `.jpg`, `.png` or `.tif`; overwritten if it exists, unless it is the source.
+            destination: `.jpg`, `.png` or `.tif`; overwritten if it exists, unless it is the source. Its folder is made.
 
         Raises:
             PhotoError: `source` is no readable photo.
@@ -124,6 +124,7 @@ class Enhancer:
             raise ValueError(f"{destination} is the photo itself; choose another name for the result.")
         photo = read_photo(source)
         edited = self.enhance(photo.pixels)
+        destination.parent.mkdir(parents=True, exist_ok=True)
         write_photo(destination, edited, exif=photo.exif)
         height, width = edited.shape[:2]
         return EnhancedFile(destination, width, height, tuple(photo.notes), time.perf_counter() - started)

@@ -1,6 +1,7 @@
 """The training loop of one stage, top to bottom."""
 
 import math
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from enhancer.restormer import Restormer
 from enhancer.train_state import TrainState, initial_state
 from enhancer.train_step import EvalStep, make_eval_step, make_train_step
 
+LOG_PROGRESS_SECONDS = 30.0  # in a log file each update is a line of its own
 LOSS_DISPLAY_SECONDS = 1.0  # reading a loss waits for the device; once a second costs nothing
 
 
@@ -85,6 +87,7 @@ def train(
                     break
                 started = time.monotonic()
                 state, train_loss = _train_epoch(train_step, state, batches, steps_per_epoch, progress)
+                progress.set_postfix_str(f"loss {train_loss:.4f}", refresh=False)
                 seconds = time.monotonic() - started
                 validation_loss = validate(eval_step, state, validation_source, stage)
                 if not math.isfinite(train_loss + validation_loss):
@@ -151,5 +154,11 @@ def _sentence(label: str, history: list[Row], stage: StageConfig) -> str:
 
 
 def _progress(label: str, stage: StageConfig, steps_per_epoch: int, history: list[Row]) -> tqdm:
-    done = history[-1]["epoch"] * steps_per_epoch
-    return tqdm(desc=label, total=stage.epochs * steps_per_epoch, initial=done, unit="step", dynamic_ncols=True)
+    return tqdm(
+        desc=label,
+        total=stage.epochs * steps_per_epoch,
+        initial=history[-1]["epoch"] * steps_per_epoch,
+        unit="step",
+        dynamic_ncols=True,
+        mininterval=0.2 if sys.stderr.isatty() else LOG_PROGRESS_SECONDS,
+    )

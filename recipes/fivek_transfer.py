@@ -140,6 +140,7 @@ def run(experiment: Experiment) -> int:
     from enhancer.report import make_strips, write_report
     from enhancer.training import train
 
+    _refuse_senseless(experiment)
     compilation_cache.enable()
     workdir, model = experiment.workdir, MODEL_SIZES[experiment.model]
     _save_configuration(experiment)
@@ -219,6 +220,25 @@ def _best(stage_dir: Path):
 
 def _configuration(experiment: Experiment) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(experiment), default=str))
+
+
+def _refuse_senseless(experiment: Experiment) -> None:
+    limits = {
+        "resolution": (8, 8192),
+        "batch_size": (1, 1 << 20),
+        "epochs": (1, 1 << 20),
+        "peak_learning_rate": (1e-12, 10),
+        "warmup_epochs": (0, 1 << 20),
+        "early_stopping_patience": (1, 1 << 20),
+        "min_crop_scale": (0.01, 1),
+        "weight_decay": (0, 10),
+        "gradient_clip_norm": (1e-9, 1e9),
+    }
+    for stage_name in ("pretrain", "finetune"):
+        for name, (low, high) in limits.items():
+            value = getattr(getattr(experiment, stage_name), name)
+            if not low <= value <= high:
+                raise UsageError(f"{stage_name}.{name} must lie in [{low}, {high}], received {value}.")
 
 
 def _save_configuration(experiment: Experiment) -> None:

@@ -19,6 +19,7 @@ from playwright.sync_api import sync_playwright
 
 from demo import __main__ as command
 from demo.app import build_page, launch_options
+from enhancer import compilation_cache, inference
 from enhancer.photo_io import read_photo, write_photo
 
 # Gradio and its client leave sockets and event loops to the garbage collector.
@@ -66,7 +67,7 @@ def address(tmp_path_factory):
         free.close()
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         page = build_page(FakeEnhancer())
-        _, url, _ = page.launch(**launch_options("127.0.0.1", port), prevent_thread_lock=True, quiet=True)
+        _, url, _ = page.launch(**launch_options("127.0.0.1", port), prevent_thread_lock=True)
         yield url
         page.close()
 
@@ -140,6 +141,16 @@ def test_the_originals_of_the_results_are_gone_when_the_photo_is_done(client, ph
 def test_without_a_model_the_command_says_what_to_run(tmp_path, capsys):
     assert command.main(["--workdir", str(tmp_path / "nowhere")]) == 2
     assert "nowhere does not exist; train one with" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
+    monkeypatch.setattr(compilation_cache, "enable", lambda: None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert command.main(["--workdir", "unused", "--port", str(taken.getsockname()[1])]) == 2
+    assert "cannot be opened" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from enhancer.edit_transfer import fit_affine, transfer_edit
 def scene(height: int, width: int) -> np.ndarray:
     """A dark room with a bright window, furniture edges, fine texture and sensor noise; uint8."""
     generator = np.random.default_rng(0)
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     light = 0.12 + 0.35 * np.exp(-((x - 0.6) ** 2 + (y - 0.4) ** 2) / 0.15)
     picture = light[..., None] * np.array([1.0, 0.93, 0.82])
     picture[int(0.2 * height) : int(0.55 * height), int(0.5 * width) : int(0.75 * width)] = [0.86, 0.93, 0.97]
@@ -88,10 +88,9 @@ def test_the_fit_solves_its_equations():
     covariance_xx = patch_x.T @ patch_x / 9 - np.outer(mean_x, mean_x)
     covariance_xy = patch_x.T @ patch_y / 9 - np.outer(mean_x, mean_y)
     expected = np.linalg.solve(covariance_xx + 1e-4 * np.eye(3), covariance_xy + 1e-4 * gain * np.eye(3))
-    # Constant outside the window, so that smoothing over neighbours can be undone: compare one unsmoothed solution.
-    isolated_x, isolated_y = np.tile(x[window], (5, 5, 1)), np.tile(y[window], (5, 5, 1))
-    # Every 3 x 3 window of a tiling holds the same nine pixels: all fits are equal and smoothing changes nothing.
-    matrix, _ = fit_affine(isolated_x, isolated_y)
+    # In a tiling every 3 x 3 window holds the same nine pixels: all fits are equal, and smoothing them changes nothing.
+    tiled_x, tiled_y = np.tile(x[window], (5, 5, 1)), np.tile(y[window], (5, 5, 1))
+    matrix, _ = fit_affine(tiled_x, tiled_y)
     np.testing.assert_allclose(matrix[7, 7], expected, rtol=2e-3, atol=2e-3)
 
 

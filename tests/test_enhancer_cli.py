@@ -24,6 +24,7 @@ class FakeEnhancer:
         if source.name == self.interrupt_at:
             raise KeyboardInterrupt
         photo = read_photo(source)
+        destination.parent.mkdir(parents=True, exist_ok=True)
         write_photo(destination, 255 - photo.pixels, exif=photo.exif)
         self.done.append(source.name)
         return EnhancedFile(destination, *photo.pixels.shape[1::-1], photo.notes, 0.0)
@@ -139,7 +140,7 @@ def test_a_bad_file_is_named_and_the_others_are_done(enhancer, tmp_path, capsys)
     assert run(tmp_path / "in", "--output", tmp_path / "out") == 1
     assert files(tmp_path / "out") == ["a.jpg", "c.jpg"]
     printed = capsys.readouterr()
-    assert "b.jpg: b.jpg is damaged" in printed.err
+    assert f"{tmp_path / 'in' / 'b.jpg'} is damaged" in printed.err
     assert "1 failed" in printed.out
 
 

@@ -79,7 +79,7 @@ def test_an_unreadable_picture_is_named():
 
 
 def test_a_method_that_changes_the_size_is_named():
-    with pytest.raises(ValueError, match="half on test pair 'a'.*differ in size"):
+    with pytest.raises(ValueError, match=r"half on test pair 'a'.*differ in size"):
         evaluate(lambda photo: photo[::2, ::2].copy(), [pair(1, 2, height=64, width=64)], name="half")
 
 

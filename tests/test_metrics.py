@@ -15,7 +15,7 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
     """A smooth picture with noise, and its edit; taller than two of the strips that the colour difference works in."""
     generator = np.random.default_rng(0)
     ramp = np.linspace(20, 220, 300)[:, None, None] + np.linspace(-20, 20, 90)[None, :, None]
-    target = np.clip(ramp + [0, 10, -15] + generator.normal(0, 4, (300, 90, 3)), 0, 255).astype(np.uint8)
+    target = np.clip(ramp + np.array([0, 10, -15]) + generator.normal(0, 4, (300, 90, 3)), 0, 255).astype(np.uint8)
     prediction = np.clip(target * 1.1 + generator.normal(0, 3, target.shape), 0, 255).astype(np.uint8)
     return prediction, target
 

@@ -50,7 +50,9 @@ def test_a_gain_within_the_noise_cannot_be_told():
 
 
 def test_a_clear_loss_is_called_harm():
-    headline, _ = verdict(results_of(unedited=[0.3, 0.3, 0.31], scratch=[0.08, 0.1, 0.09], finetuned=[0.1, 0.12, 0.112]))
+    headline, _ = verdict(
+        results_of(unedited=[0.3, 0.3, 0.31], scratch=[0.08, 0.1, 0.09], finetuned=[0.1, 0.12, 0.112])
+    )
     assert headline.startswith("Pre-training hurts: the test L1 is 23 % higher")
 
 
@@ -66,7 +68,9 @@ def test_two_copies_of_a_model_show_no_gain():
 
 
 def test_a_model_that_does_harm_is_not_praised_for_beating_another():
-    headline, _ = verdict(results_of(unedited=[0.05, 0.06, 0.055], scratch=[0.2, 0.21, 0.2], finetuned=[0.1, 0.11, 0.1]))
+    headline, _ = verdict(
+        results_of(unedited=[0.05, 0.06, 0.055], scratch=[0.2, 0.21, 0.2], finetuned=[0.1, 0.11, 0.1])
+    )
     assert headline.startswith("The fine-tuned model does harm")
 
 

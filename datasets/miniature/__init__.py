@@ -47,27 +47,24 @@ def write(
         raise ValueError(
             f"long_edge must be at least 96 px, so that the short side is at least 64; received {long_edge}"
         )
-    jobs: list[Callable[[], None]] = []
     fivek, real_estate = out / "fivek", out / "real_estate"
     for folder in (fivek / "img" / "dng", fivek / "img" / "tiff16_c", real_estate / "images"):
         folder.mkdir(parents=True, exist_ok=True)
-    for number in range(1, fivek_pairs + 1):
-        jobs.append(lambda number=number: _write_fivek_pair(fivek, number, long_edge))
-    number = 0
+    first = 1
     for split, count in (real_estate_pairs or REAL_ESTATE_PAIRS).items():
-        rows = []
-        for _ in range(count):
-            number += 1
-            jobs.append(lambda number=number: _write_real_estate_pair(real_estate, number, long_edge))
-            rows.append({"src": f"images/{number}_src.jpg", "tar": f"images/{number}_tar.jpg"})
+        numbers = range(first, first + count)
+        rows = [{"src": f"images/{number}_src.jpg", "tar": f"images/{number}_tar.jpg"} for number in numbers]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (real_estate / f"{split}.jsonl").write_text(lines, encoding="utf-8")
+        first += count
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done in [pool.submit(job) for job in jobs]:
-            done.result()
+        jobs = [pool.submit(_write_fivek_pair, fivek, number, long_edge) for number in range(1, fivek_pairs + 1)]
+        jobs += [pool.submit(_write_real_estate_pair, real_estate, number, long_edge) for number in range(1, first)]
+        for job in jobs:
+            job.result()
 
 
-def sample_room(number: int = 0, *, long_edge: int = 1200) -> np.ndarray:
+def sample_room(number: int = 0, *, long_edge: int = 960) -> np.ndarray:
     """Render an unedited interior that is in neither set, such as an example for the demo.
 
     Args:
@@ -85,8 +82,12 @@ def fivek_scene(number: int, long_edge: int) -> np.ndarray:
     rng = np.random.default_rng((number, 3))
     height, width = _shape(long_edge, upright=number % 3 == 0)
     if number % 2:
-        return camera.expose(_supersample(render_landscape, number, height, width), rng, (0.45, 1.0))
-    return camera.expose(_supersample(render_room, 500 + number, height, width), rng, (0.9, 1.5))
+        scene = camera.expose(_supersample(render_landscape, number, height, width), rng, (0.35, 0.85))
+    else:
+        scene = camera.expose(_supersample(render_room, 500 + number, height, width), rng, (0.5, 1.1))
+    # LibRaw takes the brightest value for white when it is between 75 and 100 % of full scale.
+    peak = float(scene[..., 1].max())
+    return scene * np.float32(1.02 / peak) if 0.7 < peak < 1.02 else scene
 
 
 def real_estate_pair(number: int, long_edge: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,55 +1,14 @@
 """Interiors seen through a wide-angle lens: a bright window, light that falls off into a dark corner, furniture."""
 
-import dataclasses
-
+import cv2
 import numpy as np
 
-from datasets.miniature.landscapes import render_landscape
-from datasets.miniature.texture import Noise, mix, ramp
+from datasets.miniature.furniture import FABRICS, Box, Room, furnish
+from datasets.miniature.texture import mix, ramp
 
-_WALLS = ((0.72, 0.70, 0.66), (0.62, 0.66, 0.68), (0.66, 0.62, 0.52), (0.55, 0.62, 0.56), (0.78, 0.76, 0.72))
-_FABRICS = ((0.10, 0.13, 0.18), (0.32, 0.29, 0.25), (0.35, 0.10, 0.07), (0.08, 0.16, 0.13), (0.52, 0.48, 0.42))
-_WOODS = ((0.28, 0.15, 0.075), (0.45, 0.30, 0.17), (0.16, 0.085, 0.045), (0.50, 0.40, 0.28))
 _WHITE = (0.75, 0.74, 0.72)
 _DAYLIGHT = np.array((0.92, 0.99, 1.12), np.float32)
 _LAMPLIGHT = np.array((1.25, 0.85, 0.48), np.float32)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Box:
-    """A piece of furniture, axis-parallel, in metres: x to the right, y up, z away from the viewer."""
-
-    low: tuple[float, float, float]
-    high: tuple[float, float, float]
-    color: tuple[float, float, float]
-    texture: str = "plain"
-    casts_shadow: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class _Window:
-    """An opening in a wall; `axis` 2 is the back wall (across is x), 0 a side wall (across is z)."""
-
-    axis: int
-    wall: float
-    across: tuple[float, float]
-    up: tuple[float, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Room:
-    low: np.ndarray
-    high: np.ndarray
-    boxes: tuple[_Box, ...]
-    windows: tuple[_Window, ...]
-    lamp: np.ndarray
-    lamp_power: float
-    sun: np.ndarray | None
-    wall_color: np.ndarray
-    wood: np.ndarray
-    floor: str
-    view: np.ndarray
-    noise: Noise
 
 
 def render_room(seed: int, height: int, width: int) -> np.ndarray:
@@ -63,7 +22,7 @@ def render_room(seed: int, height: int, width: int) -> np.ndarray:
         Linear sRGB light, float32 `(height, width, 3)`, where the view out of the window is about 1; not clipped.
     """
     rng = np.random.default_rng((seed, 2))
-    room = _furnish(rng, seed)
+    room = furnish(rng, seed, view_width=max(160, width // 2))
     eye = np.array((rng.uniform(-0.5, 0.5) * room.high[0], rng.uniform(1.15, 1.5), 0.25), np.float32)
     rays = _camera_rays(rng, height, width)
     points, normal_axis, box_index = _trace(room, eye, rays)
@@ -74,136 +33,6 @@ def render_room(seed: int, height: int, width: int) -> np.ndarray:
     picture = color * light
     picture += _floor_reflection(room, points, rays, normal_axis, box_index)
     return _look_out(room, picture, points, normal_axis, box_index).astype(np.float32)
-
-
-def _furnish(rng: np.random.Generator, seed: int) -> _Room:
-    half_width, ceiling, depth = rng.uniform(1.9, 2.9), rng.uniform(2.4, 2.9), rng.uniform(4.2, 6.0)
-    wood = _WOODS[rng.integers(len(_WOODS))]
-    fabric = _FABRICS[rng.integers(len(_FABRICS))]
-    kind = rng.choice(["living", "bedroom", "dining"])
-    side = rng.choice([-1.0, 1.0])
-    windows = _place_windows(rng, half_width, ceiling, depth, side)
-    boxes = {"living": _living_room, "bedroom": _bedroom, "dining": _dining_room}[kind](
-        rng, half_width, depth, side, wood, fabric
-    )
-    boxes += _on_the_walls(rng, half_width, depth, side, wood)
-    sun = None
-    if rng.random() < 0.55:
-        sun = np.array((side * rng.uniform(0.3, 0.8), rng.uniform(0.5, 0.8), rng.uniform(0.25, 0.9)), np.float32)
-    return _Room(
-        low=np.array((-half_width, 0, 0), np.float32),
-        high=np.array((half_width, ceiling, depth), np.float32),
-        boxes=tuple(boxes),
-        windows=windows,
-        lamp=np.array((rng.uniform(-0.4, 0.4), ceiling - 0.25, depth * 0.55), np.float32),
-        lamp_power=float(rng.choice([0.0, 0.15, 0.35])),
-        sun=sun / np.linalg.norm(sun) if sun is not None else None,
-        wall_color=np.array(_WALLS[rng.integers(len(_WALLS))], np.float32),
-        wood=np.array(wood, np.float32),
-        floor=str(rng.choice(["boards", "boards", "tiles", "carpet"])),
-        view=render_landscape(seed + 1000, 96, 160) * rng.uniform(0.9, 1.3),
-        noise=Noise(rng),
-    )
-
-
-def _place_windows(rng, half_width, ceiling, depth, side) -> tuple[_Window, ...]:
-    sill, top = rng.choice([0.1, 0.75, 0.9]), ceiling - rng.uniform(0.25, 0.45)
-    center, half = rng.uniform(-0.35, 0.35) * half_width, rng.uniform(0.5, 0.95)
-    back = _Window(2, depth, (center - half, center + half), (sill, top))
-    start = rng.uniform(0.35, 0.5) * depth
-    flank = _Window(0, side * half_width, (start, start + rng.uniform(1.0, 1.7)), (sill, top))
-    return {0: (back,), 1: (back, flank), 2: (flank,)}[int(rng.integers(3))]
-
-
-def _living_room(rng, half_width, depth, side, wood, fabric) -> list[_Box]:
-    wall = -side * half_width
-    inner, start, end = wall + side * 0.9, depth * 0.45, depth * 0.45 + rng.uniform(1.6, 2.2)
-    x = sorted((wall + side * 0.04, inner))
-    back_x = sorted((wall + side * 0.04, wall + side * 0.28))
-    table = rng.uniform(-0.15, 0.25) * half_width + side * 0.35
-    boxes = [
-        _Box((x[0], 0.08, start), (x[1], 0.42, end), fabric, "fabric", True),
-        _Box((back_x[0], 0.4, start), (back_x[1], 0.86, end), fabric, "fabric", True),
-        _Box((x[0], 0.1, start - 0.18), (x[1], 0.62, start), fabric, "fabric"),
-        _Box((x[0], 0.1, end), (x[1], 0.62, end + 0.18), fabric, "fabric"),
-        _Box((table - 0.35, 0.36, start + 0.2), (table + 0.35, 0.41, start + 1.3), wood, "wood", True),
-        _Box((table - 0.15, 0.41, start + 0.5), (table + 0.12, 0.45, start + 0.75), (0.5, 0.47, 0.42)),
-    ]
-    boxes += _legs(table - 0.35, table + 0.35, start + 0.2, start + 1.3, 0.36, wood)
-    cushion = tuple(rng.uniform(0.15, 0.6, 3))
-    boxes.append(
-        _Box((min(back_x[1], inner), 0.42, end - 0.5), (max(back_x[1], inner), 0.78, end - 0.36), cushion, "fabric")
-    )
-    return boxes + _shelf(rng, side * half_width * 0.55, depth, wood)
-
-
-def _bedroom(rng, half_width, depth, side, wood, fabric) -> list[_Box]:
-    center = -side * half_width * 0.25
-    head, foot = depth - 0.06, depth - 2.15
-    linen = (0.72, 0.71, 0.70)
-    pillow = [
-        _Box((center + dx, 0.55, head - 0.55), (center + dx + 0.6, 0.72, head - 0.15), linen, "fabric")
-        for dx in (-0.7, 0.1)
-    ]
-    nightstand = center + side * 1.1
-    return [
-        _Box((center - 0.85, 0.0, foot), (center + 0.85, 0.3, head), wood, "wood", True),
-        _Box((center - 0.82, 0.3, foot + 0.04), (center + 0.82, 0.55, head), linen, "fabric", True),
-        _Box((center - 0.84, 0.32, foot + 0.02), (center + 0.84, 0.58, head - 0.95), fabric, "fabric"),
-        _Box((center - 0.9, 0.3, head), (center + 0.9, 1.15, depth), wood, "wood", True),
-        *pillow,
-        _Box((nightstand - 0.22, 0.0, head - 0.4), (nightstand + 0.22, 0.5, head), wood, "wood", True),
-        _Box((nightstand - 0.03, 0.5, head - 0.22), (nightstand + 0.03, 0.72, head - 0.16), (0.2, 0.18, 0.15)),
-        _Box((nightstand - 0.13, 0.72, head - 0.32), (nightstand + 0.13, 0.96, head - 0.06), (0.9, 0.82, 0.68)),
-    ]
-
-
-def _dining_room(rng, half_width, depth, side, wood, fabric) -> list[_Box]:
-    center, start, end = -side * half_width * 0.1, depth * 0.48, depth * 0.48 + 1.7
-    boxes = [_Box((center - 0.5, 0.72, start), (center + 0.5, 0.77, end), wood, "wood", True)]
-    boxes += _legs(center - 0.5, center + 0.5, start, end, 0.72, wood)
-    for z in (start + 0.2, end - 0.65):
-        for toward in (-1, 1):
-            x = sorted((center + toward * 0.62, center + toward * 1.02))
-            rest = sorted((center + toward * 0.97, center + toward * 1.02))
-            boxes.append(_Box((x[0], 0.42, z), (x[1], 0.47, z + 0.42), fabric, "fabric", True))
-            boxes.append(_Box((rest[0], 0.47, z), (rest[1], 0.95, z + 0.42), wood, "wood"))
-            boxes += _legs(x[0], x[1], z, z + 0.42, 0.42, wood)
-    boxes.append(
-        _Box((center - 0.09, 0.77, start + 0.7), (center + 0.09, 1.0, start + 0.88), tuple(rng.uniform(0.2, 0.7, 3)))
-    )
-    return boxes + _shelf(rng, -side * half_width * 0.6, depth, wood)
-
-
-def _legs(x0, x1, z0, z1, top, wood) -> list[_Box]:
-    return [_Box((x, 0, z), (x + 0.05, top, z + 0.05), wood, "wood") for x in (x0, x1 - 0.05) for z in (z0, z1 - 0.05)]
-
-
-def _shelf(rng, center, depth, wood) -> list[_Box]:
-    """A sideboard with things on it, against the back wall."""
-    top = rng.uniform(0.55, 0.85)
-    boxes = [_Box((center - 0.6, 0.08, depth - 0.42), (center + 0.6, top, depth), wood, "drawers", True)]
-    x = center - 0.5
-    while x < center + 0.4:
-        size = rng.uniform(0.06, 0.18)
-        color = tuple(rng.uniform(0.08, 0.7, 3))
-        boxes.append(_Box((x, top, depth - 0.28), (x + size, top + rng.uniform(0.08, 0.4), depth - 0.12), color))
-        x += size + rng.uniform(0.03, 0.25)
-    return boxes
-
-
-def _on_the_walls(rng, half_width, depth, side, wood) -> list[_Box]:
-    wall = -side * half_width
-    boxes = []
-    z = depth * 0.3
-    for _ in range(rng.integers(1, 3)):
-        width, height = rng.uniform(0.45, 0.9), rng.uniform(0.4, 0.7)
-        x = sorted((wall, wall + side * 0.035))
-        boxes.append(
-            _Box((x[0], 1.35, z), (x[1], 1.35 + height, z + width), tuple(rng.uniform(0.2, 0.7, 3)), "picture")
-        )
-        z += width + rng.uniform(0.5, 1.2)
-    return boxes
 
 
 def _camera_rays(rng, height, width) -> np.ndarray:
@@ -217,7 +46,7 @@ def _camera_rays(rng, height, width) -> np.ndarray:
     return (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def _trace(room: _Room, eye, rays):
+def _trace(room: Room, eye, rays):
     """First hits: points `(height, width, 3)`, the axis of the surface's normal, and the box's index (-1: the room)."""
     inverse = _inverse(rays)
     to_walls = [
@@ -248,7 +77,7 @@ def _which(components, value) -> np.ndarray:
     return np.where(components[0] == value, 0, np.where(components[1] == value, 1, 2))
 
 
-def _slabs(box: _Box, origin, inverse):
+def _slabs(box: Box, origin, inverse):
     """Where rays enter the box's three pairs of planes, and where they enter and leave the box itself."""
     first = [(np.float32(box.low[i]) - origin[i]) * inverse[i] for i in range(3)]
     second = [(np.float32(box.high[i]) - origin[i]) * inverse[i] for i in range(3)]
@@ -257,7 +86,7 @@ def _slabs(box: _Box, origin, inverse):
     return near, np.maximum(np.maximum(near[0], near[1]), near[2]), np.minimum(np.minimum(far[0], far[1]), far[2])
 
 
-def _in_shadow(room: _Room, points, rays) -> np.ndarray:
+def _in_shadow(room: Room, points, rays) -> np.ndarray:
     """Whether furniture lies within one ray's length of the points."""
     inverse, origin = _inverse(rays), [np.ascontiguousarray(points[..., i]) for i in range(3)]
     shadow = np.zeros(points.shape[:-1], bool)
@@ -268,7 +97,7 @@ def _in_shadow(room: _Room, points, rays) -> np.ndarray:
     return shadow
 
 
-def _surface_color(room: _Room, points, axis, index) -> np.ndarray:
+def _surface_color(room: Room, points, axis, index) -> np.ndarray:
     x, y, z = np.moveaxis(points, -1, 0)
     noise = room.noise
     across = np.where(axis == 0, z, x)
@@ -284,7 +113,7 @@ def _surface_color(room: _Room, points, axis, index) -> np.ndarray:
     return color
 
 
-def _floor_color(room: _Room, x, z) -> np.ndarray:
+def _floor_color(room: Room, x, z) -> np.ndarray:
     noise = room.noise
     if room.floor == "boards":
         board = np.floor(x / 0.16)
@@ -308,11 +137,11 @@ def _floor_color(room: _Room, x, z) -> np.ndarray:
         return color
     stripes = 0.6 + 0.4 * np.sign(np.sin(rug * 45)) * (np.abs(rug + 0.2) < 0.12)
     weave = (0.75 + 0.5 * noise.octaves(x * 40, z * 40, 2)) * stripes
-    rug_color = np.array(_FABRICS[int(room.wood[0] * 100) % len(_FABRICS)], np.float32) * 1.3 * weave[..., None]
+    rug_color = np.array(FABRICS[int(room.wood[0] * 100) % len(FABRICS)], np.float32) * 1.3 * weave[..., None]
     return np.where((rug < 0)[..., None], rug_color, color)
 
 
-def _box_color(room: _Room, box: _Box, points, axis) -> np.ndarray:
+def _box_color(room: Room, box: Box, points, axis) -> np.ndarray:
     noise = room.noise
     local = points - np.array(box.low, np.float32)
     u = np.where(axis == 0, local[..., 2], local[..., 0])
@@ -340,7 +169,7 @@ def _box_color(room: _Room, box: _Box, points, axis) -> np.ndarray:
     return color
 
 
-def _daylight(room: _Room, points, axis, inward) -> np.ndarray:
+def _daylight(room: Room, points, axis, inward) -> np.ndarray:
     """Light of the sky through the windows, and patches of sun."""
     total = np.zeros(points.shape[:-1], np.float32)
     for window in room.windows:
@@ -360,21 +189,24 @@ def _daylight(room: _Room, points, axis, inward) -> np.ndarray:
             total += np.where(_in_shadow(room, points, rays), 0, light)
     light = total[..., None] * _DAYLIGHT * 1.5
     if room.sun is not None:
-        light = light + _sun(room, points, axis, inward)[..., None] * np.array((1.1, 0.98, 0.8), np.float32) * 2.2
+        light = (
+            light
+            + _sunlit(room, room.sun, points, axis, inward)[..., None] * np.array((1.1, 0.98, 0.8), np.float32) * 2.2
+        )
     return light
 
 
-def _sun(room: _Room, points, axis, inward) -> np.ndarray:
+def _sunlit(room: Room, sun, points, axis, inward) -> np.ndarray:
     lit = np.zeros(points.shape[:-1], bool)
     for window in room.windows:
-        step = (window.wall - points[..., window.axis]) / room.sun[window.axis]
-        across = points[..., 2 - window.axis] + step * room.sun[2 - window.axis]
-        up = points[..., 1] + step * room.sun[1]
+        step = (window.wall - points[..., window.axis]) / sun[window.axis]
+        across = points[..., 2 - window.axis] + step * sun[2 - window.axis]
+        up = points[..., 1] + step * sun[1]
         u = (across - window.across[0]) / (window.across[1] - window.across[0])
         v = (up - window.up[0]) / (window.up[1] - window.up[0])
         inside = (step > 0.05) & _glass(u, v)
-        lit |= inside & ~_in_shadow(room, points, step[..., None] * room.sun)
-    return lit * np.clip(room.sun[axis] * inward, 0, 1)
+        lit |= inside & ~_in_shadow(room, points, step[..., None] * sun)
+    return lit * np.clip(sun[axis] * inward, 0, 1)
 
 
 def _glass(u, v) -> np.ndarray:
@@ -383,14 +215,14 @@ def _glass(u, v) -> np.ndarray:
     return pane & (np.abs(u - 0.5) > 0.02) & (np.abs(v - 0.66) > 0.012)
 
 
-def _lamplight(room: _Room, points, axis, inward) -> np.ndarray:
+def _lamplight(room: Room, points, axis, inward) -> np.ndarray:
     rays = room.lamp - points
     squared = np.einsum("...i,...i", rays, rays) + np.float32(0.1)
     facing = np.clip(np.take_along_axis(rays, axis[..., None], -1)[..., 0] * inward / np.sqrt(squared), 0.15, None)
     return (facing / squared)[..., None] * _LAMPLIGHT * room.lamp_power
 
 
-def _indirect(room: _Room, points, axis, index) -> np.ndarray:
+def _indirect(room: Room, points, axis, index) -> np.ndarray:
     """Light from all sides, less of it where surfaces meet and under furniture."""
     x, y, z = np.moveaxis(points, -1, 0)
     gaps = np.stack([x - room.low[0], room.high[0] - x, y, room.high[1] - y, room.high[2] - z], axis=-1)
@@ -411,7 +243,7 @@ def _indirect(room: _Room, points, axis, index) -> np.ndarray:
     return (openness * strength)[..., None] * (0.55 + 0.45 * room.wall_color) * _DAYLIGHT**0.5
 
 
-def _floor_reflection(room: _Room, points, rays, axis, index) -> np.ndarray:
+def _floor_reflection(room: Room, points, rays, axis, index) -> np.ndarray:
     """Windows mirrored, softly, in a polished floor."""
     if room.floor == "carpet":
         return np.zeros_like(points)
@@ -430,7 +262,7 @@ def _floor_reflection(room: _Room, points, rays, axis, index) -> np.ndarray:
     return (np.where(floor, glow * fresnel, 0))[..., None] * _DAYLIGHT * 0.5
 
 
-def _look_out(room: _Room, picture, points, axis, index) -> np.ndarray:
+def _look_out(room: Room, picture, points, axis, index) -> np.ndarray:
     """Put the view into the windows, with frame and reveal, and a glow around them."""
     for window in room.windows:
         on_wall = (index < 0) & (axis == window.axis) & (np.abs(points[..., window.axis] - window.wall) < 0.01)
@@ -438,10 +270,10 @@ def _look_out(room: _Room, picture, points, axis, index) -> np.ndarray:
         v = (points[..., 1] - window.up[0]) / (window.up[1] - window.up[0])
         opening = on_wall & (np.abs(u - 0.5) < 0.5) & (np.abs(v - 0.5) < 0.5)
         height, width = room.view.shape[:2]
-        row = np.clip((1 - v) * height, 0, height - 1).astype(int)
-        column = np.clip(u * width, 0, width - 1).astype(int)
+        column, row = (u * width - 0.5).astype(np.float32), ((1 - v) * height - 0.5).astype(np.float32)
+        view = cv2.remap(room.view, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         frame = np.array((0.17, 0.175, 0.18), np.float32) * (1 + picture * 1.5)
-        scene = np.where(_glass(u, v)[..., None], room.view[row, column], frame)
+        scene = np.where(_glass(u, v)[..., None], view, frame)
         picture = np.where(opening[..., None], scene, picture)
     lamp = room.lamp
     if room.lamp_power:

@@ -1,0 +1,180 @@
+"""What stands in a room: walls, windows, furniture and lamps, drawn at random but where people put them."""
+
+import dataclasses
+
+import numpy as np
+
+from datasets.miniature.landscapes import render_landscape
+from datasets.miniature.texture import Noise
+
+_WALLS = ((0.72, 0.70, 0.66), (0.62, 0.66, 0.68), (0.66, 0.62, 0.52), (0.55, 0.62, 0.56), (0.78, 0.76, 0.72))
+FABRICS = ((0.10, 0.13, 0.18), (0.32, 0.29, 0.25), (0.35, 0.10, 0.07), (0.08, 0.16, 0.13), (0.52, 0.48, 0.42))
+_WOODS = ((0.28, 0.15, 0.075), (0.45, 0.30, 0.17), (0.16, 0.085, 0.045), (0.50, 0.40, 0.28))
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A piece of furniture, axis-parallel, in metres: x to the right, y up, z away from the viewer."""
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+    color: tuple[float, float, float]
+    texture: str = "plain"
+    casts_shadow: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """An opening in a wall; `axis` 2 is the back wall (across is x), 0 a side wall (across is z)."""
+
+    axis: int
+    wall: float
+    across: tuple[float, float]
+    up: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """A room of `low` to `high`, in metres; the viewer stands at z = 0."""
+
+    low: np.ndarray
+    high: np.ndarray
+    boxes: tuple[Box, ...]
+    windows: tuple[Window, ...]
+    lamp: np.ndarray
+    lamp_power: float
+    sun: np.ndarray | None
+    wall_color: np.ndarray
+    wood: np.ndarray
+    floor: str
+    view: np.ndarray
+    noise: Noise
+
+
+def furnish(rng: np.random.Generator, seed: int, view_width: int) -> Room:
+    """Draw a room; `view_width` is the resolution, in pixels, of what is seen through its windows."""
+    half_width, ceiling, depth = rng.uniform(1.9, 2.9), rng.uniform(2.4, 2.9), rng.uniform(4.2, 6.0)
+    wood = _WOODS[rng.integers(len(_WOODS))]
+    fabric = FABRICS[rng.integers(len(FABRICS))]
+    kind = rng.choice(["living", "bedroom", "dining"])
+    side = rng.choice([-1.0, 1.0])
+    windows = _place_windows(rng, half_width, ceiling, depth, side)
+    boxes = {"living": _living_room, "bedroom": _bedroom, "dining": _dining_room}[kind](
+        rng, half_width, depth, side, wood, fabric
+    )
+    boxes += _on_the_walls(rng, half_width, depth, side, wood)
+    sun = None
+    if rng.random() < 0.55:
+        sun = np.array((side * rng.uniform(0.3, 0.8), rng.uniform(0.5, 0.8), rng.uniform(0.25, 0.9)), np.float32)
+    return Room(
+        low=np.array((-half_width, 0, 0), np.float32),
+        high=np.array((half_width, ceiling, depth), np.float32),
+        boxes=tuple(boxes),
+        windows=windows,
+        lamp=np.array((rng.uniform(-0.4, 0.4), ceiling - 0.25, depth * 0.55), np.float32),
+        lamp_power=float(rng.choice([0.0, 0.15, 0.35])),
+        sun=sun / np.linalg.norm(sun) if sun is not None else None,
+        wall_color=np.array(_WALLS[rng.integers(len(_WALLS))], np.float32),
+        wood=np.array(wood, np.float32),
+        floor=str(rng.choice(["boards", "boards", "tiles", "carpet"])),
+        view=render_landscape(seed + 1000, round(0.6 * view_width), view_width) * np.float32(rng.uniform(0.9, 1.3)),
+        noise=Noise(rng),
+    )
+
+
+def _place_windows(rng, half_width, ceiling, depth, side) -> tuple[Window, ...]:
+    sill, top = rng.choice([0.1, 0.75, 0.9]), ceiling - rng.uniform(0.25, 0.45)
+    center, half = rng.uniform(-0.35, 0.35) * half_width, rng.uniform(0.5, 0.95)
+    back = Window(2, depth, (center - half, center + half), (sill, top))
+    start = rng.uniform(0.35, 0.5) * depth
+    flank = Window(0, side * half_width, (start, start + rng.uniform(1.0, 1.7)), (sill, top))
+    return {0: (back,), 1: (back, flank), 2: (flank,)}[int(rng.integers(3))]
+
+
+def _living_room(rng, half_width, depth, side, wood, fabric) -> list[Box]:
+    wall = -side * half_width
+    inner, start, end = wall + side * 0.9, depth * 0.45, depth * 0.45 + rng.uniform(1.6, 2.2)
+    x = sorted((wall + side * 0.04, inner))
+    back_x = sorted((wall + side * 0.04, wall + side * 0.28))
+    table = rng.uniform(-0.15, 0.25) * half_width + side * 0.35
+    boxes = [
+        Box((x[0], 0.08, start), (x[1], 0.42, end), fabric, "fabric", True),
+        Box((back_x[0], 0.4, start), (back_x[1], 0.86, end), fabric, "fabric", True),
+        Box((x[0], 0.1, start - 0.18), (x[1], 0.62, start), fabric, "fabric"),
+        Box((x[0], 0.1, end), (x[1], 0.62, end + 0.18), fabric, "fabric"),
+        Box((table - 0.35, 0.36, start + 0.2), (table + 0.35, 0.41, start + 1.3), wood, "wood", True),
+        Box((table - 0.15, 0.41, start + 0.5), (table + 0.12, 0.45, start + 0.75), (0.5, 0.47, 0.42)),
+    ]
+    boxes += _legs(table - 0.35, table + 0.35, start + 0.2, start + 1.3, 0.36, wood)
+    cushion = tuple(rng.uniform(0.15, 0.6, 3))
+    boxes.append(
+        Box((min(back_x[1], inner), 0.42, end - 0.5), (max(back_x[1], inner), 0.78, end - 0.36), cushion, "fabric")
+    )
+    return boxes + _shelf(rng, side * half_width * 0.55, depth, wood)
+
+
+def _bedroom(rng, half_width, depth, side, wood, fabric) -> list[Box]:
+    center = -side * half_width * 0.25
+    head, foot = depth - 0.06, depth - 2.15
+    linen = (0.72, 0.71, 0.70)
+    pillow = [
+        Box((center + dx, 0.55, head - 0.55), (center + dx + 0.6, 0.72, head - 0.15), linen, "fabric")
+        for dx in (-0.7, 0.1)
+    ]
+    nightstand = center + side * 1.1
+    return [
+        Box((center - 0.85, 0.0, foot), (center + 0.85, 0.3, head), wood, "wood", True),
+        Box((center - 0.82, 0.3, foot + 0.04), (center + 0.82, 0.55, head), linen, "fabric", True),
+        Box((center - 0.84, 0.32, foot + 0.02), (center + 0.84, 0.58, head - 0.95), fabric, "fabric"),
+        Box((center - 0.9, 0.3, head), (center + 0.9, 1.15, depth), wood, "wood", True),
+        *pillow,
+        Box((nightstand - 0.22, 0.0, head - 0.4), (nightstand + 0.22, 0.5, head), wood, "wood", True),
+        Box((nightstand - 0.03, 0.5, head - 0.22), (nightstand + 0.03, 0.72, head - 0.16), (0.2, 0.18, 0.15)),
+        Box((nightstand - 0.13, 0.72, head - 0.32), (nightstand + 0.13, 0.96, head - 0.06), (0.9, 0.82, 0.68)),
+    ]
+
+
+def _dining_room(rng, half_width, depth, side, wood, fabric) -> list[Box]:
+    center, start, end = -side * half_width * 0.1, depth * 0.48, depth * 0.48 + 1.7
+    boxes = [Box((center - 0.5, 0.72, start), (center + 0.5, 0.77, end), wood, "wood", True)]
+    boxes += _legs(center - 0.5, center + 0.5, start, end, 0.72, wood)
+    for z in (start + 0.2, end - 0.65):
+        for toward in (-1, 1):
+            x = sorted((center + toward * 0.62, center + toward * 1.02))
+            rest = sorted((center + toward * 0.97, center + toward * 1.02))
+            boxes.append(Box((x[0], 0.42, z), (x[1], 0.47, z + 0.42), fabric, "fabric", True))
+            boxes.append(Box((rest[0], 0.47, z), (rest[1], 0.95, z + 0.42), wood, "wood"))
+            boxes += _legs(x[0], x[1], z, z + 0.42, 0.42, wood)
+    boxes.append(
+        Box((center - 0.09, 0.77, start + 0.7), (center + 0.09, 1.0, start + 0.88), tuple(rng.uniform(0.2, 0.7, 3)))
+    )
+    return boxes + _shelf(rng, -side * half_width * 0.6, depth, wood)
+
+
+def _legs(x0, x1, z0, z1, top, wood) -> list[Box]:
+    return [Box((x, 0, z), (x + 0.05, top, z + 0.05), wood, "wood") for x in (x0, x1 - 0.05) for z in (z0, z1 - 0.05)]
+
+
+def _shelf(rng, center, depth, wood) -> list[Box]:
+    """A sideboard with things on it, against the back wall."""
+    top = rng.uniform(0.55, 0.85)
+    boxes = [Box((center - 0.6, 0.08, depth - 0.42), (center + 0.6, top, depth), wood, "drawers", True)]
+    x = center - 0.5
+    while x < center + 0.4:
+        size = rng.uniform(0.06, 0.18)
+        color = tuple(rng.uniform(0.08, 0.7, 3))
+        boxes.append(Box((x, top, depth - 0.28), (x + size, top + rng.uniform(0.08, 0.4), depth - 0.12), color))
+        x += size + rng.uniform(0.03, 0.25)
+    return boxes
+
+
+def _on_the_walls(rng, half_width, depth, side, wood) -> list[Box]:
+    wall = -side * half_width
+    boxes = []
+    z = depth * 0.3
+    for _ in range(rng.integers(1, 3)):
+        width, height = rng.uniform(0.45, 0.9), rng.uniform(0.4, 0.7)
+        x = sorted((wall, wall + side * 0.035))
+        boxes.append(Box((x[0], 1.35, z), (x[1], 1.35 + height, z + width), tuple(rng.uniform(0.2, 0.7, 3)), "picture"))
+        z += width + rng.uniform(0.5, 1.2)
+    return boxes

@@ -1,0 +1,193 @@
+"""Decode one photo file to sRGB as it is stored: which decoder reads which kind of file, and what each of them needs."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import tifffile
+from PIL import Image
+
+from enhancer import color_management, exif, raw
+
+MAX_PIXELS = 200_000_000
+"""Pictures above this are refused from their header; the largest camera sensors have 150 million pixels."""
+
+# Pillow warns above 89 megapixels, which cameras reach, and stops at twice its limit.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+RAW_SUFFIXES = raw.RAW_SUFFIXES
+"""Lower-case suffixes, with the dot, of camera RAW files."""
+_HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}) | _HEIC_SUFFIXES | RAW_SUFFIXES
+"""Lower-case suffixes, with the dot, of the files that `read_photo` is meant for."""
+
+_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+
+
+class PhotoError(ValueError):
+    """A file that cannot be used as a photo; the message names it, says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """sRGB pixels, uint8 or uint16, with the EXIF orientation that still has to be undone."""
+
+    pixels: np.ndarray
+    orientation: int
+    exif: Image.Exif | None
+    notes: tuple[str, ...] = ()
+
+
+def decode(path: Path, head: bytes) -> Decoded:
+    """Decode a file by its content; only RAW and HEIC go by the suffix.
+
+    Args:
+        path: an existing file.
+        head: its first 32 bytes.
+
+    Raises:
+        PhotoError, raw.RawError: for the faults that are recognised here.
+        Exception: of any kind from the decoders, for damaged files.
+    """
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return _decode_raw(path, head)
+    if head.startswith(_PNG_MAGIC) and head[24:25] == b"\x10":
+        return _decode_png16(path)
+    if head.startswith(_TIFF_MAGIC):
+        return _decode_tiff(path)
+    return _decode_with_pillow(path, _formats_for(path))
+
+
+def _formats_for(path: Path) -> tuple[str, ...]:
+    if path.suffix.lower() not in _HEIC_SUFFIXES:
+        return _FORMATS
+    if not _register_heif():
+        raise PhotoError(
+            f"{path.name} is a HEIC photo, and HEIC support is not installed. "
+            "Install the extra `heic` (package pillow-heif), or export the photo as JPEG."
+        )
+    return (*_FORMATS, "HEIF")
+
+
+@functools.cache
+def _register_heif() -> bool:
+    try:
+        import pillow_heif  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _decode_raw(path: Path, head: bytes) -> Decoded:
+    if head.startswith((b"\xff\xd8\xff", _PNG_MAGIC)):
+        raise PhotoError(
+            f"{path.name} holds a {'PNG' if head.startswith(_PNG_MAGIC) else 'JPEG'} picture and no RAW data. "
+            "Use the camera's own file, or rename this one to what it is."
+        )
+    pixels = raw.develop(path, max_pixels=MAX_PIXELS)
+    # LibRaw turns the picture upright itself.
+    return Decoded(pixels, 1, exif.from_tiff(path) if head.startswith(_TIFF_MAGIC) else None)
+
+
+def _decode_with_pillow(path: Path, formats: tuple[str, ...]) -> Decoded:
+    with Image.open(path, formats=formats) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise too_large(path)
+        image.load()
+        tags, profile = exif.from_image(image), image.info.get("icc_profile")
+        pixels, notes = _image_to_srgb(image, profile)
+    return Decoded(pixels, exif.orientation(tags), tags, notes)
+
+
+def _image_to_srgb(image: Image.Image, profile: bytes | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    notes: list[str] = []
+    alpha = None
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+    if image.mode in ("1", "I;16", "I;16B", "I", "F"):
+        raise ValueError(f"pixels of the kind {image.mode!r}")
+    if image.mode not in ("RGB", "L", "CMYK"):
+        image = image.convert("RGB")
+    if profile:
+        try:
+            image = color_management.image_to_srgb(image, profile)
+        except color_management.ProfileError:
+            notes.append("unreadable colour profile, treated as sRGB")
+    elif image.mode == "CMYK":
+        notes.append("CMYK without a colour profile, colours are approximate")
+    image = image.convert("RGB")
+    if alpha is not None and np.asarray(alpha).min() < 255:
+        white = Image.new("RGB", image.size, "white")
+        image = Image.composite(image, white, alpha)
+        notes.append("transparent parts shown on white")
+    return np.array(image), tuple(notes)
+
+
+def _decode_png16(path: Path) -> Decoded:
+    # Pillow would drop the low byte. It reads everything but the pixels here, and checks the size from the header.
+    with Image.open(path, formats=("PNG",)) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise too_large(path)
+        tags, profile = exif.from_image(image), image.info.get("icc_profile")
+    return _decoded_array(imagecodecs.png_decode(path.read_bytes()), profile, tags)
+
+
+def _decode_tiff(path: Path) -> Decoded:
+    """Read plain 8- and 16-bit grey and RGB through tifffile, the rest (palette, CMYK, YCbCr) through Pillow."""
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        if page.imagewidth * page.imagelength > MAX_PIXELS:
+            raise too_large(path)
+        if page.dtype is None or page.dtype.kind not in "u" or page.bitspersample not in (8, 16):
+            raise PhotoError(
+                f"{path.name} stores {page.bitspersample}-bit {tifffile.SAMPLEFORMAT(page.sampleformat).name.lower()} values. "
+                "Export it as a TIFF with 8 or 16 bits per channel."
+            )
+        plain = page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK)
+        if page.bitspersample == 8 and not plain:
+            return _decode_with_pillow(path, ("TIFF",))
+        if not plain:
+            raise PhotoError(
+                f"{path.name} is a 16-bit {tifffile.PHOTOMETRIC(page.photometric).name} TIFF. Export it as an RGB TIFF."
+            )
+        pixels = page.asarray()
+        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)
+        profile_tag = page.tags.get(34675)
+        profile = bytes(profile_tag.value) if profile_tag is not None else None
+    return _decoded_array(pixels, profile, exif.from_tiff(path))
+
+
+def _decoded_array(pixels: np.ndarray, profile: bytes | None, tags: Image.Exif | None) -> Decoded:
+    """Bring grey, grey + alpha, RGB or RGBA values, uint8 or uint16, to sRGB in their own precision."""
+    notes: list[str] = []
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    channels = pixels.shape[-1]
+    alpha = pixels[..., -1:] if channels in (2, 4) else None
+    color = pixels[..., :3] if channels >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
+    if profile:
+        try:
+            if channels < 3 and color_management.profile_color_space(profile) == "GRAY":
+                notes.append("grey colour profile ignored")
+            else:
+                color = color_management.array_to_srgb(color, profile)
+        except color_management.ProfileError:
+            notes.append("unreadable colour profile, treated as sRGB")
+    opaque = np.iinfo(pixels.dtype).max
+    if alpha is not None and alpha.min() < opaque:
+        share = alpha.astype(np.float32) / opaque
+        color = np.rint(color * share + opaque * (1 - share)).astype(pixels.dtype)
+        notes.append("transparent parts shown on white")
+    return Decoded(np.ascontiguousarray(color), exif.orientation(tags), tags, tuple(notes))
+
+
+def too_large(path: Path) -> PhotoError:
+    """Say that a picture is above the limit."""
+    return PhotoError(
+        f"{path.name} claims more than {MAX_PIXELS / 1e6:.0f} megapixels, the limit. Export it at a smaller size."
+    )

@@ -1,0 +1,96 @@
+"""The recipe's settings, its errors, and the whole road on miniature data."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from enhancer.config import StageConfig
+from recipes import fivek_transfer
+from recipes.fivek_transfer import PRESETS, main
+
+ROOT = Path(__file__).resolve().parents[1]
+# The smallest settings with which everything still happens: one epoch of each stage on 16 px crops.
+SHORTEST = [
+    word
+    for stage in ("pretrain", "finetune")
+    for word in (f"--{stage}.resolution=16", f"--{stage}.epochs=1", f"--{stage}.batch-size=4", f"--{stage}.remat=none")
+]
+
+
+def test_defaults_are_the_plan_to_the_letter():
+    shared = {"augmentation": "flip", "precision": "mixed", "min_crop_scale": 1.0, "warmup_epochs": 5}
+    pretrain, finetune = (dataclasses.asdict(getattr(PRESETS["plan"], stage)) for stage in ("pretrain", "finetune"))
+    assert pretrain | shared == pretrain
+    assert finetune | shared == finetune
+    keys = ("resolution", "batch_size", "epochs", "peak_learning_rate", "early_stopping_patience")
+    assert [pretrain[key] for key in keys] == [512, 8, 30, 5e-5, 10]
+    assert [finetune[key] for key in keys] == [896, 4, 100, 1e-5, 15]
+    assert PRESETS["plan"].model == "base"
+
+
+def test_help_explains_each_option_with_its_unit(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--finetune.batch-size", "--pretrain.resolution", "--squash", "Exit codes"):
+        assert option in text
+    for field in dataclasses.fields(StageConfig):
+        assert f"--finetune.{field.name.replace('_', '-')}" in text
+
+
+def test_help_needs_no_jax():
+    code = "import sys, recipes.fivek_transfer; print(sorted({'jax', 'keras', 'gradio', 'tensorflow_datasets'} & set(sys.modules)))"
+    completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == "[]"
+
+
+def test_missing_data_names_the_command_that_makes_it(tmp_path, capsys):
+    assert main(["--workdir", str(tmp_path / "run"), "--data-dir", str(tmp_path / "data")]) == 2
+    assert "python -m datasets build fivek --manual-dir" in capsys.readouterr().err
+
+
+def test_missing_source_folder_is_refused(tmp_path, capsys):
+    arguments = ["--workdir", str(tmp_path / "run"), "--data-dir", str(tmp_path / "data"), "--fivek", str(tmp_path / "no")]
+    assert main(arguments) == 2
+    assert str(tmp_path / "no") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--finetune.batch-size=0", "--pretrain.epochs=0", "--finetune.min-crop-scale=1.5"])
+def test_senseless_value_is_refused_by_name(tmp_path, capsys, option):
+    assert main(["--workdir", str(tmp_path / "run"), option]) == 2
+    name = option.removeprefix("--").split("=")[0].replace("-", "_")
+    assert name in capsys.readouterr().err
+
+
+def test_quick_runs_the_whole_road_and_its_folder_refuses_other_settings(tmp_path, capsys):
+    """One epoch a stage cannot win, so `quick` must say so and exit with 1; all files must be there nevertheless."""
+    arguments = ["quick", "--workdir", str(tmp_path / "run"), "--data-dir", str(tmp_path / "data"), *SHORTEST]
+    assert main([*arguments, "--finetune.peak-learning-rate=1e-7", "--pretrain.peak-learning-rate=1e-7"]) == 1
+    assert "FAILED: the fine-tuned network's L1 is not at least 10 % lower" in capsys.readouterr().err
+
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert list(results["methods"]) == ["unedited", "pretrained", "scratch", "finetuned"]
+    assert {len(method["per_image"]) for method in results["methods"].values()} == {8}
+    assert results["methods"]["unedited"]["weights_sha256"] is None
+    assert len(results["methods"]["finetuned"]["weights_sha256"]) == 64
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+    assert main(arguments) == 2
+    assert "finetune.peak_learning_rate: 1e-07, 0.001" in capsys.readouterr().err
+
+
+def test_margin_is_judged_with_its_interval(capsys):
+    def results(high, percent):
+        pair = {"l1": {"high": high, "relative_percent": percent}}
+        return {"paired": {"finetuned_vs_unedited": pair, "finetuned_vs_pretrained": pair}}
+
+    assert fivek_transfer._judge(results(-0.01, -20.0)) == 0
+    assert fivek_transfer._judge(results(0.01, -20.0)) == 1
+    assert fivek_transfer._judge(results(-0.01, -5.0)) == 1
+    assert fivek_transfer._judge(results(None, -20.0)) == 1
+    capsys.readouterr()
