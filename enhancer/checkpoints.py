@@ -84,10 +84,16 @@ class Checkpoints:
             return None
         loaded = self._checkpointer.load_checkpointables(
             latest.step,
-            {"weights": _abstract(like.weights), "optimizer": _abstract(like.optimizer), "data_iterator": data_iterator},
+            {
+                "weights": _abstract(like.weights),
+                "optimizer": _abstract(like.optimizer),
+                "data_iterator": data_iterator,
+            },
         )
         history = cast(Any, latest.metrics)["history"]
-        write_json(self.stage_dir / "history.json", history)  # a kill may have come between the checkpoint and this file
+        write_json(
+            self.stage_dir / "history.json", history
+        )  # a kill may have come between the checkpoint and this file
         return Resumed(TrainState(loaded["weights"], loaded["optimizer"]), history)
 
 
@@ -111,7 +117,9 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
         CheckpointError: There is no checkpoint, or it belongs to a network of another shape.
     """
     if not (stage_dir / "checkpoints").is_dir():
-        raise CheckpointError(f"{stage_dir} holds no checkpoints/ folder; train the stage first or name another folder.")
+        raise CheckpointError(
+            f"{stage_dir} holds no checkpoints/ folder; train the stage first or name another folder."
+        )
     with ocp.training.Checkpointer(str((stage_dir / "checkpoints").absolute())) as checkpointer:
         if not checkpointer.checkpoints:
             raise CheckpointError(f"{stage_dir}/checkpoints holds no finished checkpoint; train the stage first.")

@@ -29,7 +29,6 @@ class ModelConfig:
     channels: int = 3
     """Image channels, in and out."""
 
-
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ModelConfig":
         """The configuration whose fields were written as JSON, which knows lists but no tuples."""

@@ -125,7 +125,9 @@ def _resized(x: np.ndarray, side: int) -> np.ndarray:
 
 def _refuse_empty(source: Source) -> None:
     if len(source) == 0:
-        raise ValueError("The data source is empty: there is no pair to train or validate on. Build the data set again.")
+        raise ValueError(
+            "The data source is empty: there is no pair to train or validate on. Build the data set again."
+        )
 
 
 def _name(element: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from enhancer.config import ModelConfig, Remat
-from enhancer.layers import TransformerBlocks, fan_in_uniform
+from enhancer.layers import fan_in_uniform
+from enhancer.transformer_blocks import TransformerBlocks
 
 SIZE_MULTIPLE = 8  # three halvings
 
@@ -79,9 +80,7 @@ class Restormer(keras.Model):
             return layer
 
         def blocks(name: str, level: int, num_blocks: int, channels: int) -> TransformerBlocks:
-            return TransformerBlocks(
-                channels, num_blocks, heads[level - 1], model, remat=remat, dtype=dtype, name=name
-            )
+            return TransformerBlocks(channels, num_blocks, heads[level - 1], model, remat=remat, dtype=dtype, name=name)
 
         self.patch_embed = conv(model.channels, dim, "patch_embed")
         self.encoder_level1 = blocks("encoder_level1", 1, model.num_blocks[0], dim)

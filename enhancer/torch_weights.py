@@ -121,7 +121,9 @@ def infer_config(state: Mapping[str, np.ndarray]) -> ModelConfig:
     num_heads = tuple(shape(f"{group}.0.attn.temperature", 3)[0] for group in levels)
     for group, width, heads in zip(levels, hidden, num_heads, strict=False):
         if heads < 1 or width % heads:
-            raise TorchWeightsError(f"{group}.0.attn.temperature has {heads} heads, which do not divide {width} channels.")
+            raise TorchWeightsError(
+                f"{group}.0.attn.temperature has {heads} heads, which do not divide {width} channels."
+            )
     return ModelConfig(
         dim=dim,
         num_blocks=num_blocks,  # type: ignore[arg-type]  # four levels

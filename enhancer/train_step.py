@@ -50,9 +50,7 @@ def make_eval_step(model: Restormer) -> EvalStep:
     The prediction is clipped to [0, 1], as the photo that a user gets is.
     """
 
-    def eval_step(
-        weights: dict[str, jax.Array], batch: dict[str, jax.Array], pair_weights: jax.Array
-    ) -> jax.Array:
+    def eval_step(weights: dict[str, jax.Array], batch: dict[str, jax.Array], pair_weights: jax.Array) -> jax.Array:
         prediction = jnp.clip(_predict(model, weights, batch["input"]), 0, 1)
         per_pair = jnp.mean(jnp.abs(prediction - _as_float(batch["target"])), axis=(1, 2, 3))
         return jnp.sum(per_pair * pair_weights)

@@ -133,7 +133,9 @@ def stopped_early(history: list[Row], stage: StageConfig) -> bool:
     return history[-1]["epoch"] - best_row(history)["epoch"] >= stage.early_stopping_patience
 
 
-def _row(epoch: int, train_loss: float | None, validation_loss: float, rate: float, speed: float, seconds: float) -> Row:
+def _row(
+    epoch: int, train_loss: float | None, validation_loss: float, rate: float, speed: float, seconds: float
+) -> Row:
     return {
         "epoch": epoch,
         "train_loss": train_loss,

@@ -15,8 +15,6 @@ Exit codes: 0 done, 1 training failed or (quick) the model did not beat its base
 130 stopped by Ctrl-C.
 """
 
-import dataclasses
-import json
 import logging
 import sys
 from pathlib import Path
@@ -24,78 +22,10 @@ from typing import Any
 
 import tyro
 
-from enhancer.config import MODEL_SIZES, ModelSize, StageConfig
+from enhancer.config import MODEL_SIZES
+from recipes.experiment import PRESETS, Experiment, UsageError, configuration, refuse_senseless, save_configuration
 
-STAGES = ("pretrain", "finetune", "scratch")
 CLEAR_MARGIN_PERCENT = 10.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """The whole two-stage experiment. The defaults are the plan's."""
-
-    fivek: Path | None = None
-    """Source folder of FiveK; prepared and built into --data-dir when it is not yet there."""
-    real_estate: Path | None = None
-    """Source folder of the real-estate pairs (JSON lines and images), likewise."""
-    miniature: bool = False
-    """Render small stand-ins for the data sets that no folder was named for."""
-    data_dir: Path = Path("~/tensorflow_datasets")
-    """Where the built data sets are, or go."""
-    workdir: Path = Path("runs/fivek_transfer")
-    """Holds everything that the run leaves; the same folder continues the run."""
-    fivek_config: str = "c_1024"
-    """FiveK builder config: expert and long edge in pixels."""
-    real_estate_config: str = "long_1536"
-    """Real-estate builder config: long edge in pixels."""
-    model: ModelSize = "base"
-    """Size of the network: base has the paper's 26.1 M parameters, small 3.8 M, tiny 0.26 M."""
-    pretrain: StageConfig = StageConfig()
-    """Stage 1, on FiveK."""
-    finetune: StageConfig = StageConfig(
-        resolution=896,
-        batch_size=4,
-        epochs=100,
-        peak_learning_rate=1e-5,
-        warmup_epochs=5,
-        early_stopping_patience=15,
-    )
-    """Stage 2, on real estate, from stage 1's best weights; also the from-scratch baseline."""
-    squash: int | None = None
-    """Score as the plan's scripts did: photo and target squashed to a square of this side, in pixels. By default both keep
-    their shape."""
-    require_gain: bool = False
-    """Exit with 1 unless the fine-tuned network beats the unedited photos and its starting point by a clear margin."""
-
-
-_QUICK_STAGE = StageConfig(
-    resolution=64,
-    batch_size=4,
-    epochs=20,
-    peak_learning_rate=2e-3,
-    warmup_epochs=2,
-    early_stopping_patience=20,
-    min_crop_scale=0.5,
-    precision="float32",
-    remat="none",
-)
-PRESETS = {
-    "plan": Experiment(),
-    "quick": Experiment(
-        miniature=True,
-        data_dir=Path("runs/quick/data"),
-        workdir=Path("runs/quick"),
-        fivek_config="c_512",
-        model="tiny",
-        pretrain=_QUICK_STAGE,
-        finetune=dataclasses.replace(_QUICK_STAGE, epochs=30, peak_learning_rate=1e-3),
-        require_gain=True,
-    ),
-}
-
-
-class UsageError(Exception):
-    """The command cannot run as given; the message says what to change."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,19 +70,17 @@ def run(experiment: Experiment) -> int:
     from enhancer.report import make_strips, write_report
     from enhancer.training import train
 
-    _refuse_senseless(experiment)
+    refuse_senseless(experiment)
     compilation_cache.enable()
     workdir, model = experiment.workdir, MODEL_SIZES[experiment.model]
-    _save_configuration(experiment)
+    save_configuration(experiment)
 
     _headline(1, "Data")
     fivek, real_estate = _data_sets(experiment)
 
     _headline(2, "Pre-train on FiveK")
     stages = {}
-    stages["pretrain"] = train(
-        experiment.pretrain, model, fivek("train"), fivek("validation"), workdir / "pretrain"
-    )
+    stages["pretrain"] = train(experiment.pretrain, model, fivek("train"), fivek("validation"), workdir / "pretrain")
     _headline(3, "Fine-tune on real estate")
     stages["finetune"] = train(
         experiment.finetune,
@@ -191,9 +119,13 @@ def _data_sets(experiment: Experiment):
     folders = {"fivek": experiment.fivek, "real_estate": experiment.real_estate}
     if experiment.miniature and None in folders.values():
         rendered = experiment.workdir / "miniature"
-        miniature.write(rendered)
+        if not rendered.exists():
+            unfinished = rendered.with_name("miniature.unfinished")
+            miniature.write(unfinished)
+            unfinished.rename(rendered)
         folders = {name: folder or rendered / name for name, folder in folders.items()}
-    data_dir = experiment.data_dir.expanduser()
+    default = experiment.workdir / "data" if experiment.miniature else Path("~/tensorflow_datasets")
+    data_dir = (experiment.data_dir or default).expanduser()
     configs = {"fivek": experiment.fivek_config, "real_estate": experiment.real_estate_config}
     for name, folder in folders.items():
         if folder is not None:
@@ -218,53 +150,6 @@ def _best(stage_dir: Path):
     return network, weights_sha256({v.path: v.value for v in network.trainable_variables})
 
 
-def _configuration(experiment: Experiment) -> dict[str, Any]:
-    return json.loads(json.dumps(dataclasses.asdict(experiment), default=str))
-
-
-def _refuse_senseless(experiment: Experiment) -> None:
-    limits = {
-        "resolution": (8, 8192),
-        "batch_size": (1, 1 << 20),
-        "epochs": (1, 1 << 20),
-        "peak_learning_rate": (1e-12, 10),
-        "warmup_epochs": (0, 1 << 20),
-        "early_stopping_patience": (1, 1 << 20),
-        "min_crop_scale": (0.01, 1),
-        "weight_decay": (0, 10),
-        "gradient_clip_norm": (1e-9, 1e9),
-    }
-    for stage_name in ("pretrain", "finetune"):
-        for name, (low, high) in limits.items():
-            value = getattr(getattr(experiment, stage_name), name)
-            if not low <= value <= high:
-                raise UsageError(f"{stage_name}.{name} must lie in [{low}, {high}], received {value}.")
-
-
-def _save_configuration(experiment: Experiment) -> None:
-    """Write config.json, or refuse to continue a run under settings that it was not started with."""
-    from enhancer.checkpoints import write_json
-
-    path, wanted = experiment.workdir / "config.json", _configuration(experiment)
-    if path.exists():
-        differences = _differences(json.loads(path.read_text()), wanted)
-        if differences:
-            raise UsageError(
-                f"{experiment.workdir} holds a run with other settings (saved, now asked for):\n  "
-                + "\n  ".join(differences)
-                + "\nName another --workdir, or repeat the run's own settings to continue it."
-            )
-    experiment.workdir.mkdir(parents=True, exist_ok=True)
-    write_json(path, wanted)
-
-
-def _differences(saved: Any, wanted: Any, name: str = "") -> list[str]:
-    if isinstance(saved, dict) and isinstance(wanted, dict):
-        keys = sorted({*saved, *wanted} - {"workdir"})  # a folder may be moved
-        return [line for key in keys for line in _differences(saved.get(key), wanted.get(key), f"{name}.{key}".strip("."))]
-    return [] if saved == wanted else [f"{name}: {saved}, {wanted}"]
-
-
 def _write_results(experiment: Experiment, rows, hashes: dict[str, str], stages) -> dict[str, Any]:
     from enhancer.checkpoints import write_json
     from enhancer.evaluation import build_results
@@ -281,7 +166,7 @@ def _write_results(experiment: Experiment, rows, hashes: dict[str, str], stages)
         }
         for name, result in stages.items()
     }
-    results = build_results(rows, weights_sha256=hashes, config=_configuration(experiment), stages=described)
+    results = build_results(rows, weights_sha256=hashes, config=configuration(experiment), stages=described)
     write_json(experiment.workdir / "results.json", results)
     return results
 

@@ -55,7 +55,14 @@ def test_missing_data_names_the_command_that_makes_it(tmp_path, capsys):
 
 
 def test_missing_source_folder_is_refused(tmp_path, capsys):
-    arguments = ["--workdir", str(tmp_path / "run"), "--data-dir", str(tmp_path / "data"), "--fivek", str(tmp_path / "no")]
+    arguments = [
+        "--workdir",
+        str(tmp_path / "run"),
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--fivek",
+        str(tmp_path / "no"),
+    ]
     assert main(arguments) == 2
     assert str(tmp_path / "no") in capsys.readouterr().err
 
@@ -69,7 +76,7 @@ def test_senseless_value_is_refused_by_name(tmp_path, capsys, option):
 
 def test_quick_runs_the_whole_road_and_its_folder_refuses_other_settings(tmp_path, capsys):
     """One epoch a stage cannot win, so `quick` must say so and exit with 1; all files must be there nevertheless."""
-    arguments = ["quick", "--workdir", str(tmp_path / "run"), "--data-dir", str(tmp_path / "data"), *SHORTEST]
+    arguments = ["quick", "--workdir", str(tmp_path / "run"), *SHORTEST]
     assert main([*arguments, "--finetune.peak-learning-rate=1e-7", "--pretrain.peak-learning-rate=1e-7"]) == 1
     assert "FAILED: the fine-tuned network's L1 is not at least 10 % lower" in capsys.readouterr().err
 

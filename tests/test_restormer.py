@@ -10,6 +10,7 @@ import pytest
 from enhancer import layers
 from enhancer.config import MODEL_SIZES, ModelConfig
 from enhancer.restormer import Restormer, pixel_shuffle, pixel_unshuffle
+from enhancer.transformer_blocks import TransformerBlocks
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -68,7 +69,9 @@ def test_gradient_in_strips_equals_plain_differentiation():
     )
 
     def gradients(function):
-        return jax.jit(jax.grad(lambda *args: (function(*args) * weight).sum(), argnums=(0, 1, 2)))(x, projection, kernel)
+        return jax.jit(jax.grad(lambda *args: (function(*args) * weight).sum(), argnums=(0, 1, 2)))(
+            x, projection, kernel
+        )
 
     in_strips = gradients(keras.ops.custom_gradient(layers._project_and_filter_in_strips))
     for a, b in zip(in_strips, gradients(layers._project_and_filter), strict=True):
@@ -85,7 +88,7 @@ def test_strips_divide_the_height_and_fit_the_cache(height, width, channels):
 def test_rematerialised_blocks_change_no_gradient(nano):
     def gradients(remat):
         keras.utils.set_random_seed(0)
-        blocks = layers.TransformerBlocks(4, 2, 1, nano, remat=remat)
+        blocks = TransformerBlocks(4, 2, 1, nano, remat=remat)
         weights = [v.value for v in blocks.trainable_variables]
         x = np.random.default_rng(0).random((1, 8, 8, 4), dtype="float32")
         return jax.jit(jax.grad(lambda w: (blocks.stateless_call(w, [], x)[0] ** 2).sum()))(weights)
@@ -110,7 +113,9 @@ def test_projection_bias_stays_off_the_zero_border(nano):
     bias, kernel_bias = rng.standard_normal((2, 4)).astype("float32")
     padded = np.pad(x @ projection + bias, ((0, 0), (1, 1), (1, 1), (0, 0)))
     expected = sum(padded[:, i : i + 5, j : j + 6] * kernel[i, j] for i in range(3) for j in range(3)) + kernel_bias
-    np.testing.assert_allclose(layers.projected_depthwise(x, projection, kernel, bias, kernel_bias), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        layers.projected_depthwise(x, projection, kernel, bias, kernel_bias), expected, atol=1e-5
+    )
 
 
 def test_pixel_shuffle_undoes_pixel_unshuffle():

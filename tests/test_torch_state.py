@@ -54,13 +54,22 @@ def write_pth(path, content, storages):
 
 def tensor(kind, key, size, stride, offset=0):
     return _Global(
-        "torch._utils", "_rebuild_tensor_v2", _Storage(kind, key, 6), offset, size, stride, False, collections.OrderedDict()
+        "torch._utils",
+        "_rebuild_tensor_v2",
+        _Storage(kind, key, 6),
+        offset,
+        size,
+        stride,
+        False,
+        collections.OrderedDict(),
     )
 
 
 def test_pth_is_read_with_strides_offsets_and_bfloat16(tmp_path):
     values = np.arange(6, dtype="float32")
-    state = {"params": {"a": tensor("FloatStorage", "0", (3, 2), (1, 3)), "b": tensor("BFloat16Storage", "1", (2,), (1,), 4)}}
+    state = {
+        "params": {"a": tensor("FloatStorage", "0", (3, 2), (1, 3)), "b": tensor("BFloat16Storage", "1", (2,), (1,), 4)}
+    }
     write_pth(tmp_path / "w.pth", state, {"0": values, "1": values.astype(ml_dtypes.bfloat16)})
     read = read_torch_state(tmp_path / "w.pth")
     np.testing.assert_array_equal(read["a"], values.reshape(2, 3).T)

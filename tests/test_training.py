@@ -87,7 +87,9 @@ def test_killed_stage_continues_to_the_same_weights(tmp_path, trained_stage, nan
 
 def test_next_stage_starts_from_the_best_weights(tmp_path, trained_stage, nano, nano_stage, brightened_pairs):
     stage = dataclasses.replace(nano_stage, epochs=0, peak_learning_rate=1.0)
-    result = train(stage, nano, brightened_pairs, brightened_pairs[:3], tmp_path / "next", initialise_from=trained_stage)
+    result = train(
+        stage, nano, brightened_pairs, brightened_pairs[:3], tmp_path / "next", initialise_from=trained_stage
+    )
     like = {v.path: v.value for v in Restormer(nano).trainable_variables}
     assert result.weights_sha256 == weights_sha256(load_best_weights(trained_stage, like))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from datasets.miniature import camera, files
 from datasets.miniature.landscapes import render_landscape
@@ -60,7 +61,7 @@ def write(
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [pool.submit(_write_fivek_pair, fivek, number, long_edge) for number in range(1, fivek_pairs + 1)]
         jobs += [pool.submit(_write_real_estate_pair, real_estate, number, long_edge) for number in range(1, first)]
-        for job in jobs:
+        for job in tqdm(jobs, desc="rendering photos", unit="pair"):
             job.result()
 
 

@@ -1,0 +1,123 @@
+# pyright: reportOptionalOperand=false, reportOptionalSubscript=false, reportOptionalIterable=false, reportReturnType=false
+# pyright: reportAssignmentType=false, reportArgumentType=false, reportGeneralTypeIssues=false, reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
+# (keras.ops annotates its results so loosely, None included, that no arithmetic on them checks)
+"""A group of identical Restormer blocks as one Keras layer with stacked weights."""
+
+import keras
+from keras import KerasTensor, ops
+
+from enhancer.config import ModelConfig, Remat
+from enhancer.layers import fan_in_uniform, layer_norm, projected_depthwise, transposed_attention
+
+
+class TransformerBlocks(keras.layers.Layer):
+    """A group of identical Restormer blocks: `x + MDTA(norm(x))`, then `x + GDFN(norm(x))`, for each block.
+
+    Every weight is stacked over the blocks, `(num_blocks, ...)`, and the blocks run in one scan, so the program that
+    XLA compiles holds one block per group and not `num_blocks` copies.
+
+    Args:
+        channels: feature channels.
+        num_blocks: blocks in the group.
+        num_heads: attention heads.
+        model: the rest of the shape.
+        remat: "block" recomputes a block's activations in the backward pass.
+
+    Call: float `(batch, height, width, channels)` in and out.
+
+    Reference: Restormer (Zamir et al., CVPR 2022), sections 3.1 (MDTA) and 3.2 (GDFN).
+    """
+
+    def __init__(
+        self, channels: int, num_blocks: int, num_heads: int, model: ModelConfig, remat: Remat = "none", **kwargs
+    ):
+        super().__init__(**kwargs)
+        if channels % num_heads:
+            raise ValueError(f"{num_heads} heads do not divide {channels} channels; choose dim and num_heads to match.")
+        self.num_blocks, self.remat = num_blocks, remat
+        hidden = int(channels * model.ffn_expansion_factor)
+        pieces = {
+            "attention_norm_scale": (channels,),
+            "attention_temperature": (num_heads,),
+            "attention_qkv": (channels, 3 * channels),
+            "attention_depthwise": (3, 3, 3 * channels),
+            "attention_projection": (channels, channels),
+            "ffn_norm_scale": (channels,),
+            "ffn_expansion": (channels, 2 * hidden),
+            "ffn_depthwise": (3, 3, 2 * hidden),
+            "ffn_projection": (hidden, channels),
+        }
+        if model.norm == "with_bias":
+            pieces |= {"attention_norm_bias": (channels,), "ffn_norm_bias": (channels,)}
+        if model.conv_bias:
+            for name in ("qkv", "depthwise"):
+                pieces[f"attention_{name}_bias"] = (3 * channels,)
+            for name in ("expansion", "depthwise"):
+                pieces[f"ffn_{name}_bias"] = (2 * hidden,)
+            pieces |= {"attention_projection_bias": (channels,), "ffn_projection_bias": (channels,)}
+        self.stacked = {
+            name: self.add_weight(
+                name=name, shape=(num_blocks, *shape), initializer=_stacked_initializer(name, shape), trainable=True
+            )
+            for name, shape in pieces.items()
+        }
+
+    def build(self, input_shape):
+        self.built = True
+
+    def _block(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
+        x = x + self._attention(x, weights)
+        return x + self._feed_forward(x, weights)
+
+    def _attention(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
+        batch, height, width, channels = x.shape
+        normalised = layer_norm(x, weights["attention_norm_scale"], weights.get("attention_norm_bias"))
+        qkv = projected_depthwise(
+            normalised,
+            weights["attention_qkv"],
+            weights["attention_depthwise"],
+            weights.get("attention_qkv_bias"),
+            weights.get("attention_depthwise_bias"),
+        )
+        query, key, value = ops.split(ops.reshape(qkv, (batch, height * width, 3 * channels)), 3, axis=-1)
+        edited = transposed_attention(
+            query, key, value, weights["attention_temperature"], weights["attention_projection"]
+        )
+        if "attention_projection_bias" in weights:
+            edited = edited + weights["attention_projection_bias"]
+        return ops.reshape(edited, x.shape)
+
+    def _feed_forward(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
+        normalised = layer_norm(x, weights["ffn_norm_scale"], weights.get("ffn_norm_bias"))
+        hidden = projected_depthwise(
+            normalised,
+            weights["ffn_expansion"],
+            weights["ffn_depthwise"],
+            weights.get("ffn_expansion_bias"),
+            weights.get("ffn_depthwise_bias"),
+        )
+        gate, content = ops.split(hidden, 2, axis=-1)
+        gated = ops.matmul(ops.gelu(gate, approximate=False) * content, weights["ffn_projection"])
+        return gated + weights["ffn_projection_bias"] if "ffn_projection_bias" in weights else gated
+
+    def call(self, x: KerasTensor) -> KerasTensor:
+        block = keras.remat(self._block) if self.remat == "block" else self._block
+        stacked = {name: ops.cast(weight, self.compute_dtype) for name, weight in self.stacked.items()}
+        # Rounding norms and temperatures to bfloat16 saves nothing and costs accuracy: they stay as they are stored.
+        for name in stacked:
+            if "norm" in name or name == "attention_temperature":
+                stacked[name] = ops.convert_to_tensor(self.stacked[name])
+        if self.num_blocks == 1 or keras.backend.backend() != "jax":
+            for index in range(self.num_blocks):
+                x = block(x, {name: weight[index] for name, weight in stacked.items()})
+            return x
+        return ops.scan(lambda x, weights: (block(x, weights), None), x, stacked)[0]
+
+
+def _stacked_initializer(name: str, shape: tuple[int, ...]):
+    if name.endswith("norm_scale") or name == "attention_temperature":
+        return "ones"
+    if name.endswith("bias"):
+        return "zeros"
+    fan_in = 9 if "depthwise" in name else shape[0]  # of one block and one output channel, not of the whole stack
+    return fan_in_uniform(fan_in)

@@ -1,0 +1,126 @@
+"""The settings of the two-stage experiment: the plan's, and a quick one for trying things out."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from enhancer.config import ModelSize, StageConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The whole two-stage experiment. The defaults are the plan's."""
+
+    fivek: Path | None = None
+    """Source folder of FiveK; prepared and built into --data-dir when it is not yet there."""
+    real_estate: Path | None = None
+    """Source folder of the real-estate pairs (JSON lines and images), likewise."""
+    miniature: bool = False
+    """Render small stand-ins for the data sets that no folder was named for."""
+    data_dir: Path | None = None
+    """Where the built data sets are, or go: by default ~/tensorflow_datasets, or WORKDIR/data with --miniature."""
+    workdir: Path = Path("runs/fivek_transfer")
+    """Holds everything that the run leaves; the same folder continues the run."""
+    fivek_config: str = "c_1024"
+    """FiveK builder config: expert and long edge in pixels."""
+    real_estate_config: str = "long_1536"
+    """Real-estate builder config: long edge in pixels."""
+    model: ModelSize = "base"
+    """Size of the network: base has the paper's 26.1 M parameters, small 3.8 M, tiny 0.26 M."""
+    pretrain: StageConfig = StageConfig()
+    """Stage 1, on FiveK."""
+    finetune: StageConfig = StageConfig(
+        resolution=896,
+        batch_size=4,
+        epochs=100,
+        peak_learning_rate=1e-5,
+        warmup_epochs=5,
+        early_stopping_patience=15,
+    )
+    """Stage 2, on real estate, from stage 1's best weights; also the from-scratch baseline."""
+    squash: int | None = None
+    """Score as the plan's scripts did: photo and target squashed to a square of this side, in pixels. By default both keep
+    their shape."""
+    require_gain: bool = False
+    """Exit with 1 unless the fine-tuned network beats the unedited photos and its starting point by a clear margin."""
+
+
+_QUICK_STAGE = StageConfig(
+    resolution=64,
+    batch_size=4,
+    epochs=14,
+    peak_learning_rate=2e-3,
+    warmup_epochs=2,
+    early_stopping_patience=14,
+    min_crop_scale=0.5,
+    precision="float32",
+    remat="none",
+)
+PRESETS = {
+    "plan": Experiment(),
+    "quick": Experiment(
+        miniature=True,
+        workdir=Path("runs/quick"),
+        fivek_config="c_512",
+        model="tiny",
+        pretrain=_QUICK_STAGE,
+        finetune=dataclasses.replace(_QUICK_STAGE, epochs=20, early_stopping_patience=20, peak_learning_rate=1e-3),
+        require_gain=True,
+    ),
+}
+
+
+class UsageError(Exception):
+    """The command cannot run as given; the message says what to change."""
+
+
+def configuration(experiment: Experiment) -> dict[str, Any]:
+    """The settings as JSON holds them."""
+    return json.loads(json.dumps(dataclasses.asdict(experiment), default=str))
+
+
+def refuse_senseless(experiment: Experiment) -> None:
+    """Raise UsageError for a value that no run can use, before anything is built or trained."""
+    limits = {
+        "resolution": (8, 8192),
+        "batch_size": (1, 1 << 20),
+        "epochs": (1, 1 << 20),
+        "peak_learning_rate": (1e-12, 10),
+        "warmup_epochs": (0, 1 << 20),
+        "early_stopping_patience": (1, 1 << 20),
+        "min_crop_scale": (0.01, 1),
+        "weight_decay": (0, 10),
+        "gradient_clip_norm": (1e-9, 1e9),
+    }
+    for stage_name in ("pretrain", "finetune"):
+        for name, (low, high) in limits.items():
+            value = getattr(getattr(experiment, stage_name), name)
+            if not low <= value <= high:
+                raise UsageError(f"{stage_name}.{name} must lie in [{low}, {high}], received {value}.")
+
+
+def save_configuration(experiment: Experiment) -> None:
+    """Write config.json, or refuse to continue a run under settings that it was not started with."""
+    from enhancer.checkpoints import write_json
+
+    path, wanted = experiment.workdir / "config.json", configuration(experiment)
+    if path.exists():
+        differences = _differences(json.loads(path.read_text()), wanted)
+        if differences:
+            raise UsageError(
+                f"{experiment.workdir} holds a run with other settings (saved, now asked for):\n  "
+                + "\n  ".join(differences)
+                + "\nName another --workdir, or repeat the run's own settings to continue it."
+            )
+    experiment.workdir.mkdir(parents=True, exist_ok=True)
+    write_json(path, wanted)
+
+
+def _differences(saved: Any, wanted: Any, name: str = "") -> list[str]:
+    if isinstance(saved, dict) and isinstance(wanted, dict):
+        keys = sorted({*saved, *wanted} - {"workdir"})  # a folder may be moved
+        return [
+            line for key in keys for line in _differences(saved.get(key), wanted.get(key), f"{name}.{key}".strip("."))
+        ]
+    return [] if saved == wanted else [f"{name}: {saved}, {wanted}"]
