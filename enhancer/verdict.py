@@ -10,12 +10,12 @@ FEW_PHOTOS = 10
 
 _AGAINST_SCRATCH: dict[Outcome, tuple[str, str]] = {
     "better": (
-        "The gain is real: pre-training lowers the test L1 by {percent:.0f} %",
+        "In this run pre-training lowers the test L1 by {percent:.0f} %",
         "Pre-training first, instead of starting from scratch, changes L1 by {change} on the same {photos}: "
         "the whole interval lies on the better side.",
     ),
     "worse": (
-        "Pre-training hurts: the test L1 is {percent:.0f} % higher with it",
+        "In this run pre-training hurts: the test L1 is {percent:.0f} % higher with it",
         "Pre-training first, instead of starting from scratch, changes L1 by {change} on the same {photos}: "
         "the whole interval lies on the worse side.",
     ),

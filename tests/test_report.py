@@ -40,7 +40,7 @@ def page(tmp_path) -> str:
 
 def test_a_clear_gain_is_called_real():
     headline, sentences = verdict(results_of(**BETTER))
-    assert headline == "The gain is real: pre-training lowers the test L1 by 18 %"
+    assert headline == "In this run pre-training lowers the test L1 by 18 %"
     assert "−18.2 % (95 % interval" in sentences[0]
 
 
@@ -53,7 +53,7 @@ def test_a_clear_loss_is_called_harm():
     headline, _ = verdict(
         results_of(unedited=[0.3, 0.3, 0.31], scratch=[0.08, 0.1, 0.09], finetuned=[0.1, 0.12, 0.112])
     )
-    assert headline.startswith("Pre-training hurts: the test L1 is 23 % higher")
+    assert headline.startswith("In this run pre-training hurts: the test L1 is 23 % higher")
 
 
 def test_one_photo_proves_nothing():
