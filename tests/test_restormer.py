@@ -89,6 +89,7 @@ def test_rematerialised_blocks_change_no_gradient(nano):
     def gradients(remat):
         keras.utils.set_random_seed(0)
         blocks = TransformerBlocks(4, 2, 1, nano, remat=remat)
+        blocks.build((None, None, None, 4))
         weights = [v.value for v in blocks.trainable_variables]
         x = np.random.default_rng(0).random((1, 8, 8, 4), dtype="float32")
         return jax.jit(jax.grad(lambda w: (blocks.stateless_call(w, [], x)[0] ** 2).sum()))(weights)
