@@ -19,7 +19,8 @@ import tqdm
 
 from datasets.pair import PairRejected, prepare_pair
 from datasets.sources import SPLITS, FindPairs, SourcePair, Split, source_files
-from enhancer.photo_io import decoder_versions, encode_jpeg, write_atomically
+from enhancer.atomic_file import write_atomically
+from enhancer.photo_io import decoder_versions, encode_jpeg
 
 PREPARATION_VERSION = 1
 """Raised whenever the same source gives other pixels, other splits or other refusals."""

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from enhancer.atomic_file import write_json
 from enhancer.config import ModelConfig, StageConfig
 from enhancer.restormer import Restormer
 from enhancer.train_state import TrainState
@@ -181,10 +182,3 @@ def weights_sha256(weights: dict[str, jax.Array]) -> str:
         digest.update(f"{path} {value.dtype} {value.shape}\n".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write strict JSON under a temporary name and rename it, so that a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    os.replace(temporary, path)

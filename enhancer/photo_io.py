@@ -29,7 +29,6 @@ __all__ = [
     "decoder_versions",
     "encode_jpeg",
     "read_photo",
-    "write_atomically",
     "write_photo",
 ]
 
@@ -130,20 +129,6 @@ def decoder_versions() -> dict[str, str]:
         "opencv": cv2.__version__,
         "pillow-heif": heif,
     }
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write under a temporary name in the same folder, then rename: a killed process leaves no torn file behind."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _read_head(path: Path) -> bytes:

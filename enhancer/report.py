@@ -19,6 +19,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from enhancer.atomic_file import write_atomically
 from enhancer.evaluation import (
     LOWER_IS_BETTER,
     METHOD_TITLES,
@@ -30,7 +31,7 @@ from enhancer.evaluation import (
     decode_pair,
     score_text,
 )
-from enhancer.photo_io import encode_jpeg, write_atomically
+from enhancer.photo_io import encode_jpeg
 from enhancer.verdict import count_text, verdict
 
 METRIC_MEANINGS = {

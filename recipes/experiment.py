@@ -102,7 +102,7 @@ def refuse_senseless(experiment: Experiment) -> None:
 
 def save_configuration(experiment: Experiment) -> None:
     """Write config.json, or refuse to continue a run under settings that it was not started with."""
-    from enhancer.checkpoints import write_json
+    from enhancer.atomic_file import write_json
 
     path, wanted = experiment.workdir / "config.json", configuration(experiment)
     if path.exists():

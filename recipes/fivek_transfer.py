@@ -151,7 +151,7 @@ def _best(stage_dir: Path):
 
 
 def _write_results(experiment: Experiment, rows, hashes: dict[str, str], stages) -> dict[str, Any]:
-    from enhancer.checkpoints import write_json
+    from enhancer.atomic_file import write_json
     from enhancer.evaluation import build_results
     from enhancer.training import best_row
 
