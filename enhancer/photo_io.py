@@ -18,6 +18,7 @@ import rawpy
 from PIL import Image, features
 
 from enhancer import color_management, exif, photo_decoding, raw
+from enhancer.atomic_file import write_atomically
 from enhancer.photo_decoding import MAX_PIXELS, PHOTO_SUFFIXES, RAW_SUFFIXES, PhotoError
 
 __all__ = [
