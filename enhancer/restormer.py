@@ -40,6 +40,18 @@ def _reflect(x: KerasTensor, axis: int) -> KerasTensor:
     return ops.take(x, np.pad(np.arange(length), (0, missing), mode="reflect" if length > 1 else "edge"), axis=axis)
 
 
+def _refuse_impossible(model: ModelConfig) -> None:
+    numbers = (model.dim, *model.num_blocks, model.num_refinement_blocks, *model.num_heads, model.channels)
+    if min(numbers) < 1 or len(model.num_blocks) != 4 or len(model.num_heads) != 4:
+        raise ValueError(f"A Restormer has four levels and everything in it at least once, received {model}.")
+    if model.dim % 2:
+        raise ValueError(
+            f"dim must be even, because each level down starts by halving the channels; received {model.dim}."
+        )
+    if model.norm not in ("bias_free", "with_bias"):
+        raise ValueError(f"norm must be 'bias_free' or 'with_bias', received {model.norm!r}.")
+
+
 @keras.saving.register_keras_serializable(package="enhancer")
 class Restormer(keras.Model):
     """Edit pictures of any height and width.
@@ -49,7 +61,7 @@ class Restormer(keras.Model):
         remat: "block" recomputes activations in the backward pass. Changes no result.
 
     Call:
-        Float `(batch, height, width, channels)` in [0, 1]; returns the edited pictures, same shape, not clipped. Sides that are
+        Float `(batch, height, width, channels)` in [0, 1]; returns the edited pictures, float32, same shape, not clipped. Sides that are
         no multiple of 8 are padded by reflection and cropped back.
 
     Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al., CVPR 2022).
@@ -59,6 +71,7 @@ class Restormer(keras.Model):
         super().__init__(**{"name": "restormer", **kwargs})  # a fixed name keeps variable paths equal between processes
         if isinstance(model, dict):
             model = ModelConfig.from_json(model)
+        _refuse_impossible(model)
         self.config, self.remat = model, remat
         dim, heads = model.dim, model.num_heads
         dtype = self.dtype_policy
@@ -110,9 +123,14 @@ class Restormer(keras.Model):
 
     def call(self, x: KerasTensor) -> KerasTensor:
         height, width = x.shape[1:3]
-        x = _reflect(_reflect(ops.cast(x, self.compute_dtype), 1), 2)
+        if height is None or width is None:
+            raise ValueError(
+                f"Restormer compiles for one picture size at a time, received the shape {x.shape}. Call it on arrays of any "
+                "size, or build symbolic inputs with a height and a width."
+            )
+        x = _reflect(_reflect(ops.cast(x, "float32"), 1), 2)
 
-        level1 = self.encoder_level1(self.patch_embed(x))
+        level1 = self.encoder_level1(self.patch_embed(ops.cast(x, self.compute_dtype)))
         level2 = self.encoder_level2(pixel_unshuffle(self.down1_2(level1)))
         level3 = self.encoder_level3(pixel_unshuffle(self.down2_3(level2)))
         latent = self.latent(pixel_unshuffle(self.down3_4(level3)))
@@ -124,4 +142,5 @@ class Restormer(keras.Model):
         y = ops.concatenate([pixel_shuffle(self.up2_1(y)), level1], axis=-1)
         y = self.refinement(self.decoder_level1(y))
 
-        return (self.output_conv(y) + x)[:, :height, :width]
+        # The photo itself never passes through a narrower type: bfloat16 has 8 bits, and near white they are 1/256 apart.
+        return (ops.cast(self.output_conv(y), "float32") + x)[:, :height, :width]

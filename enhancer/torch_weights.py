@@ -72,26 +72,25 @@ def restormer_from_torch(state: Mapping[str, np.ndarray]) -> Restormer:
     Raises:
         TorchWeightsError: A tensor is missing, left over, or of a shape that fits no Restormer.
     """
-    state = {name.removeprefix("module."): np.asarray(value) for name, value in state.items()}
-    model = Restormer(infer_config(state))
+    state = {_checked_name(name): np.asarray(value) for name, value in state.items()}
+    model = Restormer(infer_config(state), dtype="float32")
     remaining = dict(state)
     for variable, keys in _sources(model):
         missing = [key for key in keys if key not in remaining]
         if missing:
             raise TorchWeightsError(f"The state dict lacks {_listed(missing)}.")
-        values = [_to_keras_layout(key, remaining.pop(key)) for key in keys]
-        expected = tuple(variable.shape[1:] if _is_block_key(keys[0]) else variable.shape)
-        for key, value in zip(keys, values, strict=True):
-            if value.shape != expected:
-                raise TorchWeightsError(
-                    f"{key} has shape {state[key].shape}, which does not fit the rest of the state dict "
-                    f"({variable.path} needs {expected}, got {value.shape})."
-                )
-        value = np.stack(values) if _is_block_key(keys[0]) else values[0]
-        variable.assign(value.astype("float32"))
+        shape = tuple(variable.shape[1:] if _is_block_key(keys[0]) else variable.shape)
+        values = [_to_keras_layout(key, remaining.pop(key), shape) for key in keys]
+        variable.assign(np.stack(values) if _is_block_key(keys[0]) else values[0])
     if remaining:
         raise TorchWeightsError(f"These tensors belong to no part of a Restormer: {_listed(sorted(remaining))}.")
     return model
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TorchWeightsError(f"A state dict's keys are parameter names; received the key {name!r}.")
+    return name.removeprefix("module.")
 
 
 def infer_config(state: Mapping[str, np.ndarray]) -> ModelConfig:
@@ -106,6 +105,8 @@ def infer_config(state: Mapping[str, np.ndarray]) -> ModelConfig:
             raise TorchWeightsError(f"No Restormer state dict: {key} is missing. It holds {_listed(sorted(state))}.")
         if state[key].ndim != rank:
             raise TorchWeightsError(f"{key} has shape {state[key].shape}; a Restormer has {rank} dimensions there.")
+        if 0 in state[key].shape:
+            raise TorchWeightsError(f"{key} has shape {state[key].shape} and so holds nothing.")
         return state[key].shape
 
     def count(group: str) -> int:
@@ -167,15 +168,31 @@ def _is_block_key(key: str) -> bool:
     return key.split(".")[0] in GROUPS
 
 
-def _to_keras_layout(key: str, value: np.ndarray) -> np.ndarray:
+def _to_keras_layout(key: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """PyTorch's array as float32 in the layout of a variable of `shape`, or an error if it is not PyTorch's for that."""
     if key.endswith("temperature"):
-        return value.reshape(-1)
-    if value.ndim != 4:
-        return value
-    if "dwconv" in key:
-        return value[:, 0].transpose(1, 2, 0)  # (C, 1, 3, 3) -> (3, 3, C)
-    kernel = value.transpose(2, 3, 1, 0)  # OIHW -> HWIO
-    return kernel[0, 0] if _is_block_key(key) else kernel
+        expected = (*shape, 1, 1)
+    elif "dwconv.weight" in key:
+        expected = (shape[2], 1, *shape[:2])  # (3, 3, C) from (C, 1, 3, 3)
+    elif len(shape) == 4:
+        expected = (shape[3], shape[2], *shape[:2])  # HWIO from OIHW
+    elif len(shape) == 2:
+        expected = (shape[1], shape[0], 1, 1)  # a 1x1 convolution as a matrix
+    else:
+        expected = shape
+    if value.shape != expected:
+        raise TorchWeightsError(
+            f"{key} has shape {value.shape}, which does not fit the rest of the state dict: expected {expected}."
+        )
+    try:
+        value = value.astype("float32")
+    except (TypeError, ValueError) as error:
+        raise TorchWeightsError(f"{key} holds {value.dtype}, not numbers.") from error
+    if not np.isfinite(value).all():
+        raise TorchWeightsError(f"{key} holds values that are not finite; the training that made it failed.")
+    if "dwconv.weight" in key:
+        return value[:, 0].transpose(1, 2, 0)
+    return value.transpose(2, 3, 1, 0).reshape(shape) if value.ndim == 4 else value.reshape(shape)
 
 
 def _listed(names: list[str], most: int = 8) -> str:

@@ -65,7 +65,7 @@ def compiler_options() -> dict[str, bool]:
 
 def _predict(model: Restormer, weights: dict[str, jax.Array], pictures: jax.Array) -> jax.Array:
     outputs = model.stateless_call(in_order(weights, model.trainable_variables), [], _as_float(pictures))
-    return outputs[0].astype("float32")
+    return outputs[0]
 
 
 def _as_float(pictures: jax.Array) -> jax.Array:
