@@ -36,6 +36,8 @@ def build(
         build_dataset(dataset, manual_dir, data_dir, config, overwrite)
     except (SourceError, SourceChanged, PreparationError) as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(_describe(error))
     except KeyboardInterrupt:
         sys.exit("Stopped. The same command continues where it was.")
 
@@ -53,7 +55,17 @@ def miniature(out: Annotated[Path, tyro.conf.Positional], size: int = 224) -> No
         write(out, long_edge=size)
     except ValueError as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(_describe(error))
     print(f"wrote {out / 'fivek'} and {out / 'real_estate'}")
+
+
+def _describe(error: OSError) -> str:
+    """Say what the operating system refused: no folder, read-only, disk full, ..."""
+    if error.strerror is None:
+        return str(error)
+    where = f" '{error.filename}'" if error.filename else ""
+    return f"The operating system refused{where}: {error.strerror}. Check the path, its permissions and the free space."
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -26,22 +27,24 @@ def build(
 
     Args:
         name: which data set.
-        manual_dir: folder with the source photos, or one that was prepared earlier. None when it is built already.
+        manual_dir: folder with the source photos, or one that was prepared earlier. None only checks that the data
+            set is there. One that is gone (a disk that is no longer mounted) does when it was built from there.
         data_dir: the data set goes to `<data_dir>/<name>/<config>/`, intermediate files to `<data_dir>/prepared/`.
         config: one of the builder's configs, such as "c_1024"; None takes the first.
         overwrite: build again although it exists.
 
     Raises:
-        SourceError: the source folder is missing, empty or of no known layout, or the config is unknown.
+        SourceError: the source folder is missing, empty or of no known layout, not named although the data set is to
+            be overwritten, or the config is unknown.
         SourceChanged: it exists, made from another source.
-        PreparationError: no pair can be used.
+        PreparationError: no pair can be used, or one photo is in two splits.
         DatasetNotBuilt: `manual_dir` is None and the data set is not there.
     """
     with _quiet():
         builder = _builder(name, data_dir, config)
-        if manual_dir is None and (overwrite or not builder.is_prepared()):
-            raise _not_built(builder, data_dir)
         exists = builder.is_prepared() and not overwrite
+        if manual_dir is None and not exists and not overwrite:
+            raise _not_built(builder, data_dir)
         mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS if overwrite else tfds.GenerateMode.REUSE_DATASET_IF_EXISTS
         builder.download_and_prepare(
             download_dir=str(data_dir / "downloads"),
@@ -60,10 +63,7 @@ def source(name: DatasetName, split: Split, data_dir: Path, config: str | None =
     Raises:
         DatasetNotBuilt: it, or the split, is not there.
     """
-    with _quiet():
-        builder = _builder(name, data_dir, config)
-    if not builder.is_prepared():
-        raise _not_built(builder, data_dir)
+    builder = _open(name, data_dir, config)
     if split not in builder.info.splits:
         raise DatasetNotBuilt(
             f"{builder.info.full_name} in {builder.data_dir} has no split '{split}'; it has "
@@ -71,6 +71,24 @@ def source(name: DatasetName, split: Split, data_dir: Path, config: str | None =
         )
     skip = tfds.decode.SkipDecoding()
     return builder.as_data_source(split, decoders={"input": skip, "target": skip})
+
+
+def fingerprint(name: DatasetName, data_dir: Path, config: str | None = None) -> str:
+    """Return what tells this data set's photos from all others: the SHA-256 over its ids and pictures, hexadecimal.
+
+    Raises:
+        DatasetNotBuilt: it is not there.
+    """
+    return (_open(name, data_dir, config).info.metadata or {})["images_sha256"]
+
+
+def _open(name: DatasetName, data_dir: Path, config: str | None) -> PairBuilder:
+    """Return the builder of a data set that is there, or raise DatasetNotBuilt."""
+    with _quiet():
+        builder = _builder(name, data_dir, config)
+    if not builder.is_prepared():
+        raise _not_built(builder, data_dir)
+    return builder
 
 
 def _builder(name: DatasetName, data_dir: Path, config: str | None) -> PairBuilder:
@@ -84,7 +102,7 @@ def _builder(name: DatasetName, data_dir: Path, config: str | None) -> PairBuild
 def _not_built(builder: PairBuilder, data_dir: Path) -> DatasetNotBuilt:
     return DatasetNotBuilt(
         f"{builder.info.full_name} is not built in {data_dir}. Build it with: python -m datasets build {builder.name} "
-        f"--manual-dir FOLDER_WITH_THE_PHOTOS --data-dir {data_dir} --config {builder.builder_config.name}"
+        f"--manual-dir FOLDER_WITH_THE_PHOTOS --data-dir {shlex.quote(str(data_dir))} --config {builder.builder_config.name}"
     )
 
 

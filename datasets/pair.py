@@ -56,6 +56,9 @@ def prepare_pair(input_path: Path, target_path: Path, long_edge: int | None) -> 
     is_raw = RAW_SUFFIXES & {input_path.suffix.lower(), target_path.suffix.lower()}
     _check_framing(before, after, exact=not is_raw)
     size = _result_size(before, after, long_edge)
+    if min(size) < MIN_SHORT_SIDE:
+        shown = f"{size[0]}x{size[1]} at a long edge of {max(size)}"
+        raise PairRejected("too small", f"the short side would be below {MIN_SHORT_SIDE} px: {shown}", min(size))
     before, after = _resize(before, size), _resize(after, size)
     difference = float(np.abs(before.astype(np.int16) - after).mean())
     if difference < MIN_MEAN_DIFFERENCE:

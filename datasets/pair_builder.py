@@ -1,7 +1,9 @@
 """What the TFDS builders of before/after pairs have in common: prepare the source folder once, then read it."""
 
 import abc
+import shlex
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,11 @@ def _reserialise(example: bytes) -> bytes:
     return tf_example_pb2.Example.FromString(example).SerializeToString(deterministic=True)
 
 
+def _is_gone(folder: Path) -> bool:
+    """A disk that is not mounted leaves nothing, or an empty mount point."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
 class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base of the builders; a subclass says where its pairs are and what each record carries besides them."""
 
@@ -65,7 +72,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         Raises:
             SourceError: the source folder is missing, empty or of no known layout.
             SourceChanged: the data set exists and was made from another source.
-            PreparationError: no pair can be used.
+            PreparationError: no pair can be used, or one photo is in two splits.
         """
         manual_dir = Path(download_config.manual_dir) if download_config and download_config.manual_dir else None
         overwrite = download_config is not None and download_config.download_mode.overwrite_dataset
@@ -92,12 +99,18 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _check_same_source(self, manual_dir: Path) -> None:
         recorded = self.info.metadata or {}
+        same_place = str(manual_dir.resolve()) == recorded.get("source")
+        if same_place and _is_gone(manual_dir):
+            print(f"{manual_dir} is no longer there: using {self.info.full_name} as it was built.", file=sys.stderr)
+            return
         if self._fingerprint(manual_dir) == recorded.get("source_fingerprint"):
             return
-        what = "has changed since" if str(manual_dir.resolve()) == recorded.get("source") else "is another folder"
+        what = "has changed since" if same_place else "is another folder"
+        build_again = ["python", "-m", "datasets", "build", self.name, "--manual-dir", str(manual_dir)]
+        build_again += ["--data-dir", str(self._data_dir_root), "--config", self.builder_config.name, "--overwrite"]
         raise SourceChanged(
             f"{self.info.full_name} in {self.data_dir} was built from {recorded.get('source')}, and {manual_dir} {what}. "
-            "Add --overwrite to build it again from there, or name another --data-dir."
+            f"Build it again with: {shlex.join(build_again)}, or name another --data-dir."
         )
 
     def _fingerprint(self, manual_dir: Path) -> str:

@@ -22,7 +22,7 @@ from datasets.sources import SPLITS, FindPairs, SourcePair, Split, source_files
 from enhancer.atomic_file import write_atomically
 from enhancer.photo_io import decoder_versions, encode_jpeg
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 """Raised whenever the same source gives other pixels, other splits or other refusals."""
 JPEG_QUALITY = 95
 VALIDATION_SHARE = 0.05
@@ -69,7 +69,7 @@ def prepare(
 
     Raises:
         SourceError: the source folder has no layout that `find_pairs` knows.
-        PreparationError: `output` belongs to something else, or no pair can be used.
+        PreparationError: `output` belongs to something else, no pair can be used, or one photo is in two splits.
     """
     source, output = source.resolve(), output.resolve()
     if output.is_relative_to(source):
@@ -82,7 +82,8 @@ def prepare(
     header = {"source_fingerprint": fingerprint, "versions": decoder_versions()}
     if metadata and metadata["source_fingerprint"] == fingerprint:
         current = metadata["versions"] == header["versions"]
-        if current or not refresh:
+        listed = [row for split in SPLITS for row in read_rows(output, split)]
+        if (current or not refresh) and all(_has_images(row, output) for row in listed):
             return metadata
     finished = _resume(output, header)
     _prepare_remaining(pairs, finished, output, options)
@@ -113,17 +114,21 @@ def read_rows(folder: Path, split: Split) -> list[Row]:
     path = folder / LIST_NAMES[split]
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    # Not splitlines(): an id may hold what Unicode calls a line separator.
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def _resume(output: Path, header: Row) -> dict[str, Row]:
     """Return the finished pairs of a stopped run by id, after making the folder ready for the remaining ones."""
     progress = output / _PROGRESS
     if not progress.exists():
-        if output.exists() and any(output.iterdir()):
+        # The log comes first and marks the folder as ours; killed while it was written, its temporary file is left.
+        ours = set(output.glob(f".{_PROGRESS}.*.tmp"))
+        if output.exists() and any(path not in ours for path in output.iterdir()):
             raise PreparationError(f"{output} is not empty and was not made by this program. Name another folder.")
-        (output / _IMAGES).mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
         _write_rows(progress, [header])
+        (output / _IMAGES).mkdir()
         return {}
     complete_lines, _, torn = progress.read_bytes().rpartition(b"\n")
     rows = [json.loads(line) for line in complete_lines.splitlines()]
@@ -132,12 +137,19 @@ def _resume(output: Path, header: Row) -> dict[str, Row]:
         print(f"{output} was made from another source or with other options: starting it anew.", file=sys.stderr)
         _write_rows(progress, [header])
         rows = [header]
-    elif torn:  # the line that was being written when the process was killed
-        _write_rows(progress, rows)
+    intact = [rows[0], *(row for row in rows[1:] if _has_images(row, output))]
+    if torn or len(intact) < len(rows):  # torn: the line that was being written when the process was killed
+        _write_rows(progress, intact)
+        rows = intact
     if len(rows) > 1:
         print(f"Continuing {output}: {len(rows) - 1} pairs are done.", file=sys.stderr)
     (output / _IMAGES).mkdir(exist_ok=True)
     return {row["id"]: row for row in rows[1:]}
+
+
+def _has_images(row: Row, output: Path) -> bool:
+    """Whether the files of a finished row are there; a rejected pair has none."""
+    return all((output / row[role]).is_file() for role in ("input", "target") if role in row)
 
 
 def _prepare_remaining(pairs: list[SourcePair], finished: dict[str, Row], output: Path, options: Options) -> None:
@@ -190,12 +202,15 @@ def _finish(rows: list[Row], output: Path, options: Options, header: Row, source
             f"{output / _REJECTED} has the reason for each."
         )
     splits = _assign_splits(accepted, source)
+    _refuse_leaks(splits, source)
     for split, name in LIST_NAMES.items():
         (output / name).unlink(missing_ok=True)
         if splits[split]:
             columns = ("id", "input", "target", "width", "height")
             _write_rows(output / name, [{key: row[key] for key in columns} for row in splits[split]])
     _remove_unlisted(output, accepted)
+    # Pairs that were redone are at the end of the log: two complete folders are the same whatever happened on the way.
+    _write_rows(output / _PROGRESS, [header, *rows])
     content = "".join(f"{row['id']} {row['input_sha256']} {row['target_sha256']}\n" for row in accepted)
     metadata = {
         "preparation_version": PREPARATION_VERSION,
@@ -230,6 +245,19 @@ def _assign_splits(accepted: list[Row], source: Path) -> dict[Split, list[Row]]:
         "validation": [row for row in accepted if row["id"] in validation],
         "test": [],
     }
+
+
+def _refuse_leaks(splits: dict[Split, list[Row]], source: Path) -> None:
+    """Copies of a photo under other names count as the photo: tested on what was trained on, the test is worthless."""
+    seen: dict[str, tuple[Split, Row]] = {}
+    for split, rows in splits.items():
+        for row in rows:
+            first_split, first = seen.setdefault(row["input_sha256"], (split, row))
+            if first_split != split:
+                raise PreparationError(
+                    f"{source}: the inputs of '{first['id']}' ({first_split}) and '{row['id']}' ({split}) are the same "
+                    "picture. A photo may be in one split only; remove one of the two pairs."
+                )
 
 
 def _remove_unlisted(output: Path, accepted: list[Row]) -> None:

@@ -1,6 +1,8 @@
 """Find the before/after pairs in a folder as it comes: FiveK's layouts and lists in JSON lines."""
 
+import collections
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -30,7 +32,7 @@ class SourcePair:
     """Two files that should show the same scene before and after the edit; they may be missing or damaged."""
 
     id: str
-    """Unique in its data set; a file name without suffix."""
+    """Unique in its data set; the input's file name without suffix, with its folders where that alone is not unique."""
     input: Path
     target: Path
     split: Split | None
@@ -73,7 +75,7 @@ def find_listed_pairs(folder: Path) -> list[SourcePair]:
     Each line is an object with `input` and `target`, or `src` and `tar`: paths relative to the folder.
 
     Raises:
-        SourceError: no list, a malformed line, a path that leaves the folder, or an id that occurs twice.
+        SourceError: no list, a malformed line, a path that leaves the folder, or an input that occurs twice.
     """
     _check_folder(folder)
     if not _find_lists(folder):
@@ -151,41 +153,57 @@ def _find_lists(folder: Path) -> dict[Split, Path]:
 
 
 def _read_lists(folder: Path) -> list[SourcePair]:
-    pairs: list[SourcePair] = []
-    seen: dict[str, str] = {}
+    rows: list[tuple[Path, Path, Split]] = []
+    seen: dict[Path, str] = {}
     for split, path in _find_lists(folder).items():
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        # Not splitlines(): a file name may hold what Unicode calls a line separator.
+        for number, line in enumerate(_read_text(path).split("\n"), start=1):
             if not line.strip():
                 continue
             place = f"{path.name}, line {number}"
-            pair = _parse_row(line, folder, split, place)
-            if pair.id in seen:
+            input_path, target_path = _parse_row(line, folder, place)
+            if input_path in seen:
                 raise SourceError(
-                    f"{folder}: the pair '{pair.id}' is in {seen[pair.id]} and again in {place}. "
+                    f"{folder}: '{input_path.relative_to(folder)}' is in {seen[input_path]} and again in {place}. "
                     "A photo may be in one split only, once; remove one of the two lines."
                 )
-            seen[pair.id] = place
-            pairs.append(pair)
-    if not pairs:
+            seen[input_path] = place
+            rows.append((input_path, target_path, split))
+    if not rows:
         raise SourceError(f"{folder}: the split lists have no rows.")
+    ids = _assign_ids([input_path for input_path, _, _ in rows], folder)
+    pairs = [SourcePair(ids[input_path], input_path, target_path, split) for input_path, target_path, split in rows]
     return sorted(pairs, key=lambda pair: pair.id)
 
 
-def _parse_row(line: str, folder: Path, split: Split, place: str) -> SourcePair:
+def _read_text(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        # Editors on Windows put a byte order mark in front.
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = error.object[: error.start].count(b"\n") + 1
+        raise SourceError(f"{path.parent}: {path.name}, line {number} is not UTF-8. Save the list as UTF-8.") from error
+
+
+def _parse_row(line: str, folder: Path, place: str) -> tuple[Path, Path]:
+    """Return the paths of the input and the target."""
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"{folder}: {place} is not JSON ({error}). Correct or remove the line.") from error
     for keys in _ROW_KEYS:
         if isinstance(row, dict) and all(isinstance(row.get(key), str) and row[key] for key in keys):
-            input_path, target_path = (_inside(folder, row[key], place) for key in keys)
-            return SourcePair(_id_of(input_path), input_path, target_path, split)
+            return _inside(folder, row[keys[0]], place), _inside(folder, row[keys[1]], place)
     raise SourceError(
         f'{folder}: {place} is {line[:80]!r}. Expected {{"input": ..., "target": ...}} or {{"src": ..., "tar": ...}}.'
     )
 
 
 def _inside(folder: Path, relative: str, place: str) -> Path:
+    # JSON can express halves of a character, which have no UTF-8.
+    if "\0" in relative or any("\ud800" <= character <= "\udfff" for character in relative):
+        raise SourceError(f"{folder}: {place} names {relative!r}, which no file can be called. Correct the path.")
     normal = os.path.normpath(relative)
     if os.path.isabs(normal) or normal.split(os.sep)[0] == os.pardir:
         raise SourceError(
@@ -194,8 +212,25 @@ def _inside(folder: Path, relative: str, place: str) -> Path:
     return folder / normal
 
 
-def _id_of(input_path: Path) -> str:
-    stem = input_path.stem
+def _assign_ids(inputs: list[Path], folder: Path) -> dict[Path, str]:
+    """Name each input after its file; where that is not unique (a folder per house), after its folders as well."""
+    ids = {path: _without_mark(path.stem) for path in inputs}
+
+    def with_folders(path: Path) -> str:
+        return _without_mark("_".join((*path.relative_to(folder).parent.parts, path.stem)))
+
+    def with_hash(path: Path) -> str:
+        # Files that differ in their suffix only, or `a_b/1.jpg` beside `a/b_1.jpg`.
+        relative = path.relative_to(folder).as_posix()
+        return f"{with_folders(path)}_{hashlib.sha256(relative.encode()).hexdigest()[:8]}"
+
+    for rename in (with_folders, with_hash):
+        counts = collections.Counter(ids.values())
+        ids = {path: rename(path) if counts[name] > 1 else name for path, name in ids.items()}
+    return ids
+
+
+def _without_mark(stem: str) -> str:
     for mark in _INPUT_MARKS:
         stem = stem.removesuffix(mark)
     return stem

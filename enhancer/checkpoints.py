@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from enhancer.restormer import Restormer
 from enhancer.train_state import TrainState
 
 Row = dict[str, Any]
+ITEMS = ("weights", "optimizer", "data_iterator")
 
 
 class CheckpointError(ValueError):
@@ -47,6 +49,7 @@ class Checkpoints:
 
     def __init__(self, stage_dir: Path):
         self.stage_dir = stage_dir
+        _remove_incomplete(stage_dir / "checkpoints")
         policies: Any = ocp.training.preservation_policies  # their own annotations contradict each other
         self._checkpointer = ocp.training.Checkpointer(
             str((stage_dir / "checkpoints").absolute()),
@@ -62,27 +65,46 @@ class Checkpoints:
     def __exit__(self, *_: object) -> None:
         self._checkpointer.close()
 
-    def save(self, state: TrainState, data_iterator: grain.DatasetIterator, history: list[Row]) -> None:
-        """Save everything after the epoch of `history[-1]`, then write `history.json`."""
+    def save(self, state: TrainState, data_iterator: grain.DatasetIterator, history: list[Row], num_pairs: int) -> None:
+        """Save everything after the epoch of `history[-1]`, then write `history.json`.
+
+        Args:
+            state: weights and optimizer.
+            data_iterator: where the data stand.
+            history: a row per epoch so far.
+            num_pairs: training pairs, kept to notice that a stage is continued on other data.
+        """
         epoch = history[-1]["epoch"]
+        metrics = {"validation_loss": history[-1]["validation_loss"], "epoch": epoch}
+        metrics |= {"num_pairs": num_pairs, "history": history}
         self._checkpointer.save_checkpointables(
             epoch,
             {"weights": state.weights, "optimizer": state.optimizer, "data_iterator": data_iterator},
-            metrics=cast(Any, {"validation_loss": history[-1]["validation_loss"], "epoch": epoch, "history": history}),
+            metrics=cast(Any, metrics),
             force=True,
         )
         write_json(self.stage_dir / "history.json", history)
 
-    def resume(self, like: TrainState, data_iterator: grain.DatasetIterator) -> Resumed | None:
+    def resume(self, like: TrainState, data_iterator: grain.DatasetIterator, num_pairs: int) -> Resumed | None:
         """Restore the latest checkpoint, or return None where there is none.
 
         Args:
             like: a state with the shapes, dtypes and placement that are wanted.
             data_iterator: a fresh iterator over the same data; it is moved to where the checkpoint stood.
+            num_pairs: training pairs now.
+
+        Raises:
+            CheckpointError: The stage was begun with another number of pairs.
         """
         latest = self._checkpointer.latest
         if latest is None:
             return None
+        saved = cast(Any, latest.metrics)
+        if saved["num_pairs"] != num_pairs:
+            raise CheckpointError(
+                f"{self.stage_dir} was begun with {saved['num_pairs']} training pairs, and now there are {num_pairs}: continuing "
+                "would mix two experiments. Restore the data set, or start in another folder."
+            )
         loaded = self._checkpointer.load_checkpointables(
             latest.step,
             {
@@ -91,11 +113,22 @@ class Checkpoints:
                 "data_iterator": data_iterator,
             },
         )
-        history = cast(Any, latest.metrics)["history"]
+        history = saved["history"]
         write_json(
             self.stage_dir / "history.json", history
         )  # a kill may have come between the checkpoint and this file
         return Resumed(TrainState(loaded["weights"], loaded["optimizer"]), history)
+
+
+def _remove_incomplete(folder: Path) -> None:
+    """Remove checkpoints that a kill left half deleted: Orbax deletes in place, and then trips over what it finds."""
+    for checkpoint in folder.glob("[0-9]*"):
+        if checkpoint.name.isdigit() and not _is_complete(checkpoint):
+            shutil.rmtree(checkpoint)
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    return all((checkpoint / item).exists() for item in (*ITEMS, "metrics", "_CHECKPOINT_METADATA"))
 
 
 def _rank(metrics: Any) -> tuple[float, float]:
@@ -121,12 +154,16 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
         raise CheckpointError(
             f"{stage_dir} holds no checkpoints/ folder; train the stage first or name another folder."
         )
-    with ocp.training.Checkpointer(str((stage_dir / "checkpoints").absolute())) as checkpointer:
-        if not checkpointer.checkpoints:
+    try:
+        with ocp.training.Checkpointer(str((stage_dir / "checkpoints").absolute())) as checkpointer:
+            found = {
+                stage_dir / "checkpoints" / str(checkpoint.step): checkpoint for checkpoint in checkpointer.checkpoints
+            }
+        finished = [folder for folder in found if _is_complete(folder)]
+        if not finished:
             raise CheckpointError(f"{stage_dir}/checkpoints holds no finished checkpoint; train the stage first.")
-        best = max(checkpointer.checkpoints, key=lambda checkpoint: _rank(checkpoint.metrics))
-        best_dir = stage_dir / "checkpoints" / str(best.step)
-        saved = cast(Any, ocp.metadata(str(best_dir.absolute()), checkpointable_name="weights").metadata)
+        best = max(finished, key=lambda folder: _rank(found[folder].metrics))
+        saved = cast(Any, ocp.metadata(str(best.absolute()), checkpointable_name="weights").metadata)
         saved_shapes = {path: tuple(array.shape) for path, array in saved.items()}
         if different := sorted(set(saved_shapes.items()) ^ {(path, tuple(x.shape)) for path, x in like.items()}):
             path = different[0][0]
@@ -134,7 +171,11 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
                 f"The weights in {stage_dir} are of a network of another shape: {path} is {saved_shapes.get(path, 'missing')} "
                 f"there and {tuple(like[path].shape) if path in like else 'missing'} here. Use the size it was trained with."
             )
-        return checkpointer.load_checkpointables(best.step, {"weights": _abstract(like)})["weights"]
+        return ocp.load(str(best.absolute()), _abstract(like), checkpointable_name="weights")
+    except CheckpointError:
+        raise
+    except Exception as error:  # Orbax raises errors of many kinds for damaged files
+        raise CheckpointError(f"The checkpoints in {stage_dir} are damaged: {error}") from error
 
 
 def load_best(stage_dir: str | os.PathLike[str]) -> Restormer:
@@ -153,7 +194,16 @@ def load_best(stage_dir: str | os.PathLike[str]) -> Restormer:
 
 
 def write_config(stage_dir: Path, model: ModelConfig, stage: StageConfig) -> None:
-    """Write what `read_config` reads."""
+    """Write what `read_config` reads, unless the folder holds a stage with other settings.
+
+    Raises:
+        CheckpointError: It does.
+    """
+    if (stage_dir / "checkpoints").is_dir() and (saved := read_config(stage_dir)) != (model, stage):
+        was = {**vars(saved[0]), **vars(saved[1])}
+        now = {**vars(model), **vars(stage)}
+        changes = ", ".join(f"{name} {was[name]} -> {now[name]}" for name in now if was[name] != now[name])
+        raise CheckpointError(f"{stage_dir} holds a stage with other settings ({changes}); use another folder.")
     stage_dir.mkdir(parents=True, exist_ok=True)
     write_json(stage_dir / "config.json", {"model": dataclasses.asdict(model), "stage": dataclasses.asdict(stage)})
 

@@ -24,14 +24,14 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import cv2
 import numpy as np
 import tqdm
 from PIL import Image
 from scipy import stats
 
+from enhancer.input_pipeline import Source, decode_pair
 from enhancer.metrics import METRICS
 
 Row = dict[str, Any]
@@ -52,41 +52,12 @@ LOWER_IS_BETTER = {"l1": True, "psnr_db": False, "ssim": False, "ciede2000": Tru
 _BASELINES = ("unedited", "scratch", "pretrained")
 
 
-class PairSource(Protocol):
-    """Random access to test pairs, `{"input": JPEG bytes, "target": JPEG bytes, "id": str or bytes}` each."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
-
-
 def unedited(photo: np.ndarray) -> np.ndarray:
     """The method that does nothing; every other one has to beat it."""
     return photo
 
 
-def decode_pair(record: Mapping[str, Any]) -> tuple[str, np.ndarray, np.ndarray]:
-    """Return a record's id and its input and target, uint8 `(H, W, 3)` sRGB.
-
-    Raises:
-        ValueError: a picture cannot be decoded, or the two differ in size.
-    """
-    name = record["id"].decode() if isinstance(record["id"], bytes) else str(record["id"])
-    pictures = []
-    for role in ("input", "target"):
-        picture = cv2.imdecode(np.frombuffer(record[role], np.uint8), cv2.IMREAD_COLOR_RGB)
-        if picture is None:
-            raise ValueError(f"The {role} of test pair {name!r} is not a readable picture; prepare the data set again.")
-        pictures.append(np.asarray(picture))
-    if pictures[0].shape != pictures[1].shape:
-        raise ValueError(
-            f"Test pair {name!r} has an input of {pictures[0].shape[:2]} and a target of {pictures[1].shape[:2]} "
-            "pixels (height, width); pairs must be aligned, prepare the data set again."
-        )
-    return name, pictures[0], pictures[1]
-
-
-def evaluate(enhance: Enhance, source: PairSource, *, squash: int | None = None, name: str) -> list[Row]:
+def evaluate(enhance: Enhance, source: Source, *, squash: int | None = None, name: str) -> list[Row]:
     """Score `enhance` on every pair of `source`.
 
     Args:

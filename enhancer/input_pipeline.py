@@ -4,7 +4,7 @@ A source has `len(source)` and `source[i]` returning `{"input": bytes, "target":
 PNG) of the same size. `tfds.data_source(..., decoders=SkipDecoding)` is one; so is a list.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, cast
 
 import cv2
@@ -27,20 +27,35 @@ class Source(Protocol):
     def __getitem__(self, index: Any, /) -> dict[str, Any]: ...
 
 
+def decode_pair(record: Mapping[str, Any]) -> tuple[str, np.ndarray, np.ndarray]:
+    """A record's id and its input and target, uint8 `(height, width, 3)` sRGB.
+
+    Raises:
+        ValueError: A picture does not decode, or the two differ in size; names the pair.
+    """
+    name = record.get("id", "without id")
+    name = name.decode() if isinstance(name, bytes) else str(name)
+    pictures = []
+    for role in ("input", "target"):
+        pixels = cv2.imdecode(np.frombuffer(record[role], np.uint8), cv2.IMREAD_COLOR_RGB)
+        if pixels is None:
+            raise ValueError(
+                f"The {role} of pair {name} does not decode as a JPEG or PNG picture; build the data again."
+            )
+        pictures.append(np.asarray(pixels))
+    if pictures[0].shape != pictures[1].shape:
+        raise ValueError(
+            f"Input and target of pair {name} differ in size: {pictures[0].shape} and {pictures[1].shape}; build the data again."
+        )
+    return name, pictures[0], pictures[1]
+
+
 class DecodePair(grain.transforms.Map):
     """Encoded pair to a `Pair`."""
 
     def map(self, element: dict[str, Any]) -> Pair:
-        pair = {}
-        for key in ("input", "target"):
-            pixels = cv2.imdecode(np.frombuffer(element[key], np.uint8), cv2.IMREAD_COLOR_RGB)
-            if pixels is None:
-                raise ValueError(f"The {key} of pair {_name(element)} does not decode as a JPEG or PNG picture.")
-            pair[key] = pixels
-        if pair["input"].shape != pair["target"].shape:
-            shapes = " and ".join(str(pair[key].shape) for key in ("input", "target"))
-            raise ValueError(f"Input and target of pair {_name(element)} differ in size: {shapes}.")
-        return pair
+        _, photo, target = decode_pair(element)
+        return {"input": photo, "target": target}
 
 
 class RandomSquareCrop(grain.transforms.RandomMap):
@@ -128,8 +143,3 @@ def _refuse_empty(source: Source) -> None:
         raise ValueError(
             "The data source is empty: there is no pair to train or validate on. Build the data set again."
         )
-
-
-def _name(element: dict[str, Any]) -> str:
-    name = element.get("id", "without id")
-    return name.decode() if isinstance(name, bytes) else str(name)

@@ -1,7 +1,9 @@
 """Decode one photo file to sRGB as it is stored: which decoder reads which kind of file, and what each of them needs."""
 
+import contextlib
 import dataclasses
 import functools
+import re
 from pathlib import Path
 
 import imagecodecs
@@ -24,6 +26,10 @@ PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}) 
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# RAW files of Canon (CR2) and Phase One (IIQ): as TIFFs they show nothing but their previews.
+_RAW_SIGNATURE = re.compile(rb"II\*\0\x10\0\0\0CR|.{8}(IIII.waR|MMMMRaw)", re.DOTALL)
+_DNG_VERSION, _ICC_PROFILE = 50706, 34675  # TIFF tags
+_SENSOR_VALUES = (tifffile.PHOTOMETRIC.CFA, tifffile.PHOTOMETRIC.LINEAR_RAW)
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 
@@ -42,7 +48,7 @@ class Decoded:
 
 
 def decode(path: Path, head: bytes) -> Decoded:
-    """Decode a file by its content; only RAW and HEIC go by the suffix.
+    """Decode a file by its content; RAW and HEIC go by the suffix too.
 
     Args:
         path: an existing file.
@@ -57,7 +63,7 @@ def decode(path: Path, head: bytes) -> Decoded:
     if head.startswith(_PNG_MAGIC) and head[24:25] == b"\x10":
         return _decode_png16(path)
     if head.startswith(_TIFF_MAGIC):
-        return _decode_tiff(path)
+        return _decode_tiff(path, head)
     return _decode_with_pillow(path, _formats_for(path))
 
 
@@ -93,12 +99,15 @@ def _decode_raw(path: Path, head: bytes) -> Decoded:
     return Decoded(pixels, 1, exif.from_tiff(path) if head.startswith(_TIFF_MAGIC) else None)
 
 
-def _decode_with_pillow(path: Path, formats: tuple[str, ...]) -> Decoded:
+def _decode_with_pillow(path: Path, formats: tuple[str, ...], *, frame: int = 0) -> Decoded:
     with Image.open(path, formats=formats) as image:
+        tags = exif.from_image(image)
+        if frame:
+            image.seek(frame)
         if image.width * image.height > MAX_PIXELS:
             raise too_large(path)
         image.load()
-        tags, profile = exif.from_image(image), image.info.get("icc_profile")
+        profile = image.info.get("icc_profile")
         pixels, notes = _image_to_srgb(image, profile)
     return Decoded(pixels, exif.orientation(tags), tags, notes)
 
@@ -137,29 +146,64 @@ def _decode_png16(path: Path) -> Decoded:
     return _decoded_array(imagecodecs.png_decode(path.read_bytes()), profile, tags)
 
 
-def _decode_tiff(path: Path) -> Decoded:
-    """Read plain 8- and 16-bit grey and RGB through tifffile, the rest (palette, CMYK, YCbCr) through Pillow."""
+def _decode_tiff(path: Path, head: bytes) -> Decoded:
+    """Develop a RAW file that goes by another name, and read one page of any other TIFF."""
     with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
-        if page.imagewidth * page.imagelength > MAX_PIXELS:
-            raise too_large(path)
-        if page.dtype is None or page.dtype.kind not in "u" or page.bitspersample not in (8, 16):
-            raise PhotoError(
-                f"{path.name} stores {page.bitspersample}-bit {tifffile.SAMPLEFORMAT(page.sampleformat).name.lower()} values. "
-                "Export it as a TIFF with 8 or 16 bits per channel."
-            )
-        plain = page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK)
-        if page.bitspersample == 8 and not plain:
-            return _decode_with_pillow(path, ("TIFF",))
-        if not plain:
-            raise PhotoError(
-                f"{path.name} is a 16-bit {tifffile.PHOTOMETRIC(page.photometric).name} TIFF. Export it as an RGB TIFF."
-            )
-        pixels = page.asarray()
-        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
-            pixels = np.moveaxis(pixels, 0, -1)
-        profile_tag = page.tags.get(34675)
-        profile = bytes(profile_tag.value) if profile_tag is not None else None
+        pages = _pages(tiff)
+        # Where every page is a preview, the sensor's values are kept where TIFF readers do not look.
+        complete = [page for page in pages if not page.is_reduced and not page.is_mask]
+        if not complete or _RAW_SIGNATURE.match(head) or any(_is_raw(page) for page in pages):
+            return _decode_raw(path, head)
+        page = pages[0] if complete[0] is pages[0] else max(complete, key=_num_pixels)
+        decoded = _decode_page(path, page)
+    if len(complete) == 1:
+        return decoded
+    note = f"one of the file's {len(complete)} pages was read, the others were left out"
+    return dataclasses.replace(decoded, notes=(*decoded.notes, note))
+
+
+def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """Return the pages that hold a picture: the file's own in their order, then those nested in them."""
+    pages = [tiff.pages.first]
+    # A damaged link loses what follows it, not the picture that comes first.
+    with contextlib.suppress(tifffile.TiffFileError):
+        pages = list(tiff.pages)
+    with contextlib.suppress(tifffile.TiffFileError):
+        pages += [page for parent in tuple(pages) for page in parent.pages or ()]
+    return [page for page in pages if isinstance(page, tifffile.TiffPage) and _num_pixels(page) and page.dataoffsets]
+
+
+def _is_raw(page: tifffile.TiffPage) -> bool:
+    return page.photometric in _SENSOR_VALUES or _DNG_VERSION in page.tags
+
+
+def _num_pixels(page: tifffile.TiffPage) -> int:
+    return page.imagewidth * page.imagelength
+
+
+def _decode_page(path: Path, page: tifffile.TiffPage) -> Decoded:
+    """Read plain 8- and 16-bit grey and RGB through tifffile, the rest (palette, CMYK, YCbCr) through Pillow."""
+    if _num_pixels(page) > MAX_PIXELS:
+        raise too_large(path)
+    if page.dtype is None or page.dtype.kind not in "u" or page.bitspersample not in (8, 16):
+        raise PhotoError(
+            f"{path.name} stores {page.bitspersample}-bit {tifffile.SAMPLEFORMAT(page.sampleformat).name.lower()} values. "
+            "Export it as a TIFF with 8 or 16 bits per channel."
+        )
+    plain = page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK)
+    is_nested = len(page.treeindex) > 1  # out of Pillow's reach
+    if page.bitspersample == 8 and not plain and not is_nested:
+        return _decode_with_pillow(path, ("TIFF",), frame=page.index)
+    if not plain:
+        raise PhotoError(
+            f"{path.name} is a {page.bitspersample}-bit {tifffile.PHOTOMETRIC(page.photometric).name} TIFF. "
+            "Export it as an RGB TIFF."
+        )
+    pixels = page.asarray()
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+        pixels = np.moveaxis(pixels, 0, -1)
+    profile_tag = page.tags.get(_ICC_PROFILE)
+    profile = bytes(profile_tag.value) if profile_tag is not None else None
     return _decoded_array(pixels, profile, exif.from_tiff(path))
 
 

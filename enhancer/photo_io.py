@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 import PIL
 import rawpy
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
 from enhancer import color_management, exif, photo_decoding, raw
 from enhancer.atomic_file import write_atomically
@@ -49,7 +49,7 @@ class Photo:
 def read_photo(path: str | os.PathLike) -> Photo:
     """Decode a JPEG, PNG, TIFF, WebP, HEIC (with the extra `heic`) or camera RAW file to upright 8-bit sRGB.
 
-    What the file is, is read from its content; only RAW and HEIC go by the suffix. Transparent parts become white.
+    What the file is, is read from its content; RAW and HEIC go by the suffix too. Transparent parts become white.
 
     Raises:
         PhotoError: whatever is wrong with the file, including that it is missing or a folder.
@@ -73,7 +73,7 @@ def read_photo(path: str | os.PathLike) -> Photo:
     # Decoders fed with damaged files raise whatever comes up (struct.error, KeyError, zlib.error, ...).
     except Exception as error:
         raise PhotoError(
-            f"{path.name} is damaged, cut off, or not a photo ({_first_line(error)}). "
+            f"{path.name} is damaged, cut off, or not a photo ({_reason(error)}). "
             "Open it in a photo editor to check it, or copy it again."
         ) from error
 
@@ -177,5 +177,8 @@ def _encode(pixels: np.ndarray, kind: str, exif_block: bytes | None, **options: 
     return buffer.getvalue()
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    # Its text repeats the path, and the message that this goes into names the file.
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is of no known picture format"
     return (str(error).splitlines() or [type(error).__name__])[0][:120]

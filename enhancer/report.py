@@ -26,11 +26,10 @@ from enhancer.evaluation import (
     METRIC_DECIMALS,
     METRIC_TITLES,
     Enhance,
-    PairSource,
     Row,
-    decode_pair,
     score_text,
 )
+from enhancer.input_pipeline import Source, decode_pair
 from enhancer.photo_io import encode_jpeg
 from enhancer.verdict import count_text, verdict
 
@@ -66,7 +65,7 @@ class Strip:
     """Caption, pixels uint8 `(H, W, 3)`, and L1 against the target (None for the target itself)."""
 
 
-def make_strips(source: PairSource, rows: Mapping[str, Sequence[Row]], methods: Mapping[str, Enhance]) -> list[Strip]:
+def make_strips(source: Source, rows: Mapping[str, Sequence[Row]], methods: Mapping[str, Enhance]) -> list[Strip]:
     """Pick the photos on which the fine-tuned model did best, middling and worst by L1, and enhance them again.
 
     Args:

@@ -121,13 +121,11 @@ class Restormer(keras.Model):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "model": dataclasses.asdict(self.config), "remat": self.remat}
 
+    def compute_output_spec(self, x: KerasTensor) -> KerasTensor:
+        return KerasTensor(x.shape, "float32")  # also of a symbolic input whose height and width are not known yet
+
     def call(self, x: KerasTensor) -> KerasTensor:
         height, width = x.shape[1:3]
-        if height is None or width is None:
-            raise ValueError(
-                f"Restormer compiles for one picture size at a time, received the shape {x.shape}. Call it on arrays of any "
-                "size, or build symbolic inputs with a height and a width."
-            )
         x = _reflect(_reflect(ops.cast(x, "float32"), 1), 2)
 
         level1 = self.encoder_level1(self.patch_embed(ops.cast(x, self.compute_dtype)))

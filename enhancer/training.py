@@ -55,7 +55,8 @@ def train(
 
     Raises:
         TrainingError: The loss became infinite or NaN.
-        CheckpointError: `initialise_from` holds no checkpoint, or one of another shape.
+        CheckpointError: `initialise_from` holds no checkpoint, or one of another shape; or `stage_dir` holds a stage with
+            other settings or begun on other data.
     """
     keras.utils.set_random_seed(stage.seed)
     policy = "mixed_bfloat16" if stage.precision == "mixed" else "float32"
@@ -71,14 +72,14 @@ def train(
     label = stage_dir.name
 
     with Checkpoints(stage_dir) as saved:
-        if resumed := saved.resume(state, batches):
+        if resumed := saved.resume(state, batches, len(train_source)):
             state, history = resumed.state, resumed.history
             tqdm.write(f"{label}: continuing after epoch {history[-1]['epoch']} of {stage.epochs}")
         else:
             if initialise_from is not None:
                 state = state._replace(weights=checkpoints.load_best_weights(initialise_from, state.weights))
             history = [_row(0, None, validate(eval_step, state, validation_source, stage), 0.0, 0.0, 0.0)]
-            saved.save(state, batches, history)
+            saved.save(state, batches, history, len(train_source))
 
         remaining = range(history[-1]["epoch"] + 1, stage.epochs + 1)
         with _progress(label, stage, steps_per_epoch, history) as progress:
@@ -93,12 +94,12 @@ def train(
                 if not math.isfinite(train_loss + validation_loss):
                     raise TrainingError(
                         f"{label}: the loss is not finite in epoch {epoch} (train {train_loss}, validation {validation_loss}). "
-                        "The last good checkpoint is kept. Try a lower peak learning rate or precision float32."
+                        "The last good checkpoint is kept. Try a lower peak learning rate or precision float32, in a new workdir."
                     )
                 images_per_second = steps_per_epoch * stage.batch_size / seconds
                 learning_rate = learning_rate_at(schedule, epoch * steps_per_epoch)
                 history.append(_row(epoch, train_loss, validation_loss, learning_rate, images_per_second, seconds))
-                saved.save(state, batches, history)
+                saved.save(state, batches, history, len(train_source))
                 tqdm.write(_sentence(label, history, stage))
 
     return StageResult(history, stopped_early(history, stage), checkpoints.weights_sha256(state.weights))

@@ -1,7 +1,10 @@
 """Data sets are built without TensorFlow, byte for byte the same, and never from another source than the one named."""
 
+import hashlib
 import importlib.util
 import io
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -42,6 +45,16 @@ def records(data_dir):
     return {path.name: path.read_bytes() for path in sorted(data_dir.glob("*/*/*/*array_record*"))}
 
 
+def run_command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "datasets", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
 def test_records_are_encoded_photos_and_facts(built):
     source = build.source("fivek", "train", built)
     assert len(source) == 2
@@ -71,6 +84,65 @@ def test_another_build_has_the_same_bytes(sets, built, tmp_path):
     assert len(records(built)) == 5
 
 
+def test_another_process_writes_the_same_bytes(sets, tmp_path):
+    hashes = []
+    for seed in ("1", "2"):
+        data_dir = tmp_path / seed
+        done = run_command(
+            "build", "fivek", "--manual-dir", sets / "fivek", "--data-dir", data_dir, PYTHONHASHSEED=seed
+        )
+        assert done.returncode == 0, done.stderr
+        hashes.append({name: hashlib.sha256(content).hexdigest() for name, content in records(data_dir).items()})
+    assert len(hashes[0]) == 2
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="`tfds build` needs the extra tfds-cli")
+def test_the_stock_command_writes_the_same_bytes(sets, built, tmp_path):
+    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", "--file_format=array_record"]
+    for name, config in (("fivek", "c_1024"), ("real_estate", "long_1536")):
+        options = ["--config", config, "--manual_dir", sets / name, "--data_dir", tmp_path]
+        done = subprocess.run([*command, *options], cwd=ROOT / "datasets" / name, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert records(tmp_path) == records(built)
+
+
+def test_a_data_set_is_told_from_others_by_its_fingerprint(built):
+    fingerprints = [build.fingerprint(name, built) for name in ("fivek", "real_estate")]
+    prepared = json.loads((built / "prepared/fivek-c_1024/dataset_metadata.json").read_text())
+    assert fingerprints[0] == prepared["images_sha256"] != fingerprints[1]
+
+
+def test_what_is_not_built_has_no_fingerprint(tmp_path):
+    with pytest.raises(DatasetNotBuilt, match="python -m datasets build fivek"):
+        build.fingerprint("fivek", tmp_path)
+
+
+def test_without_a_source_it_is_checked_that_the_data_set_is_there(built, tmp_path, capsys):
+    build.build("fivek", None, built)
+    assert "already built" in capsys.readouterr().out
+    with pytest.raises(DatasetNotBuilt, match="python -m datasets build fivek"):
+        build.build("fivek", None, tmp_path)
+    with pytest.raises(SourceError, match="No source photos named"):
+        build.build("fivek", None, built, overwrite=True)
+
+
+@pytest.mark.parametrize("mount_point_stays", [True, False])
+def test_a_source_that_is_gone_does_not_stop_what_was_built_from_it(sets, tmp_path, capsys, mount_point_stays):
+    source, data_dir = tmp_path / "disk", tmp_path / "data"
+    shutil.copytree(sets / "real_estate", source)
+    build.build("real_estate", source, data_dir)
+    shutil.rmtree(source)
+    if mount_point_stays:
+        source.mkdir()
+    build.build("real_estate", source, data_dir)
+    assert f"{source} is no longer there: using real_estate/long_1536/1.0.0 as it was" in capsys.readouterr().err
+    with pytest.raises(SourceError, match=r"is empty|is not a folder"):
+        build.build("real_estate", source, data_dir, overwrite=True)
+    with pytest.raises(SourceError, match="is not a folder"):
+        build.build("real_estate", tmp_path / "another", data_dir)
+
+
 def test_a_prepared_folder_can_be_built_without_its_source(built, tmp_path):
     build.build("fivek", built / "prepared/fivek-c_1024", tmp_path)
     assert not (tmp_path / "prepared").exists()
@@ -86,7 +158,7 @@ def test_another_source_never_hides_behind_an_existing_data_set(sets, built, tmp
     other = tmp_path / "other"
     shutil.copytree(sets / "real_estate", other)
     (other / "test.jsonl").unlink()
-    with pytest.raises(SourceChanged, match=r"is another folder.*--overwrite"):
+    with pytest.raises(SourceChanged, match=r"is another folder.*datasets build real_estate .* --overwrite,"):
         build.build("real_estate", other, built)
 
 
@@ -155,29 +227,22 @@ def test_metadata_files_are_valid(name):
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is not None, reason="TensorFlow is installed")
 def test_the_command_builds_without_tensorflow(sets, tmp_path):
-    command = [sys.executable, "-m", "datasets", "build", "real_estate"]
-    command += ["--manual-dir", sets / "real_estate", "--data-dir", tmp_path]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = run_command("build", "real_estate", "--manual-dir", sets / "real_estate", "--data-dir", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "built: real_estate/long_1536/1.0.0 (2 train, 1 validation, 1 test)" in done.stdout
 
 
-def test_the_command_fails_with_a_sentence(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "datasets",
-        "build",
-        "fivek",
-        "--manual-dir",
-        tmp_path / "x",
-        "--data-dir",
-        tmp_path,
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.strip().endswith("is not a folder. Name the folder that holds the source photos.")
-    assert "Traceback" not in done.stderr
+def test_the_command_fails_with_a_sentence(sets, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for manual_dir, data_dir, sentence in (
+        (tmp_path / "x", tmp_path, "is not a folder. Name the folder that holds the source photos."),
+        (sets / "fivek", f"{file}/", "Not a directory. Check the path, its permissions and the free space."),
+    ):
+        done = run_command("build", "fivek", "--manual-dir", manual_dir, "--data-dir", data_dir)
+        assert done.returncode == 1
+        assert done.stderr.strip().endswith(sentence)
+        assert "Traceback" not in done.stderr
 
 
 def test_real_pairs_build(shared_data, tmp_path):

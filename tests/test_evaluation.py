@@ -8,7 +8,6 @@ from scipy import stats
 
 from enhancer.evaluation import (
     build_results,
-    decode_pair,
     evaluate,
     paired_difference,
     results_table,
@@ -58,24 +57,6 @@ def test_squash_makes_squares_as_the_plans_scripts_did():
     seen = []
     evaluate(lambda photo: seen.append(photo.shape) or photo, [pair(1, 2, height=20, width=50)], squash=48, name="spy")
     assert seen == [(48, 48, 3)]
-
-
-def test_colours_are_decoded_as_rgb():
-    red = np.zeros((16, 16, 3), np.uint8)
-    red[..., 0] = 200
-    _, photo, _ = decode_pair({"input": encode_jpeg(red), "target": encode_jpeg(red), "id": "red"})
-    assert photo.mean((0, 1)) == pytest.approx([200, 0, 0], abs=2)
-
-
-def test_a_pair_of_different_sizes_is_named():
-    record = {"input": encode_jpeg(picture(1, 20, 30)), "target": encode_jpeg(picture(1, 30, 20)), "id": "a4869"}
-    with pytest.raises(ValueError, match="a4869"):
-        decode_pair(record)
-
-
-def test_an_unreadable_picture_is_named():
-    with pytest.raises(ValueError, match="The input of test pair 'broken'"):
-        decode_pair({"input": b"no jpeg", "target": b"", "id": "broken"})
 
 
 def test_a_method_that_changes_the_size_is_named():

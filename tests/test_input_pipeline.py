@@ -110,3 +110,10 @@ def test_pictures_of_different_size_are_named(brightened_pairs):
 def test_empty_source_is_refused(nano_stage):
     with pytest.raises(ValueError, match="data source is empty"):
         train_batches([], nano_stage)
+
+
+def test_colours_are_decoded_as_rgb():
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 0] = 200
+    encoded = cv2.imencode(".png", red[..., ::-1])[1].tobytes()
+    np.testing.assert_array_equal(DecodePair().map({"input": encoded, "target": encoded})["input"], red)

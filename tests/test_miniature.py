@@ -1,6 +1,9 @@
 """The miniature sets are real files in the real layouts, and the same on every run."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,3 +115,13 @@ def test_a_sample_room_is_a_photo_in_neither_set():
 def test_photos_too_small_to_prepare_are_not_written(tmp_path):
     with pytest.raises(ValueError, match="at least 96"):
         miniature.write(tmp_path, long_edge=80)
+
+
+def test_the_command_fails_with_a_sentence(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    command = [sys.executable, "-m", "datasets", "miniature", file]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("Not a directory. Check the path, its permissions and the free space.")
+    assert "Traceback" not in done.stderr

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -10,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import Image
 
-from datasets import preparation, sources
-from datasets.pair import PairRejected, prepare_pair
+from datasets import preparation
 from datasets.preparation import Options, PreparationError, prepare
-from datasets.sources import SourceError, find_fivek_pairs, find_listed_pairs
+from datasets.sources import find_fivek_pairs, find_listed_pairs
 from enhancer.photo_io import read_photo
 
 OPTIONS = Options("real_estate", "all pairs", None)
@@ -78,122 +76,6 @@ def folder_hash(folder: Path) -> str:
 
 def rejected(output):
     return [json.loads(line) for line in (output / "rejected.jsonl").read_text().splitlines()]
-
-
-# Sources
-
-
-def test_two_folders_pair_by_stem(fivek):
-    pairs = find_fivek_pairs(fivek, "c")
-    assert [pair.id for pair in pairs] == [f"a{number:04d}" for number in range(21)]
-    assert pairs[0].target == fivek / "output_expert_C/a0000.jpg"
-
-
-def test_official_layout(tmp_path):
-    for path in ("img/dng/a0001-x.dng", "img/tiff16_e/a0001-x.tif"):
-        (tmp_path / path).parent.mkdir(parents=True)
-        (tmp_path / path).touch()
-    (pair,) = find_fivek_pairs(tmp_path, "e")
-    assert (pair.id, pair.split, pair.input.name) == ("a0001-x", None, "a0001-x.dng")
-
-
-def test_both_row_forms_and_both_names_of_the_validation_list(tmp_path):
-    (tmp_path / "train.jsonl").write_text('{"input": "a/7_input.jpg", "target": "a/7_target.jpg"}\n\n')
-    (tmp_path / "validation.jsonl").write_text('{"src": "a/8_src.jpg", "tar": "a/8_tar.jpg"}')
-    assert [(pair.id, pair.split) for pair in find_listed_pairs(tmp_path)] == [("7", "train"), ("8", "validation")]
-
-
-def test_a_photo_in_two_splits_is_refused(source):
-    shutil.copy(source / "train.jsonl", source / "test.jsonl")
-    with pytest.raises(SourceError, match=r"'1' is in train\.jsonl, line 1 and again in test\.jsonl, line 1"):
-        find_listed_pairs(source)
-
-
-@pytest.mark.parametrize("line", ["not json", "[1]", '{"src": "a.jpg"}', '{"src": 1, "tar": 2}'])
-def test_a_malformed_line_is_named(source, line):
-    with open(source / "val.jsonl", "a") as file:
-        file.write(line)
-    with pytest.raises(SourceError, match=r"val\.jsonl, line 2"):
-        find_listed_pairs(source)
-
-
-@pytest.mark.parametrize("path", ["../secret_src.jpg", "/etc/secret_src.jpg", "images/../../secret_src.jpg"])
-def test_a_path_that_leaves_the_folder_is_refused(source, path):
-    (source / "test.jsonl").write_text(json.dumps({"src": path, "tar": "images/1_tar.png"}))
-    with pytest.raises(SourceError, match="outside the folder"):
-        find_listed_pairs(source)
-
-
-def test_an_unknown_folder_says_what_it_holds_and_what_is_expected(tmp_path):
-    (tmp_path / "holiday.jpg").touch()
-    with pytest.raises(SourceError, match=r"holiday\.jpg.*output_expert_B"):
-        find_fivek_pairs(tmp_path, "b")
-    with pytest.raises(SourceError, match=r"holiday\.jpg.*train\.jsonl"):
-        find_listed_pairs(tmp_path)
-
-
-def test_missing_and_empty_folders(tmp_path):
-    with pytest.raises(SourceError, match="not a folder"):
-        find_listed_pairs(tmp_path / "nowhere")
-    with pytest.raises(SourceError, match="is empty"):
-        find_listed_pairs(tmp_path)
-
-
-def test_the_literature_split_of_real_estate_has_no_leak(shared_data):
-    pairs = find_listed_pairs(shared_data / "real_estate/full_split")
-    assert [sum(pair.split == split for pair in pairs) for split in sources.SPLITS] == [511, 56, 10]
-
-
-# One pair
-
-
-def test_a_large_pair_is_shrunk_and_a_small_one_kept(tmp_path):
-    write_pair(tmp_path, "1")
-    paths = tmp_path / "images/1_src.png", tmp_path / "images/1_tar.png"
-    assert prepare_pair(*paths, long_edge=80).target.shape == (60, 80, 3)
-    assert prepare_pair(*paths, long_edge=4000).input.shape == (72, 96, 3)
-
-
-def test_orientation_is_applied_before_sizes_are_compared(tmp_path):
-    write_pair(tmp_path, "1")
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    stored = np.rot90(photo())
-    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "images/1_src.png", exif=exif)
-    pair = prepare_pair(tmp_path / "images/1_src.png", tmp_path / "images/1_tar.png", None)
-    np.testing.assert_array_equal(pair.input, photo())
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "kind", "measured"),
-    [
-        (photo(), photo(), "target equals input", 0.0),
-        (photo(), photo(1, 72, 95), "sizes differ", [96, 72, 95, 72]),
-        (photo(0, 60, 96), photo(1, 60, 96), "too small", 60),
-    ],
-)
-def test_pairs_that_cannot_be_learned_from(tmp_path, before, after, kind, measured):
-    write_pair(tmp_path, "1", before=before, after=after)
-    with pytest.raises(PairRejected) as caught:
-        prepare_pair(tmp_path / "images/1_src.png", tmp_path / "images/1_tar.png", None)
-    assert (caught.value.kind, caught.value.measured) == (kind, measured)
-
-
-def test_a_pair_published_with_a_wrong_target_is_refused(shared_data):
-    folder = shared_data / "fivek_defects"
-    with pytest.raises(PairRejected, match="equals the input"):
-        prepare_pair(folder / "input/a4774.png", folder / "output_expert_C/a4774.png", None)
-    with pytest.raises(PairRejected, match="the input is 336x509, the target 335x508"):
-        prepare_pair(folder / "input/a4869.png", folder / "output_expert_C/a4869.png", None)
-
-
-def test_real_pairs_are_accepted(shared_data):
-    for folder in sorted((shared_data / "fivek/input").iterdir())[:4]:
-        target = shared_data / "fivek/output_expert_C" / folder.name
-        assert prepare_pair(folder, target, 256).input.shape == prepare_pair(folder, target, 256).target.shape
-
-
-# A folder
 
 
 def test_a_prepared_folder(source, tmp_path, capsys):
@@ -260,7 +142,7 @@ def test_a_complete_folder_is_left_as_it_is(source, tmp_path):
 
 def test_other_options_start_anew_and_never_mix(source, tmp_path):
     prepare_listed(source, tmp_path / "out")
-    small = Options("real_estate", "all pairs", 80)
+    small = Options("real_estate", "all pairs", 90)
     prepare_listed(source, tmp_path / "out", small)
     prepare_listed(source, tmp_path / "fresh", small)
     assert folder_hash(tmp_path / "out") == folder_hash(tmp_path / "fresh")
@@ -287,6 +169,70 @@ def test_a_folder_of_someone_else_is_not_touched(source, tmp_path):
     (tmp_path / "thesis/chapter.txt").write_text("years of work")
     with pytest.raises(PreparationError, match="was not made by this program"):
         prepare_listed(source, tmp_path / "thesis")
+
+
+def test_a_folder_that_was_only_begun_is_continued(source, tmp_path):
+    prepare_listed(source, tmp_path / "fresh")
+    header = (tmp_path / "fresh/progress.jsonl").read_bytes().splitlines(keepends=True)[0]
+    for name, content in (("progress.jsonl", header), (".progress.jsonl.7.tmp", header[:9])):
+        out = tmp_path / f"begun{name}"
+        out.mkdir()
+        (out / name).write_bytes(content)
+        prepare_listed(source, out)
+        assert folder_hash(out) == folder_hash(tmp_path / "fresh")
+
+
+def test_killed_at_any_step_of_the_beginning_it_can_be_continued(source, tmp_path, monkeypatch):
+    real_mkdir = Path.mkdir
+    for number_of_folders in (0, 1):
+        made, out = [], tmp_path / f"out{number_of_folders}"
+
+        def mkdir(path, made=made, limit=number_of_folders, **options):
+            if len(made) == limit:
+                raise KeyboardInterrupt
+            made.append(path)
+            real_mkdir(path, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "mkdir", mkdir)
+            with pytest.raises(KeyboardInterrupt):
+                prepare_listed(source, out)
+        assert prepare_listed(source, out)["counts"]["accepted"] == 4
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_finished_pair_without_its_picture_is_done_again(source, tmp_path, complete):
+    prepare_listed(source, tmp_path / "out")
+    (tmp_path / "out/images/2_target.jpg").unlink()
+    if not complete:
+        (tmp_path / "out/dataset_metadata.json").unlink()
+    kept = (tmp_path / "out/images/1_target.jpg").stat().st_mtime_ns
+    prepare_listed(source, tmp_path / "out")
+    assert (tmp_path / "out/images/1_target.jpg").stat().st_mtime_ns == kept
+    prepare_listed(source, tmp_path / "fresh")
+    assert folder_hash(tmp_path / "out") == folder_hash(tmp_path / "fresh")
+
+
+def test_a_copy_in_another_split_is_refused_by_its_content(source, tmp_path):
+    write_pair(source, "4", before=photo(1))
+    with pytest.raises(PreparationError, match=r"'2' \(train\) and '4' \(test\) are the same picture"):
+        prepare_listed(source, tmp_path / "out")
+    assert preparation.read_metadata(tmp_path / "out") is None
+
+
+def test_a_copy_in_the_same_split_is_accepted(source, tmp_path):
+    write_pair(source, "2", before=photo(0), after=photo(7))
+    assert prepare_listed(source, tmp_path / "out")["counts"]["accepted"] == 4
+
+
+def test_a_folder_per_house(tmp_path):
+    rows = [write_pair(tmp_path / "source" / house, "1", seed) for seed, house in enumerate(["house1", "house2"])]
+    for row, house, name in zip(rows, ["house1", "house2"], ["train", "val"], strict=True):
+        (tmp_path / f"source/{name}.jsonl").write_text(row.replace("images", f"{house}/images"))
+    metadata = prepare_listed(tmp_path / "source", tmp_path / "out")
+    assert metadata["counts"]["accepted"] == 2
+    (row,) = preparation.read_rows(tmp_path / "out", "validation")
+    assert row["input"] == "images/house2_images_1_input.jpg"
 
 
 def test_a_torn_last_line_is_ignored(source, tmp_path):

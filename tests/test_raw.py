@@ -1,8 +1,13 @@
 """Real RAW files are developed; damaged ones are refused, also those that decode without an error."""
 
+import shutil
+
 import numpy as np
 import pytest
+import tifffile
 
+from datasets import miniature
+from datasets.miniature import files
 from enhancer import raw
 from enhancer.photo_io import PhotoError, read_photo
 
@@ -64,6 +69,39 @@ def test_real_raw_files_develop(shared_data):
     for path in sorted((shared_data / "raw/ok").iterdir()):
         pixels = read_photo(path).pixels
         assert pixels.std() > 20, path.name
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".jpg"])
+def test_a_raw_under_another_suffix_is_developed(tmp_path, suffix):
+    path = tmp_path / "photo.dng"
+    files.write_dng(path, files.mosaic_of(miniature.fivek_scene(2, 96)))
+    renamed = shutil.copy(path, path.with_suffix(suffix))
+    np.testing.assert_array_equal(read_photo(renamed).pixels, read_photo(path).pixels)
+
+
+def test_nested_sensor_values_are_developed(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "photo.tif") as tiff:
+        tiff.write(np.zeros((64, 96, 3), np.uint8), photometric="rgb", subifds=1)
+        tiff.write(sensor_values(), photometric="cfa")
+    assert read_photo(tmp_path / "photo.tif").pixels.shape == (200, 300, 3)
+
+
+def test_a_preview_never_stands_in_for_a_raw_that_cannot_be_developed(tmp_path):
+    preview = np.zeros((64, 96, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "alone.tif", preview, photometric="rgb", subfiletype=1)
+    canon = tmp_path / "canon.tif"
+    tifffile.imwrite(canon, preview, photometric="rgb")
+    canon.write_bytes(b"II*\0\x10\0\0\0CR\2\0" + bytes(4) + canon.read_bytes()[8:])
+    for name in ("alone", "canon"):
+        with pytest.raises(PhotoError, match=rf"{name}\.tif is damaged, or of a kind that cannot be developed"):
+            read_photo(tmp_path / f"{name}.tif")
+
+
+def test_real_raw_files_under_another_suffix_are_developed(shared_data, tmp_path):
+    for name in ("canon_eos_6d_linear.dng", "nikon_d1.NEF", "kodak_dc50_rawpy.KDC"):
+        path = shared_data / "raw/ok" / name
+        renamed = shutil.copy(path, tmp_path / f"{path.stem}.tif")
+        np.testing.assert_array_equal(read_photo(renamed).pixels, read_photo(path).pixels)
 
 
 def test_development_is_deterministic(shared_data):

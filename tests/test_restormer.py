@@ -162,6 +162,8 @@ def test_impossible_shapes_are_refused(nano, change, message):
         Restormer(dataclasses.replace(nano, **change))
 
 
-def test_symbolic_input_without_a_size_is_refused_in_words(nano):
-    with pytest.raises(ValueError, match="one picture size at a time"):
-        Restormer(nano)(keras.Input((None, None, 3)))
+def test_symbolic_inputs_of_unknown_size_make_a_functional_model(nano):
+    model, symbolic = Restormer(nano), keras.Input((None, None, 3))
+    functional = keras.Model(symbolic, model(symbolic))
+    assert functional.output_shape == (None, None, None, 3)
+    np.testing.assert_allclose(functional.predict(picture(9, 8), verbose=0), run(model, picture(9, 8)), atol=1e-6)

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import os
+import pickle
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,8 +26,8 @@ STAGE_SCRIPT = """
     import dataclasses, pickle, sys
     from pathlib import Path
     from enhancer.training import train
-    stage, model, pairs = pickle.loads(Path(sys.argv[1]).read_bytes())
-    print(train(stage, model, pairs, pairs[:3], Path(sys.argv[2])).weights_sha256)
+    stage, model, pairs, previous = pickle.loads(Path(sys.argv[1]).read_bytes())
+    print(train(stage, model, pairs, pairs[:3], Path(sys.argv[2]), initialise_from=previous).weights_sha256)
 """
 
 
@@ -60,29 +63,33 @@ def test_finished_stage_is_not_trained_again(trained_stage, nano, nano_stage, br
     assert result.history[-1]["epoch"] == 3
 
 
-def test_killed_stage_continues_to_the_same_weights(tmp_path, trained_stage, nano, nano_stage, brightened_pairs):
-    """kill -9 after the first epoch; the same command again ends with the weights of the uninterrupted stage."""
-    import pickle
-
-    script, arguments, stage_dir = tmp_path / "stage.py", tmp_path / "arguments.pickle", tmp_path / "killed"
+def test_killed_fine_tuning_continues_to_the_same_weights(tmp_path, trained_stage, nano, nano_stage, brightened_pairs):
+    """kill -9 after the first epoch of a second stage; the same command again ends as if nothing had happened."""
+    script, arguments = tmp_path / "stage.py", tmp_path / "arguments.pickle"
+    stage = dataclasses.replace(nano_stage, epochs=4, seed=1)
     script.write_text(textwrap.dedent(STAGE_SCRIPT))
-    arguments.write_bytes(pickle.dumps((nano_stage, nano, brightened_pairs)))
-    command = [sys.executable, str(script), str(arguments), str(stage_dir)]
+    arguments.write_bytes(pickle.dumps((stage, nano, brightened_pairs, trained_stage)))
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
 
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def command(stage_dir: Path) -> list[str]:
+        return [sys.executable, str(script), str(arguments), str(stage_dir)]
+
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command(tmp_path / "killed"), env=environment, stdout=log, stderr=log)
     deadline = time.monotonic() + 300
-    while not (stage_dir / "checkpoints" / "1").exists():
-        assert process.poll() is None, "the stage ended before it could be killed"
+    while not (tmp_path / "killed" / "checkpoints" / "1").exists():
+        assert process.poll() is None, (tmp_path / "log").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
 
-    completed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    uninterrupted = train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], trained_stage)
-    assert "continuing after epoch" in completed.stdout + completed.stderr
-    assert completed.stdout.split()[-1] == uninterrupted.weights_sha256
+    continued, uninterrupted = (
+        subprocess.run(command(tmp_path / name), env=environment, capture_output=True, text=True, check=True)
+        for name in ("killed", "uninterrupted")
+    )
+    assert re.search(r"continuing after epoch [123] of 4", continued.stdout + continued.stderr)
+    assert continued.stdout.split()[-1] == uninterrupted.stdout.split()[-1]
 
 
 def test_next_stage_starts_from_the_best_weights(tmp_path, trained_stage, nano, nano_stage, brightened_pairs):
@@ -124,3 +131,40 @@ def test_hash_depends_on_every_bit_and_not_on_the_order():
     assert weights_sha256(weights) == weights_sha256(other)
     other["a"][2] = np.nextafter(np.float32(0), np.float32(1))
     assert weights_sha256(weights) != weights_sha256(other)
+
+
+@pytest.fixture
+def copied_stage(tmp_path, trained_stage) -> Path:
+    return shutil.copytree(trained_stage, tmp_path / "finetune")
+
+
+def test_checkpoint_that_a_kill_left_half_deleted_is_no_obstacle(copied_stage, nano, nano_stage, brightened_pairs):
+    """Orbax deletes a checkpoint in place; what a kill leaves of it must stop neither loading nor training."""
+    expected = load_best(copied_stage).get_weights()
+    half_deleted = shutil.copytree(copied_stage / "checkpoints" / "3", copied_stage / "checkpoints" / "7")
+    shutil.rmtree(half_deleted / "metrics")
+    for a, b in zip(load_best(copied_stage).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], copied_stage).history[-1]["epoch"] == 3
+    assert not half_deleted.exists()
+
+
+def test_stage_with_other_settings_is_refused_and_left_alone(copied_stage, nano, nano_stage, brightened_pairs):
+    other = dataclasses.replace(nano_stage, peak_learning_rate=1.0)
+    with pytest.raises(CheckpointError, match=r"other settings \(peak_learning_rate 0\.003 -> 1\.0\)"):
+        train(other, nano, brightened_pairs, brightened_pairs[:3], copied_stage)
+    assert read_config(copied_stage) == (nano, nano_stage)
+
+
+def test_stage_begun_on_other_data_is_refused(copied_stage, nano, nano_stage, brightened_pairs):
+    with pytest.raises(CheckpointError, match="begun with 9 training pairs, and now there are 7"):
+        train(nano_stage, nano, brightened_pairs[:7], brightened_pairs[:3], copied_stage)
+
+
+def test_damaged_checkpoint_is_refused_in_a_sentence(copied_stage):
+    for weights in copied_stage.glob("checkpoints/*/weights"):
+        for file in weights.rglob("*"):
+            if file.is_file():
+                file.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="are damaged"):
+        load_best(copied_stage)
