@@ -100,9 +100,10 @@ def _builder(name: DatasetName, data_dir: Path, config: str | None) -> PairBuild
 
 
 def _not_built(builder: PairBuilder, data_dir: Path) -> DatasetNotBuilt:
+    where = f"--data-dir {shlex.quote(str(data_dir))} --config {builder.builder_config.name}"
     return DatasetNotBuilt(
         f"{builder.info.full_name} is not built in {data_dir}. Build it with: python -m datasets build {builder.name} "
-        f"--manual-dir FOLDER_WITH_THE_PHOTOS --data-dir {shlex.quote(str(data_dir))} --config {builder.builder_config.name}"
+        f"--manual-dir FOLDER_WITH_THE_PHOTOS {where}"
     )
 
 

@@ -24,6 +24,9 @@ _MOST_PADDING = 1 / 12
 
 _SMALLEST_WORKING_SIZE = 8
 
+MOST_ELONGATED = 2.0
+"""Longest side of what the network sees, in working sizes: it bounds the memory that a panorama takes."""
+
 
 @dataclasses.dataclass(frozen=True)
 class EnhancedFile:
@@ -41,13 +44,14 @@ class EnhancedFile:
 class Enhancer:
     """Applies a trained network's edit to photos at their full size. Safe to share between threads.
 
-    The network sees the photo with its long edge reduced to `working_size`, aspect ratio kept and never enlarged. A
-    photo that already fits comes back as the network made it; a larger one gets the network's edit carried over to
-    its own pixels (`enhancer.edit_transfer`), so that no detail is lost.
+    The network sees the photo with its short side reduced to `working_size`, as in training, aspect ratio kept and
+    never enlarged; of panoramas the long side is bounded instead (`MOST_ELONGATED`). A photo that already fits comes
+    back as the network made it; a larger one gets the network's edit carried over to its own pixels
+    (`enhancer.edit_transfer`), so that no detail is lost.
 
     Args:
         model: a network from float32 `(1, H, W, 3)` in [0, 1] to the same shape. Its weights are read at each call.
-        working_size: long edge of what the network sees, in pixels; the resolution that it was trained at.
+        working_size: short side of what the network sees, in pixels; the resolution that it was trained at.
         description: one line for people about the model.
     """
 
@@ -99,7 +103,7 @@ class Enhancer:
         """
         _check_photo(photo)
         height, width = photo.shape[:2]
-        scale = self.working_size / max(height, width)
+        scale = self.working_size * min(1 / min(height, width), MOST_ELONGATED / max(height, width))
         if scale >= 1.0:
             prediction = self._predict(photo)
             return np.rint(np.clip(prediction, 0.0, 1.0) * 255.0).astype(np.uint8)

@@ -75,9 +75,9 @@ class UsageError(Exception):
     """The command cannot run as given; the message says what to change."""
 
 
-def configuration(experiment: Experiment) -> dict[str, Any]:
-    """The settings as JSON holds them."""
-    return json.loads(json.dumps(dataclasses.asdict(experiment), default=str))
+def configuration(experiment: Experiment, data: dict[str, str]) -> dict[str, Any]:
+    """The settings as JSON holds them, with `data`: each data set's fingerprint."""
+    return json.loads(json.dumps(dataclasses.asdict(experiment) | {"data": data}, default=str))
 
 
 def refuse_senseless(experiment: Experiment) -> None:
@@ -92,35 +92,49 @@ def refuse_senseless(experiment: Experiment) -> None:
         "min_crop_scale": (0.01, 1),
         "weight_decay": (0, 10),
         "gradient_clip_norm": (1e-9, 1e9),
+        "seed": (0, 2**32 - 1),
     }
-    for stage_name in ("pretrain", "finetune"):
-        for name, (low, high) in limits.items():
-            value = getattr(getattr(experiment, stage_name), name)
-            if not low <= value <= high:
-                raise UsageError(f"{stage_name}.{name} must lie in [{low}, {high}], received {value}.")
+    values = {
+        f"{stage}.{name}": (getattr(getattr(experiment, stage), name), limit)
+        for stage in ("pretrain", "finetune")
+        for name, limit in limits.items()
+    }
+    if experiment.squash is not None:
+        values["squash"] = (experiment.squash, (16, 8192))
+    for name, (value, (low, high)) in values.items():
+        if not low <= value <= high:
+            raise UsageError(f"{name} must lie in [{low}, {high}], received {value}.")
 
 
-def save_configuration(experiment: Experiment) -> None:
-    """Write config.json, or refuse to continue a run under settings that it was not started with."""
+def refuse_other_run(experiment: Experiment, data: dict[str, str] | None = None) -> None:
+    """Raise UsageError when the workdir holds a run whose training had other settings or, if given, other data.
+
+    Folders and evaluation options may differ: they change nothing about what was trained.
+    """
+    path = experiment.workdir / "config.json"
+    if not path.exists():
+        return
+    saved, wanted = json.loads(path.read_text()), configuration(experiment, data or {})
+    trained = ("model", "pretrain", "finetune", *(("data",) if data else ()))
+    differences = [line for key in trained for line in _differences(saved.get(key), wanted[key], key)]
+    if differences:
+        raise UsageError(
+            f"{experiment.workdir} holds a run with other settings (saved -> now asked for):\n  "
+            + "\n  ".join(differences)
+            + "\nName another --workdir, or repeat the run's own settings to continue it."
+        )
+
+
+def save_configuration(experiment: Experiment, data: dict[str, str]) -> None:
+    """Write config.json of a run whose data are there."""
     from enhancer.atomic_file import write_json
 
-    path, wanted = experiment.workdir / "config.json", configuration(experiment)
-    if path.exists():
-        differences = _differences(json.loads(path.read_text()), wanted)
-        if differences:
-            raise UsageError(
-                f"{experiment.workdir} holds a run with other settings (saved, now asked for):\n  "
-                + "\n  ".join(differences)
-                + "\nName another --workdir, or repeat the run's own settings to continue it."
-            )
-    experiment.workdir.mkdir(parents=True, exist_ok=True)
-    write_json(path, wanted)
+    refuse_other_run(experiment, data)
+    write_json(experiment.workdir / "config.json", configuration(experiment, data))
 
 
-def _differences(saved: Any, wanted: Any, name: str = "") -> list[str]:
+def _differences(saved: Any, wanted: Any, name: str) -> list[str]:
     if isinstance(saved, dict) and isinstance(wanted, dict):
-        keys = sorted({*saved, *wanted} - {"workdir"})  # a folder may be moved
-        return [
-            line for key in keys for line in _differences(saved.get(key), wanted.get(key), f"{name}.{key}".strip("."))
-        ]
-    return [] if saved == wanted else [f"{name}: {saved}, {wanted}"]
+        keys = sorted({*saved, *wanted})
+        return [line for key in keys for line in _differences(saved.get(key), wanted.get(key), f"{name}.{key}")]
+    return [] if saved == wanted else [f"{name}: {saved} -> {wanted}"]

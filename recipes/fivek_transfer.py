@@ -23,7 +23,15 @@ from typing import Any
 import tyro
 
 from enhancer.config import MODEL_SIZES
-from recipes.experiment import PRESETS, Experiment, UsageError, configuration, refuse_senseless, save_configuration
+from recipes.experiment import (
+    PRESETS,
+    Experiment,
+    UsageError,
+    configuration,
+    refuse_other_run,
+    refuse_senseless,
+    save_configuration,
+)
 
 CLEAR_MARGIN_PERCENT = 10.0
 
@@ -57,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (TrainingError, CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)  # disk full, no permission, a file where a folder should be
+        return 1
     except KeyboardInterrupt:
         print("\nStopped. The same command continues from the last epoch.", file=sys.stderr)
         return 130
@@ -72,11 +83,13 @@ def run(experiment: Experiment) -> int:
 
     refuse_senseless(experiment)
     compilation_cache.enable()
+    refuse_other_run(experiment)
     workdir, model = experiment.workdir, MODEL_SIZES[experiment.model]
-    save_configuration(experiment)
+    workdir.mkdir(parents=True, exist_ok=True)
 
     _headline(1, "Data")
-    fivek, real_estate = _data_sets(experiment)
+    fivek, real_estate, data = _data_sets(experiment)
+    save_configuration(experiment, data)
 
     _headline(2, "Pre-train on FiveK")
     stages = {}
@@ -105,7 +118,7 @@ def run(experiment: Experiment) -> int:
     test = real_estate("test")
     rows = {name: evaluate(enhance, test, squash=experiment.squash, name=name) for name, enhance in methods.items()}
 
-    results = _write_results(experiment, rows, hashes, stages)
+    results = _write_results(configuration(experiment, data), workdir, rows, hashes, stages)
     histories = {stage: result.history for stage, result in stages.items()}
     write_report(workdir / "report.html", results, histories, make_strips(test, rows, methods))
     print(f"\n{results_table(results)}\n\n{workdir / 'results.json'}\n{workdir / 'report.html'}")
@@ -113,7 +126,7 @@ def run(experiment: Experiment) -> int:
 
 
 def _data_sets(experiment: Experiment):
-    """Build what is not built yet; return for each data set a function from a split's name to its source."""
+    """Build what is not built yet; return two functions from a split's name to its source, and all fingerprints."""
     from datasets import build, miniature
 
     folders = {"fivek": experiment.fivek, "real_estate": experiment.real_estate}
@@ -140,7 +153,7 @@ def _data_sets(experiment: Experiment):
         ("real estate", real_estate, ("train", "validation", "test")),
     ):
         print(f"{name}: " + ", ".join(f"{len(opened(split))} {split}" for split in splits) + " pairs")
-    return fivek, real_estate
+    return fivek, real_estate, {name: build.fingerprint(name, data_dir, configs[name]) for name in folders}
 
 
 def _best(stage_dir: Path):
@@ -150,7 +163,7 @@ def _best(stage_dir: Path):
     return network, weights_sha256({v.path: v.value for v in network.trainable_variables})
 
 
-def _write_results(experiment: Experiment, rows, hashes: dict[str, str], stages) -> dict[str, Any]:
+def _write_results(config: dict[str, Any], workdir: Path, rows, hashes: dict[str, str], stages) -> dict[str, Any]:
     from enhancer.atomic_file import write_json
     from enhancer.evaluation import build_results
     from enhancer.training import best_row
@@ -166,8 +179,8 @@ def _write_results(experiment: Experiment, rows, hashes: dict[str, str], stages)
         }
         for name, result in stages.items()
     }
-    results = build_results(rows, weights_sha256=hashes, config=configuration(experiment), stages=described)
-    write_json(experiment.workdir / "results.json", results)
+    results = build_results(rows, weights_sha256=hashes, config=config, stages=described)
+    write_json(workdir / "results.json", results)
     return results
 
 

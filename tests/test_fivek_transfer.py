@@ -10,7 +10,8 @@ import pytest
 
 from enhancer.config import StageConfig
 from recipes import fivek_transfer
-from recipes.fivek_transfer import PRESETS, main
+from recipes.experiment import PRESETS, UsageError, refuse_other_run, save_configuration
+from recipes.fivek_transfer import main
 
 ROOT = Path(__file__).resolve().parents[1]
 # The smallest settings with which everything still happens: one epoch of each stage on 16 px crops.
@@ -67,7 +68,16 @@ def test_missing_source_folder_is_refused(tmp_path, capsys):
     assert str(tmp_path / "no") in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--finetune.batch-size=0", "--pretrain.epochs=0", "--finetune.min-crop-scale=1.5"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--finetune.batch-size=0",
+        "--pretrain.epochs=0",
+        "--finetune.min-crop-scale=1.5",
+        "--squash=3",
+        "--pretrain.seed=-1",
+    ],
+)
 def test_senseless_value_is_refused_by_name(tmp_path, capsys, option):
     assert main(["--workdir", str(tmp_path / "run"), option]) == 2
     name = option.removeprefix("--").split("=")[0].replace("-", "_")
@@ -88,7 +98,7 @@ def test_quick_runs_the_whole_road_and_its_folder_refuses_other_settings(tmp_pat
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
 
     assert main(arguments) == 2
-    assert "finetune.peak_learning_rate: 1e-07, 0.001" in capsys.readouterr().err
+    assert "finetune.peak_learning_rate: 1e-07 -> 0.001" in capsys.readouterr().err
 
 
 def test_margin_is_judged_with_its_interval(capsys):
@@ -101,3 +111,27 @@ def test_margin_is_judged_with_its_interval(capsys):
     assert fivek_transfer._judge(results(-0.01, -5.0)) == 1
     assert fivek_transfer._judge(results(None, -20.0)) == 1
     capsys.readouterr()
+
+
+def test_corrected_typo_does_not_meet_the_settings_of_the_failed_command(tmp_path, capsys):
+    arguments = ["--workdir", str(tmp_path / "run"), "--data-dir", str(tmp_path / "data"), "--fivek"]
+    assert main([*arguments, str(tmp_path / "typo")]) == 2
+    assert not (tmp_path / "run" / "config.json").exists()
+    capsys.readouterr()
+
+
+def test_only_what_changes_training_belongs_to_a_run(tmp_path):
+    run = dataclasses.replace(PRESETS["quick"], workdir=tmp_path)
+    save_configuration(run, {"fivek": "a", "real_estate": "b"})
+    evaluated_otherwise = dataclasses.replace(run, squash=64, require_gain=False, data_dir=tmp_path / "moved")
+    refuse_other_run(evaluated_otherwise, {"fivek": "a", "real_estate": "b"})
+    with pytest.raises(UsageError, match=r"data\.fivek: a -> changed"):
+        refuse_other_run(run, {"fivek": "changed", "real_estate": "b"})
+    with pytest.raises(UsageError, match="model: tiny -> small"):
+        refuse_other_run(dataclasses.replace(run, model="small"))
+
+
+def test_workdir_that_is_a_file_is_refused_in_a_sentence(tmp_path, capsys):
+    (tmp_path / "run").write_text("")
+    assert main(["--workdir", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err.startswith("error: ")

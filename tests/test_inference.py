@@ -82,15 +82,15 @@ def test_the_smallest_and_thinnest_photos_work(restormer_enhancer, size):
     assert restormer_enhancer.enhance(np.full((*size, 3), 90, np.uint8)).shape == (*size, 3)
 
 
-def test_the_network_sees_the_long_edge_at_its_working_size_and_the_aspect_ratio_kept(lift, monkeypatch):
+def test_the_network_sees_the_short_side_at_its_working_size_and_panoramas_bounded(lift, monkeypatch):
     seen = []
     enhancer = Enhancer(lift, 100)
     predict = enhancer._predict
     monkeypatch.setattr(enhancer, "_predict", lambda picture: seen.append(picture.shape) or predict(picture))
     enhancer.enhance(photo_of(200, 300))
-    enhancer.enhance(photo_of(300, 150))
+    enhancer.enhance(photo_of(800, 200))
     enhancer.enhance(photo_of(50, 30))
-    assert seen == [(67, 100, 3), (100, 50, 3), (50, 30, 3)]
+    assert seen == [(100, 150, 3), (200, 50, 3), (50, 30, 3)]
 
 
 def test_sizes_of_one_bucket_are_compiled_once(lift):
@@ -185,7 +185,7 @@ def workdir(tmp_path_factory, restormer) -> Path:
     optimizer.build(restormer.trainable_variables)
     data_iterator = iter(grain.MapDataset.range(2).to_iter_dataset())
     with Checkpoints(folder / "finetune") as checkpoints:
-        checkpoints.save(initial_state(restormer, optimizer), data_iterator, [{"epoch": 1, "validation_loss": 0.1}])
+        checkpoints.save(initial_state(restormer, optimizer), data_iterator, [{"epoch": 1, "validation_loss": 0.1}], 2)
     return folder
 
 
