@@ -114,9 +114,8 @@ class Checkpoints:
             },
         )
         history = saved["history"]
-        write_json(
-            self.stage_dir / "history.json", history
-        )  # a kill may have come between the checkpoint and this file
+        # A kill may have come between the checkpoint and this file.
+        write_json(self.stage_dir / "history.json", history)
         return Resumed(TrainState(loaded["weights"], loaded["optimizer"]), history)
 
 

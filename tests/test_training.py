@@ -168,3 +168,15 @@ def test_damaged_checkpoint_is_refused_in_a_sentence(copied_stage):
                 file.write_bytes(b"")
     with pytest.raises(CheckpointError, match="are damaged"):
         load_best(copied_stage)
+
+
+def test_mixed_precision_with_rematerialised_blocks_trains_like_float32(
+    tmp_path, trained_stage, nano, nano_stage, brightened_pairs
+):
+    """The plan's settings: bfloat16 activations, recomputed. Weights stay float32, and the losses stay close."""
+    stage = dataclasses.replace(nano_stage, precision="mixed", remat="block")
+    mixed = train(stage, nano, brightened_pairs, brightened_pairs[:3], tmp_path / "mixed")
+    full = json.loads((trained_stage / "history.json").read_text())
+    assert {variable.dtype for variable in load_best(tmp_path / "mixed").trainable_variables} == {"float32"}
+    losses = [[row["validation_loss"] for row in rows] for rows in (mixed.history, full)]
+    np.testing.assert_allclose(*losses, rtol=0.05)
