@@ -1,4 +1,4 @@
-# pyright: reportOptionalOperand=false, reportOptionalSubscript=false, reportOptionalIterable=false, reportReturnType=false
+# pyright: reportIndexIssue=false, reportOperatorIssue=false, reportOptionalOperand=false, reportOptionalSubscript=false, reportOptionalIterable=false, reportReturnType=false
 # pyright: reportAssignmentType=false, reportArgumentType=false, reportGeneralTypeIssues=false, reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
 # (keras.ops annotates its results so loosely, None included, that no arithmetic on them checks)
 """A group of identical Restormer blocks as one Keras layer with stacked weights."""
