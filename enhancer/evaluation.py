@@ -74,7 +74,7 @@ def evaluate(enhance: Enhance, source: Source, *, squash: int | None = None, nam
     for index in tqdm.tqdm(range(len(source)), desc=f"test {name}", unit="photo"):
         photo_id, photo, target = decode_pair(source[index])
         if squash is not None:
-            photo, target = _squashed(photo, squash), _squashed(target, squash)
+            photo, target = squashed(photo, squash), squashed(target, squash)
         prediction = enhance(photo)
         try:
             rows.append({"id": photo_id} | {metric: score(prediction, target) for metric, score in METRICS.items()})
@@ -245,7 +245,8 @@ def _interval_of_ratio(values_a: Sequence[float], values_b: Sequence[float]) -> 
     return float((half - root) / leading), float((half + root) / leading)
 
 
-def _squashed(picture: np.ndarray, side: int) -> np.ndarray:
+def squashed(picture: np.ndarray, side: int) -> np.ndarray:
+    """A uint8 picture `(H, W, 3)` as a square of `side` pixels, its aspect ratio lost: the plan's protocol."""
     return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
 
 

@@ -28,6 +28,7 @@ from enhancer.evaluation import (
     Enhance,
     Row,
     score_text,
+    squashed,
 )
 from enhancer.input_pipeline import Source, decode_pair
 from enhancer.photo_io import encode_jpeg
@@ -65,13 +66,16 @@ class Strip:
     """Caption, pixels uint8 `(H, W, 3)`, and L1 against the target (None for the target itself)."""
 
 
-def make_strips(source: Source, rows: Mapping[str, Sequence[Row]], methods: Mapping[str, Enhance]) -> list[Strip]:
+def make_strips(
+    source: Source, rows: Mapping[str, Sequence[Row]], methods: Mapping[str, Enhance], *, squash: int | None = None
+) -> list[Strip]:
     """Pick the photos on which the fine-tuned model did best, middling and worst by L1, and enhance them again.
 
     Args:
         source: the test pairs, in the order of `rows`.
         rows: per method what `enhancer.evaluation.evaluate` returned; "finetuned" decides, "unedited" is needed too.
         methods: the enhance functions of "scratch" and "finetuned", or of fewer.
+        squash: as in `enhancer.evaluation.evaluate`, so that what is shown is what was scored.
     """
     ranking = sorted(range(len(rows["finetuned"])), key=lambda index: rows["finetuned"][index]["l1"])
     picks = {
@@ -82,6 +86,8 @@ def make_strips(source: Source, rows: Mapping[str, Sequence[Row]], methods: Mapp
     for title, rank in picks.items():
         index = ranking[rank]
         photo_id, photo, target = decode_pair(source[index])
+        if squash is not None:
+            photo, target = squashed(photo, squash), squashed(target, squash)
         pictures: list[tuple[str, np.ndarray, float | None]] = [("before", photo, rows["unedited"][index]["l1"])]
         pictures.extend(
             (METHOD_TITLES[method], methods[method](photo), rows[method][index]["l1"])

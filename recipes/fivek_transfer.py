@@ -120,7 +120,9 @@ def run(experiment: Experiment) -> int:
 
     results = _write_results(configuration(experiment, data), workdir, rows, hashes, stages)
     histories = {stage: result.history for stage, result in stages.items()}
-    write_report(workdir / "report.html", results, histories, make_strips(test, rows, methods))
+    write_report(
+        workdir / "report.html", results, histories, make_strips(test, rows, methods, squash=experiment.squash)
+    )
     print(f"\n{results_table(results)}\n\n{workdir / 'results.json'}\n{workdir / 'report.html'}")
     return _judge(results) if experiment.require_gain else 0
 

@@ -158,3 +158,11 @@ def test_few_photos_are_not_shown_twice(count, titles):
     source = [{"input": picture, "target": picture, "id": str(i)} for i in range(count)]
     rows = {method: evaluate(unedited, source, name=method) for method in ("unedited", "finetuned")}
     assert [strip.title for strip in make_strips(source, rows, {"finetuned": unedited})] == titles
+
+
+def test_strips_show_squashed_pictures_when_those_were_scored():
+    photo = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    source = [{"input": encode_jpeg(photo), "target": encode_jpeg(photo // 2), "id": "a"}]
+    rows = {method: evaluate(unedited, source, squash=32, name=method) for method in ("unedited", "finetuned")}
+    (strip,) = make_strips(source, rows, {"finetuned": unedited}, squash=32)
+    assert {pixels.shape for _, pixels, _ in strip.pictures} == {(32, 32, 3)}
