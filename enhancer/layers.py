@@ -18,11 +18,9 @@ Reference: Restormer: Efficient Transformer for High-Resolution Image Restoratio
 import math
 from collections.abc import Callable
 
-import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-STRIP_BYTES = 1 << 20  # one strip of the widest tensor should stay in a core's second-level cache
 EPSILON_NORM = 1e-5
 EPSILON_L2 = 1e-12  # PyTorch's F.normalize, which the published weights were trained with
 
@@ -37,7 +35,7 @@ def fan_in_uniform(fan_in: int) -> Callable[..., np.ndarray]:
     return lambda shape, dtype=None: np.random.uniform(-limit, limit, shape).astype(dtype or "float32")
 
 
-def layer_norm(x: KerasTensor, scale: KerasTensor, bias: KerasTensor | None) -> KerasTensor:
+def layer_norm(x: KerasTensor, scale: KerasTensor, bias: KerasTensor | None = None) -> KerasTensor:
     """Normalise over channels in float32, whatever the compute dtype.
 
     Args:
@@ -59,11 +57,21 @@ def layer_norm(x: KerasTensor, scale: KerasTensor, bias: KerasTensor | None) -> 
     return ops.cast(normalised, x.dtype)
 
 
+def normal_cdf(x: KerasTensor) -> KerasTensor:
+    """Standard normal distribution function, through erf: XLA computes erfc, which Keras' GELU takes, at twice the cost."""
+    return 0.5 * (1 + ops.erf(x * math.sqrt(0.5)))
+
+
+def gelu(x: KerasTensor) -> KerasTensor:
+    """The exact Gaussian error linear unit (Hendrycks & Gimpel 2016)."""
+    return x * normal_cdf(x)
+
+
 def _zero_border(x: KerasTensor) -> KerasTensor:
     return ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
 
 
-def _stencil(padded: KerasTensor, kernel: KerasTensor) -> KerasTensor:
+def stencil(padded: KerasTensor, kernel: KerasTensor) -> KerasTensor:
     """Depthwise 3x3 of `(b, h + 2, w + 2, c)` with `(3, 3, c)`, giving `(b, h, w, c)`."""
     height, width = padded.shape[1] - 2, padded.shape[2] - 2
     return sum(
@@ -71,76 +79,6 @@ def _stencil(padded: KerasTensor, kernel: KerasTensor) -> KerasTensor:
         for row in range(3)
         for column in range(3)
     )
-
-
-def _project_and_filter(x: KerasTensor, projection: KerasTensor, kernel: KerasTensor) -> KerasTensor:
-    return _stencil(ops.matmul(_zero_border(x), projection), kernel)
-
-
-def _rows_per_strip(height: int, width: int, channels: int) -> int:
-    fitting = max(1, STRIP_BYTES // (4 * width * channels))
-    return max(rows for rows in range(1, height + 1) if height % rows == 0 and rows <= fitting)
-
-
-def _project_and_filter_in_strips(x: KerasTensor, projection: KerasTensor, kernel: KerasTensor):
-    """`_project_and_filter` with its own gradient, for `ops.custom_gradient`.
-
-    The input gradient of a stencil is the stencil of the upstream gradient with the flipped kernel; the kernel's
-    gradient is nine reductions over the whole picture. Both run here over strips of a few rows, with the projection
-    recomputed strip by strip, so the wide tensors never leave the cache and none of them is kept from the forward pass.
-    """
-    batch, height, width, _ = x.shape
-    channels = kernel.shape[-1]
-    rows = _rows_per_strip(height, width, channels)
-    strips_per_image = height // rows
-
-    def gradient(*args, upstream=None):
-        upstream = args[0] if upstream is None else upstream
-        padded_x, padded_upstream = _zero_border(x), _zero_border(upstream)
-        flipped = ops.flip(kernel, axis=(0, 1))
-        transposed = ops.transpose(projection)
-
-        def strip(sums, index):
-            image, row = index // strips_per_image, index % strips_per_image * rows
-            x_rows = ops.slice(padded_x, (image, row, 0, 0), (1, rows + 2, width + 2, x.shape[-1]))
-            upstream_rows = ops.slice(padded_upstream, (image, row, 0, 0), (1, rows + 2, width + 2, channels))
-            projected_gradient = _stencil(upstream_rows, flipped)
-            projected = ops.matmul(x_rows, projection)
-            upstream_inside = ops.cast(upstream_rows[:, 1:-1, 1:-1], "float32")
-            kernel_gradient = ops.stack(
-                [
-                    ops.sum(
-                        ops.cast(projected[:, i : i + rows, j : j + width], "float32") * upstream_inside, axis=(0, 1, 2)
-                    )
-                    for i in range(3)
-                    for j in range(3)
-                ]
-            )
-            x_inside = ops.reshape(x_rows[:, 1:-1, 1:-1], (rows * width, -1))
-            flat_gradient = ops.reshape(projected_gradient, (rows * width, channels))
-            projection_gradient = ops.cast(ops.matmul(ops.transpose(x_inside), flat_gradient), "float32")
-            x_gradient = ops.matmul(flat_gradient, transposed)
-            return (sums[0] + projection_gradient, sums[1] + kernel_gradient), x_gradient
-
-        zeros = (ops.zeros(projection.shape, "float32"), ops.zeros((9, channels), "float32"))
-        (projection_gradient, kernel_gradient), x_gradient = ops.scan(
-            strip, zeros, ops.arange(batch * strips_per_image, dtype="int32")
-        )
-        return (
-            ops.reshape(x_gradient, x.shape),
-            ops.cast(projection_gradient, projection.dtype),
-            ops.cast(ops.reshape(kernel_gradient, kernel.shape), kernel.dtype),
-        )
-
-    return _project_and_filter(x, projection, kernel), gradient
-
-
-def _runs_on_xla_cpu() -> bool:
-    if keras.backend.backend() != "jax":
-        return False
-    import jax
-
-    return jax.default_backend() == "cpu"
 
 
 def projected_depthwise(
@@ -162,16 +100,65 @@ def projected_depthwise(
         Float `(batch, height, width, channels)`.
     """
     if projection_bias is None:
-        # A scan over strips would starve a GPU; there plain differentiation with rematerialised blocks needs less memory.
-        run = ops.custom_gradient(_project_and_filter_in_strips) if _runs_on_xla_cpu() else _project_and_filter
-        return run(x, projection, kernel)
+        return stencil(ops.matmul(_zero_border(x), projection), kernel)
     # With a bias, the projection no longer maps the zero border to zero: add the bias inside only.
     inside = _zero_border(ops.ones((1, *x.shape[1:3], 1), x.dtype))
-    return _stencil(ops.matmul(_zero_border(x), projection) + inside * projection_bias, kernel) + kernel_bias
+    return stencil(ops.matmul(_zero_border(x), projection) + inside * projection_bias, kernel) + kernel_bias
+
+
+def gated_feed_forward(
+    x: KerasTensor,
+    expansion: KerasTensor,
+    depthwise: KerasTensor,
+    projection: KerasTensor,
+    expansion_bias: KerasTensor | None = None,
+    depthwise_bias: KerasTensor | None = None,
+) -> KerasTensor:
+    """GDFN: expand and filter each pixel, let one half of the channels gate the other, and project back.
+
+    Args:
+        x: float `(batch, height, width, channels)`.
+        expansion: float `(channels, 2 hidden)`, the gate's half first.
+        depthwise: float `(3, 3, 2 hidden)`.
+        projection: float `(hidden, channels)`.
+        expansion_bias, depthwise_bias: float `(2 hidden,)`, both or neither.
+
+    Returns:
+        Float of the shape of `x`.
+
+    Reference: Restormer (Zamir et al., CVPR 2022), section 3.2.
+    """
+    filtered = projected_depthwise(x, expansion, depthwise, expansion_bias, depthwise_bias)
+    gate, content = ops.split(filtered, 2, axis=-1)
+    return ops.matmul(gelu(gate) * content, projection)
+
+
+def attention_statistics(query: KerasTensor, key: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+    """All that transposed attention needs of query and key: sums over the pixels.
+
+    Args:
+        query, key: float `(batch, positions, channels)`.
+
+    Returns:
+        Gram matrix, float32 `(batch, channels, channels)`, and the squared norms of query and key, float32 `(batch, channels)`.
+    """
+
+    def squared_norms(x):
+        wide = ops.cast(x, "float32")
+        return ops.sum(wide * wide, axis=1)
+
+    # One Gram matrix over all channels beats a small matmul per head; the blocks off the diagonal are dropped later.
+    gram = ops.cast(ops.matmul(ops.transpose(query, (0, 2, 1)), key), "float32")
+    return gram, squared_norms(query), squared_norms(key)
 
 
 def transposed_attention(
-    query: KerasTensor, key: KerasTensor, value: KerasTensor, temperature: KerasTensor, projection: KerasTensor
+    gram: KerasTensor,
+    query_squares: KerasTensor,
+    key_squares: KerasTensor,
+    value: KerasTensor,
+    temperature: KerasTensor,
+    projection: KerasTensor,
 ) -> KerasTensor:
     """Attend across channels instead of positions, and project the result.
 
@@ -179,7 +166,8 @@ def transposed_attention(
     are never normalised as pictures: their Gram matrix is scaled by the inverse norms of its rows and columns.
 
     Args:
-        query, key, value: per-pixel features, float `(batch, positions, channels)`, heads contiguous in channels.
+        gram, query_squares, key_squares: see `attention_statistics`; heads contiguous in channels.
+        value: float `(batch, positions, channels)`.
         temperature: learned logit scale, one per head, unbounded, float `(heads,)`.
         projection: output projection, float `(channels, channels)`.
 
@@ -190,22 +178,14 @@ def transposed_attention(
     """
     heads, channels = temperature.shape[0], value.shape[-1]
     per_head = channels // heads
-
-    def squared_norms(x):
-        wide = ops.cast(x, "float32")
-        return ops.sum(wide * wide, axis=1)
-
-    # One Gram matrix over all channels beats a small matmul per head; the blocks off the diagonal are dropped.
-    gram = ops.cast(ops.matmul(ops.transpose(query, (0, 2, 1)), key), "float32")
     blocks = ops.stack(
         [gram[:, h * per_head : (h + 1) * per_head, h * per_head : (h + 1) * per_head] for h in range(heads)], axis=1
     )
 
-    def inverse_norms(x):
-        norms = ops.rsqrt(ops.maximum(squared_norms(x), EPSILON_L2**2))
-        return ops.reshape(norms, (-1, heads, per_head))
+    def inverse_norms(squares):
+        return ops.reshape(ops.rsqrt(ops.maximum(squares, EPSILON_L2**2)), (-1, heads, per_head))
 
-    logits = blocks * inverse_norms(query)[..., :, None] * inverse_norms(key)[..., None, :]
+    logits = blocks * inverse_norms(query_squares)[..., :, None] * inverse_norms(key_squares)[..., None, :]
     attention = ops.softmax(logits * ops.reshape(ops.cast(temperature, "float32"), (heads, 1, 1)), axis=-1)
     per_head_projection = ops.reshape(ops.cast(projection, "float32"), (heads, per_head, channels))
     folded = ops.matmul(ops.transpose(attention, (0, 1, 3, 2)), per_head_projection)

@@ -7,7 +7,16 @@ import keras
 from keras import KerasTensor, ops
 
 from enhancer.config import ModelConfig, Remat
-from enhancer.layers import fan_in_uniform, layer_norm, projected_depthwise, transposed_attention
+from enhancer.layers import (
+    attention_statistics,
+    fan_in_uniform,
+    gated_feed_forward,
+    layer_norm,
+    projected_depthwise,
+    transposed_attention,
+)
+from enhancer.strip_attention import attention_statistics_in_strips
+from enhancer.strip_feed_forward import add_gated_feed_forward_in_strips
 
 
 class TransformerBlocks(keras.layers.Layer):
@@ -35,6 +44,8 @@ class TransformerBlocks(keras.layers.Layer):
         if channels % num_heads:
             raise ValueError(f"{num_heads} heads do not divide {channels} channels; choose dim and num_heads to match.")
         self.num_blocks, self.remat = num_blocks, remat
+        # With convolution biases the projection does not map the zero border to zero, which the strips count on.
+        self._in_strips = _strips_pay_off() and not model.conv_bias
         hidden = int(channels * model.ffn_expansion_factor)
         pieces = {
             "attention_norm_scale": (channels,),
@@ -66,39 +77,52 @@ class TransformerBlocks(keras.layers.Layer):
         self.built = True
 
     def _block(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
-        x = x + self._attention(x, weights)
-        return x + self._feed_forward(x, weights)
+        return self._add_feed_forward(x + self._attention(x, weights), weights)
 
     def _attention(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
         batch, height, width, channels = x.shape
-        normalised = layer_norm(x, weights["attention_norm_scale"], weights.get("attention_norm_bias"))
-        qkv = projected_depthwise(
-            normalised,
-            weights["attention_qkv"],
-            weights["attention_depthwise"],
-            weights.get("attention_qkv_bias"),
-            weights.get("attention_depthwise_bias"),
-        )
-        query, key, value = ops.split(ops.reshape(qkv, (batch, height * width, 3 * channels)), 3, axis=-1)
+        norm = _norm(weights, "attention")
+        if self._in_strips:
+            gram, query_squares, key_squares, value = attention_statistics_in_strips(
+                x, norm, weights["attention_qkv"], weights["attention_depthwise"]
+            )
+        else:
+            qkv = projected_depthwise(
+                layer_norm(x, *norm),
+                weights["attention_qkv"],
+                weights["attention_depthwise"],
+                weights.get("attention_qkv_bias"),
+                weights.get("attention_depthwise_bias"),
+            )
+            query, key, value = ops.split(ops.reshape(qkv, (batch, height * width, 3 * channels)), 3, axis=-1)
+            gram, query_squares, key_squares = attention_statistics(query, key)
         edited = transposed_attention(
-            query, key, value, weights["attention_temperature"], weights["attention_projection"]
+            gram,
+            query_squares,
+            key_squares,
+            ops.reshape(value, (batch, height * width, channels)),
+            weights["attention_temperature"],
+            weights["attention_projection"],
         )
         if "attention_projection_bias" in weights:
             edited = edited + weights["attention_projection_bias"]
         return ops.reshape(edited, x.shape)
 
-    def _feed_forward(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
-        normalised = layer_norm(x, weights["ffn_norm_scale"], weights.get("ffn_norm_bias"))
-        hidden = projected_depthwise(
-            normalised,
-            weights["ffn_expansion"],
-            weights["ffn_depthwise"],
+    def _add_feed_forward(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
+        norm = _norm(weights, "ffn")
+        expansion, depthwise = weights["ffn_expansion"], weights["ffn_depthwise"]
+        projection = weights["ffn_projection"]
+        if self._in_strips:
+            return add_gated_feed_forward_in_strips(x, norm, expansion, depthwise, projection)
+        edited = x + gated_feed_forward(
+            layer_norm(x, *norm),
+            expansion,
+            depthwise,
+            projection,
             weights.get("ffn_expansion_bias"),
             weights.get("ffn_depthwise_bias"),
         )
-        gate, content = ops.split(hidden, 2, axis=-1)
-        gated = ops.matmul(ops.gelu(gate, approximate=False) * content, weights["ffn_projection"])
-        return gated + weights["ffn_projection_bias"] if "ffn_projection_bias" in weights else gated
+        return edited + weights["ffn_projection_bias"] if "ffn_projection_bias" in weights else edited
 
     def call(self, x: KerasTensor) -> KerasTensor:
         block = keras.remat(self._block) if self.remat == "block" else self._block
@@ -112,6 +136,19 @@ class TransformerBlocks(keras.layers.Layer):
                 x = block(x, {name: weight[index] for name, weight in stacked.items()})
             return x
         return ops.scan(lambda x, weights: (block(x, weights), None), x, stacked)[0]
+
+
+def _norm(weights: dict[str, KerasTensor], half: str) -> tuple[KerasTensor, ...]:
+    return tuple(weights[name] for name in (f"{half}_norm_scale", f"{half}_norm_bias") if name in weights)
+
+
+def _strips_pay_off() -> bool:
+    """On one XLA CPU device. A loop over strips would starve a GPU, and cutting a batch that lies on several devices moves data."""
+    if keras.backend.backend() != "jax":
+        return False
+    import jax
+
+    return jax.default_backend() == "cpu" and jax.device_count() == 1
 
 
 def _stacked_initializer(name: str, shape: tuple[int, ...]):

@@ -62,29 +62,6 @@ def test_saved_and_loaded_model_is_identical(nano, tmp_path, norm, conv_bias):
     np.testing.assert_array_equal(run(loaded, picture(9, 16)), run(model, picture(9, 16)))
 
 
-def test_gradient_in_strips_equals_plain_differentiation():
-    rng = np.random.default_rng(2)
-    x, projection, kernel, weight = (
-        rng.standard_normal(s).astype("float32") for s in ((2, 12, 5, 3), (3, 4), (3, 3, 4), (2, 12, 5, 4))
-    )
-
-    def gradients(function):
-        return jax.jit(jax.grad(lambda *args: (function(*args) * weight).sum(), argnums=(0, 1, 2)))(
-            x, projection, kernel
-        )
-
-    in_strips = gradients(keras.ops.custom_gradient(layers._project_and_filter_in_strips))
-    for a, b in zip(in_strips, gradients(layers._project_and_filter), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(("height", "width", "channels"), [(37, 10, 4), (64, 512, 254), (1, 1, 1)])
-def test_strips_divide_the_height_and_fit_the_cache(height, width, channels):
-    rows = layers._rows_per_strip(height, width, channels)
-    assert height % rows == 0
-    assert rows == 1 or rows * width * channels * 4 <= layers.STRIP_BYTES
-
-
 def test_rematerialised_blocks_change_no_gradient(nano):
     def gradients(remat):
         keras.utils.set_random_seed(0)
