@@ -1,0 +1,250 @@
+"""What a training step of the base model needs of an NVIDIA GPU, compiled for one on a machine that has none.
+
+Besides the package it takes `uv pip install jax-cuda12-plugin==V jax-cuda12-pjrt==V nvidia-cuda-nvcc-cu12`, V being jax's own
+version, and a description of the GPU (a `GpuTargetConfig` as text, from XLA's xla/backends/gpu/target_config/specs).
+
+Temporary memory is XLA's own figure, without the workspaces that cuDNN asks for once it runs. Traffic is an estimate: every
+kernel reads its operands from the GPU's memory and writes its results there. No step can be faster than that traffic at full
+bandwidth or the matrix products at full speed; how much slower it is, only a GPU can tell.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import itertools
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # it asks the driver, which is not there
+os.environ["JAX_PLATFORMS"] = ""  # "cpu" would hide the CUDA plugin
+
+import enhancer  # noqa: F401, I001  # chooses Keras' backend, so it comes before Keras
+import jax
+import jax.numpy as jnp
+import keras
+from jax.experimental import topologies
+from jax.extend.core import ClosedJaxpr, Jaxpr
+from keras import ops
+
+from enhancer import layers, row_strips, strip_filter, train_step, transformer_blocks
+from enhancer.config import MODEL_SIZES, StageConfig
+from enhancer.optimizer import learning_rate_schedule, make_optimizer
+from enhancer.restormer import Restormer
+from enhancer.train_state import initial_state
+
+STAGES = {"512x8": (512, 8), "896x4": (896, 4)}
+FORMULATIONS = {
+    "shifted": "sums of shifted slices, differentiated by JAX: what the package runs on a GPU",
+    "own-gradient": "enhancer.strip_attention and strip_feed_forward, the whole batch as one strip",
+    "library": "the library's depthwise convolution (cuDNN)",
+}
+REMATS = {
+    "none": "everything is kept for the backward pass",
+    "block": "a block keeps its input: the package's remat='block'",
+    "half": "each half of a block keeps its input",
+    "dots": "a block keeps its input and its matrix products (dots_saveable)",
+}
+
+
+def _library_filter(x, projection, kernel, projection_bias=None, kernel_bias=None):
+    """`enhancer.layers.projected_depthwise` by the book; the base model has no biases."""
+    return ops.depthwise_conv(ops.matmul(x, projection), kernel[..., None], padding="same")
+
+
+def _kernel_gradient(padded, d_filtered):
+    """`strip_filter._kernel_gradient` as nine reductions.
+
+    Unrolled over a whole picture's rows it would be thousands of slices, and for one reduction of nine operands XLA emits a
+    kernel with more shared memory than ptxas accepts.
+    """
+    _, rows, width, _ = d_filtered.shape
+    d_filtered = ops.cast(d_filtered, "float32")
+    shifted = (padded[:, i : i + rows, j : j + width] for i in range(3) for j in range(3))
+    return ops.stack([ops.sum(ops.cast(x, "float32") * d_filtered, axis=(0, 1, 2)) for x in shifted])
+
+
+def _checkpointed(method: Callable, policy: Callable | None = None) -> Callable:
+    def run(self, x, weights):
+        return jax.checkpoint(lambda x, weights: method(self, x, weights), policy=policy)(x, weights)
+
+    return run
+
+
+@contextlib.contextmanager
+def variant(formulation: str, remat: str) -> Iterator[None]:
+    """Replace the package's functions, for building the model and for tracing it alike."""
+    blocks = transformer_blocks.TransformerBlocks
+    # Both ask JAX for the device at hand, which is this machine's CPU.
+    in_strips = formulation == "own-gradient"
+    patches = [(transformer_blocks, "_strips_pay_off", lambda: in_strips), (train_step, "compiler_options", dict)]
+    if in_strips:
+        patches += [(row_strips, f"{name}_STRIP_BYTES", 1 << 62) for name in ("FORWARD", "BACKWARD")]
+        patches += [(strip_filter, "_kernel_gradient", _kernel_gradient)]
+    if formulation == "library":
+        patches += [(module, "projected_depthwise", _library_filter) for module in (layers, transformer_blocks)]
+    policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
+    wrapped = {"none": (), "half": ("_attention", "_add_feed_forward")}.get(remat, ("_block",))
+    patches += [(blocks, name, _checkpointed(getattr(blocks, name), policy)) for name in wrapped]
+    with contextlib.ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(mock.patch.object(*patch))
+        yield
+
+
+def measure(device: Any, stage: str, formulation: str, remat: str, precision: str) -> dict[str, Any]:
+    """Compile the whole training step in one variant, and read the program."""
+    side, batch = STAGES[stage]
+    config = StageConfig(resolution=side, batch_size=batch)
+    keras.backend.clear_session()
+    with variant(formulation, remat):
+        model = Restormer(MODEL_SIZES["base"], dtype="mixed_bfloat16" if precision == "mixed" else "float32")
+        optimizer = make_optimizer(config, learning_rate_schedule(config, 100), model.trainable_variables)
+        pictures = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.uint8)
+        arguments = (initial_state(model, optimizer), {"input": pictures, "target": pictures})
+        sharding = jax.sharding.SingleDeviceSharding(device)
+        on_device = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), arguments)
+        traced = train_step.make_train_step(model, optimizer).trace(*on_device)
+    started = time.monotonic()
+    compiled = traced.lower().compile()
+    seconds = time.monotonic() - started
+    memory, text = compiled.memory_analysis(), compiled.as_text()
+    moved, kernels = Program(text).totals()
+    state = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes  # donated: once
+    return {
+        "temporary GiB": memory.temp_size_in_bytes / 2**30,
+        "state and batch GiB": state / 2**30,
+        "matmul TFLOP": matmul_flops(traced.jaxpr) / 1e12,
+        "traffic GB": moved / 1e9,
+        "kernels run": kernels,
+        "cuDNN calls": text.count('custom_call_target="__cudnn$conv'),
+        "cuBLAS calls": text.count('custom_call_target="__cublas'),
+        "Triton matmuls": text.count('"__triton_nested_gemm_fusion"') + text.count('"__triton_gemm"'),
+        "compile s": seconds,
+    }
+
+
+def matmul_flops(jaxpr: Jaxpr | ClosedJaxpr) -> int:
+    """Operations of all matrix products and convolutions, before XLA; its own analysis is empty for a GPU that is not there."""
+    total = 0
+    for equation in jaxpr.eqns:
+        params, depth = equation.params, 0
+        if equation.primitive.name == "dot_general":
+            depth = math.prod(equation.invars[0].aval.shape[axis] for axis in params["dimension_numbers"][0][0])
+        elif equation.primitive.name == "conv_general_dilated":
+            shape = equation.invars[1].aval.shape
+            depth = math.prod(shape) // shape[params["dimension_numbers"].rhs_spec[0]]
+        inner = sum(matmul_flops(x) for x in params.values() if isinstance(x, Jaxpr | ClosedJaxpr))
+        total += 2 * depth * equation.outvars[0].aval.size if depth else params.get("length", 1) * inner
+    return total
+
+
+class Program:
+    """A compiled program's text. Loops count as often as they run; slices read, and updates in place write, their part alone."""
+
+    INSTRUCTION = re.compile(r"^  (ROOT )?%(\S+) = (.*?) ([a-z][a-z0-9-]*)\(([^)]*)\)(.*)$")
+    ARRAY = re.compile(r"\b(?:pred|[a-z]+(\d+)[a-z0-9]*)\[([\d,]*)\]")
+    FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "partition-id", "after-all")
+
+    def __init__(self, text: str):
+        self.computations, self.roots, self.entry = {}, {}, ""
+        for line in text.splitlines():
+            if line.startswith(("%", "ENTRY")) and line.endswith("{"):
+                name = line.removeprefix("ENTRY ").split()[0].lstrip("%")
+                self.entry = name if line.startswith("ENTRY") else self.entry
+                instructions = self.computations[name] = {}
+            elif match := self.INSTRUCTION.match(line):
+                root, result, kind, opcode, operands, rest = match.groups()
+                arrays = ((max(1, int(bits or 8) // 8), shape) for bits, shape in self.ARRAY.findall(kind))
+                size = sum(width * math.prod(int(n) for n in shape.split(",") if n) for width, shape in arrays)
+                instructions[result] = opcode, size, re.findall(r"%([^,\s]+)", operands), operands + rest
+                if root:
+                    self.roots[name] = result
+
+    def totals(self, name: str | None = None) -> tuple[int, int]:
+        """Bytes that pass between memory and kernels, and kernels run, in a computation (None: the whole program)."""
+        instructions, moved, kernels = self.computations[name or self.entry], 0, 0
+        for opcode, size, operands, rest in instructions.values():
+            if opcode in ("while", "call"):
+                trips = re.search(r'known_trip_count":\{"n":"(\d+)"', rest)
+                times = int(trips[1]) if trips else 1
+                inner = self.totals(re.search(r"(?:body|to_apply)=%([^,\s]+)", rest)[1])
+                moved, kernels = moved + times * inner[0], kernels + times * inner[1]
+            elif opcode not in self.FREE:
+                sizes = [instructions[operand][1] for operand in operands]
+                fused = re.search(r"calls=%([^,\s]+)", rest) if opcode == "fusion" else None
+                moved += self._moved_by_fusion(fused[1], sizes) if fused else size + sum(sizes)
+                kernels += 1
+        return moved, kernels
+
+    def _moved_by_fusion(self, name: str, sizes: list[int]) -> int:
+        instructions = self.computations[name]
+
+        def read(wanted: str, whole: int) -> int:
+            total = 0
+            for result, (opcode, size, operands, _) in instructions.items():
+                if wanted not in operands:
+                    continue
+                sliced = operands[0] == wanted and opcode in ("slice", "dynamic-slice", "gather")
+                updated = operands[0] == wanted and opcode == "dynamic-update-slice"
+                total += read(result, whole) if opcode == "bitcast" else size if sliced else 0 if updated else whole
+            return min(total, whole)
+
+        def written(result: str) -> int:
+            opcode, size, operands, _ = instructions[result]
+            if opcode in ("tuple", "bitcast"):
+                return sum(map(written, operands))
+            return instructions[operands[1]][1] if opcode == "dynamic-update-slice" else size
+
+        parameters = ((name, rest) for name, (opcode, *_, rest) in instructions.items() if opcode == "parameter")
+        return written(self.roots[name]) + sum(
+            read(result, sizes[int(rest.split(",")[0])]) for result, rest in parameters
+        )
+
+
+def main() -> None:
+    """Compile every variant asked for and print a table, row by row."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cuda_memory",
+        description=__doc__,
+        epilog="\n".join(f"  {name:14}{meaning}" for name, meaning in (FORMULATIONS | REMATS).items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--target-config", type=Path, required=True, metavar="FILE", help="description of the GPU")
+    add("--stage", nargs="+", choices=STAGES, default=list(STAGES), help="side of the crops x batch (default: both)")
+    add("--formulation", nargs="+", choices=FORMULATIONS, default=list(FORMULATIONS), help="default: all")
+    add("--remat", nargs="+", choices=REMATS, default=["block", "half", "dots"], help="default: all but none")
+    add("--precision", nargs="+", choices=["mixed", "float32"], default=["mixed"], help="default: mixed")
+    add("--json", type=Path, metavar="FILE", help="keep the rows here; those found there are not compiled again")
+    arguments = parser.parse_args()
+    if importlib.util.find_spec("jax_cuda12_plugin") is None:
+        packages = f"jax-cuda12-plugin=={jax.__version__} jax-cuda12-pjrt=={jax.__version__} nvidia-cuda-nvcc-cu12"
+        parser.error(f"JAX's CUDA plugin is not installed, so nothing can be compiled. Run: uv pip install {packages}")
+    description = arguments.target_config.read_text()
+    bytes_per_second = int(re.search(r"memory_bandwidth: (\d+)", description)[1])
+    device = topologies.get_topology_desc("1x1x1", "cuda", target_config=description).devices[0]
+    rows = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else []
+    asked = (arguments.precision, arguments.remat, arguments.stage, arguments.formulation)
+    for number, (precision, remat, stage, formulation) in enumerate(itertools.product(*asked)):
+        key = {"stage": stage, "precision": precision, "formulation": formulation, "remat": remat}
+        row = next((row for row in rows if key.items() <= row.items()), None)
+        if row is None:
+            row = key | measure(device, **key)
+            row["ms at full bandwidth"] = row["traffic GB"] * 1e12 / bytes_per_second
+            rows.append(row)
+            if arguments.json:
+                arguments.json.write_text(json.dumps(rows, indent=1))
+        if number == 0:
+            print(f"| {' | '.join(row)} |\n|{' --- |' * len(row)}")
+        print("|", *(f"{x:.1f} |" if isinstance(x, float) else f"{x} |" for x in row.values()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The machine that numbers were measured on: a number without it says nothing."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+_MATMUL_SIDE = 4096
+_MATMUL_REPEATS = 3
+_QUIET_LOAD = 0.5  # processes that wanted to run in the last minute, on average
+
+
+def describe() -> dict[str, Any]:
+    """CPU, cores and versions, for a table's head and for JSON."""
+    names = ("jax", "jaxlib", "keras", "numpy", "torch")
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+        "python": platform.python_version(),
+        **{name: version for name in names if (version := _version(name))},
+    }
+
+
+def sentence(machine: dict[str, Any]) -> str:
+    """`describe()` on one line."""
+    busy = " (BUSY: others run on this machine, expect noise)" if machine["load_average"] > _QUIET_LOAD else ""
+    versions = ", ".join(f"{name} {machine[name]}" for name in ("jax", "keras", "torch") if name in machine)
+    return f"{machine['cpu']}, {machine['cores']} cores{busy}; Python {machine['python']}, {versions}"
+
+
+def matmul_peak_gflops(dtype: str) -> dict[str, float]:
+    """What the machine reaches on a large matrix product in `dtype`, by library: the better one is called its peak."""
+    import jax
+    import jax.numpy as jnp
+    import torch
+
+    from benchmarks.timing import seconds_of
+
+    side = _MATMUL_SIDE
+    operations = 2 * side**3
+    ours = jax.jit(jnp.matmul)
+    x = jnp.ones((side, side), dtype)
+    y = torch.ones((side, side), dtype=getattr(torch, dtype))
+    calls = {"jax": lambda: jax.block_until_ready(ours(x, x)), "torch": lambda: y @ y}
+    peaks = {}
+    for name, call in calls.items():
+        call()  # compiles, starts threads
+        peaks[name] = operations / min(seconds_of(call) for _ in range(_MATMUL_REPEATS)) / 1e9
+    return peaks
+
+
+def available_bytes() -> int | None:
+    """Memory that a program can still take without swapping; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def peak_resident_bytes() -> int:
+    """The most memory that this process has held at any time so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,91 @@
+"""Our side: forward pass and train step as compiled programs that can be called again and again."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from benchmarks.cases import Case
+from enhancer.config import MODEL_SIZES, StageConfig
+from enhancer.optimizer import learning_rate_schedule, make_optimizer
+from enhancer.restormer import Restormer
+from enhancer.train_state import initial_state
+from enhancer.train_step import compiler_options, make_train_step
+
+_STEPS_PER_EPOCH = 100  # of the learning rate schedule only
+
+
+class OurProgram:
+    """A case of ours, compiled. A call runs it once and waits for the result.
+
+    Attributes:
+        compile_s: seconds from the Python function to the executable.
+        temp_bytes: memory that the program takes besides its arguments and results.
+    """
+
+    def __init__(self, case: Case, pictures: np.ndarray, weights: Sequence[np.ndarray] | None = None):
+        """Take uint8 pictures `(batch, size, size, 3)`, which a train step gets as input and target (mirrored)."""
+        self.model = build_model(case, weights)
+        self._program, self._arguments = program_of(case, self.model, pictures)
+        self._state = self._arguments[0] if case.what == "train_step" else None
+        started = time.perf_counter()
+        self._compiled = self._program.lower(*self._arguments).compile()
+        self.compile_s = time.perf_counter() - started
+        self.temp_bytes = int(self._compiled.memory_analysis().temp_size_in_bytes)
+
+    def __call__(self) -> jax.Array:
+        """The pictures, or the train step's loss."""
+        if self._state is None:
+            return jax.block_until_ready(self._compiled(*self._arguments))
+        self._state, loss = self._compiled(self._state, self._arguments[1])  # the state given in is gone
+        jax.block_until_ready((self._state, loss))
+        return loss
+
+    def compile_again_s(self) -> float:
+        """Seconds of what compiling takes in a later process: only what is cached on disk is kept."""
+        jax.clear_caches()
+        arguments = self._arguments if self._state is None else (self._state, self._arguments[1])
+        started = time.perf_counter()
+        self._program.lower(*arguments).compile()
+        return time.perf_counter() - started
+
+
+def build_model(case: Case, weights: Sequence[np.ndarray] | None = None) -> Restormer:
+    """The case's network with the given weights, or with seeded random ones."""
+    keras.utils.set_random_seed(0)
+    policy = "mixed_bfloat16" if case.dtype == "bfloat16" else "float32"
+    model = Restormer(MODEL_SIZES[case.model], remat="block" if case.remat else "none", dtype=policy)
+    if weights is not None:
+        model.set_weights(list(weights))
+    return model
+
+
+def random_pictures(case: Case) -> np.ndarray:
+    """Seeded noise, uint8 `(batch, size, size, 3)`."""
+    return np.random.default_rng(0).integers(0, 256, (case.batch, case.size, case.size, 3), dtype=np.uint8)
+
+
+def targets_of(pictures: np.ndarray) -> np.ndarray:
+    """What the pictures should become in a train step: their mirror images, so that there is a loss."""
+    return np.ascontiguousarray(pictures[:, :, ::-1])
+
+
+def program_of(case: Case, model: Restormer, pictures: np.ndarray) -> tuple[Any, tuple[Any, ...]]:
+    """A jitted function, not yet compiled, and its arguments."""
+    if case.what == "forward":
+
+        def forward(weights: list[jax.Array], x: jax.Array) -> jax.Array:
+            return model.stateless_call(weights, [], x)[0]
+
+        weights = [variable.value for variable in model.trainable_variables]
+        x = jax.device_put(pictures.astype("float32") / 255)
+        return jax.jit(forward, compiler_options=compiler_options()), (weights, x)
+
+    stage = StageConfig()
+    schedule = learning_rate_schedule(stage, _STEPS_PER_EPOCH)
+    optimizer = make_optimizer(stage, schedule, model.trainable_variables)
+    batch = {"input": pictures, "target": targets_of(pictures)}
+    return make_train_step(model, optimizer), (initial_state(model, optimizer), batch)

@@ -1,0 +1,153 @@
+"""Our forward pass and train step against PyTorch's: same weights, same pictures, one process, taking turns.
+
+    python -m benchmarks.restormer                                   the six goal rows, some minutes
+    python -m benchmarks.restormer --only forward --model base       one row: base 256x1 float32
+
+A ratio is PyTorch's time over ours, the median over the rounds; low and high are the least and the greatest (from ten rounds
+on, the 10th and 90th percentile). A row with batch 2 and size 128 reads 128x2. Ctrl-C keeps the rows that are finished.
+"""
+
+import dataclasses
+import gc
+import inspect
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from benchmarks.cases import Case, Picks, picked
+
+if TYPE_CHECKING:
+    from benchmarks.match import SharedWeights
+
+# What needs JAX, Keras and PyTorch is imported after the command line is understood, so that --help answers at once.
+
+INTERRUPTED, WRONG_USAGE = 130, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(Picks):
+    __doc__ = f"{__doc__}\n{inspect.getdoc(Picks)}"
+
+    repeats: int = 5
+    """Rounds per row, after one warm-up."""
+    opponents: tuple[Literal["eager", "channels_last", "compile"], ...] = ("eager",)
+    """PyTorch as it is, in the channels-last memory format, or through torch.compile. Eager always runs."""
+    json: Path | None = None
+    """File for the numbers; written anew after every row."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = tyro.cli(Arguments, args=argv, prog="python -m benchmarks.restormer")
+    try:
+        cases = picked(arguments)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return WRONG_USAGE
+    if arguments.repeats < 1:
+        print("--repeats takes a positive number.", file=sys.stderr)
+        return WRONG_USAGE
+    rows: list[dict[str, Any]] = []
+    try:
+        return _measure_all(cases, arguments, rows)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted after {len(rows)} of {len(cases)} rows", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        _print_table(rows)
+
+
+def _measure_all(cases: list[Case], arguments: Arguments, rows: list[dict[str, Any]]) -> int:
+    os.environ["JAX_PLATFORMS"] = "cpu"  # PyTorch runs there too
+    import torch
+
+    from benchmarks import machine
+    from benchmarks.cold_cache import cold_cache
+    from benchmarks.match import SharedWeights
+    from enhancer.atomic_file import write_json
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    about = machine.describe() | {"torch_threads": torch.get_num_threads()}
+    print(f"{machine.sentence(about)}, {about['torch_threads']} PyTorch threads")
+    peaks: dict[str, dict[str, float]] = {}
+    for dtype in dict.fromkeys(case.dtype for case in cases):
+        _progress(f"peak of a matrix product in {dtype}")
+        peaks[dtype] = machine.matmul_peak_gflops(dtype)
+        print(f"matrix product in {dtype}: " + ", ".join(f"{k} {v:.0f} GFLOP/s" for k, v in peaks[dtype].items()))
+
+    shared: dict[str, SharedWeights] = {}
+    for model in dict.fromkeys(case.model for case in cases):
+        _progress(f"weights of {model}")
+        shared[model] = SharedWeights.of(model)
+        print(f"{model}: outputs differ by {shared[model].difference:.1e} at most", flush=True)
+    with cold_cache():
+        for number, case in enumerate(cases, 1):
+            _progress(f"[{number}/{len(cases)}] {case}")
+            rows.append(_measure(case, arguments, shared[case.model], max(peaks[case.dtype].values())))
+            gc.collect()
+            if arguments.json:
+                write_json(arguments.json, [row | {"machine": about} for row in rows])
+    return 0
+
+
+def _measure(case: Case, arguments: Arguments, shared: "SharedWeights", peak_gflops: float) -> dict[str, Any]:
+    """One row."""
+    from benchmarks import flops
+    from benchmarks.duel import Duel
+    from enhancer.config import MODEL_SIZES
+
+    duel = Duel(case, shared, tuple(dict.fromkeys(("eager", *arguments.opponents))), _progress)
+    row = dataclasses.asdict(case) | duel.run(arguments.repeats)
+    count = flops.forward_flops if case.what == "forward" else flops.train_step_flops
+    row["gflops"] = count(MODEL_SIZES[case.model], case.pixels) / 1e9
+    row["matmul_peak_gflops"] = peak_gflops
+    row["fraction_of_peak"] = row["gflops"] / row["ours_s"] / peak_gflops
+    eager = (
+        f"PyTorch {row['torch_eager_s']:.3f} s, ratio {row['ratio']:.2f}" if row["ratio"] else row["problems"]["eager"]
+    )
+    _progress(f"    ours {row['ours_s']:.3f} s, {eager}")
+    return row
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from benchmarks.table import aligned, megabytes
+
+    others = [name for name in ("channels_last", "compile") if rows and f"torch_{name}_s" in rows[0]]
+    print()
+    print(
+        aligned(
+            [
+                {
+                    "what": row["what"] + (" remat" if row["remat"] else ""),
+                    "model": row["model"],
+                    "size": f"{row['size']}x{row['batch']}",
+                    "dtype": row["dtype"],
+                    "ours s": row["ours_s"],
+                    "torch s": row["torch_eager_s"],
+                    "ratio": row["ratio"],
+                    "low": row["ratio_low"],
+                    "high": row["ratio_high"],
+                    **{f"torch {name} s": row[f"torch_{name}_s"] for name in others},
+                    "of peak": f"{row['fraction_of_peak']:.0%}",
+                    "temp MB": megabytes(row["our_temp_bytes"]),
+                    "torch MB": megabytes(row["torch_peak_bytes"]),
+                    "our compile s": row["compile_s"],
+                    "2nd": row["second_compile_s"],
+                }
+                for row in rows
+            ]
+        )
+    )
+    for row in rows:
+        for opponent, problem in row["problems"].items():
+            print(f"{row['what']} {row['model']} {row['size']}x{row['batch']} {row['dtype']}, {opponent}: {problem}")
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

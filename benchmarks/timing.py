@@ -1,0 +1,47 @@
+"""Timing of programs against each other, in turns, so that a machine's slow minutes fall on all of them."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# OpenMP's threads spin for a while after their last work and would take cores from whoever runs next.
+PAUSE_SECONDS = 0.05
+
+
+class Ratio(NamedTuple):
+    """How many times longer one took than the other, by round."""
+
+    median: float
+    low: float  # of all rounds, or the 10th percentile of ten and more
+    high: float  # likewise, the 90th
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """Wall time of one call, which must wait for its own results."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each call in each of `repeats` rounds; in a round every call has one turn. Nothing is warmed up here."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            time.sleep(PAUSE_SECONDS)
+            seconds[name].append(seconds_of(call))
+    return seconds
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value, as a plain number for JSON."""
+    return float(np.median(values))
+
+
+def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Ratio:
+    """Compare round by round: what slowed down both in a round cancels out."""
+    ratios = np.asarray(numerators) / np.asarray(denominators)
+    percentiles = (10, 90) if len(ratios) >= 10 else (0, 100)
+    return Ratio(median(ratios), *(float(np.percentile(ratios, percentile)) for percentile in percentiles))

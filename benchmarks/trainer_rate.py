@@ -1,0 +1,58 @@
+"""What the trainer adds to its compiled step: data, logging, and the loop."""
+
+import contextlib
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cases import Case
+from benchmarks.our_programs import OurProgram, random_pictures
+from benchmarks.synthetic_photos import pairs
+from benchmarks.timing import median, seconds_of
+from enhancer.config import MODEL_SIZES, StageConfig
+from enhancer.training import train
+
+_BARE_STEPS = 10  # before the training, and again after it
+_VALIDATION_PAIRS = 2
+
+
+def trainer_against_bare_step(case: Case, num_pairs: int, epochs: int, photo_size: tuple[int, int]) -> dict[str, Any]:
+    """Run bare steps, train, run bare steps again, and compare the rates.
+
+    The bare step gets one uint8 batch from the host again and again, in the precision and with the rematerialisation of
+    the training. The first epoch compiles and does not count, nor does what `train` does between epochs
+    (validation, checkpoints).
+
+    Args:
+        case: a train step.
+        num_pairs: pairs per epoch.
+        epochs: epochs that count.
+        photo_size: height and width of the encoded photos.
+    """
+    bare = OurProgram(case, random_pictures(case))
+    bare()
+    before = [seconds_of(bare) for _ in range(_BARE_STEPS)]
+    source = pairs(num_pairs, *photo_size)
+    stage = StageConfig(
+        resolution=case.size,
+        batch_size=case.batch,
+        epochs=epochs + 1,
+        early_stopping_patience=epochs + 1,
+        precision="mixed" if case.dtype == "bfloat16" else "float32",
+        remat="block" if case.remat else "none",
+    )
+    # Standard output is for the table.
+    with tempfile.TemporaryDirectory(prefix="enhancer-stage-") as folder, contextlib.redirect_stdout(sys.stderr):
+        stage_dir = Path(folder) / "benchmark"
+        history = train(stage, MODEL_SIZES[case.model], source, source[:_VALIDATION_PAIRS], stage_dir).history
+    after = [seconds_of(bare) for _ in range(_BARE_STEPS)]
+    trainer = median([row["images_per_second"] for row in history[2:]])
+    bare_rate = case.batch / median(before + after)
+    return {
+        "bare_before_pairs_per_second": case.batch / median(before),
+        "bare_after_pairs_per_second": case.batch / median(after),
+        "bare_pairs_per_second": bare_rate,
+        "trainer_pairs_per_second": trainer,
+        "trainer_over_bare": trainer / bare_rate,
+    }
