@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 
 @contextlib.contextmanager
@@ -13,7 +14,9 @@ def cold_cache() -> Iterator[None]:
     before = jax.config.jax_compilation_cache_dir
     with tempfile.TemporaryDirectory(prefix="enhancer-xla-") as folder:
         jax.config.update("jax_compilation_cache_dir", folder)
+        compilation_cache.reset_cache()  # JAX opens its cache once and would stay with the one before
         try:
             yield
         finally:
             jax.config.update("jax_compilation_cache_dir", before)
+            compilation_cache.reset_cache()

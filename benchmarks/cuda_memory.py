@@ -3,9 +3,9 @@
 Besides the package it takes `uv pip install jax-cuda12-plugin==V jax-cuda12-pjrt==V nvidia-cuda-nvcc-cu12`, V being jax's own
 version, and a description of the GPU (a `GpuTargetConfig` as text, from XLA's xla/backends/gpu/target_config/specs).
 
-Temporary memory is XLA's own figure, without the workspaces that cuDNN asks for once it runs. Traffic is an estimate: every
-kernel reads its operands from the GPU's memory and writes its results there. No step can be faster than that traffic at full
-bandwidth or the matrix products at full speed; how much slower it is, only a GPU can tell.
+Temporary memory is XLA's own figure, without the workspaces that cuDNN asks for once it runs; past three quarters of the GPU's
+memory XLA recomputes on its own account, perhaps for many minutes. Traffic is an estimate: every kernel reads its operands
+from the GPU's memory and writes its results there. How much slower than that a step is, only a GPU can tell.
 """
 
 import argparse
@@ -112,8 +112,7 @@ def measure(device: Any, stage: str, formulation: str, remat: str, precision: st
         on_device = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), arguments)
         traced = train_step.make_train_step(model, optimizer).trace(*on_device)
     started = time.monotonic()
-    compiled = traced.lower().compile()
-    seconds = time.monotonic() - started
+    compiled, seconds = traced.lower().compile(), time.monotonic() - started
     memory, text = compiled.memory_analysis(), compiled.as_text()
     moved, kernels = Program(text).totals()
     state = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes  # donated: once
@@ -229,7 +228,7 @@ def main() -> None:
         parser.error(f"JAX's CUDA plugin is not installed, so nothing can be compiled. Run: uv pip install {packages}")
     description = arguments.target_config.read_text()
     bytes_per_second = int(re.search(r"memory_bandwidth: (\d+)", description)[1])
-    device = topologies.get_topology_desc("1x1x1", "cuda", target_config=description).devices[0]
+    device = topologies.get_topology_desc(platform="cuda", topology="1x1x1", target_config=description).devices[0]
     rows = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else []
     asked = (arguments.precision, arguments.remat, arguments.stage, arguments.formulation)
     for number, (precision, remat, stage, formulation) in enumerate(itertools.product(*asked)):

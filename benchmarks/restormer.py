@@ -1,6 +1,6 @@
 """Our forward pass and train step against PyTorch's: same weights, same pictures, one process, taking turns.
 
-    python -m benchmarks.restormer                                   the six goal rows, some minutes
+    python -m benchmarks.restormer                                   the goal rows, a quarter of an hour
     python -m benchmarks.restormer --only forward --model base       one row: base 256x1 float32
 
 A ratio is PyTorch's time over ours, the median over the rounds; low and high are the least and the greatest (from ten rounds
@@ -12,6 +12,7 @@ import gc
 import inspect
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,6 +42,12 @@ class Arguments(Picks):
 
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m benchmarks.restormer")
+    if find_spec("torch") is None:
+        print(
+            "PyTorch is not installed; run this with: uv run --extra torch python -m benchmarks.restormer",
+            file=sys.stderr,
+        )
+        return WRONG_USAGE
     try:
         cases = picked(arguments)
     except ValueError as error:
@@ -68,7 +75,8 @@ def _measure_all(cases: list[Case], arguments: Arguments, rows: list[dict[str, A
     from benchmarks.match import SharedWeights
     from enhancer.atomic_file import write_json
 
-    torch.set_num_threads(os.cpu_count() or 1)
+    if hasattr(os, "sched_getaffinity"):  # PyTorch counts all cores of the machine, XLA those that it may use
+        torch.set_num_threads(min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
     about = machine.describe() | {"torch_threads": torch.get_num_threads()}
     print(f"{machine.sentence(about)}, {about['torch_threads']} PyTorch threads")
     peaks: dict[str, dict[str, float]] = {}

@@ -28,8 +28,9 @@ def seconds_of(call: Callable[[], object]) -> float:
 def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each call in each of `repeats` rounds; in a round every call has one turn. Nothing is warmed up here."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
+    for round_number in range(repeats):
+        turns = list(calls.items())
+        for name, call in turns if round_number % 2 else reversed(turns):  # nobody always follows the same one
             time.sleep(PAUSE_SECONDS)
             seconds[name].append(seconds_of(call))
     return seconds

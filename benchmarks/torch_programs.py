@@ -30,7 +30,7 @@ class TorchProgram:
 
     def __init__(self, case: Case, pictures: np.ndarray, weights: dict[str, torch.Tensor], opponent: Opponent):
         layout = torch.channels_last if opponent == "channels_last" else torch.contiguous_format
-        self.case, self._layout = case, layout
+        self.case = case
         model = TorchRestormer(MODEL_SIZES[case.model], remat=case.remat)
         model.load_state_dict(weights)
         model = model.to(memory_format=layout).train(case.what == "train_step")

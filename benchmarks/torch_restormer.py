@@ -1,7 +1,7 @@
 """The opponent: Restormer in plain PyTorch, written after the paper, with the parameter names of the published weights.
 
 It keeps to what a PyTorch user would write: library convolutions (oneDNN on a CPU), library softmax and GELU, no
-custom kernels. Where PyTorch offers two idiomatic ways the faster one measured is taken.
+custom kernels.
 
 Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al., CVPR 2022).
 """

@@ -32,7 +32,7 @@ def trainer_against_bare_step(case: Case, num_pairs: int, epochs: int, photo_siz
     """
     bare = OurProgram(case, random_pictures(case))
     bare()
-    before = [seconds_of(bare) for _ in range(_BARE_STEPS)]
+    before = _seconds_per_step(bare)
     source = pairs(num_pairs, *photo_size)
     stage = StageConfig(
         resolution=case.size,
@@ -46,13 +46,18 @@ def trainer_against_bare_step(case: Case, num_pairs: int, epochs: int, photo_siz
     with tempfile.TemporaryDirectory(prefix="enhancer-stage-") as folder, contextlib.redirect_stdout(sys.stderr):
         stage_dir = Path(folder) / "benchmark"
         history = train(stage, MODEL_SIZES[case.model], source, source[:_VALIDATION_PAIRS], stage_dir).history
-    after = [seconds_of(bare) for _ in range(_BARE_STEPS)]
+    after = _seconds_per_step(bare)
     trainer = median([row["images_per_second"] for row in history[2:]])
-    bare_rate = case.batch / median(before + after)
+    bare_rate = case.batch / median([before, after])
     return {
-        "bare_before_pairs_per_second": case.batch / median(before),
-        "bare_after_pairs_per_second": case.batch / median(after),
+        "bare_before_pairs_per_second": case.batch / before,
+        "bare_after_pairs_per_second": case.batch / after,
         "bare_pairs_per_second": bare_rate,
         "trainer_pairs_per_second": trainer,
         "trainer_over_bare": trainer / bare_rate,
     }
+
+
+def _seconds_per_step(bare: OurProgram) -> float:
+    """Of steps sent off one after the other, as the trainer does, and waited for once."""
+    return seconds_of(lambda: bare.run_many(_BARE_STEPS)) / _BARE_STEPS

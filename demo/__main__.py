@@ -30,11 +30,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m demo")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("demo").setLevel(logging.INFO)
-    from enhancer import compilation_cache
+    from enhancer import compilation
     from enhancer.checkpoints import CheckpointError
     from enhancer.inference import Enhancer
 
-    compilation_cache.enable()
+    compilation.enable_cache()
     try:
         enhancer = Enhancer.load(arguments.workdir)
     except CheckpointError as error:

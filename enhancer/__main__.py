@@ -54,11 +54,11 @@ def main(argv: list[str] | None = None) -> int:
     done, failed = 0, []
     try:
         if waiting:
-            from enhancer import compilation_cache
+            from enhancer import compilation
             from enhancer.checkpoints import CheckpointError
             from enhancer.inference import Enhancer
 
-            compilation_cache.enable()
+            compilation.enable_cache()
             try:
                 enhancer = Enhancer.load(arguments.workdir)
                 arguments.output.mkdir(parents=True, exist_ok=True)

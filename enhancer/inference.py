@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from enhancer.checkpoints import CheckpointError, load_best, read_config
+from enhancer.compilation import compiler_options
 from enhancer.edit_transfer import transfer_edit
 from enhancer.photo_io import read_photo, write_photo
 
@@ -67,7 +68,7 @@ class Enhancer:
         def forward(trainable, non_trainable, x):
             return model.stateless_call(trainable, non_trainable, x)[0].astype("float32")
 
-        self._forward = jax.jit(forward)
+        self._forward = jax.jit(forward, compiler_options=compiler_options())
 
     @classmethod
     def load(cls, workdir: str | Path) -> "Enhancer":

@@ -8,9 +8,13 @@ from typing import Any
 
 from keras import KerasTensor, ops
 
-FORWARD_STRIP_BYTES = 4 << 20  # of the widest tensor; measured, with 1 MiB of second-level cache to a core
+FORWARD_STRIP_BYTES = (
+    4 << 20
+)  # of the widest tensor; measured, with 1 MiB of second-level and 32 MiB of third-level cache
 BACKWARD_STRIP_BYTES = 2 << 20  # several wide tensors are alive at once
 FEWEST_PIXELS = 512  # below that, matrix products and the loop's own cost weigh more than the cache gains
+MOST_BACKWARD_ROWS = 16  # the kernel's gradient is unrolled over them, which XLA must compile
+FEWEST_ROWS = 8  # two more are computed for the filter's border
 
 
 class RowStrips:
@@ -19,15 +23,16 @@ class RowStrips:
     Args:
         shape: `(batch, height, width, channels)` of the pictures.
         widest: channels of the widest tensor that is computed from a strip.
-        strip_bytes: what that tensor may take, as float32.
+        strip_bytes: what that tensor should take, as float32; of wide pictures it takes more (`FEWEST_ROWS`).
+        most_rows: of a strip.
 
     The last strip of a picture may reach below its edge, over rows of zeros (`excess`).
     """
 
-    def __init__(self, shape: tuple[int, ...], widest: int, strip_bytes: int):
+    def __init__(self, shape: tuple[int, ...], widest: int, strip_bytes: int, most_rows: int | None = None):
         self.batch, self.height, self.width, _ = shape
-        fitting = max(strip_bytes // (4 * self.width * widest), math.ceil(FEWEST_PIXELS / self.width))
-        self.strips_per_image = math.ceil(self.height / fitting)
+        fitting = max(strip_bytes // (4 * self.width * widest), math.ceil(FEWEST_PIXELS / self.width), FEWEST_ROWS)
+        self.strips_per_image = math.ceil(self.height / min(fitting, most_rows or fitting))
         self.rows = math.ceil(self.height / self.strips_per_image)
         self.excess = self.strips_per_image * self.rows - self.height
         most_images = max(1, fitting // self.height) if self.strips_per_image == 1 else 1
@@ -99,4 +104,4 @@ def forward_strips(shape: tuple[int, ...], widest: int) -> RowStrips:
 
 def backward_strips(shape: tuple[int, ...], widest: int) -> RowStrips:
     """The walk for a backward pass."""
-    return RowStrips(shape, widest, BACKWARD_STRIP_BYTES)
+    return RowStrips(shape, widest, BACKWARD_STRIP_BYTES, MOST_BACKWARD_ROWS)

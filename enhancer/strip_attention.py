@@ -102,7 +102,7 @@ def _attention_statistics(x: KerasTensor, norm: Norm, qkv: KerasTensor, depthwis
         zeros_of_filter = filter_zeros(ops.zeros_like(padded), norm, qkv, depthwise)
         (d_x, d_norm, d_qkv, d_kernel), _ = strips.scan(strip, zeros_of_filter)
         d_weights = (d_qkv, ops.reshape(d_kernel, depthwise.shape))
-        return (strips.crop(d_x), d_norm, *cast_like(d_weights, (qkv, depthwise)))
+        return (strips.crop(d_x), cast_like(d_norm, norm), *cast_like(d_weights, (qkv, depthwise)))
 
     return forward(), gradient
 

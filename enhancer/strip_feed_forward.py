@@ -78,7 +78,7 @@ def _add_feed_forward(
             gate, content = ops.split(stencil(projected, kernel), 2, axis=-1)
             d_rows = strips.take(d_below, index)
             d_gated = ops.matmul(d_rows, transposed)
-            cdf = normal_cdf(gate)
+            cdf = ops.cast(normal_cdf(gate), gate.dtype)
             activated = gate * cdf
             d_gate = d_gated * content * (cdf + gate * _normal_density(gate))
             d_filtered = ops.concatenate([d_gate, d_gated * activated], axis=-1)
@@ -93,7 +93,7 @@ def _add_feed_forward(
         ((d_x, d_norm, d_expand, d_kernel), d_project), _ = strips.scan(strip, (zeros_of_filter, zeros))
         d_kernel = ops.reshape(d_kernel, kernel.shape)
         d_weights = _crop_hidden((d_expand, d_kernel, ops.transpose(d_project)), projection.shape[0])
-        return (strips.crop(d_x), d_norm, *cast_like(d_weights, (expansion, depthwise, projection)))
+        return (strips.crop(d_x), cast_like(d_norm, norm), *cast_like(d_weights, (expansion, depthwise, projection)))
 
     return forward(), gradient
 

@@ -8,6 +8,7 @@ one row beyond the strip, where the contributions of neighbouring strips add up,
 norm's gradient is linear in dn, so the same holds of it. dk is nine sums over shifted products h ds.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import KerasTensor, ops
@@ -109,5 +110,6 @@ def product_over_pixels(a: KerasTensor, b: KerasTensor) -> KerasTensor:
     return ops.cast(ops.matmul(ops.transpose(a), b), "float32")
 
 
-def cast_like(gradients, weights):
+def cast_like(gradients: Sequence[KerasTensor], weights: Sequence[KerasTensor]) -> tuple[KerasTensor, ...]:
+    """Float32 sums in the types of the weights that they are gradients of."""
     return tuple(ops.cast(gradient, weight.dtype) for gradient, weight in zip(gradients, weights, strict=True))

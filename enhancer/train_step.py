@@ -8,12 +8,9 @@ import jax.numpy as jnp
 import keras
 
 from enhancer import losses
+from enhancer.compilation import compiler_options
 from enhancer.restormer import Restormer
 from enhancer.train_state import TrainState, by_path, in_order
-
-# XLA's latency-minded CPU scheduler keeps so many buffers alive that page faults cost a third of a step.
-CPU_COMPILER_OPTIONS = {"xla_cpu_enable_concurrency_optimized_scheduler": False}
-
 
 Arrays = Mapping[str, Any]  # NumPy or JAX
 TrainStep = Callable[[TrainState, Arrays], tuple[TrainState, jax.Array]]
@@ -56,11 +53,6 @@ def make_eval_step(model: Restormer) -> EvalStep:
         return jnp.sum(per_pair * pair_weights)
 
     return jax.jit(eval_step, compiler_options=compiler_options())
-
-
-def compiler_options() -> dict[str, bool]:
-    """XLA options for the device at hand."""
-    return CPU_COMPILER_OPTIONS if jax.default_backend() == "cpu" else {}
 
 
 def _predict(model: Restormer, weights: dict[str, jax.Array], pictures: jax.Array) -> jax.Array:

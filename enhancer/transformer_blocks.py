@@ -68,7 +68,12 @@ class TransformerBlocks(keras.layers.Layer):
             pieces |= {"attention_projection_bias": (channels,), "ffn_projection_bias": (channels,)}
         self.stacked = {
             name: self.add_weight(
-                name=name, shape=(num_blocks, *shape), initializer=_stacked_initializer(name, shape), trainable=True
+                name=name,
+                shape=(num_blocks, *shape),
+                initializer=_stacked_initializer(name, shape),
+                trainable=True,
+                # Rounding norms and temperatures to bfloat16 saves nothing and costs accuracy.
+                autocast="norm" not in name and name != "attention_temperature",
             )
             for name, shape in pieces.items()
         }
@@ -82,7 +87,7 @@ class TransformerBlocks(keras.layers.Layer):
     def _attention(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
         batch, height, width, channels = x.shape
         norm = _norm(weights, "attention")
-        if self._in_strips:
+        if self._in_strips and _is_static(x):
             gram, query_squares, key_squares, value = attention_statistics_in_strips(
                 x, norm, weights["attention_qkv"], weights["attention_depthwise"]
             )
@@ -112,7 +117,7 @@ class TransformerBlocks(keras.layers.Layer):
         norm = _norm(weights, "ffn")
         expansion, depthwise = weights["ffn_expansion"], weights["ffn_depthwise"]
         projection = weights["ffn_projection"]
-        if self._in_strips:
+        if self._in_strips and _is_static(x):
             return add_gated_feed_forward_in_strips(x, norm, expansion, depthwise, projection)
         edited = x + gated_feed_forward(
             layer_norm(x, *norm),
@@ -126,11 +131,7 @@ class TransformerBlocks(keras.layers.Layer):
 
     def call(self, x: KerasTensor) -> KerasTensor:
         block = keras.remat(self._block) if self.remat == "block" else self._block
-        stacked = {name: ops.cast(weight, self.compute_dtype) for name, weight in self.stacked.items()}
-        # Rounding norms and temperatures to bfloat16 saves nothing and costs accuracy: they stay as they are stored.
-        for name in stacked:
-            if "norm" in name or name == "attention_temperature":
-                stacked[name] = ops.convert_to_tensor(self.stacked[name])
+        stacked = {name: ops.convert_to_tensor(weight) for name, weight in self.stacked.items()}
         if self.num_blocks == 1 or keras.backend.backend() != "jax":
             for index in range(self.num_blocks):
                 x = block(x, {name: weight[index] for name, weight in stacked.items()})
@@ -140,6 +141,10 @@ class TransformerBlocks(keras.layers.Layer):
 
 def _norm(weights: dict[str, KerasTensor], half: str) -> tuple[KerasTensor, ...]:
     return tuple(weights[name] for name in (f"{half}_norm_scale", f"{half}_norm_bias") if name in weights)
+
+
+def _is_static(x: KerasTensor) -> bool:
+    return all(isinstance(length, int) and length > 0 for length in x.shape)
 
 
 def _strips_pay_off() -> bool:

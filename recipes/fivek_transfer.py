@@ -75,14 +75,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(experiment: Experiment) -> int:
     """Run the experiment, or what is left of it."""
-    from enhancer import compilation_cache
+    from enhancer import compilation
     from enhancer.evaluation import evaluate, results_table, unedited
     from enhancer.inference import Enhancer
     from enhancer.report import make_strips, write_report
     from enhancer.training import train
 
     refuse_senseless(experiment)
-    compilation_cache.enable()
+    compilation.enable_cache()
     refuse_other_run(experiment)
     workdir, model = experiment.workdir, MODEL_SIZES[experiment.model]
     workdir.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 from demo import __main__ as command
 from demo.app import build_page, launch_options
-from enhancer import compilation_cache, inference
+from enhancer import compilation, inference
 from enhancer.photo_io import read_photo, write_photo
 
 # Gradio and its client leave sockets and event loops to the garbage collector.
@@ -145,7 +145,7 @@ def test_without_a_model_the_command_says_what_to_run(tmp_path, capsys):
 
 def test_a_port_that_is_taken_is_named(monkeypatch, capsys):
     monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
-    monkeypatch.setattr(compilation_cache, "enable", lambda: None)
+    monkeypatch.setattr(compilation, "enable_cache", lambda: None)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

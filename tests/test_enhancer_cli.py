@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from enhancer import __main__ as cli
-from enhancer import compilation_cache, inference
+from enhancer import compilation, inference
 from enhancer.inference import EnhancedFile
 from enhancer.photo_io import encode_jpeg, read_photo, write_photo
 
@@ -34,7 +34,7 @@ class FakeEnhancer:
 def enhancer(monkeypatch) -> FakeEnhancer:
     fake = FakeEnhancer()
     monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: fake)
-    monkeypatch.setattr(compilation_cache, "enable", lambda: None)
+    monkeypatch.setattr(compilation, "enable_cache", lambda: None)
     return fake
 
 
