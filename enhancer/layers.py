@@ -85,6 +85,24 @@ def stencil(padded: KerasTensor, kernel: KerasTensor) -> KerasTensor:
     )
 
 
+def unfolded_convolution(x: KerasTensor, kernel: KerasTensor) -> KerasTensor:
+    """3x3 convolution with zero padding as one matrix product over unfolded pixels.
+
+    For few input channels, where XLA's own convolution on a CPU takes three times as long.
+
+    Args:
+        x: float `(batch, height, width, channels_in)`.
+        kernel: float `(3, 3, channels_in, channels)`.
+
+    Returns:
+        Float `(batch, height, width, channels)`.
+    """
+    height, width, channels_in = x.shape[1:]
+    padded = _zero_border(x)
+    unfolded = [padded[:, row : row + height, column : column + width] for row in range(3) for column in range(3)]
+    return ops.matmul(ops.concatenate(unfolded, axis=-1), ops.reshape(kernel, (9 * channels_in, -1)))
+
+
 def projected_depthwise(
     x: KerasTensor,
     projection: KerasTensor,

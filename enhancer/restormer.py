@@ -11,8 +11,8 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from enhancer.config import ModelConfig, Remat
-from enhancer.layers import fan_in_uniform
-from enhancer.transformer_blocks import TransformerBlocks
+from enhancer.layers import fan_in_uniform, unfolded_convolution
+from enhancer.transformer_blocks import TransformerBlocks, is_static, on_one_cpu_device
 
 SIZE_MULTIPLE = 8  # three halvings
 
@@ -124,11 +124,16 @@ class Restormer(keras.Model):
     def compute_output_spec(self, x: KerasTensor) -> KerasTensor:
         return KerasTensor(x.shape, "float32")  # also of a symbolic input whose height and width are not known yet
 
+    def _embed(self, x: KerasTensor) -> KerasTensor:
+        if on_one_cpu_device() and is_static(x):
+            return unfolded_convolution(x, ops.cast(self.patch_embed.kernel, x.dtype))
+        return self.patch_embed(x)
+
     def call(self, x: KerasTensor) -> KerasTensor:
         height, width = x.shape[1:3]
         x = _reflect(_reflect(ops.cast(x, "float32"), 1), 2)
 
-        level1 = self.encoder_level1(self.patch_embed(ops.cast(x, self.compute_dtype)))
+        level1 = self.encoder_level1(self._embed(ops.cast(x, self.compute_dtype)))
         level2 = self.encoder_level2(pixel_unshuffle(self.down1_2(level1)))
         level3 = self.encoder_level3(pixel_unshuffle(self.down2_3(level2)))
         latent = self.latent(pixel_unshuffle(self.down3_4(level3)))

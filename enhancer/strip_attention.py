@@ -8,6 +8,7 @@
 
 from typing import Any
 
+import jax
 from keras import KerasTensor, ops
 
 from enhancer.layers import stencil
@@ -17,11 +18,13 @@ from enhancer.strip_filter import (
     add_filter_gradient,
     cast_like,
     filter_zeros,
+    kernel_gradient,
     normalised_strip,
     spread_gradient,
 )
 
 
+@jax.jit  # traced once for all groups of blocks of one shape
 def attention_statistics_in_strips(
     x: KerasTensor, norm: Norm, qkv: KerasTensor, depthwise: KerasTensor
 ) -> tuple[KerasTensor, KerasTensor, KerasTensor, KerasTensor]:
@@ -61,7 +64,8 @@ def _attention_statistics(x: KerasTensor, norm: Norm, qkv: KerasTensor, depthwis
             filtered = stencil(ops.matmul(normalised, qkv), depthwise)
             query, key, value = ops.split(without_excess(strips, filtered, index), 3, axis=-1)
             query, key = per_image(query), per_image(key)
-            products = ops.cast(ops.matmul(ops.transpose(query, (0, 2, 1)), key), "float32")
+            # Not a product with a transposed query: XLA on a CPU would copy it, which takes as long as the product.
+            products = ops.cast(ops.einsum("bpc,bpd->bcd", query, key), "float32")
             of_strip = ops.concatenate([_squares_over_pixels(query), _squares_over_pixels(key)], axis=-1)
             return (strips.add_to_images(gram, products, index), strips.add_to_images(squares, of_strip, index)), value
 
@@ -99,9 +103,9 @@ def _attention_statistics(x: KerasTensor, norm: Norm, qkv: KerasTensor, depthwis
             )
             return filter_sums, None
 
-        zeros_of_filter = filter_zeros(ops.zeros_like(padded), norm, qkv, depthwise)
+        zeros_of_filter = filter_zeros(strips, ops.zeros_like(padded), norm, qkv, depthwise)
         (d_x, d_norm, d_qkv, d_kernel), _ = strips.scan(strip, zeros_of_filter)
-        d_weights = (d_qkv, ops.reshape(d_kernel, depthwise.shape))
+        d_weights = (d_qkv, kernel_gradient(d_kernel))
         return (strips.crop(d_x), cast_like(d_norm, norm), *cast_like(d_weights, (qkv, depthwise)))
 
     return forward(), gradient

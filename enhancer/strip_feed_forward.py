@@ -11,6 +11,7 @@ cache, which costs less than reading it back; so they need little memory without
 
 import math
 
+import jax
 from keras import KerasTensor, ops
 
 from enhancer.layers import gelu, normal_cdf, stencil
@@ -20,6 +21,7 @@ from enhancer.strip_filter import (
     add_filter_gradient,
     cast_like,
     filter_zeros,
+    kernel_gradient,
     normalised_strip,
     product_over_pixels,
     spread_gradient,
@@ -28,6 +30,7 @@ from enhancer.strip_filter import (
 SIMD_CHANNELS = 16  # float32 in a 512-bit register
 
 
+@jax.jit  # traced once for all groups of blocks of one shape
 def add_gated_feed_forward_in_strips(
     x: KerasTensor, norm: Norm, expansion: KerasTensor, depthwise: KerasTensor, projection: KerasTensor
 ) -> KerasTensor:
@@ -89,10 +92,9 @@ def _add_feed_forward(
             return (filter_sums, d_project + product_over_pixels(d_rows, activated * content)), None
 
         zeros = ops.zeros(transposed.shape, "float32")
-        zeros_of_filter = filter_zeros(strips.pad(d_output), norm, expand, kernel)  # the gradient of the `x +`
+        zeros_of_filter = filter_zeros(strips, strips.pad(d_output), norm, expand, kernel)  # the gradient of the `x +`
         ((d_x, d_norm, d_expand, d_kernel), d_project), _ = strips.scan(strip, (zeros_of_filter, zeros))
-        d_kernel = ops.reshape(d_kernel, kernel.shape)
-        d_weights = _crop_hidden((d_expand, d_kernel, ops.transpose(d_project)), projection.shape[0])
+        d_weights = _crop_hidden((d_expand, kernel_gradient(d_kernel), ops.transpose(d_project)), projection.shape[0])
         return (strips.crop(d_x), cast_like(d_norm, norm), *cast_like(d_weights, (expansion, depthwise, projection)))
 
     return forward(), gradient

@@ -45,7 +45,7 @@ class TransformerBlocks(keras.layers.Layer):
             raise ValueError(f"{num_heads} heads do not divide {channels} channels; choose dim and num_heads to match.")
         self.num_blocks, self.remat = num_blocks, remat
         # With convolution biases the projection does not map the zero border to zero, which the strips count on.
-        self._in_strips = _strips_pay_off() and not model.conv_bias
+        self._in_strips = on_one_cpu_device() and not model.conv_bias
         hidden = int(channels * model.ffn_expansion_factor)
         pieces = {
             "attention_norm_scale": (channels,),
@@ -87,7 +87,7 @@ class TransformerBlocks(keras.layers.Layer):
     def _attention(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
         batch, height, width, channels = x.shape
         norm = _norm(weights, "attention")
-        if self._in_strips and _is_static(x):
+        if self._in_strips and is_static(x):
             gram, query_squares, key_squares, value = attention_statistics_in_strips(
                 x, norm, weights["attention_qkv"], weights["attention_depthwise"]
             )
@@ -117,7 +117,7 @@ class TransformerBlocks(keras.layers.Layer):
         norm = _norm(weights, "ffn")
         expansion, depthwise = weights["ffn_expansion"], weights["ffn_depthwise"]
         projection = weights["ffn_projection"]
-        if self._in_strips and _is_static(x):
+        if self._in_strips and is_static(x):
             return add_gated_feed_forward_in_strips(x, norm, expansion, depthwise, projection)
         edited = x + gated_feed_forward(
             layer_norm(x, *norm),
@@ -143,12 +143,13 @@ def _norm(weights: dict[str, KerasTensor], half: str) -> tuple[KerasTensor, ...]
     return tuple(weights[name] for name in (f"{half}_norm_scale", f"{half}_norm_bias") if name in weights)
 
 
-def _is_static(x: KerasTensor) -> bool:
+def is_static(x: KerasTensor) -> bool:
+    """Whether all lengths are known while the program is traced."""
     return all(isinstance(length, int) and length > 0 for length in x.shape)
 
 
-def _strips_pay_off() -> bool:
-    """On one XLA CPU device. A loop over strips would starve a GPU, and cutting a batch that lies on several devices moves data."""
+def on_one_cpu_device() -> bool:
+    """Whether XLA runs on one CPU, where strips pay off: their loop would starve a GPU, and cutting a batch that lies on several devices moves data."""
     if keras.backend.backend() != "jax":
         return False
     import jax

@@ -3,11 +3,12 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
 
-from enhancer import layers
+from enhancer import layers, transformer_blocks
 from enhancer.config import MODEL_SIZES, ModelConfig
 from enhancer.restormer import Restormer, pixel_shuffle, pixel_unshuffle
 from enhancer.transformer_blocks import TransformerBlocks
@@ -116,6 +117,37 @@ def test_mixed_precision_keeps_weights_in_float32_and_stays_close(nano):
 def test_heads_that_do_not_divide_the_channels_are_refused():
     with pytest.raises(ValueError, match="3 heads do not divide 4 channels"):
         Restormer(ModelConfig(dim=4, num_blocks=(1, 1, 1, 1), num_heads=(3, 1, 1, 1)))
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 5, 3), (1, 1, 1, 3)])
+def test_unfolded_convolution_equals_the_library_convolution(shape):
+    rng = np.random.default_rng(0)
+    x, kernel = (rng.standard_normal(s).astype("float32") for s in (shape, (3, 3, 3, 4)))
+    np.testing.assert_allclose(
+        layers.unfolded_convolution(x, kernel), keras.ops.conv(x, kernel, padding="same"), atol=1e-5
+    )
+
+
+def test_mixed_precision_does_not_round_norms_and_temperatures(nano, monkeypatch):
+    """1.001 is 1 in bfloat16."""
+    model = Restormer(nano, dtype="mixed_bfloat16")
+    seen = []
+
+    def record(name, positions):
+        original = getattr(transformer_blocks, name)
+
+        def recording(*arguments):
+            seen.extend(leaf for position in positions for leaf in jax.tree.leaves(arguments[position]))
+            return original(*arguments)
+
+        monkeypatch.setattr(transformer_blocks, name, recording)
+
+    record("attention_statistics_in_strips", [1])
+    record("add_gated_feed_forward_in_strips", [1])
+    record("transposed_attention", [4])
+    run(model, picture(16, 16))
+    assert len(seen) >= 3 * 8  # groups of blocks
+    assert {x.dtype for x in seen} == {jnp.dtype("float32")}
 
 
 def test_mixed_precision_does_not_round_the_photo(nano):

@@ -33,10 +33,14 @@ def pictures(request, monkeypatch):
         assert (strips.count, strips.images) == (count, images)
         return strips
 
+    for traced in (attention_statistics_in_strips, add_gated_feed_forward_in_strips):
+        traced.clear_cache()  # programs for the same shapes but another walk
     for module in (strip_attention, strip_feed_forward):
         monkeypatch.setattr(module, "forward_strips", walk)
         monkeypatch.setattr(module, "backward_strips", walk)
-    return np.random.default_rng(0).standard_normal((*shape, CHANNELS)).astype("float32")
+    yield np.random.default_rng(0).standard_normal((*shape, CHANNELS)).astype("float32")
+    for traced in (attention_statistics_in_strips, add_gated_feed_forward_in_strips):
+        traced.clear_cache()
 
 
 def weights(*shapes):
