@@ -14,11 +14,12 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from benchmarks.cases import Case, Picks, picked
+from benchmarks.freed_memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from benchmarks.match import SharedWeights
@@ -36,6 +37,9 @@ class Arguments(Picks):
     """Rounds per row, after one warm-up."""
     opponents: tuple[Literal["eager", "channels_last", "compile"], ...] = ("eager",)
     """PyTorch as it is, in the channels-last memory format, or through torch.compile. Eager always runs."""
+    keep_memory: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Have the C library keep freed memory, for both sides. PyTorch as it comes returns each layer's output to the system
+    and waits for fresh pages at the next; this is what an engineer would set against that (glibc only)."""
     json: Path | None = None
     """File for the numbers; written anew after every row."""
 
@@ -57,6 +61,9 @@ def main(argv: list[str] | None = None) -> int:
         print("--repeats takes a positive number.", file=sys.stderr)
         return WRONG_USAGE
     rows: list[dict[str, Any]] = []
+    if arguments.keep_memory and not keep_freed_memory():
+        print("--keep-memory needs the GNU C library.", file=sys.stderr)
+        return WRONG_USAGE
     try:
         return _measure_all(cases, arguments, rows)
     except KeyboardInterrupt:
@@ -96,7 +103,9 @@ def _measure_all(cases: list[Case], arguments: Arguments, rows: list[dict[str, A
             rows.append(_measure(case, arguments, shared[case.model], max(peaks[case.dtype].values())))
             gc.collect()
             if arguments.json:
-                write_json(arguments.json, [row | {"machine": about} for row in rows])
+                write_json(
+                    arguments.json, [row | {"keep_memory": arguments.keep_memory, "machine": about} for row in rows]
+                )
     return 0
 
 
