@@ -10,6 +10,7 @@ from enhancer.config import ModelSize
 
 What = Literal["forward", "train_step"]
 Dtype = Literal["float32", "bfloat16"]
+Opponent = Literal["eager", "kept_memory", "channels_last", "compile"]
 
 
 @dataclasses.dataclass(frozen=True)

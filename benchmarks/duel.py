@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.cases import Case
+from benchmarks.cases import Case, Opponent
+from benchmarks.freed_memory import kept_memory
 from benchmarks.machine import available_bytes
 from benchmarks.match import MismatchError, SharedWeights
 from benchmarks.our_programs import OurProgram, random_pictures
 from benchmarks.timing import interleaved, median, ratio, seconds_of
-from benchmarks.torch_programs import Opponent, TorchProgram, estimated_peak_bytes
+from benchmarks.torch_programs import TorchProgram, estimated_peak_bytes
 
 _MOST_LOSS_DIFFERENCE = {"float32": 1e-5, "bfloat16": 1e-2}  # of losses about 0.3
 
@@ -58,7 +59,8 @@ class Duel:
 
     def run(self, repeats: int) -> dict[str, Any]:
         """Measure, and return the fields of a row that come of it."""
-        seconds = interleaved({"ours": self.ours, **self._torch}, repeats)
+        surroundings = {"kept_memory": kept_memory} if "kept_memory" in self._torch else {}
+        seconds = interleaved({"ours": self.ours, **self._torch}, repeats, surroundings)
         ours = seconds.pop("ours")
         fields: dict[str, Any] = {"ours_s": median(ours)}
         fields |= {f"torch_{name}_s": median(seconds[name]) if name in seconds else None for name in self._opponents}
@@ -70,6 +72,9 @@ class Duel:
             "ratio_low": against_eager["low"],
             "ratio_high": against_eager["high"],
         }
+        for name in self._opponents:
+            if name != "eager":
+                fields[f"ratio_{name}"] = ratio(seconds[name], ours).median if name in seconds else None
         fields |= self._fields
         fields["our_temp_bytes"] = self.ours.temp_bytes
         fields["torch_peak_bytes"] = self._torch["eager"].peak_bytes() if "eager" in self._torch else None

@@ -100,7 +100,7 @@ def _measure(case: Case, repeats: int) -> dict[str, Any]:
 
     program = OurProgram(case, random_pictures(case))
     program()
-    seconds = median(interleaved({"ours": program}, repeats)["ours"])
+    seconds = median(interleaved({"ours": program}, repeats, {})["ours"])
     count = flops.forward_flops if case.what == "forward" else flops.train_step_flops
     return dataclasses.asdict(case) | {
         "seconds": seconds,

@@ -14,12 +14,11 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 import tyro
 
-from benchmarks.cases import Case, Picks, picked
-from benchmarks.freed_memory import keep_freed_memory
+from benchmarks.cases import Case, Opponent, Picks, picked
 
 if TYPE_CHECKING:
     from benchmarks.match import SharedWeights
@@ -35,11 +34,9 @@ class Arguments(Picks):
 
     repeats: int = 5
     """Rounds per row, after one warm-up."""
-    opponents: tuple[Literal["eager", "channels_last", "compile"], ...] = ("eager",)
-    """PyTorch as it is, in the channels-last memory format, or through torch.compile. Eager always runs."""
-    keep_memory: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Have the C library keep freed memory, for both sides. PyTorch as it comes returns each layer's output to the system
-    and waits for fresh pages at the next; this is what an engineer would set against that (glibc only)."""
+    opponents: tuple[Opponent, ...] = ("eager", "kept_memory")
+    """PyTorch as it is; with the C library told to keep freed memory, which an engineer would set where fresh pages are slow;
+    in the channels-last memory format; or through torch.compile. Eager always runs."""
     json: Path | None = None
     """File for the numbers; written anew after every row."""
 
@@ -61,9 +58,6 @@ def main(argv: list[str] | None = None) -> int:
         print("--repeats takes a positive number.", file=sys.stderr)
         return WRONG_USAGE
     rows: list[dict[str, Any]] = []
-    if arguments.keep_memory and not keep_freed_memory():
-        print("--keep-memory needs the GNU C library.", file=sys.stderr)
-        return WRONG_USAGE
     try:
         return _measure_all(cases, arguments, rows)
     except KeyboardInterrupt:
@@ -103,9 +97,7 @@ def _measure_all(cases: list[Case], arguments: Arguments, rows: list[dict[str, A
             rows.append(_measure(case, arguments, shared[case.model], max(peaks[case.dtype].values())))
             gc.collect()
             if arguments.json:
-                write_json(
-                    arguments.json, [row | {"keep_memory": arguments.keep_memory, "machine": about} for row in rows]
-                )
+                write_json(arguments.json, [row | {"machine": about} for row in rows])
     return 0
 
 
@@ -131,7 +123,7 @@ def _measure(case: Case, arguments: Arguments, shared: "SharedWeights", peak_gfl
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from benchmarks.table import aligned, megabytes
 
-    others = [name for name in ("channels_last", "compile") if rows and f"torch_{name}_s" in rows[0]]
+    others = [name for name in get_args(Opponent)[1:] if rows and f"torch_{name}_s" in rows[0]]
     print()
     print(
         aligned(
@@ -146,7 +138,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
                     "ratio": row["ratio"],
                     "low": row["ratio_low"],
                     "high": row["ratio_high"],
-                    **{f"torch {name} s": row[f"torch_{name}_s"] for name in others},
+                    **{f"{name} s": row[f"torch_{name}_s"] for name in others},
+                    **{f"{name} ratio": row[f"ratio_{name}"] for name in others},
                     "of peak": f"{row['fraction_of_peak']:.0%}",
                     "temp MB": megabytes(row["our_temp_bytes"]),
                     "torch MB": megabytes(row["torch_peak_bytes"]),

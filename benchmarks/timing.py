@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
@@ -25,14 +26,27 @@ def seconds_of(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each call in each of `repeats` rounds; in a round every call has one turn. Nothing is warmed up here."""
+def interleaved(
+    calls: Mapping[str, Callable[[], object]],
+    repeats: int,
+    surroundings: Mapping[str, Callable[[], AbstractContextManager[object]]],
+) -> dict[str, list[float]]:
+    """Seconds of each call in each of `repeats` rounds; in a round every call has one turn.
+
+    A call with surroundings runs within them, and once more before its time is taken, because they change what is warm.
+    Nothing else is warmed up here.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for round_number in range(repeats):
         turns = list(calls.items())
         for name, call in turns if round_number % 2 else reversed(turns):  # nobody always follows the same one
             time.sleep(PAUSE_SECONDS)
-            seconds[name].append(seconds_of(call))
+            if name not in surroundings:
+                seconds[name].append(seconds_of(call))
+                continue
+            with surroundings[name]():
+                call()
+                seconds[name].append(seconds_of(call))
     return seconds
 
 

@@ -1,19 +1,16 @@
 """The other side: forward pass and train step in PyTorch, as its users write them."""
 
 import dataclasses
-from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.cases import Case
+from benchmarks.cases import Case, Opponent
 from benchmarks.our_programs import targets_of
 from benchmarks.torch_restormer import TorchRestormer
 from enhancer.config import MODEL_SIZES, StageConfig
-
-Opponent = Literal["eager", "channels_last", "compile"]
 
 _SIZE_FOR_ESTIMATE = 64
 
@@ -25,7 +22,8 @@ class TorchProgram:
         case: what to run.
         pictures: uint8 `(batch, size, size, 3)`.
         weights: a state dict; copied, because a train step changes it.
-        opponent: eager, eager in the channels-last memory format, or compiled by Inductor.
+        opponent: eager, eager in the channels-last memory format, or compiled by Inductor; what becomes of freed memory is the caller's
+            business.
     """
 
     def __init__(self, case: Case, pictures: np.ndarray, weights: dict[str, torch.Tensor], opponent: Opponent):
