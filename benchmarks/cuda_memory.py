@@ -33,7 +33,7 @@ from jax.experimental import topologies
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from keras import ops
 
-from enhancer import layers, row_strips, strip_filter, train_step, transformer_blocks
+from enhancer import layers, restormer, row_strips, strip_filter, train_step, transformer_blocks
 from enhancer.config import MODEL_SIZES, StageConfig
 from enhancer.optimizer import learning_rate_schedule, make_optimizer
 from enhancer.restormer import Restormer
@@ -58,16 +58,13 @@ def _library_filter(x, projection, kernel, projection_bias=None, kernel_bias=Non
     return ops.depthwise_conv(ops.matmul(x, projection), kernel[..., None], padding="same")
 
 
-def _kernel_gradient(padded, d_filtered):
-    """`strip_filter._kernel_gradient` as nine reductions.
-
-    Unrolled over a whole picture's rows it would be thousands of slices, and for one reduction of nine operands XLA emits a
-    kernel with more shared memory than ptxas accepts.
-    """
+def _add_kernel_gradient(sums, projected, d_filtered):
+    """`strip_filter._add_kernel_gradient` as nine reductions: unrolled over a whole picture's rows it would be thousands of slices."""
     _, rows, width, _ = d_filtered.shape
     d_filtered = ops.cast(d_filtered, "float32")
-    shifted = (padded[:, i : i + rows, j : j + width] for i in range(3) for j in range(3))
-    return ops.stack([ops.sum(ops.cast(x, "float32") * d_filtered, axis=(0, 1, 2)) for x in shifted])
+    shifted = (projected[:, i : i + rows, j : j + width] for i in range(3) for j in range(3))
+    products = (ops.cast(x, "float32") * d_filtered for x in shifted)
+    return tuple(total + ops.sum(product, axis=1) for total, product in zip(sums, products, strict=True))
 
 
 def _checkpointed(method: Callable, policy: Callable | None = None) -> Callable:
@@ -83,10 +80,12 @@ def variant(formulation: str, remat: str) -> Iterator[None]:
     blocks = transformer_blocks.TransformerBlocks
     # Both ask JAX for the device at hand, which is this machine's CPU.
     in_strips = formulation == "own-gradient"
-    patches = [(transformer_blocks, "_strips_pay_off", lambda: in_strips), (train_step, "compiler_options", dict)]
+    patches = [(transformer_blocks, "on_one_cpu_device", lambda: in_strips), (train_step, "compiler_options", dict)]
+    patches += [(restormer, "on_one_cpu_device", lambda: False)]
     if in_strips:
+        patches += [(row_strips, "MOST_BACKWARD_ROWS", None)]
         patches += [(row_strips, f"{name}_STRIP_BYTES", 1 << 62) for name in ("FORWARD", "BACKWARD")]
-        patches += [(strip_filter, "_kernel_gradient", _kernel_gradient)]
+        patches += [(strip_filter, "_add_kernel_gradient", _add_kernel_gradient)]
     if formulation == "library":
         patches += [(module, "projected_depthwise", _library_filter) for module in (layers, transformer_blocks)]
     policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 # glibc's <malloc.h>
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
-_NEVER = 2**31 - 1
-_AS_IT_COMES = {  # where glibc's own adaptation ends up once a program frees large blocks
+_NEVER = -1
+_AS_IT_COMES = {  # as far as glibc's own adaptation goes when a program frees large blocks
     _M_MMAP_MAX: 65536,
     _M_MMAP_THRESHOLD: 32 << 20,
     _M_TRIM_THRESHOLD: 64 << 20,
@@ -20,23 +20,23 @@ _AS_IT_COMES = {  # where glibc's own adaptation ends up once a program frees la
 
 @contextlib.contextmanager
 def kept_memory() -> Iterator[None]:
-    """Within the context, freed memory stays with the process.
+    """Within the context, freed memory stays with the process; after it, all that is free goes back to the system.
 
     Raises:
         OSError: The C library is not glibc.
     """
-    _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER})
+    library = ctypes.CDLL(None)
+    if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
+        raise OSError("freed memory can be kept with the GNU C library only")
+    _set(library, {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER})
     try:
         yield
     finally:
-        _set(_AS_IT_COMES)
+        _set(library, _AS_IT_COMES)
+        library.malloc_trim(0)
 
 
-def _set(settings: dict[int, int]) -> None:
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:
-        raise OSError("memory can be kept with the GNU C library only") from None
+def _set(library: ctypes.CDLL, settings: dict[int, int]) -> None:
     for name, value in settings.items():
-        if not mallopt(name, value):
+        if not library.mallopt(name, value):
             raise OSError(f"mallopt({name}, {value}) was refused")

@@ -5,11 +5,13 @@ import os
 import platform
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 _MATMUL_SIDE = 4096
 _MATMUL_REPEATS = 3
+QUIET_SHARE = 0.05
 _QUIET_LOAD = 0.5  # processes that wanted to run in the last minute, on average
 
 
@@ -30,6 +32,29 @@ def sentence(machine: dict[str, Any]) -> str:
     busy = " (BUSY: others run on this machine, expect noise)" if machine["load_average"] > _QUIET_LOAD else ""
     versions = ", ".join(f"{name} {machine[name]}" for name in ("jax", "keras", "torch") if name in machine)
     return f"{machine['cpu']}, {machine['cores']} cores{busy}; Python {machine['python']}, {versions}"
+
+
+class OtherProcesses:
+    """The share of the machine's cores that others take, from when this is made."""
+
+    def __init__(self):
+        self._started = _busy_seconds(), sum(os.times()[:2]), time.monotonic()
+
+    def share(self) -> float:
+        """0 where nobody else computes, 1 where they have everything; 0 too where the system does not say."""
+        busy, own, now = (
+            a - b for a, b in zip((_busy_seconds(), sum(os.times()[:2]), time.monotonic()), self._started, strict=True)
+        )
+        return max(0.0, busy - own) / (now * (os.cpu_count() or 1))
+
+
+def _busy_seconds() -> float:
+    """All cores' user, nice and system time, and what the host of a virtual machine gave to others (steal)."""
+    try:
+        user, nice, system, _, _, _, _, steal, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
+    except (OSError, ValueError):
+        return 0.0
+    return (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def matmul_peak_gflops(dtype: str) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Our forward pass and train step against PyTorch's: same weights, same pictures, one process, taking turns.
 
-    python -m benchmarks.restormer                                   the goal rows, a quarter of an hour
+    python -m benchmarks.restormer                                   the goal rows, half an hour
     python -m benchmarks.restormer --only forward --model base       one row: base 256x1 float32
 
 A ratio is PyTorch's time over ours, the median over the rounds; low and high are the least and the greatest (from ten rounds
@@ -103,10 +103,11 @@ def _measure_all(cases: list[Case], arguments: Arguments, rows: list[dict[str, A
 
 def _measure(case: Case, arguments: Arguments, shared: "SharedWeights", peak_gflops: float) -> dict[str, Any]:
     """One row."""
-    from benchmarks import flops
+    from benchmarks import flops, machine
     from benchmarks.duel import Duel
     from enhancer.config import MODEL_SIZES
 
+    others = machine.OtherProcesses()
     duel = Duel(case, shared, tuple(dict.fromkeys(("eager", *arguments.opponents))), _progress)
     row = dataclasses.asdict(case) | duel.run(arguments.repeats)
     count = flops.forward_flops if case.what == "forward" else flops.train_step_flops
@@ -116,7 +117,11 @@ def _measure(case: Case, arguments: Arguments, shared: "SharedWeights", peak_gfl
     eager = (
         f"PyTorch {row['torch_eager_s']:.3f} s, ratio {row['ratio']:.2f}" if row["ratio"] else row["problems"]["eager"]
     )
-    _progress(f"    ours {row['ours_s']:.3f} s, {eager}")
+    row["others_cpu"] = others.share()
+    busy = (
+        f"; BUSY: others took {row['others_cpu']:.0%} of the cores" if row["others_cpu"] > machine.QUIET_SHARE else ""
+    )
+    _progress(f"    ours {row['ours_s']:.3f} s, {eager}{busy}")
     return row
 
 
@@ -138,8 +143,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
                     "ratio": row["ratio"],
                     "low": row["ratio_low"],
                     "high": row["ratio_high"],
-                    **{f"{name} s": row[f"torch_{name}_s"] for name in others},
-                    **{f"{name} ratio": row[f"ratio_{name}"] for name in others},
+                    **{key: value for name in others for key, value in _against(row, name).items()},
                     "of peak": f"{row['fraction_of_peak']:.0%}",
                     "temp MB": megabytes(row["our_temp_bytes"]),
                     "torch MB": megabytes(row["torch_peak_bytes"]),
@@ -153,6 +157,16 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         for opponent, problem in row["problems"].items():
             print(f"{row['what']} {row['model']} {row['size']}x{row['batch']} {row['dtype']}, {opponent}: {problem}")
+
+
+def _against(row: dict[str, Any], opponent: str) -> dict[str, Any]:
+    ratio = f"ratio_{opponent}"
+    return {
+        f"{opponent} s": row[f"torch_{opponent}_s"],
+        f"{opponent} ratio": row[ratio],
+        f"{opponent} low": row[f"{ratio}_low"],
+        f"{opponent} high": row[f"{ratio}_high"],
+    }
 
 
 def _progress(text: str) -> None:

@@ -39,7 +39,8 @@ def interleaved(
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for round_number in range(repeats):
         turns = list(calls.items())
-        for name, call in turns if round_number % 2 else reversed(turns):  # nobody always follows the same one
+        first = round_number % len(turns)
+        for name, call in turns[first:] + turns[:first]:  # nobody is always the first one
             time.sleep(PAUSE_SECONDS)
             if name not in surroundings:
                 seconds[name].append(seconds_of(call))
