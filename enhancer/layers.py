@@ -88,7 +88,8 @@ def stencil(padded: KerasTensor, kernel: KerasTensor) -> KerasTensor:
 def unfolded_convolution(x: KerasTensor, kernel: KerasTensor) -> KerasTensor:
     """3x3 convolution with zero padding as one matrix product over unfolded pixels.
 
-    For few input channels, where XLA's own convolution on a CPU takes three times as long.
+    For few input channels, where XLA's own convolution on a CPU takes three times as long. The unfolded pixels, nine times the input, are
+    kept for the backward pass.
 
     Args:
         x: float `(batch, height, width, channels_in)`.

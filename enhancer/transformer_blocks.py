@@ -3,6 +3,7 @@
 # (keras.ops annotates its results so loosely, None included, that no arithmetic on them checks)
 """A group of identical Restormer blocks as one Keras layer with stacked weights."""
 
+import jax
 import keras
 from keras import KerasTensor, ops
 
@@ -44,6 +45,7 @@ class TransformerBlocks(keras.layers.Layer):
         if channels % num_heads:
             raise ValueError(f"{num_heads} heads do not divide {channels} channels; choose dim and num_heads to match.")
         self.num_blocks, self.remat = num_blocks, remat
+        # A loop over strips would starve a GPU, and cutting a batch that lies on several devices moves data.
         # With convolution biases the projection does not map the zero border to zero, which the strips count on.
         self._in_strips = on_one_cpu_device() and not model.conv_bias
         hidden = int(channels * model.ffn_expansion_factor)
@@ -149,12 +151,8 @@ def is_static(x: KerasTensor) -> bool:
 
 
 def on_one_cpu_device() -> bool:
-    """Whether XLA runs on one CPU, where strips pay off: their loop would starve a GPU, and cutting a batch that lies on several devices moves data."""
-    if keras.backend.backend() != "jax":
-        return False
-    import jax
-
-    return jax.default_backend() == "cpu" and jax.device_count() == 1
+    """Whether XLA computes on one CPU device."""
+    return keras.backend.backend() == "jax" and jax.default_backend() == "cpu" and jax.device_count() == 1
 
 
 def _stacked_initializer(name: str, shape: tuple[int, ...]):
