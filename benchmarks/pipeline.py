@@ -37,7 +37,7 @@ class Arguments:
     """Pairs per step."""
     dtype: Dtype = "float32"
     """bfloat16 is the trainer's precision "mixed"."""
-    pairs: int = 32
+    pairs: int = 128
     """Training pairs, 512 x 512: an epoch."""
     epochs: int = 3
     """Epochs that count, after one that compiles."""
@@ -137,7 +137,10 @@ def _print_tables(found: dict[str, Any]) -> None:
             f"({trainer['bare_before_pairs_per_second']:.3g} before, {trainer['bare_after_pairs_per_second']:.3g} after), "
             f"trainer {trainer['trainer_pairs_per_second']:.3g} pairs/s"
         )
-        print(f"trainer / bare step: {trainer['trainer_over_bare']:.3f}")
+        print(
+            f"trainer / bare step: {trainer['trainer_over_bare']:.3f}, "
+            f"with validation and checkpoints {trainer['whole_epochs_over_bare']:.3f}"
+        )
 
 
 def _progress(text: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import grain
 import jax
+import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
@@ -66,7 +67,10 @@ class Checkpoints:
         self._checkpointer.close()
 
     def save(self, state: TrainState, data_iterator: grain.DatasetIterator, history: list[Row], num_pairs: int) -> None:
-        """Save everything after the epoch of `history[-1]`, then write `history.json`.
+        """Begin to save everything as it is after the epoch of `history[-1]`, and write `history.json`.
+
+        Files are written while training goes on; the next save, and leaving the context, wait for them. An error in writing them is raised
+        there.
 
         Args:
             state: weights and optimizer.
@@ -76,10 +80,12 @@ class Checkpoints:
         """
         epoch = history[-1]["epoch"]
         metrics = {"validation_loss": history[-1]["validation_loss"], "epoch": epoch}
-        metrics |= {"num_pairs": num_pairs, "history": history}
-        self._checkpointer.save_checkpointables(
+        metrics |= {"num_pairs": num_pairs, "history": list(history)}
+        # The next step donates the state's buffers; where host and device share memory, they are what would be written.
+        weights, optimizer = jax.tree.map(jnp.copy, (state.weights, state.optimizer))
+        self._checkpointer.save_checkpointables_async(
             epoch,
-            {"weights": state.weights, "optimizer": state.optimizer, "data_iterator": data_iterator},
+            {"weights": weights, "optimizer": optimizer, "data_iterator": data_iterator},
             metrics=cast(Any, metrics),
             force=True,
         )
