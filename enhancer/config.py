@@ -50,8 +50,12 @@ class StageConfig:
 
     resolution: int = 512
     """Side of the square training crops, in pixels."""
+    progressive_resolutions: tuple[int, ...] = ()
+    """Sides of crops to begin with, such as 256 384: the epochs are shared out evenly among them and `resolution`, which comes last."""
     batch_size: int = 8
-    """Pairs per step."""
+    """Pairs per step, over all devices and processes."""
+    gradient_accumulation_steps: int = 1
+    """Equal parts in which a batch passes through the network, one after the other: less memory, the same gradient."""
     epochs: int = 30
     """Passes over the training pairs, at most."""
     peak_learning_rate: float = 5e-5
@@ -73,5 +77,21 @@ class StageConfig:
     """AdamW's decoupled weight decay, on convolution kernels only."""
     gradient_clip_norm: float = 1.0
     """Gradients are scaled down to this global L2 norm when they exceed it."""
+    ema_decay: float = 0.0
+    """Above 0: an exponential moving average of the weights with this decay per step is validated, and is what is kept as best."""
+    frozen_levels: int = 0
+    """The first so many of the network's 8 levels do not learn: 3 encoder levels, the latent one, 3 decoder levels, refinement."""
+    unfreeze_every_epochs: int = 0
+    """Above 0: after every so many epochs the last frozen level is set free."""
+    level_decay: float = 1.0
+    """Learning rates fall by this factor from level to level, seen from the output: below 1 early levels learn slowly."""
+    max_consecutive_skips: int = 10
+    """Steps whose loss or gradient is not finite change nothing; so many in a row end the training."""
     seed: int = 0
     """Seeds the weights of a model that starts from scratch, the data order and the augmentation."""
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "StageConfig":
+        """The settings that were written as JSON."""
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return cls(**values)
