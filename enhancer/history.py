@@ -1,0 +1,61 @@
+"""A stage's history: a row per epoch, and what the rows say."""
+
+from typing import Any
+
+from enhancer.config import StageConfig
+
+Row = dict[str, Any]
+CLOCK_COLUMNS = ("images_per_second", "seconds")
+"""What a clock says: the only columns that differ between a stage and its repetition."""
+
+
+def make_row(
+    *,
+    epoch: int,
+    step: int,
+    train_loss: float | None,
+    validation_loss: float,
+    learning_rate: float,
+    skipped_steps: int,
+    images_per_second: float,
+    seconds: float,
+) -> Row:
+    """One row of `history.json`. Losses are L1 in [0, 1]; the gap is validation minus training loss."""
+    return {
+        "epoch": epoch,
+        "step": step,
+        "train_loss": train_loss,
+        "validation_loss": validation_loss,
+        "gap": None if train_loss is None else validation_loss - train_loss,
+        "learning_rate": learning_rate,
+        "skipped_steps": skipped_steps,
+        "images_per_second": round(images_per_second, 3),
+        "seconds": round(seconds, 3),
+    }
+
+
+def best_row(history: list[Row]) -> Row:
+    """The row with the lowest validation loss, the earlier of two equal ones: the epoch whose weights are kept."""
+    return min(history, key=lambda row: (row["validation_loss"], row["epoch"]))
+
+
+def stopped_early(history: list[Row], stage: StageConfig) -> bool:
+    """Whether `early_stopping_patience` epochs have passed without a better validation loss."""
+    return history[-1]["epoch"] - best_row(history)["epoch"] >= stage.early_stopping_patience
+
+
+def is_finished(history: list[Row], stage: StageConfig) -> bool:
+    """Whether the stage has come to its end, early or not."""
+    return history[-1]["epoch"] >= stage.epochs or stopped_early(history, stage)
+
+
+def sentence(label: str, history: list[Row], stage: StageConfig) -> str:
+    """The latest row for a log."""
+    row, best = history[-1], best_row(history)
+    marker = "best so far" if best is row else f"best {best['validation_loss']:.4f} in epoch {best['epoch']}"
+    train_loss = "–" if row["train_loss"] is None else f"{row['train_loss']:.4f}"
+    skipped = f"  {row['skipped_steps']} steps skipped" if row["skipped_steps"] else ""
+    return (
+        f"{label}: epoch {row['epoch']}/{stage.epochs}  train {train_loss}  "
+        f"validation {row['validation_loss']:.4f} ({marker})  {row['images_per_second']:.1f} images/s{skipped}"
+    )
