@@ -1,21 +1,23 @@
 """What a stage leaves on disk: Orbax checkpoints (the latest and the best), and its configuration beside them.
 
     <stage>/config.json        the network's shape and the stage's settings
-    <stage>/checkpoints/<n>/   after epoch n: weights, optimizer, data_iterator, metrics, each a separate item
+    <stage>/checkpoints/<n>/   after step n: weights, optimizer, live_weights (with a moving average) and metrics, separate items
     <stage>/history.json       one row per epoch, for people and plots; the checkpoint's own copy is the truth
 
-Resuming takes everything from the latest checkpoint; the next stage takes the weights of the best one alone.
+"weights" are what is validated: the moving average in a stage that keeps one, and then "live_weights" are what the optimizer
+changes. "metrics" hold the progress, which with the seed says where the data stand. Resuming takes everything from the latest
+checkpoint; the next stage takes the weights of the best one alone.
 """
 
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import shutil
 from pathlib import Path
 from typing import Any, cast
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,34 +25,37 @@ from orbax.checkpoint import v1 as ocp
 
 from enhancer.atomic_file import write_json
 from enhancer.config import ModelConfig, StageConfig
+from enhancer.devices import is_first_process, wait_for_all
+from enhancer.progress import Progress
 from enhancer.restormer import Restormer
 from enhancer.train_state import TrainState
 
-Row = dict[str, Any]
-ITEMS = ("weights", "optimizer", "data_iterator")
+_LIVE_WEIGHTS = "live_weights"
 
 
 class CheckpointError(ValueError):
-    """A folder without the checkpoint that was asked for; the message says what to do."""
+    """A folder without the checkpoint that was asked for, or one that cannot be written; the message says what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Resumed:
-    """What the latest checkpoint held; the data iterator was set in place."""
+    """What the latest checkpoint held."""
 
     state: TrainState
-    history: list[Row]
+    progress: Progress
 
 
 class Checkpoints:
-    """The checkpoints of one stage, written once per epoch. Use as a context manager.
+    """The checkpoints of one stage. Use as a context manager.
 
     Orbax writes to a temporary folder and renames it, so a killed save leaves the one before intact.
     """
 
     def __init__(self, stage_dir: Path):
         self.stage_dir = stage_dir
-        _remove_incomplete(stage_dir / "checkpoints")
+        if is_first_process():
+            _remove_incomplete(stage_dir / "checkpoints")
+        wait_for_all("incomplete checkpoints are removed")
         policies: Any = ocp.training.preservation_policies  # their own annotations contradict each other
         self._checkpointer = ocp.training.Checkpointer(
             str((stage_dir / "checkpoints").absolute()),
@@ -63,66 +68,78 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._checkpointer.close()
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._checkpointer.close()
+        except Exception as error:
+            if error_type is None:  # else it would hide the error that ended the training
+                raise self._unwritable(error) from error
 
-    def save(self, state: TrainState, data_iterator: grain.DatasetIterator, history: list[Row], num_pairs: int) -> None:
-        """Begin to save everything as it is after the epoch of `history[-1]`, and write `history.json`.
+    def save(self, state: TrainState, progress: Progress) -> None:
+        """Begin to save everything as it is now, and write `history.json`.
 
-        Files are written while training goes on; the next save, and leaving the context, wait for them. An error in writing them is raised
-        there.
+        Files are written while training goes on; the next save, and leaving the context, wait for them. An error in
+        writing them is raised there.
 
-        Args:
-            state: weights and optimizer.
-            data_iterator: where the data stand.
-            history: a row per epoch so far.
-            num_pairs: training pairs, kept to notice that a stage is continued on other data.
+        Raises:
+            CheckpointError: This or the previous checkpoint could not be written.
         """
-        epoch = history[-1]["epoch"]
-        metrics = {"validation_loss": history[-1]["validation_loss"], "epoch": epoch}
-        metrics |= {"num_pairs": num_pairs, "history": list(history)}
-        # The next step donates the state's buffers; where host and device share memory, they are what would be written.
-        weights, optimizer = jax.tree.map(jnp.copy, (state.weights, state.optimizer))
-        self._checkpointer.save_checkpointables_async(
-            epoch,
-            {"weights": weights, "optimizer": optimizer, "data_iterator": data_iterator},
-            metrics=cast(Any, metrics),
-            force=True,
-        )
-        write_json(self.stage_dir / "history.json", history)
+        items = {"weights": state.scored_weights, "optimizer": state.optimizer}
+        if state.average:
+            items[_LIVE_WEIGHTS] = state.weights
+        try:
+            # The next step donates the state's buffers; where host and device share memory, they are what would be written.
+            self._checkpointer.save_checkpointables_async(
+                progress.step, jax.tree.map(jnp.copy, items), metrics=cast(Any, progress.to_json()), force=True
+            )
+            if is_first_process():
+                write_json(self.stage_dir / "history.json", progress.history)
+        except Exception as error:  # Orbax and the libraries under it raise errors of many kinds
+            raise self._unwritable(error) from error
 
-    def resume(self, like: TrainState, data_iterator: grain.DatasetIterator, num_pairs: int) -> Resumed | None:
+    def resume(self, like: TrainState, num_pairs: int) -> Resumed | None:
         """Restore the latest checkpoint, or return None where there is none.
 
         Args:
-            like: a state with the shapes, dtypes and placement that are wanted.
-            data_iterator: a fresh iterator over the same data; it is moved to where the checkpoint stood.
+            like: a state with the shapes, dtypes and placement that are wanted: the devices may be others than before.
             num_pairs: training pairs now.
 
         Raises:
-            CheckpointError: The stage was begun with another number of pairs.
+            CheckpointError: The stage was begun with another number of pairs, or the checkpoint is damaged.
         """
         latest = self._checkpointer.latest
         if latest is None:
             return None
-        saved = cast(Any, latest.metrics)
-        if saved["num_pairs"] != num_pairs:
+        progress = Progress.from_json(cast(Any, latest.metrics))
+        if progress.num_pairs != num_pairs:
             raise CheckpointError(
-                f"{self.stage_dir} was begun with {saved['num_pairs']} training pairs, and now there are {num_pairs}: continuing "
+                f"{self.stage_dir} was begun with {progress.num_pairs} training pairs, and now there are {num_pairs}: continuing "
                 "would mix two experiments. Restore the data set, or start in another folder."
             )
-        loaded = self._checkpointer.load_checkpointables(
-            latest.step,
-            {
-                "weights": _abstract(like.weights),
-                "optimizer": _abstract(like.optimizer),
-                "data_iterator": data_iterator,
-            },
+        items = {"weights": _abstract(like.weights), "optimizer": _abstract(like.optimizer)}
+        if like.average:
+            items[_LIVE_WEIGHTS] = items["weights"]
+        try:
+            loaded = self._checkpointer.load_checkpointables(latest.step, cast(Any, items))
+        except Exception as error:
+            raise CheckpointError(
+                f"The checkpoint of step {latest.step} in {self.stage_dir} is damaged: {error}. Delete its folder to continue from "
+                "the one before, or start in another folder."
+            ) from error
+        if is_first_process():  # a kill may have come between the checkpoint and this file
+            write_json(self.stage_dir / "history.json", progress.history)
+        skips = jax.device_put(np.int32(progress.skips_in_a_row), like.skips_in_a_row.sharding)
+        if like.average:
+            return Resumed(
+                TrainState(loaded[_LIVE_WEIGHTS], loaded["optimizer"], loaded["weights"], skips), progress
+            )
+        return Resumed(TrainState(loaded["weights"], loaded["optimizer"], {}, skips), progress)
+
+    def _unwritable(self, error: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"A checkpoint could not be written to {self.stage_dir}: {error}. The last complete one is kept; make room, or "
+            "make the folder writable, and start the same command again."
         )
-        history = saved["history"]
-        # A kill may have come between the checkpoint and this file.
-        write_json(self.stage_dir / "history.json", history)
-        return Resumed(TrainState(loaded["weights"], loaded["optimizer"]), history)
 
 
 def _remove_incomplete(folder: Path) -> None:
@@ -133,12 +150,19 @@ def _remove_incomplete(folder: Path) -> None:
 
 
 def _is_complete(checkpoint: Path) -> bool:
-    return all((checkpoint / item).exists() for item in (*ITEMS, "metrics", "_CHECKPOINT_METADATA"))
+    try:
+        items = json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())["item_handlers"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return bool(items) and all((checkpoint / item).exists() for item in (*items, "metrics"))
 
 
 def _rank(metrics: Any) -> tuple[float, float]:
-    """Higher is better: the lowest validation loss, and the earlier epoch of two equal ones."""
-    return -metrics["validation_loss"], -metrics["epoch"]
+    """Higher is better: the lowest validation loss, and the earlier of two equal ones. Within an epoch nothing is known yet."""
+    progress = Progress.from_json(metrics)
+    if not progress.at_epoch_end:
+        return -math.inf, -progress.step
+    return -progress.history[-1]["validation_loss"], -progress.step
 
 
 def _abstract(arrays: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
@@ -209,6 +233,8 @@ def write_config(stage_dir: Path, model: ModelConfig, stage: StageConfig) -> Non
         now = {**vars(model), **vars(stage)}
         changes = ", ".join(f"{name} {was[name]} -> {now[name]}" for name in now if was[name] != now[name])
         raise CheckpointError(f"{stage_dir} holds a stage with other settings ({changes}); use another folder.")
+    if not is_first_process():
+        return
     stage_dir.mkdir(parents=True, exist_ok=True)
     write_json(stage_dir / "config.json", {"model": dataclasses.asdict(model), "stage": dataclasses.asdict(stage)})
 
@@ -224,7 +250,7 @@ def read_config(stage_dir: Path) -> tuple[ModelConfig, StageConfig]:
         raise CheckpointError(f"{stage_dir} is no trained stage: it holds no config.json.")
     try:
         saved = json.loads(path.read_text())
-        return ModelConfig.from_json(saved["model"]), StageConfig(**saved["stage"])
+        return ModelConfig.from_json(saved["model"]), StageConfig.from_json(saved["stage"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a stage's configuration: {error!r}.") from error
 

@@ -48,8 +48,11 @@ class SaveRequests:
 
     @contextlib.contextmanager
     def noting_signals(self) -> Iterator["SaveRequests"]:
+        """Note signals inside the context. One that nobody acted upon raises `Interrupted` when it is left."""
         with _handled_by(self._note):
             yield self
+        if self.signal_number is not None:
+            raise self.interrupted()
 
     def now(self) -> int:
         """NOTHING, SAVE or STOP."""

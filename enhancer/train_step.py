@@ -15,7 +15,7 @@ from enhancer.restormer import Restormer
 from enhancer.train_state import TrainState, by_path, in_order
 
 Arrays = Mapping[str, Any]  # NumPy or JAX
-EvalStep = Callable[[Arrays, Arrays, Any], jax.Array]
+EvalStep = Callable[[Arrays, Arrays, Any], tuple[jax.Array, jax.Array]]
 
 
 class StepControls(NamedTuple):
@@ -97,15 +97,15 @@ def make_train_step(model: Restormer, optimizer: keras.optimizers.Optimizer, sta
 
 
 def make_eval_step(model: Restormer) -> EvalStep:
-    """Compile-once validation: `(weights, batch, pair_weights) -> sum over pairs of pair weight x mean |error|`.
+    """Compile-once validation: `(weights, batch, pair_weights) -> (sum over pairs of pair weight x mean |error|, sum of weights)`.
 
     The prediction is clipped to [0, 1], as the photo that a user gets is.
     """
 
-    def eval_step(weights: dict[str, jax.Array], batch: dict[str, jax.Array], pair_weights: jax.Array) -> jax.Array:
+    def eval_step(weights: dict[str, jax.Array], batch: dict[str, jax.Array], pair_weights: jax.Array):
         prediction = jnp.clip(_predict(model, weights, batch["input"]), 0, 1)
         per_pair = jnp.mean(jnp.abs(prediction - _as_float(batch["target"])), axis=(1, 2, 3))
-        return jnp.sum(per_pair * pair_weights)
+        return jnp.sum(per_pair * pair_weights), jnp.sum(pair_weights)
 
     return jax.jit(eval_step, compiler_options=compiler_options())
 

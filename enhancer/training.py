@@ -1,10 +1,13 @@
 """The training loop of one stage, top to bottom."""
 
+import contextlib
+import functools
 import math
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import keras
@@ -12,16 +15,35 @@ import numpy as np
 from tqdm import tqdm
 
 from enhancer import checkpoints, input_pipeline
-from enhancer.checkpoints import Checkpoints, Row
+from enhancer.checkpoints import Checkpoints
 from enhancer.config import ModelConfig, StageConfig
-from enhancer.input_pipeline import Source
-from enhancer.optimizer import learning_rate_at, learning_rate_schedule, make_optimizer
+from enhancer.devices import Devices, is_first_process
+from enhancer.event_log import EventLog
+from enhancer.history import Row, is_finished, make_row, sentence, stopped_early
+from enhancer.input_pipeline import Source, TrainBatch
+from enhancer.interruption import NOTHING, STOP, SaveRequests
+from enhancer.levels import learning_rate_factors
+from enhancer.optimizer import learning_rate_at, make_optimizer
+from enhancer.progress import Progress
+from enhancer.readable_pairs import ReadablePairs
+from enhancer.red_flags import stage_flags
 from enhancer.restormer import Restormer
-from enhancer.train_state import TrainState, initial_state
-from enhancer.train_step import EvalStep, make_eval_step, make_train_step
+from enhancer.steps_in_flight import FinishedStep, StepsInFlight, save_batch
+from enhancer.train_state import TrainState, initial_state, starting_from
+from enhancer.train_step import EvalStep, StepControls, TrainStep, make_eval_step, make_train_step
 
 LOG_PROGRESS_SECONDS = 30.0  # in a log file each update is a line of its own
-LOSS_DISPLAY_SECONDS = 1.0  # reading a loss waits for the device; once a second costs nothing
+_COMPILED_FIELDS = (
+    "precision",
+    "remat",
+    "gradient_accumulation_steps",
+    "gradient_clip_norm",
+    "weight_decay",
+    "ema_decay",
+    "frozen_levels",
+    "unfreeze_every_epochs",
+    "level_decay",
+)
 
 
 class TrainingError(RuntimeError):
@@ -43,8 +65,14 @@ def train(
     validation_source: Source,
     stage_dir: Path,
     initialise_from: Path | None = None,
+    *,
+    mixed_in: Source | None = None,
+    save_minutes: float = 10.0,
 ) -> StageResult:
     """Train one stage to its end, from where it stopped if it did.
+
+    With several processes (`enhancer.devices.join_other_processes`) each calls this with equal arguments, and reads its own
+    share of the pairs.
 
     Args:
         stage: the settings.
@@ -52,116 +80,212 @@ def train(
         train_source, validation_source: encoded pairs, see `enhancer.input_pipeline`.
         stage_dir: folder for configuration, checkpoints and history; a stage found there is continued exactly.
         initialise_from: folder of a finished stage whose best weights a new stage starts from; None starts from scratch.
+        mixed_in: pairs that make up `stage.mix_weight` of the training pairs.
+        save_minutes: time between checkpoints within an epoch. Each epoch's end has one too.
 
     Raises:
-        TrainingError: The loss became infinite or NaN.
-        CheckpointError: `initialise_from` holds no checkpoint, or one of another shape; or `stage_dir` holds a stage with
-            other settings or begun on other data.
+        TrainingError: Too many steps in a row were not finite, or the validation was not.
+        CheckpointError: `initialise_from` holds no checkpoint, or one of another shape; `stage_dir` holds a stage with
+            other settings or begun on other data, or cannot be written.
+        UnequalSharesError: The batch cannot be cut evenly.
+        Interrupted: A signal asked for an end; everything is saved.
     """
-    keras.utils.set_random_seed(stage.seed)
-    policy = "mixed_bfloat16" if stage.precision == "mixed" else "float32"
-    model = Restormer(model_config, remat=stage.remat, dtype=policy)
-    steps_per_epoch = input_pipeline.steps_per_epoch(train_source, stage)
-    schedule = learning_rate_schedule(stage, steps_per_epoch)
-    optimizer = make_optimizer(stage, schedule, model.trainable_variables)
-    train_step, eval_step = make_train_step(model, optimizer), make_eval_step(model)
-
+    devices = Devices()
+    devices.refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)
     checkpoints.write_config(stage_dir, model_config, stage)
-    batches = input_pipeline.train_batches(train_source, stage)
-    state = initial_state(model, optimizer)
+    train_source, validation_source = ReadablePairs(train_source), ReadablePairs(validation_source)
+    steps_per_epoch = input_pipeline.steps_per_epoch(train_source, stage)
+    programs = _programs(model_config, tuple(getattr(stage, name) for name in _COMPILED_FIELDS))
+    keras.utils.set_random_seed(stage.seed)
+    state = initial_state(Restormer(model_config), programs.optimizer, with_average=stage.ema_decay > 0)
+    state = devices.copy_to_each(state)
     label = stage_dir.name
 
-    with Checkpoints(stage_dir) as saved:
-        if resumed := saved.resume(state, batches, len(train_source)):
-            state, history = resumed.state, resumed.history
-            tqdm.write(f"{label}: continuing after epoch {history[-1]['epoch']} of {stage.epochs}")
+    with Checkpoints(stage_dir) as saved, SaveRequests(save_minutes).noting_signals() as requests:
+        if resumed := saved.resume(state, len(train_source)):
+            state, progress = resumed.state, resumed.progress
+            _say(f"{label}: continuing after {_place(progress, steps_per_epoch)} of {stage.epochs}")
         else:
             if initialise_from is not None:
-                state = state._replace(weights=checkpoints.load_best_weights(initialise_from, state.weights))
-            history = [_row(0, None, validate(eval_step, state, validation_source, stage), 0.0, 0.0, 0.0)]
-            saved.save(state, batches, history, len(train_source))
+                state = starting_from(state, checkpoints.load_best_weights(initialise_from, state.weights))
+            progress = Progress(len(train_source))
+            validation_loss = validate(programs.eval_step, state, validation_source, stage, devices)
+            progress.finish_epoch(_row(progress, 0, validation_loss, 0.0, 0.0, 0.0))
+            saved.save(state, progress)
 
-        remaining = range(history[-1]["epoch"] + 1, stage.epochs + 1)
-        with _progress(label, stage, steps_per_epoch, history) as progress:
-            for epoch in remaining:
-                if stopped_early(history, stage):
-                    break
-                started = time.monotonic()
-                state, train_loss = _train_epoch(train_step, state, batches, steps_per_epoch, progress)
-                progress.set_postfix_str(f"loss {train_loss:.4f}", refresh=False)
+        resolution, batches, in_flight, flagged = None, iter(()), StepsInFlight(), set[str]()
+        with _progress_bar(label, stage, steps_per_epoch, progress) as bar, EventLog(stage_dir / "events") as events:
+            while not is_finished(progress.history, stage):
+                epoch, first_step, started = progress.epoch + 1, progress.step, time.monotonic()
+                if resolution_in(stage, epoch) != resolution:
+                    resolution = resolution_in(stage, epoch)
+                    batches = _batches(stage, resolution, progress.step, train_source, mixed_in, devices)
+                level_factors = learning_rate_factors(stage, epoch)
+
+                while progress.step < epoch * steps_per_epoch:
+                    batch = next(batches)
+                    rate = learning_rate_at(stage, steps_per_epoch, progress.step)
+                    request = devices.put_request(requests.now())
+                    controls = StepControls(np.float32(rate), level_factors, request)
+                    with programs.compiling(resolution, stage.batch_size, label):
+                        state, report = programs.train_step(state, devices.put_batch(batch.pictures), controls)
+                    progress.step += 1
+                    request = _count(in_flight.add(progress.step, batch, report), progress, stage, stage_dir)
+                    if progress.train_loss is not None:
+                        bar.set_postfix_str(f"loss {progress.train_loss:.4f}", refresh=False)
+                    bar.update()
+                    if request != NOTHING and progress.step < epoch * steps_per_epoch:
+                        request = max(request, _count(in_flight.wait_for_all(), progress, stage, stage_dir))
+                        saved.save(state, progress)
+                        requests.saved()
+                        if request == STOP:
+                            raise requests.interrupted()
+
+                request = _count(in_flight.wait_for_all(), progress, stage, stage_dir)
                 seconds = time.monotonic() - started
-                validation_loss = validate(eval_step, state, validation_source, stage)
-                if not math.isfinite(train_loss + validation_loss):
+                images_per_second = (progress.step - first_step) * stage.batch_size / seconds
+                validation_loss = validate(programs.eval_step, state, validation_source, stage, devices)
+                if not math.isfinite(validation_loss):
                     raise TrainingError(
-                        f"{label}: the loss is not finite in epoch {epoch} (train {train_loss}, validation {validation_loss}). "
-                        "The last good checkpoint is kept. Try a lower peak learning rate or precision float32, in a new workdir."
+                        f"{label}: the validation loss is {validation_loss} in epoch {epoch}. The last good checkpoint is kept. Try a "
+                        "lower peak learning rate or precision float32, in a new workdir."
                     )
-                images_per_second = steps_per_epoch * stage.batch_size / seconds
-                learning_rate = learning_rate_at(schedule, epoch * steps_per_epoch)
-                history.append(_row(epoch, train_loss, validation_loss, learning_rate, images_per_second, seconds))
-                saved.save(state, batches, history, len(train_source))
-                tqdm.write(_sentence(label, history, stage))
+                rate = learning_rate_at(stage, steps_per_epoch, progress.step)
+                row = _row(progress, epoch, validation_loss, rate, images_per_second, seconds)
+                progress.finish_epoch(row)
+                saved.save(state, progress)
+                requests.saved()
+                events.epoch(row)
+                _say(sentence(label, progress.history, stage))
+                for flag in stage_flags(label, progress.history):
+                    if flag.name not in flagged:
+                        flagged.add(flag.name)
+                        _say(f"{label}: {flag.sentence} {flag.cause} {flag.option}")
+                # A signal that came since the last step: several processes agree on it at the next one.
+                if request == STOP or (devices.num_processes == 1 and requests.now() == STOP):
+                    raise requests.interrupted()
 
-    return StageResult(history, stopped_early(history, stage), checkpoints.weights_sha256(state.weights))
-
-
-def _train_epoch(train_step, state: TrainState, batches, steps: int, progress: tqdm) -> tuple[TrainState, float]:
-    losses: list[jax.Array] = []
-    shown = time.monotonic()
-    for _ in range(steps):
-        state, loss = train_step(state, next(batches))
-        losses.append(loss)
-        progress.update()
-        if time.monotonic() - shown > LOSS_DISPLAY_SECONDS:
-            progress.set_postfix_str(f"loss {float(losses[-min(2, len(losses))]):.4f}", refresh=False)
-            shown = time.monotonic()
-    return state, float(np.mean(jax.device_get(losses), dtype="float64"))
-
-
-def validate(eval_step: EvalStep, state: TrainState, source: Source, stage: StageConfig) -> float:
-    """Mean L1 over the validation pairs' central squares, in [0, 1]."""
-    sums = [eval_step(state.weights, *batch) for batch in input_pipeline.validation_batches(source, stage)]
-    return float(np.sum(jax.device_get(sums), dtype="float64")) / len(source)
-
-
-def best_row(history: list[Row]) -> Row:
-    """The row with the lowest validation loss, the earlier of two equal ones: the epoch whose weights are kept."""
-    return min(history, key=lambda row: (row["validation_loss"], row["epoch"]))
-
-
-def stopped_early(history: list[Row], stage: StageConfig) -> bool:
-    """Whether `early_stopping_patience` epochs have passed without a better validation loss."""
-    return history[-1]["epoch"] - best_row(history)["epoch"] >= stage.early_stopping_patience
-
-
-def _row(
-    epoch: int, train_loss: float | None, validation_loss: float, rate: float, speed: float, seconds: float
-) -> Row:
-    return {
-        "epoch": epoch,
-        "train_loss": train_loss,
-        "validation_loss": validation_loss,
-        "learning_rate": rate,
-        "images_per_second": round(speed, 3),
-        "seconds": round(seconds, 3),
-    }
-
-
-def _sentence(label: str, history: list[Row], stage: StageConfig) -> str:
-    row, best = history[-1], best_row(history)
-    marker = "best so far" if best is row else f"best {best['validation_loss']:.4f} in epoch {best['epoch']}"
-    return (
-        f"{label}: epoch {row['epoch']}/{stage.epochs}  train {row['train_loss']:.4f}  "
-        f"validation {row['validation_loss']:.4f} ({marker})  {row['images_per_second']:.1f} images/s"
+    return StageResult(
+        progress.history, stopped_early(progress.history, stage), checkpoints.weights_sha256(state.weights)
     )
 
 
-def _progress(label: str, stage: StageConfig, steps_per_epoch: int, history: list[Row]) -> tqdm:
+def validate(
+    eval_step: EvalStep, state: TrainState, source: Source, stage: StageConfig, devices: Devices
+) -> float:
+    """Mean L1 over the readable validation pairs' central squares, in [0, 1]."""
+    sums = [
+        eval_step(state.scored_weights, devices.put_batch(batch), devices.put_batch(weights))
+        for batch, weights in input_pipeline.validation_batches(source, stage, devices.process, devices.num_processes)
+    ]
+    error, weight = np.sum(jax.device_get(sums), axis=0, dtype="float64")
+    return float(error / weight)
+
+
+def resolution_in(stage: StageConfig, epoch: int) -> int:
+    """The side of the training crops in an epoch (from 1)."""
+    sides = (*stage.progressive_resolutions, stage.resolution)
+    return sides[min(len(sides) - 1, (epoch - 1) * len(sides) // max(1, stage.epochs))]
+
+
+class _Programs:
+    """What is compiled for one network and the settings that shape its programs; stages that share them compile once."""
+
+    def __init__(self, model_config: ModelConfig, settings: StageConfig):
+        policy = "mixed_bfloat16" if settings.precision == "mixed" else "float32"
+        model = Restormer(model_config, remat=settings.remat, dtype=policy)
+        self.optimizer = make_optimizer(settings.weight_decay, model.trainable_variables)
+        self.train_step: TrainStep = make_train_step(model, self.optimizer, settings)
+        self.eval_step: EvalStep = make_eval_step(model)
+        self._compiled: set[tuple[int, int]] = set()
+
+    @contextlib.contextmanager
+    def compiling(self, side: int, batch_size: int, label: str) -> Iterator[None]:
+        """Say before and after the first call with pictures of a size why it takes so long."""
+        if (side, batch_size) in self._compiled:
+            yield
+            return
+        what = f"{label}: compiling the train step for {side} px x {batch_size}"
+        started = time.monotonic()
+        _say(f"{what} ...")
+        yield
+        self._compiled.add((side, batch_size))
+        _say(f"{what} took {time.monotonic() - started:.1f} s")
+
+
+@functools.lru_cache(maxsize=4)
+def _programs(model_config: ModelConfig, settings: tuple[Any, ...]) -> _Programs:
+    return _Programs(model_config, StageConfig(**dict(zip(_COMPILED_FIELDS, settings, strict=True))))
+
+
+def _batches(
+    stage: StageConfig, side: int, first_step: int, source: Source, mixed_in: Source | None, devices: Devices
+) -> Iterator[TrainBatch]:
+    return input_pipeline.train_batches(
+        source,
+        stage,
+        resolution=side,
+        first_step=first_step,
+        process=devices.process,
+        num_processes=devices.num_processes,
+        mixed_in=mixed_in,
+    )
+
+
+def _count(finished: list[FinishedStep], progress: Progress, stage: StageConfig, stage_dir: Path) -> int:
+    """Add steps that have run to the progress; return the greatest request that came with them.
+
+    Raises:
+        TrainingError: Too many steps in a row were skipped.
+    """
+    for step in finished:
+        progress.add(step.loss, step.skips_in_a_row)
+        if not step.skips_in_a_row:
+            continue
+        what = f"loss {step.loss}, gradient norm {step.gradient_norm}; pairs {', '.join(step.batch.ids)}"
+        if step.skips_in_a_row < stage.max_consecutive_skips:
+            _say(f"{stage_dir.name}: step {step.step} was skipped, it is not finite: {what}")
+            continue
+        folder = stage_dir / "not_finite" / f"step_{step.step}"
+        save_batch(step, folder)
+        raise TrainingError(
+            f"{stage_dir.name}: {step.skips_in_a_row} steps in a row were not finite, the last one is step {step.step}: {what}. "
+            f"Its pictures are in {folder}; the last good checkpoint is kept. Look at the pictures; else try a lower peak learning "
+            "rate or precision float32, in a new workdir."
+        )
+    return max((step.request for step in finished), default=NOTHING)
+
+
+def _row(progress: Progress, epoch: int, validation_loss: float, rate: float, speed: float, seconds: float) -> Row:
+    return make_row(
+        epoch=epoch,
+        step=progress.step,
+        train_loss=progress.train_loss,
+        validation_loss=validation_loss,
+        learning_rate=rate,
+        skipped_steps=progress.skipped_steps,
+        images_per_second=speed,
+        seconds=seconds,
+    )
+
+
+def _place(progress: Progress, steps_per_epoch: int) -> str:
+    inside = progress.step - progress.history[-1]["step"]
+    return f"epoch {progress.epoch}" + (f" and {inside} of {steps_per_epoch} steps" if inside else "")
+
+
+def _say(text: str) -> None:
+    if is_first_process():
+        tqdm.write(text)
+
+
+def _progress_bar(label: str, stage: StageConfig, steps_per_epoch: int, progress: Progress) -> tqdm:
     return tqdm(
         desc=label,
         total=stage.epochs * steps_per_epoch,
-        initial=history[-1]["epoch"] * steps_per_epoch,
+        initial=progress.step,
         unit="step",
         dynamic_ncols=True,
         mininterval=0.2 if sys.stderr.isatty() else LOG_PROGRESS_SECONDS,
+        disable=not is_first_process(),
     )
