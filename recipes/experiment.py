@@ -39,6 +39,12 @@ class Experiment:
         early_stopping_patience=15,
     )
     """Stage 2, on real estate, from stage 1's best weights; also the from-scratch baseline."""
+    pretrained: Path | None = None
+    """Folder of a finished stage whose best weights fine-tuning starts from, such as OTHER_RUN/pretrain; stage 1 is then left out."""
+    from_scratch: bool = True
+    """Also train the network from scratch, which is what pre-training is judged against."""
+    save_minutes: float = 10.0
+    """Time between checkpoints within an epoch: what a kill costs at most."""
     squash: int | None = None
     """Score as the plan's scripts did: photo and target squashed to a square of this side, in pixels. By default both keep
     their shape."""
@@ -85,6 +91,7 @@ def refuse_senseless(experiment: Experiment) -> None:
     limits = {
         "resolution": (8, 8192),
         "batch_size": (1, 1 << 20),
+        "gradient_accumulation_steps": (1, 1 << 20),
         "epochs": (1, 1 << 20),
         "peak_learning_rate": (1e-12, 10),
         "warmup_epochs": (0, 1 << 20),
@@ -92,6 +99,12 @@ def refuse_senseless(experiment: Experiment) -> None:
         "min_crop_scale": (0.01, 1),
         "weight_decay": (0, 10),
         "gradient_clip_norm": (1e-9, 1e9),
+        "ema_decay": (0, 0.999999),
+        "frozen_levels": (0, 7),
+        "unfreeze_every_epochs": (0, 1 << 20),
+        "level_decay": (1e-3, 1),
+        "mix_weight": (0, 0.99),
+        "max_consecutive_skips": (1, 1 << 20),
         "seed": (0, 2**32 - 1),
     }
     values = {
@@ -99,11 +112,17 @@ def refuse_senseless(experiment: Experiment) -> None:
         for stage in ("pretrain", "finetune")
         for name, limit in limits.items()
     }
+    for stage in ("pretrain", "finetune"):
+        sides = getattr(experiment, stage).progressive_resolutions
+        values |= {f"{stage}.progressive_resolutions[{i}]": (side, (8, 8192)) for i, side in enumerate(sides)}
+    values["save_minutes"] = (experiment.save_minutes, (0.001, 1 << 20))
     if experiment.squash is not None:
         values["squash"] = (experiment.squash, (16, 8192))
     for name, (value, (low, high)) in values.items():
         if not low <= value <= high:
             raise UsageError(f"{name} must lie in [{low}, {high}], received {value}.")
+    if experiment.pretrain.mix_weight:
+        raise UsageError("pretrain.mix_weight: stage 1 trains on FiveK alone; mix FiveK into --finetune.mix-weight.")
 
 
 def refuse_other_run(experiment: Experiment, data: dict[str, str] | None = None) -> None:
@@ -115,7 +134,7 @@ def refuse_other_run(experiment: Experiment, data: dict[str, str] | None = None)
     if not path.exists():
         return
     saved, wanted = json.loads(path.read_text()), configuration(experiment, data or {})
-    trained = ("model", "pretrain", "finetune", *(("data",) if data else ()))
+    trained = ("model", "pretrained", "pretrain", "finetune", *(("data",) if data else ()))
     differences = [line for key in trained for line in _differences(saved.get(key), wanted[key], key)]
     if differences:
         raise UsageError(

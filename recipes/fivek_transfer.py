@@ -8,17 +8,23 @@ and the plan estimates 9 to 11 hours; it expects a test L1 10 to 20 % below trai
 code with a tiny network on rendered miniature data sets, in minutes on two CPU cores, and fails unless the fine-tuned
 network clearly beats both the unedited photos and its own starting point.
 
-Everything a run leaves is in --workdir: pretrain/, finetune/ and scratch/ (checkpoints, config.json, history.json),
-config.json, results.json and report.html. The same command continues a run that was stopped at any moment.
+Everything a run leaves is in --workdir: pretrain/, finetune/ and scratch/ (checkpoints, config.json, history.json, events/ for
+TensorBoard), config.json, results.json, learning_curves.png and report.html. The same command continues a run that was stopped
+at any moment, kill -9 included, and ends with the same weights.
+
+On several GPUs of one machine the same command uses all of them; on several machines start one process per GPU with `srun`
+(recipes/slurm/fivek_transfer.sbatch), or by hand with JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 
 Exit codes: 0 done, 1 training failed or (quick) the model did not beat its baselines, 2 wrong usage or missing data,
-130 stopped by Ctrl-C.
+75 stopped by SIGTERM or SIGUSR1 with everything saved (start the same command again), 130 the same by Ctrl-C.
 """
 
+import functools
 import logging
+import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -33,7 +39,11 @@ from recipes.experiment import (
     save_configuration,
 )
 
+if TYPE_CHECKING:
+    from enhancer.training import StageResult
+
 CLEAR_MARGIN_PERCENT = 10.0
+FAILED, WRONG_USAGE, TRY_AGAIN, INTERRUPTED = 1, 2, 75, 130  # 75 is EX_TEMPFAIL of sysexits.h
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,72 +64,102 @@ def main(arguments: list[str] | None = None) -> int:
     from datasets.pair_builder import SourceChanged
     from datasets.preparation import PreparationError
     from datasets.sources import SourceError
+    from enhancer import devices
     from enhancer.checkpoints import CheckpointError
+    from enhancer.folder_lock import FolderInUseError, FolderLock
+    from enhancer.interruption import Interrupted, signals_raise
+    from enhancer.readable_pairs import UnreadableDataError
     from enhancer.training import TrainingError
 
     try:
-        return run(experiment)
-    except (UsageError, DatasetNotBuilt, SourceError, SourceChanged, PreparationError) as error:
+        with signals_raise():
+            refuse_senseless(experiment)
+            devices.join_other_processes()
+            if not devices.is_first_process():
+                return run(experiment)
+            with FolderLock(experiment.workdir):
+                return run(experiment)
+    except (
+        UsageError,
+        DatasetNotBuilt,
+        SourceError,
+        SourceChanged,
+        PreparationError,
+        FolderInUseError,
+        devices.UnequalSharesError,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (TrainingError, CheckpointError) as error:
+        return WRONG_USAGE
+    except (TrainingError, CheckpointError, UnreadableDataError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)  # disk full, no permission, a file where a folder should be
-        return 1
+        return FAILED
+    except Interrupted as interrupted:
+        print(f"\nStopped by {interrupted}. The same command continues.", file=sys.stderr)
+        return INTERRUPTED if interrupted.signal_number == signal.SIGINT else TRY_AGAIN
     except KeyboardInterrupt:
-        print("\nStopped. The same command continues from the last epoch.", file=sys.stderr)
-        return 130
+        print("\nStopped at once. The same command continues from the last checkpoint.", file=sys.stderr)
+        return INTERRUPTED
 
 
 def run(experiment: Experiment) -> int:
     """Run the experiment, or what is left of it."""
-    from enhancer import compilation
-    from enhancer.evaluation import evaluate, results_table, unedited
-    from enhancer.inference import Enhancer
-    from enhancer.report import make_strips, write_report
+    from enhancer import compilation, devices
     from enhancer.training import train
 
-    refuse_senseless(experiment)
     compilation.enable_cache()
     refuse_other_run(experiment)
     workdir, model = experiment.workdir, MODEL_SIZES[experiment.model]
-    workdir.mkdir(parents=True, exist_ok=True)
 
     _headline(1, "Data")
-    fivek, real_estate, data = _data_sets(experiment)
-    save_configuration(experiment, data)
+    with devices.first_process_first("data sets are built"):
+        fivek, real_estate, data = _data_sets(experiment)
+        save_configuration(experiment, data)
 
-    _headline(2, "Pre-train on FiveK")
-    stages = {}
-    stages["pretrain"] = train(experiment.pretrain, model, fivek("train"), fivek("validation"), workdir / "pretrain")
+    stages: dict[str, StageResult] = {}
+    train_stage = functools.partial(train, save_minutes=experiment.save_minutes)
+    if experiment.pretrained is None:
+        _headline(2, "Pre-train on FiveK")
+        stages["pretrain"] = train_stage(
+            experiment.pretrain, model, fivek("train"), fivek("validation"), workdir / "pretrain"
+        )
+    start = experiment.pretrained or workdir / "pretrain"
+    mixed_in = fivek("train") if experiment.finetune.mix_weight else None
+    pairs = real_estate("train"), real_estate("validation")
     _headline(3, "Fine-tune on real estate")
-    stages["finetune"] = train(
-        experiment.finetune,
-        model,
-        real_estate("train"),
-        real_estate("validation"),
-        workdir / "finetune",
-        initialise_from=workdir / "pretrain",
+    stages["finetune"] = train_stage(
+        experiment.finetune, model, *pairs, workdir / "finetune", initialise_from=start, mixed_in=mixed_in
     )
-    _headline(4, "The same from scratch")
-    stages["scratch"] = train(
-        experiment.finetune, model, real_estate("train"), real_estate("validation"), workdir / "scratch"
-    )
+    if experiment.from_scratch:
+        _headline(4, "The same from scratch")
+        stages["scratch"] = train_stage(experiment.finetune, model, *pairs, workdir / "scratch", mixed_in=mixed_in)
 
     _headline(5, "Test")
-    working_size = experiment.finetune.resolution
-    methods = {"unedited": unedited}
-    hashes = {}
-    for method, stage in {"pretrained": "pretrain", "scratch": "scratch", "finetuned": "finetune"}.items():
-        network, hashes[method] = _best(workdir / stage)
-        methods[method] = Enhancer(network, working_size).enhance
-    test = real_estate("test")
-    rows = {name: evaluate(enhance, test, squash=experiment.squash, name=name) for name, enhance in methods.items()}
+    best = {"pretrained": start, "scratch": workdir / "scratch", "finetuned": workdir / "finetune"}
+    networks = {method: _best(folder) for method, folder in best.items() if method != "scratch" or "scratch" in stages}
+    code = _test(experiment, data, networks, stages, real_estate("test")) if devices.is_first_process() else 0
+    devices.wait_for_all("the test is done")
+    return code
 
+
+def _test(experiment: Experiment, data: dict[str, str], networks, stages, test) -> int:
+    """Score every method on the test photos and write what the run found."""
+    from enhancer.evaluation import evaluate, results_table, unedited
+    from enhancer.inference import Enhancer
+    from enhancer.learning_curves import draw
+    from enhancer.report import make_strips, write_report
+
+    workdir, side = experiment.workdir, experiment.finetune.resolution
+    methods = {"unedited": unedited} | {
+        method: Enhancer(network, side).enhance for method, (network, _) in networks.items()
+    }
+    rows = {name: evaluate(enhance, test, squash=experiment.squash, name=name) for name, enhance in methods.items()}
+    hashes = {method: sha256 for method, (_, sha256) in networks.items()}
     results = _write_results(configuration(experiment, data), workdir, rows, hashes, stages)
     histories = {stage: result.history for stage, result in stages.items()}
+    draw(histories, workdir / "learning_curves.png")
     write_report(
         workdir / "report.html", results, histories, make_strips(test, rows, methods, squash=experiment.squash)
     )
@@ -168,7 +208,7 @@ def _best(stage_dir: Path):
 def _write_results(config: dict[str, Any], workdir: Path, rows, hashes: dict[str, str], stages) -> dict[str, Any]:
     from enhancer.atomic_file import write_json
     from enhancer.evaluation import build_results
-    from enhancer.training import best_row
+    from enhancer.history import best_row
 
     described = {
         name: {
@@ -205,7 +245,10 @@ def _judge(results: dict[str, Any]) -> int:
 
 
 def _headline(number: int, title: str) -> None:
-    print(f"\n[{number}/5] {title}", flush=True)
+    from enhancer.devices import is_first_process
+
+    if is_first_process():
+        print(f"\n[{number}/5] {title}", flush=True)
 
 
 if __name__ == "__main__":
