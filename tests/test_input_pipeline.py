@@ -128,7 +128,7 @@ def test_without_a_share_nothing_is_mixed_in(brightened_pairs, other_pairs, nano
 
 
 def test_a_share_of_nothing_and_an_impossible_share_are_refused(brightened_pairs, other_pairs, nano_stage):
-    with pytest.raises(ValueError, match="mix_weight is 0.3, but there are no pairs to mix in"):
+    with pytest.raises(ValueError, match=r"mix_weight is 0\.3, but there are no pairs to mix in"):
         train_batches(brightened_pairs, dataclasses.replace(nano_stage, mix_weight=0.3))
     for weight in (1.0, -0.1):
         with pytest.raises(ValueError, match="share from 0 to below 1"):
