@@ -20,12 +20,12 @@ from enhancer.config import ModelConfig, StageConfig
 from enhancer.devices import Devices, is_first_process
 from enhancer.event_log import EventLog
 from enhancer.history import Row, is_finished, make_row, sentence, stopped_early
-from enhancer.input_pipeline import Source, TrainBatch
+from enhancer.input_pipeline import TrainBatch
 from enhancer.interruption import NOTHING, STOP, SaveRequests
 from enhancer.levels import learning_rate_factors
 from enhancer.optimizer import learning_rate_at, make_optimizer
 from enhancer.progress import Progress
-from enhancer.readable_pairs import ReadablePairs
+from enhancer.readable_pairs import ReadablePairs, Source, UnreadableDataError
 from enhancer.red_flags import stage_flags
 from enhancer.restormer import Restormer
 from enhancer.steps_in_flight import FinishedStep, StepsInFlight, save_batch
@@ -93,8 +93,10 @@ def train(
     devices = Devices()
     devices.refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)
     checkpoints.write_config(stage_dir, model_config, stage)
-    train_source, validation_source = ReadablePairs(train_source), ReadablePairs(validation_source)
-    steps_per_epoch = input_pipeline.steps_per_epoch(train_source, stage)
+    train_pairs = ReadablePairs(train_source, "training data")
+    validation_pairs = ReadablePairs(validation_source, "validation data")
+    mixed_in_pairs = None if mixed_in is None else ReadablePairs(mixed_in, "data mixed in")
+    steps_per_epoch = input_pipeline.steps_per_epoch(train_pairs, stage)
     programs = _programs(model_config, tuple(getattr(stage, name) for name in _COMPILED_FIELDS))
     keras.utils.set_random_seed(stage.seed)
     state = initial_state(Restormer(model_config), programs.optimizer, with_average=stage.ema_decay > 0)
@@ -102,14 +104,14 @@ def train(
     label = stage_dir.name
 
     with Checkpoints(stage_dir) as saved, SaveRequests(save_minutes).noting_signals() as requests:
-        if resumed := saved.resume(state, len(train_source)):
+        if resumed := saved.resume(state, len(train_pairs)):
             state, progress = resumed.state, resumed.progress
             _say(f"{label}: continuing after {_place(progress, steps_per_epoch)} of {stage.epochs}")
         else:
             if initialise_from is not None:
                 state = starting_from(state, checkpoints.load_best_weights(initialise_from, state.weights))
-            progress = Progress(len(train_source))
-            validation_loss = validate(programs.eval_step, state, validation_source, stage, devices)
+            progress = Progress(len(train_pairs))
+            validation_loss = validate(programs.eval_step, state, validation_pairs, stage, devices)
             progress.finish_epoch(_row(progress, 0, validation_loss, 0.0, 0.0, 0.0))
             saved.save(state, progress)
 
@@ -119,7 +121,7 @@ def train(
                 epoch, first_step, started = progress.epoch + 1, progress.step, time.monotonic()
                 if resolution_in(stage, epoch) != resolution:
                     resolution = resolution_in(stage, epoch)
-                    batches = _batches(stage, resolution, progress.step, train_source, mixed_in, devices)
+                    batches = _batches(stage, resolution, progress.step, train_pairs, mixed_in_pairs, devices)
                 level_factors = learning_rate_factors(stage, epoch)
 
                 while progress.step < epoch * steps_per_epoch:
@@ -144,7 +146,7 @@ def train(
                 request = _count(in_flight.wait_for_all(), progress, stage, stage_dir)
                 seconds = time.monotonic() - started
                 images_per_second = (progress.step - first_step) * stage.batch_size / seconds
-                validation_loss = validate(programs.eval_step, state, validation_source, stage, devices)
+                validation_loss = validate(programs.eval_step, state, validation_pairs, stage, devices)
                 if not math.isfinite(validation_loss):
                     raise TrainingError(
                         f"{label}: the validation loss is {validation_loss} in epoch {epoch}. The last good checkpoint is kept. Try a "
@@ -171,14 +173,16 @@ def train(
 
 
 def validate(
-    eval_step: EvalStep, state: TrainState, source: Source, stage: StageConfig, devices: Devices
+    eval_step: EvalStep, state: TrainState, pairs: ReadablePairs, stage: StageConfig, devices: Devices
 ) -> float:
     """Mean L1 over the readable validation pairs' central squares, in [0, 1]."""
     sums = [
         eval_step(state.scored_weights, devices.put_batch(batch), devices.put_batch(weights))
-        for batch, weights in input_pipeline.validation_batches(source, stage, devices.process, devices.num_processes)
+        for batch, weights in input_pipeline.validation_batches(pairs, stage, devices.process, devices.num_processes)
     ]
     error, weight = np.sum(jax.device_get(sums), axis=0, dtype="float64")
+    if not weight:
+        raise UnreadableDataError("None of the validation pairs can be read; build the data set again.")
     return float(error / weight)
 
 
@@ -219,7 +223,12 @@ def _programs(model_config: ModelConfig, settings: tuple[Any, ...]) -> _Programs
 
 
 def _batches(
-    stage: StageConfig, side: int, first_step: int, source: Source, mixed_in: Source | None, devices: Devices
+    stage: StageConfig,
+    side: int,
+    first_step: int,
+    source: ReadablePairs,
+    mixed_in: ReadablePairs | None,
+    devices: Devices,
 ) -> Iterator[TrainBatch]:
     return input_pipeline.train_batches(
         source,
