@@ -27,7 +27,6 @@ os.environ["JAX_PLATFORMS"] = ""  # "cpu" would hide the CUDA plugin
 
 import enhancer  # noqa: F401, I001  # chooses Keras' backend, so it comes before Keras
 import jax
-import jax.numpy as jnp
 import keras
 from jax.experimental import topologies
 from jax.extend.core import ClosedJaxpr, Jaxpr
@@ -35,9 +34,9 @@ from keras import ops
 
 from enhancer import layers, restormer, row_strips, strip_filter, train_step, transformer_blocks
 from enhancer.config import MODEL_SIZES, StageConfig
-from enhancer.optimizer import learning_rate_schedule, make_optimizer
+from enhancer.optimizer import make_optimizer
 from enhancer.restormer import Restormer
-from enhancer.train_state import initial_state
+from enhancer.step_memory import step_arguments
 
 STAGES = {"512x8": (512, 8), "896x4": (896, 4)}
 FORMULATIONS = {
@@ -104,12 +103,9 @@ def measure(device: Any, stage: str, formulation: str, remat: str, precision: st
     keras.backend.clear_session()
     with variant(formulation, remat):
         model = Restormer(MODEL_SIZES["base"], dtype="mixed_bfloat16" if precision == "mixed" else "float32")
-        optimizer = make_optimizer(config, learning_rate_schedule(config, 100), model.trainable_variables)
-        pictures = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.uint8)
-        arguments = (initial_state(model, optimizer), {"input": pictures, "target": pictures})
-        sharding = jax.sharding.SingleDeviceSharding(device)
-        on_device = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), arguments)
-        traced = train_step.make_train_step(model, optimizer).trace(*on_device)
+        optimizer = make_optimizer(config.weight_decay, model.trainable_variables)
+        arguments = step_arguments(model, optimizer, config, device)
+        traced = train_step.make_train_step(model, optimizer, config).trace(*arguments)
     started = time.monotonic()
     compiled, seconds = traced.lower().compile(), time.monotonic() - started
     memory, text = compiled.memory_analysis(), compiled.as_text()

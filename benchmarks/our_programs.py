@@ -11,12 +11,11 @@ import numpy as np
 from benchmarks.cases import Case
 from enhancer.compilation import compiler_options
 from enhancer.config import MODEL_SIZES, StageConfig
-from enhancer.optimizer import learning_rate_schedule, make_optimizer
+from enhancer.levels import learning_rate_factors
+from enhancer.optimizer import make_optimizer
 from enhancer.restormer import Restormer
 from enhancer.train_state import initial_state
-from enhancer.train_step import make_train_step
-
-_STEPS_PER_EPOCH = 100  # of the learning rate schedule only
+from enhancer.train_step import StepControls, make_train_step
 
 
 class OurProgram:
@@ -41,20 +40,20 @@ class OurProgram:
         """The pictures, or the train step's loss."""
         if self._state is None:
             return jax.block_until_ready(self._compiled(*self._arguments))
-        self._state, loss = self._compiled(self._state, self._arguments[1])  # the state given in is gone
-        jax.block_until_ready((self._state, loss))
-        return loss
+        self._state, report = self._compiled(self._state, *self._arguments[1:])  # the state given in is gone
+        jax.block_until_ready((self._state, report))
+        return report.loss
 
     def run_many(self, steps: int) -> None:
         """Send off train steps one after the other and wait for the last."""
         for _ in range(steps):
-            self._state, _ = self._compiled(self._state, self._arguments[1])
+            self._state, _ = self._compiled(self._state, *self._arguments[1:])
         jax.block_until_ready(self._state)
 
     def compile_again_s(self) -> float:
         """Seconds of what compiling takes in a later process: only what is cached on disk is kept."""
         jax.clear_caches()
-        arguments = self._arguments if self._state is None else (self._state, self._arguments[1])
+        arguments = self._arguments if self._state is None else (self._state, *self._arguments[1:])
         started = time.perf_counter()
         self._program.lower(*arguments).compile()
         return time.perf_counter() - started
@@ -92,7 +91,9 @@ def program_of(case: Case, model: Restormer, pictures: np.ndarray) -> tuple[Any,
         return jax.jit(forward, compiler_options=compiler_options()), (weights, x)
 
     stage = StageConfig()
-    schedule = learning_rate_schedule(stage, _STEPS_PER_EPOCH)
-    optimizer = make_optimizer(stage, schedule, model.trainable_variables)
+    optimizer = make_optimizer(stage.weight_decay, model.trainable_variables)
+    state = initial_state(model, optimizer, with_average=False)
     batch = {"input": pictures, "target": targets_of(pictures)}
-    return make_train_step(model, optimizer), (initial_state(model, optimizer), batch)
+    nothing_asked = np.zeros(jax.local_device_count(), "int32")
+    controls = StepControls(np.float32(stage.peak_learning_rate), learning_rate_factors(stage, epoch=1), nothing_asked)
+    return make_train_step(model, optimizer, stage), (state, batch, controls)

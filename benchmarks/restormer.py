@@ -103,8 +103,9 @@ def _measure_all(cases: list[Case], arguments: Arguments, rows: list[dict[str, A
 
 def _measure(case: Case, arguments: Arguments, shared: "SharedWeights", peak_gflops: float) -> dict[str, Any]:
     """One row."""
-    from benchmarks import flops, machine
+    from benchmarks import machine
     from benchmarks.duel import Duel
+    from enhancer import flops
     from enhancer.config import MODEL_SIZES
 
     others = machine.OtherProcesses()

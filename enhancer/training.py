@@ -116,7 +116,7 @@ def train(
             saved.save(state, progress)
 
         resolution, batches, in_flight, flagged = None, iter(()), StepsInFlight(), set[str]()
-        with _progress_bar(label, stage, steps_per_epoch, progress) as bar, EventLog(stage_dir / "events") as events:
+        with _progress_bar(label, stage, steps_per_epoch, progress) as bar, _event_log(stage_dir, progress) as events:
             while not is_finished(progress.history, stage):
                 epoch, first_step, started = progress.epoch + 1, progress.step, time.monotonic()
                 if resolution_in(stage, epoch) != resolution:
@@ -157,7 +157,8 @@ def train(
                 progress.finish_epoch(row)
                 saved.save(state, progress)
                 requests.saved()
-                events.epoch(row)
+                if events is not None:
+                    events.epoch(row)
                 _say(sentence(label, progress.history, stage))
                 for flag in stage_flags(label, progress.history):
                     if flag.name not in flagged:
@@ -276,6 +277,10 @@ def _row(progress: Progress, epoch: int, validation_loss: float, rate: float, sp
         images_per_second=speed,
         seconds=seconds,
     )
+
+
+def _event_log(stage_dir: Path, progress: Progress) -> contextlib.AbstractContextManager[EventLog | None]:
+    return EventLog(stage_dir / "events", progress.step) if is_first_process() else contextlib.nullcontext()
 
 
 def _place(progress: Progress, steps_per_epoch: int) -> str:

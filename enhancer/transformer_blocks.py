@@ -3,6 +3,10 @@
 # (keras.ops annotates its results so loosely, None included, that no arithmetic on them checks)
 """A group of identical Restormer blocks as one Keras layer with stacked weights."""
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
 import jax
 import keras
 from keras import KerasTensor, ops
@@ -18,6 +22,9 @@ from enhancer.layers import (
 )
 from enhancer.strip_attention import attention_statistics_in_strips
 from enhancer.strip_feed_forward import add_gated_feed_forward_in_strips
+
+
+_FOR_ACCELERATORS = ContextVar("for_accelerators", default=False)
 
 
 class TransformerBlocks(keras.layers.Layer):
@@ -150,8 +157,20 @@ def is_static(x: KerasTensor) -> bool:
     return all(isinstance(length, int) and length > 0 for length in x.shape)
 
 
+@contextlib.contextmanager
+def formulated_for_accelerators() -> Iterator[None]:
+    """Networks built, and programs traced, in here are what a GPU would run, whatever device is at hand."""
+    token = _FOR_ACCELERATORS.set(True)
+    try:
+        yield
+    finally:
+        _FOR_ACCELERATORS.reset(token)
+
+
 def on_one_cpu_device() -> bool:
     """Whether XLA computes on one CPU device."""
+    if _FOR_ACCELERATORS.get():
+        return False
     return keras.backend.backend() == "jax" and jax.default_backend() == "cpu" and jax.device_count() == 1
 
 

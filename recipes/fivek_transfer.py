@@ -2,6 +2,7 @@
 
     python -m recipes.fivek_transfer --fivek FOLDER --real-estate FOLDER --workdir RUN     the plan, to the letter
     python -m recipes.fivek_transfer quick                                                 minutes, nothing needed
+    python -m recipes.fivek_transfer estimate                                              memory and hours, no training
 
 Without a preset's name the plan's own settings run: 26 M parameters, 512 px x 8 then 896 px x 4. That takes one 80 GB GPU
 and the plan estimates 9 to 11 hours; it expects a test L1 10 to 20 % below training from scratch. `quick` runs the same
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from enhancer.config import MODEL_SIZES
+from recipes import estimate
 from recipes.experiment import (
     PRESETS,
     Experiment,
@@ -49,6 +51,8 @@ FAILED, WRONG_USAGE, TRY_AGAIN, INTERRUPTED = 1, 2, 75, 130  # 75 is EX_TEMPFAIL
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, run, and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["estimate"]:
+        return estimate.main(arguments[1:])
     named = bool(arguments) and arguments[0] in PRESETS
     preset = arguments[0] if named else "plan"
     experiment = tyro.cli(

@@ -12,17 +12,7 @@ from enhancer.config import ModelConfig
 
 def forward_flops(model: ModelConfig, pixels: int) -> int:
     """Operations of one forward pass over `pixels` pixels in all, on sides that are multiples of 8."""
-    dim, counts = model.dim, model.num_blocks
-    groups = (  # blocks, channels, level
-        (counts[0], dim, 1),
-        (counts[1], 2 * dim, 2),
-        (counts[2], 4 * dim, 3),
-        (counts[3], 8 * dim, 4),
-        (counts[2], 4 * dim, 3),
-        (counts[1], 2 * dim, 2),
-        (counts[0], 2 * dim, 1),
-        (model.num_refinement_blocks, 2 * dim, 1),
-    )
+    dim = model.dim
     convolutions = (  # kernel area, channels in, channels out, level
         (9, model.channels, dim, 1),
         (9, dim, dim // 2, 1),
@@ -37,7 +27,7 @@ def forward_flops(model: ModelConfig, pixels: int) -> int:
     )
     multiply_adds = sum(
         number * _block_multiply_adds(model, channels, level) * _pixels_on(level, pixels)
-        for number, channels, level in groups
+        for number, channels, level in _groups(model)
     )
     multiply_adds += sum(
         area * channels_in * channels_out * _pixels_on(level, pixels)
@@ -49,6 +39,26 @@ def forward_flops(model: ModelConfig, pixels: int) -> int:
 def train_step_flops(model: ModelConfig, pixels: int) -> int:
     """Operations of forward and backward pass: where the one has a product, the other has two, for inputs and weights."""
     return 3 * forward_flops(model, pixels)
+
+
+def features_per_pixel(model: ModelConfig) -> float:
+    """Numbers that the transformer blocks hand on, in all, per pixel of the photo: what the memory traffic of a step grows with."""
+    return sum(number * channels / 4 ** (level - 1) for number, channels, level in _groups(model))
+
+
+def _groups(model: ModelConfig) -> tuple[tuple[int, int, int], ...]:
+    """Blocks, channels and level of each group of transformer blocks."""
+    dim, counts = model.dim, model.num_blocks
+    return (
+        (counts[0], dim, 1),
+        (counts[1], 2 * dim, 2),
+        (counts[2], 4 * dim, 3),
+        (counts[3], 8 * dim, 4),
+        (counts[2], 4 * dim, 3),
+        (counts[1], 2 * dim, 2),
+        (counts[0], 2 * dim, 1),
+        (model.num_refinement_blocks, 2 * dim, 1),
+    )
 
 
 def _block_multiply_adds(model: ModelConfig, channels: int, level: int) -> int:
