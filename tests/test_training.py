@@ -165,7 +165,9 @@ def test_stage_stopped_by_a_signal_continues_to_the_same_weights_and_history(
     assert without_clock(stopped.history) == without_clock(undisturbed.history)
 
 
-def test_checkpoint_within_an_epoch_changes_nothing(tmp_path, trained_stage, nano, nano_stage, brightened_pairs, monkeypatch):
+def test_checkpoint_within_an_epoch_changes_nothing(
+    tmp_path, trained_stage, nano, nano_stage, brightened_pairs, monkeypatch
+):
     monkeypatch.setattr(training.SaveRequests, "now", lambda _: SAVE)
     result = train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], tmp_path / "stage")
     saved = json.loads((trained_stage / "history.json").read_text())
@@ -233,9 +235,7 @@ def test_epochs_are_shared_out_among_the_resolutions():
 def test_stages_of_equal_programs_compile_once(tmp_path, nano, nano_stage, brightened_pairs, capsys):
     stage = dataclasses.replace(nano_stage, epochs=1, weight_decay=0.0123)
     for name, epochs in (("first", 1), ("second", 2)):
-        train(
-            dataclasses.replace(stage, epochs=epochs), nano, brightened_pairs, brightened_pairs[:3], tmp_path / name
-        )
+        train(dataclasses.replace(stage, epochs=epochs), nano, brightened_pairs, brightened_pairs[:3], tmp_path / name)
     said = capsys.readouterr().out
     assert "first: compiling the train step for 16 px x 4 took" in said
     assert "second: compiling" not in said
