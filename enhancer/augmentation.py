@@ -123,9 +123,9 @@ class RandomInputColour(grain.transforms.RandomMap):
         linear = _to_linear(np.arange(256) / 255)[:, None] * gain * np.array([red, 1, blue])
         curves = 255 * (0.5 + contrast * (_to_srgb(linear) - 0.5))
         mixing = saturation * np.eye(3) + (1 - saturation) * _LUMA  # each row: from RGB to one colour
-        # Rounded once, at the end.
         colours = cv2.transform(cv2.LUT(element.input, curves.astype("float32")[None]), mixing)
-        return element._replace(input=np.rint(np.clip(colours, 0, 255)).astype("uint8"))
+        # Adding nothing: OpenCV then rounds and clips to uint8, fifteen times as fast as NumPy does.
+        return element._replace(input=np.asarray(cv2.add(colours, (0, 0, 0, 0), dtype=cv2.CV_8U)))
 
 
 def _cropped(pair: Pair, top: int, left: int, side: int, resolution: int) -> Pair:
