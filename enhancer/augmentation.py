@@ -1,6 +1,7 @@
 """What is cut from a pair for training and for validation, and what is changed at random: input and target keep fitting."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import cv2
 import grain
@@ -125,7 +126,8 @@ class RandomInputColour(grain.transforms.RandomMap):
         mixing = saturation * np.eye(3) + (1 - saturation) * _LUMA  # each row: from RGB to one colour
         colours = cv2.transform(cv2.LUT(element.input, curves.astype("float32")[None]), mixing)
         # Adding nothing: OpenCV then rounds and clips to uint8, fifteen times as fast as NumPy does.
-        return element._replace(input=np.asarray(cv2.add(colours, (0, 0, 0, 0), dtype=cv2.CV_8U)))
+        nothing = cast(Any, (0, 0, 0, 0))  # a scalar, which OpenCV's type stubs do not know
+        return element._replace(input=np.asarray(cv2.add(colours, nothing, dtype=cv2.CV_8U)))
 
 
 def _cropped(pair: Pair, top: int, left: int, side: int, resolution: int) -> Pair:
