@@ -23,7 +23,6 @@ from enhancer.layers import (
 from enhancer.strip_attention import attention_statistics_in_strips
 from enhancer.strip_feed_forward import add_gated_feed_forward_in_strips
 
-
 _FOR_ACCELERATORS = ContextVar("for_accelerators", default=False)
 
 
