@@ -9,7 +9,8 @@ from typing import Any
 
 from enhancer import input_pipeline
 from enhancer.config import StageConfig
-from enhancer.input_pipeline import decode_pair, train_batches
+from enhancer.input_pipeline import train_batches
+from enhancer.readable_pairs import decode_pair
 
 _WARM_UP_BATCHES = 2
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import absl.logging
+import grain
 import tensorflow_datasets as tfds
 
 from datasets.pair_builder import PairBuilder
@@ -18,6 +19,10 @@ DatasetName = Literal["fivek", "real_estate"]
 
 class DatasetNotBuilt(FileNotFoundError):
     """A data set that is not there yet; the message names the command that makes it."""
+
+
+class DatasetDamaged(DatasetNotBuilt):
+    """A built data set with a file that cannot be opened; the message names it and the command that makes it again."""
 
 
 def build(
@@ -62,6 +67,7 @@ def source(name: DatasetName, split: Split, data_dir: Path, config: str | None =
 
     Raises:
         DatasetNotBuilt: it, or the split, is not there.
+        DatasetDamaged: one of its files is cut off or gone. A damaged record in a whole file shows when it is read.
     """
     builder = _open(name, data_dir, config)
     if split not in builder.info.splits:
@@ -69,6 +75,7 @@ def source(name: DatasetName, split: Split, data_dir: Path, config: str | None =
             f"{builder.info.full_name} in {builder.data_dir} has no split '{split}'; it has "
             f"{', '.join(builder.info.splits)}. Add the split to the source and build it again with --overwrite."
         )
+    _check_files(builder, split, data_dir)
     skip = tfds.decode.SkipDecoding()
     return builder.as_data_source(split, decoders={"input": skip, "target": skip})
 
@@ -99,12 +106,29 @@ def _builder(name: DatasetName, data_dir: Path, config: str | None) -> PairBuild
     return builder_class(data_dir=str(data_dir), config=config or names[0], file_format="array_record")
 
 
+def _check_files(builder: PairBuilder, split: Split, data_dir: Path) -> None:
+    """Open each file once: what an ArrayRecord file holds stands at its end, so that a cut off one gives no record at all.
+
+    TFDS opens them at the first read, which may be hours later, and then says neither which file it is nor what to do.
+    """
+    for path in builder.info.splits[split].filepaths:
+        try:
+            grain.sources.ArrayRecordDataSource(str(path))
+        except RuntimeError as error:  # the only one that the reader knows
+            raise DatasetDamaged(
+                f"{path} cannot be read, it is cut off, damaged or gone ({error}). Build {builder.info.full_name} again with: "
+                f"{_build_command(builder, data_dir)} --overwrite"
+            ) from error
+
+
 def _not_built(builder: PairBuilder, data_dir: Path) -> DatasetNotBuilt:
+    command = _build_command(builder, data_dir)
+    return DatasetNotBuilt(f"{builder.info.full_name} is not built in {data_dir}. Build it with: {command}")
+
+
+def _build_command(builder: PairBuilder, data_dir: Path) -> str:
     where = f"--data-dir {shlex.quote(str(data_dir))} --config {builder.builder_config.name}"
-    return DatasetNotBuilt(
-        f"{builder.info.full_name} is not built in {data_dir}. Build it with: python -m datasets build {builder.name} "
-        f"--manual-dir FOLDER_WITH_THE_PHOTOS {where}"
-    )
+    return f"python -m datasets build {builder.name} --manual-dir FOLDER_WITH_THE_PHOTOS {where}"
 
 
 @contextlib.contextmanager

@@ -130,9 +130,7 @@ class Checkpoints:
             write_json(self.stage_dir / "history.json", progress.history)
         skips = jax.device_put(np.int32(progress.skips_in_a_row), like.skips_in_a_row.sharding)
         if like.average:
-            return Resumed(
-                TrainState(loaded[_LIVE_WEIGHTS], loaded["optimizer"], loaded["weights"], skips), progress
-            )
+            return Resumed(TrainState(loaded[_LIVE_WEIGHTS], loaded["optimizer"], loaded["weights"], skips), progress)
         return Resumed(TrainState(loaded["weights"], loaded["optimizer"], {}, skips), progress)
 
     def _unwritable(self, error: Exception) -> CheckpointError:

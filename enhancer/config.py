@@ -64,10 +64,13 @@ class StageConfig:
     """Epochs in which the learning rate rises linearly from 0 to its peak."""
     early_stopping_patience: int = 10
     """Epochs without a better validation loss after which the stage ends."""
-    augmentation: Literal["none", "flip"] = "flip"
-    """flip: mirror half of the pairs left to right, the same for input and target."""
+    augmentation: Literal["none", "flip", "strong"] = "flip"
+    """flip: mirror half of the pairs left to right, the same for input and target. strong: besides, turn them by up to 3 degrees, crop
+    down to half the short side, and change exposure, contrast, saturation and white balance of the input a little."""
     min_crop_scale: float = 1.0
     """Smallest training crop, as a fraction of the photo's short side, in (0, 1]. 1 takes the largest square."""
+    mix_weight: float = 0.0
+    """Share of the training pairs that comes from a second set, in [0, 1): FiveK during fine-tuning. An epoch keeps its number of steps."""
     precision: Precision = "mixed"
     """mixed: bfloat16 activations with float32 weights, norms, softmax and loss."""
     remat: Remat = "block"

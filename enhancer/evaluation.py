@@ -31,8 +31,8 @@ import tqdm
 from PIL import Image
 from scipy import stats
 
-from enhancer.input_pipeline import Source, decode_pair
 from enhancer.metrics import METRICS
+from enhancer.readable_pairs import Source, decode_pair
 
 Row = dict[str, Any]
 """One photo's scores: `{"id", "l1", "psnr_db", "ssim", "ciede2000"}`."""

@@ -1,145 +1,145 @@
-"""From any random-access source of encoded pairs to batches of aligned square crops, with Grain.
+"""From a source of encoded pairs to batches of aligned square crops, with Grain.
 
-A source has `len(source)` and `source[i]` returning `{"input": bytes, "target": bytes, ...}`, both encoded pictures (JPEG or
-PNG) of the same size. `tfds.data_source(..., decoders=SkipDecoding)` is one; so is a list.
+Grain's data sets are random access: each batch is a function of the stage's seed and the number of the step, whatever was
+read before it, on however many processes. So a training is continued by the number of its next step, and no state of the
+pipeline is ever saved.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
-import cv2
 import grain
 import numpy as np
 
+from enhancer.augmentation import CentreSquareCrop, augmentations
 from enhancer.config import StageConfig
+from enhancer.readable_pairs import Pair, ReadablePairs, Source
 
-Pair = dict[str, np.ndarray]  # "input", "target": uint8 (height, width, 3), [0, 255]
 Batch = dict[str, np.ndarray]  # "input", "target": uint8 (batch, resolution, resolution, 3), [0, 255]
 
 NUM_THREADS = 2
 PREFETCH = 8  # batches decoded ahead of the step
 
 
-class Source(Protocol):
-    """Random access to encoded pairs."""
+class TrainBatch(NamedTuple):
+    """What one training step sees."""
 
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: Any, /) -> dict[str, Any]: ...
-
-
-def decode_pair(record: Mapping[str, Any]) -> tuple[str, np.ndarray, np.ndarray]:
-    """A record's id and its input and target, uint8 `(height, width, 3)` sRGB.
-
-    Raises:
-        ValueError: A picture does not decode, or the two differ in size; names the pair.
-    """
-    name = record.get("id", "without id")
-    name = name.decode() if isinstance(name, bytes) else str(name)
-    pictures = []
-    for role in ("input", "target"):
-        pixels = cv2.imdecode(np.frombuffer(record[role], np.uint8), cv2.IMREAD_COLOR_RGB)
-        if pixels is None:
-            raise ValueError(
-                f"The {role} of pair {name} does not decode as a JPEG or PNG picture; build the data again."
-            )
-        pictures.append(np.asarray(pixels))
-    if pictures[0].shape != pictures[1].shape:
-        raise ValueError(
-            f"Input and target of pair {name} differ in size: {pictures[0].shape} and {pictures[1].shape}; build the data again."
-        )
-    return name, pictures[0], pictures[1]
+    ids: list[str]
+    """Of the pairs, in the order of the rows."""
+    pictures: Batch
 
 
-class DecodePair(grain.transforms.Map):
-    """Encoded pair to a `Pair`."""
+def train_batches(
+    source: Source | ReadablePairs,
+    stage: StageConfig,
+    *,
+    resolution: int | None = None,
+    first_step: int = 0,
+    process: int = 0,
+    num_processes: int = 1,
+    mixed_in: Source | ReadablePairs | None = None,
+) -> grain.DatasetIterator[TrainBatch]:
+    """Endless batches from step `first_step` on: order, crops and all else follow from `stage.seed` and the step.
 
-    def map(self, element: dict[str, Any]) -> Pair:
-        _, photo, target = decode_pair(element)
-        return {"input": photo, "target": target}
+    Order and augmentation differ from epoch to epoch. In place of a damaged record comes the next that can be read.
 
-
-class RandomSquareCrop(grain.transforms.RandomMap):
-    """The same random square of both pictures, resized to `resolution`: nothing is ever squashed.
-
-    The square's side is a uniform fraction in [min_crop_scale, 1] of the photo's short side.
-    """
-
-    def __init__(self, resolution: int, min_crop_scale: float):
-        self.resolution, self.min_crop_scale = resolution, min_crop_scale
-
-    def random_map(self, element: Pair, rng: np.random.Generator) -> Pair:
-        height, width = element["input"].shape[:2]
-        side = max(1, round(min(height, width) * rng.uniform(self.min_crop_scale, 1)))
-        top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-        return {key: _resized(x[top : top + side, left : left + side], self.resolution) for key, x in element.items()}
-
-
-class CentreSquareCrop(grain.transforms.Map):
-    """The largest square in the middle of both pictures, resized to `resolution`."""
-
-    def __init__(self, resolution: int):
-        self.resolution = resolution
-
-    def map(self, element: Pair) -> Pair:
-        height, width = element["input"].shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return {key: _resized(x[top : top + side, left : left + side], self.resolution) for key, x in element.items()}
-
-
-class RandomFlip(grain.transforms.RandomMap):
-    """Mirror half of the pairs left to right, input and target together."""
-
-    def random_map(self, element: Pair, rng: np.random.Generator) -> Pair:
-        if rng.random() < 0.5:
-            return element
-        return {key: np.ascontiguousarray(x[:, ::-1]) for key, x in element.items()}
-
-
-def train_batches(source: Source, stage: StageConfig) -> grain.DatasetIterator:
-    """Endless batches: order, crops and flips follow from `stage.seed` and differ from epoch to epoch.
+    Args:
+        source: the training pairs. Hand over one `ReadablePairs` for the whole stage to have damaged records reported once
+            and to read them from `damaged`.
+        stage: the settings.
+        resolution: side of the crops in pixels; None takes the stage's. The crops' places do not depend on it.
+        first_step: number of the first batch's step, counted from 0 over the stage.
+        process: which of `num_processes` this is. Each gets as many rows of each step's batch, every `num_processes`-th;
+            together they are the batch of a single process.
+        num_processes: processes that share each batch.
+        mixed_in: pairs of which a share of `stage.mix_weight` of all rows comes, evenly spread, augmented alike. Each
+            source is shuffled by itself and starts again when it ends. Not read when the share is 0.
 
     Returns:
-        An iterator over `Batch`; `get_state`/`set_state` continue it exactly.
+        An iterator over `TrainBatch`; `close()` ends its threads.
+
+    Raises:
+        ValueError: a source is empty, the batch cannot be shared evenly, or `stage.mix_weight` is out of [0, 1) or has
+            nothing to mix in.
+        UnreadableDataError: from the iterator, when no pair of a source can be read.
     """
-    _refuse_empty(source)
-    dataset = grain.MapDataset.source(cast(Any, source)).seed(stage.seed).shuffle().repeat(None).map(DecodePair())
-    dataset = dataset.random_map(RandomSquareCrop(stage.resolution, stage.min_crop_scale))
-    if stage.augmentation == "flip":
-        dataset = dataset.random_map(RandomFlip())
-    dataset = dataset.batch(stage.batch_size, drop_remainder=True)
-    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=NUM_THREADS, prefetch_buffer_size=PREFETCH)))
+    rows = _rows_per_process(stage, num_processes)
+    if not 0 <= stage.mix_weight < 1:
+        raise ValueError(f"mix_weight is a share from 0 to below 1, but it is {stage.mix_weight}.")
+    dataset = _shuffled(_readable(source, "training data"), stage.seed)
+    if stage.mix_weight:
+        if mixed_in is None:
+            raise ValueError(f"mix_weight is {stage.mix_weight}, but there are no pairs to mix in; set it to 0.")
+        others = _shuffled(_readable(mixed_in, "data mixed in"), stage.seed + 1)
+        dataset = grain.MapDataset.mix([dataset, others], [1 - stage.mix_weight, stage.mix_weight])
+    for transform in augmentations(stage, resolution or stage.resolution):
+        dataset = dataset.random_map(transform)
+    batches = dataset[process::num_processes].batch(rows, drop_remainder=True, batch_fn=_train_batch)
+    return _read_ahead(batches[first_step:])
 
 
-def validation_batches(source: Source, stage: StageConfig) -> Iterator[tuple[Batch, np.ndarray]]:
-    """Each pair once, in order, as its central square.
+def validation_batches(
+    source: Source | ReadablePairs, stage: StageConfig, process: int = 0, num_processes: int = 1
+) -> Iterator[tuple[Batch, np.ndarray]]:
+    """Each pair once, in order, as its central square; each process its share, in equally many batches.
 
     Yields:
-        A `Batch` and float32 `(batch,)` weights: 1 for a pair, 0 for a repeat that fills up the last batch, so that every batch has
-        the same shape and one compiled program serves all.
+        A `Batch` of `stage.batch_size / num_processes` rows and float32 `(batch,)` weights: 1 for a pair, 0 for a filler.
+        Fillers stand in for damaged pairs and at the end, so that every batch has the same shape and one compiled program
+        serves all. The sum of the weights over all batches and processes is the number of pairs that count.
+
+    Raises:
+        ValueError: the source is empty, or the batch cannot be shared evenly.
+        UnreadableDataError: no pair can be read. On several processes none may find that out: then all weights are 0.
     """
-    _refuse_empty(source)
-    dataset = grain.MapDataset.source(cast(Any, source)).map(DecodePair()).map(CentreSquareCrop(stage.resolution))
-    dataset = dataset.batch(stage.batch_size, drop_remainder=False)
-    for batch in dataset.to_iter_dataset(grain.ReadOptions(num_threads=NUM_THREADS, prefetch_buffer_size=PREFETCH)):
-        count = len(batch["input"])
-        weights = (np.arange(stage.batch_size) < count).astype("float32")
-        yield {key: np.resize(x, (stage.batch_size, *x.shape[1:])) for key, x in batch.items()}, weights
+    rows = _rows_per_process(stage, num_processes)
+    pairs, crop = _readable(source, "validation data"), CentreSquareCrop(stage.resolution)
+    black = np.zeros((stage.resolution, stage.resolution, 3), "uint8")
+
+    def load(batch: int) -> tuple[Batch, np.ndarray]:
+        first = batch * stage.batch_size
+        indices = range(first + process, min(first + stage.batch_size, len(pairs)), num_processes)
+        crops = [crop.map(pair) for pair in map(pairs.read, indices) if pair is not None]
+        fillers = [crops[row % len(crops)] if crops else Pair("", black, black) for row in range(len(crops), rows)]
+        return _stacked(crops + fillers), (np.arange(rows) < len(crops)).astype("float32")
+
+    num_batches = -(-len(pairs) // stage.batch_size)
+    yield from _read_ahead(grain.MapDataset.range(num_batches).map(load))
 
 
-def steps_per_epoch(source: Source, stage: StageConfig) -> int:
-    """Steps in which as many pairs pass as the source holds, rounded down, at least one."""
+def steps_per_epoch(source: Source | ReadablePairs, stage: StageConfig) -> int:
+    """Steps in which as many pairs pass as the source holds, rounded down, at least one.
+
+    Pairs that are mixed in count as pairs but not for the source's length: a stage takes as many steps with them as without.
+    """
     return max(1, len(source) // stage.batch_size)
 
 
-def _resized(x: np.ndarray, side: int) -> np.ndarray:
-    if x.shape[:2] == (side, side):
-        return np.ascontiguousarray(x)
-    return cv2.resize(x, (side, side), interpolation=cv2.INTER_AREA if side < len(x) else cv2.INTER_CUBIC)
+def _shuffled(pairs: ReadablePairs, seed: int) -> grain.MapDataset[Pair]:
+    # Pairs are decoded behind the shuffle, by index; a Grain source only has to have a length and items.
+    return grain.MapDataset.source(cast(Any, pairs)).seed(seed).shuffle().repeat(None)
 
 
-def _refuse_empty(source: Source) -> None:
-    if len(source) == 0:
+def _read_ahead(dataset: grain.MapDataset) -> grain.DatasetIterator:
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=NUM_THREADS, prefetch_buffer_size=PREFETCH)))
+
+
+def _train_batch(pairs: Sequence[Pair]) -> TrainBatch:
+    return TrainBatch([pair.id for pair in pairs], _stacked(pairs))
+
+
+def _stacked(pairs: Sequence[Pair]) -> Batch:
+    return {"input": np.stack([pair.input for pair in pairs]), "target": np.stack([pair.target for pair in pairs])}
+
+
+def _readable(source: Source | ReadablePairs, name: str) -> ReadablePairs:
+    return source if isinstance(source, ReadablePairs) else ReadablePairs(source, name)
+
+
+def _rows_per_process(stage: StageConfig, num_processes: int) -> int:
+    if stage.batch_size % num_processes:
         raise ValueError(
-            "The data source is empty: there is no pair to train or validate on. Build the data set again."
+            f"A batch of {stage.batch_size} pairs cannot be shared evenly by {num_processes} processes. Choose a batch_size "
+            f"that is a multiple of {num_processes}, or start another number of processes."
         )
+    return stage.batch_size // num_processes

@@ -30,8 +30,8 @@ from enhancer.evaluation import (
     score_text,
     squashed,
 )
-from enhancer.input_pipeline import Source, decode_pair
 from enhancer.photo_io import encode_jpeg
+from enhancer.readable_pairs import Source, decode_pair
 from enhancer.verdict import count_text, verdict
 
 METRIC_MEANINGS = {

@@ -1,49 +1,35 @@
 """The training loop of one stage, top to bottom."""
 
 import contextlib
-import functools
 import math
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from enhancer import checkpoints, input_pipeline
 from enhancer.checkpoints import Checkpoints
+from enhancer.compiled_programs import programs_of
 from enhancer.config import ModelConfig, StageConfig
+from enhancer.console import progress_bar, say
 from enhancer.devices import Devices, is_first_process
 from enhancer.event_log import EventLog
 from enhancer.history import Row, is_finished, make_row, sentence, stopped_early
-from enhancer.input_pipeline import Source, TrainBatch
+from enhancer.input_pipeline import TrainBatch
 from enhancer.interruption import NOTHING, STOP, SaveRequests
 from enhancer.levels import learning_rate_factors
-from enhancer.optimizer import learning_rate_at, make_optimizer
+from enhancer.optimizer import learning_rate_at
 from enhancer.progress import Progress
-from enhancer.readable_pairs import ReadablePairs
+from enhancer.readable_pairs import ReadablePairs, Source, UnreadableDataError
 from enhancer.red_flags import stage_flags
 from enhancer.restormer import Restormer
 from enhancer.steps_in_flight import FinishedStep, StepsInFlight, save_batch
 from enhancer.train_state import TrainState, initial_state, starting_from
-from enhancer.train_step import EvalStep, StepControls, TrainStep, make_eval_step, make_train_step
-
-LOG_PROGRESS_SECONDS = 30.0  # in a log file each update is a line of its own
-_COMPILED_FIELDS = (
-    "precision",
-    "remat",
-    "gradient_accumulation_steps",
-    "gradient_clip_norm",
-    "weight_decay",
-    "ema_decay",
-    "frozen_levels",
-    "unfreeze_every_epochs",
-    "level_decay",
-)
+from enhancer.train_step import EvalStep, StepControls
 
 
 class TrainingError(RuntimeError):
@@ -93,33 +79,41 @@ def train(
     devices = Devices()
     devices.refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)
     checkpoints.write_config(stage_dir, model_config, stage)
-    train_source, validation_source = ReadablePairs(train_source), ReadablePairs(validation_source)
-    steps_per_epoch = input_pipeline.steps_per_epoch(train_source, stage)
-    programs = _programs(model_config, tuple(getattr(stage, name) for name in _COMPILED_FIELDS))
+    train_pairs = ReadablePairs(train_source, "training data")
+    validation_pairs = ReadablePairs(validation_source, "validation data")
+    mixed_in_pairs = None if mixed_in is None else ReadablePairs(mixed_in, "data mixed in")
+    steps_per_epoch = input_pipeline.steps_per_epoch(train_pairs, stage)
+    programs = programs_of(model_config, stage)
     keras.utils.set_random_seed(stage.seed)
     state = initial_state(Restormer(model_config), programs.optimizer, with_average=stage.ema_decay > 0)
     state = devices.copy_to_each(state)
     label = stage_dir.name
 
     with Checkpoints(stage_dir) as saved, SaveRequests(save_minutes).noting_signals() as requests:
-        if resumed := saved.resume(state, len(train_source)):
+        if resumed := saved.resume(state, len(train_pairs)):
             state, progress = resumed.state, resumed.progress
-            _say(f"{label}: continuing after {_place(progress, steps_per_epoch)} of {stage.epochs}")
+            done = "finished" if is_finished(progress.history, stage) else "continuing"
+            say(f"{label}: {done} after {_place(progress, steps_per_epoch)} of {stage.epochs}")
         else:
             if initialise_from is not None:
                 state = starting_from(state, checkpoints.load_best_weights(initialise_from, state.weights))
-            progress = Progress(len(train_source))
-            validation_loss = validate(programs.eval_step, state, validation_source, stage, devices)
+            progress = Progress(len(train_pairs))
+            validation_loss = validate(programs.eval_step, state, validation_pairs, stage, devices)
             progress.finish_epoch(_row(progress, 0, validation_loss, 0.0, 0.0, 0.0))
             saved.save(state, progress)
 
         resolution, batches, in_flight, flagged = None, iter(()), StepsInFlight(), set[str]()
-        with _progress_bar(label, stage, steps_per_epoch, progress) as bar, EventLog(stage_dir / "events") as events:
+        with (
+            progress_bar(label, progress.step, stage.epochs * steps_per_epoch) as bar,
+            _event_log(stage_dir, progress) as events,
+        ):
+            if events is not None and resumed is None:
+                events.epoch(progress.history[0])
             while not is_finished(progress.history, stage):
                 epoch, first_step, started = progress.epoch + 1, progress.step, time.monotonic()
                 if resolution_in(stage, epoch) != resolution:
                     resolution = resolution_in(stage, epoch)
-                    batches = _batches(stage, resolution, progress.step, train_source, mixed_in, devices)
+                    batches = _batches(stage, resolution, progress.step, train_pairs, mixed_in_pairs, devices)
                 level_factors = learning_rate_factors(stage, epoch)
 
                 while progress.step < epoch * steps_per_epoch:
@@ -144,7 +138,7 @@ def train(
                 request = _count(in_flight.wait_for_all(), progress, stage, stage_dir)
                 seconds = time.monotonic() - started
                 images_per_second = (progress.step - first_step) * stage.batch_size / seconds
-                validation_loss = validate(programs.eval_step, state, validation_source, stage, devices)
+                validation_loss = validate(programs.eval_step, state, validation_pairs, stage, devices)
                 if not math.isfinite(validation_loss):
                     raise TrainingError(
                         f"{label}: the validation loss is {validation_loss} in epoch {epoch}. The last good checkpoint is kept. Try a "
@@ -155,12 +149,13 @@ def train(
                 progress.finish_epoch(row)
                 saved.save(state, progress)
                 requests.saved()
-                events.epoch(row)
-                _say(sentence(label, progress.history, stage))
+                if events is not None:
+                    events.epoch(row)
+                say(sentence(label, progress.history, stage))
                 for flag in stage_flags(label, progress.history):
                     if flag.name not in flagged:
                         flagged.add(flag.name)
-                        _say(f"{label}: {flag.sentence} {flag.cause} {flag.option}")
+                        say(f"{label}: {flag.sentence} {flag.cause} {flag.option}")
                 # A signal that came since the last step: several processes agree on it at the next one.
                 if request == STOP or (devices.num_processes == 1 and requests.now() == STOP):
                     raise requests.interrupted()
@@ -171,14 +166,16 @@ def train(
 
 
 def validate(
-    eval_step: EvalStep, state: TrainState, source: Source, stage: StageConfig, devices: Devices
+    eval_step: EvalStep, state: TrainState, pairs: ReadablePairs, stage: StageConfig, devices: Devices
 ) -> float:
     """Mean L1 over the readable validation pairs' central squares, in [0, 1]."""
     sums = [
         eval_step(state.scored_weights, devices.put_batch(batch), devices.put_batch(weights))
-        for batch, weights in input_pipeline.validation_batches(source, stage, devices.process, devices.num_processes)
+        for batch, weights in input_pipeline.validation_batches(pairs, stage, devices.process, devices.num_processes)
     ]
     error, weight = np.sum(jax.device_get(sums), axis=0, dtype="float64")
+    if not weight:
+        raise UnreadableDataError("None of the validation pairs can be read; build the data set again.")
     return float(error / weight)
 
 
@@ -188,38 +185,13 @@ def resolution_in(stage: StageConfig, epoch: int) -> int:
     return sides[min(len(sides) - 1, (epoch - 1) * len(sides) // max(1, stage.epochs))]
 
 
-class _Programs:
-    """What is compiled for one network and the settings that shape its programs; stages that share them compile once."""
-
-    def __init__(self, model_config: ModelConfig, settings: StageConfig):
-        policy = "mixed_bfloat16" if settings.precision == "mixed" else "float32"
-        model = Restormer(model_config, remat=settings.remat, dtype=policy)
-        self.optimizer = make_optimizer(settings.weight_decay, model.trainable_variables)
-        self.train_step: TrainStep = make_train_step(model, self.optimizer, settings)
-        self.eval_step: EvalStep = make_eval_step(model)
-        self._compiled: set[tuple[int, int]] = set()
-
-    @contextlib.contextmanager
-    def compiling(self, side: int, batch_size: int, label: str) -> Iterator[None]:
-        """Say before and after the first call with pictures of a size why it takes so long."""
-        if (side, batch_size) in self._compiled:
-            yield
-            return
-        what = f"{label}: compiling the train step for {side} px x {batch_size}"
-        started = time.monotonic()
-        _say(f"{what} ...")
-        yield
-        self._compiled.add((side, batch_size))
-        _say(f"{what} took {time.monotonic() - started:.1f} s")
-
-
-@functools.lru_cache(maxsize=4)
-def _programs(model_config: ModelConfig, settings: tuple[Any, ...]) -> _Programs:
-    return _Programs(model_config, StageConfig(**dict(zip(_COMPILED_FIELDS, settings, strict=True))))
-
-
 def _batches(
-    stage: StageConfig, side: int, first_step: int, source: Source, mixed_in: Source | None, devices: Devices
+    stage: StageConfig,
+    side: int,
+    first_step: int,
+    source: ReadablePairs,
+    mixed_in: ReadablePairs | None,
+    devices: Devices,
 ) -> Iterator[TrainBatch]:
     return input_pipeline.train_batches(
         source,
@@ -244,7 +216,7 @@ def _count(finished: list[FinishedStep], progress: Progress, stage: StageConfig,
             continue
         what = f"loss {step.loss}, gradient norm {step.gradient_norm}; pairs {', '.join(step.batch.ids)}"
         if step.skips_in_a_row < stage.max_consecutive_skips:
-            _say(f"{stage_dir.name}: step {step.step} was skipped, it is not finite: {what}")
+            say(f"{stage_dir.name}: step {step.step} was skipped, it is not finite: {what}")
             continue
         folder = stage_dir / "not_finite" / f"step_{step.step}"
         save_batch(step, folder)
@@ -269,23 +241,10 @@ def _row(progress: Progress, epoch: int, validation_loss: float, rate: float, sp
     )
 
 
+def _event_log(stage_dir: Path, progress: Progress) -> contextlib.AbstractContextManager[EventLog | None]:
+    return EventLog(stage_dir / "events", progress.step) if is_first_process() else contextlib.nullcontext()
+
+
 def _place(progress: Progress, steps_per_epoch: int) -> str:
     inside = progress.step - progress.history[-1]["step"]
     return f"epoch {progress.epoch}" + (f" and {inside} of {steps_per_epoch} steps" if inside else "")
-
-
-def _say(text: str) -> None:
-    if is_first_process():
-        tqdm.write(text)
-
-
-def _progress_bar(label: str, stage: StageConfig, steps_per_epoch: int, progress: Progress) -> tqdm:
-    return tqdm(
-        desc=label,
-        total=stage.epochs * steps_per_epoch,
-        initial=progress.step,
-        unit="step",
-        dynamic_ncols=True,
-        mininterval=0.2 if sys.stderr.isatty() else LOG_PROGRESS_SECONDS,
-        disable=not is_first_process(),
-    )

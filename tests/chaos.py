@@ -72,7 +72,10 @@ def main(argv: list[str] | None = None) -> int:
             code = start(arguments, workdir, environment).wait()
             same = code == 0 and outcome(workdir) == expected
             equal += same
-            print(f"{trial}/{arguments.kills}: killed after {moment:.1f} s ({at}): {'equal' if same else 'DIFFERENT'}", flush=True)
+            print(
+                f"{trial}/{arguments.kills}: killed after {moment:.1f} s ({at}): {'equal' if same else 'DIFFERENT'}",
+                flush=True,
+            )
             if not same:
                 print(log.read_text(), file=sys.stderr)
             shutil.rmtree(workdir)

@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from datasets import build, miniature
-from datasets.build import DatasetNotBuilt
+from datasets.build import DatasetDamaged, DatasetNotBuilt
 from datasets.fivek import fivek_dataset_builder
 from datasets.pair_builder import SourceChanged
 from datasets.preparation import PreparationError
@@ -111,6 +111,16 @@ def test_a_data_set_is_told_from_others_by_its_fingerprint(built):
     fingerprints = [build.fingerprint(name, built) for name in ("fivek", "real_estate")]
     prepared = json.loads((built / "prepared/fivek-c_1024/dataset_metadata.json").read_text())
     assert fingerprints[0] == prepared["images_sha256"] != fingerprints[1]
+
+
+@pytest.mark.parametrize("damage", [lambda path: os.truncate(path, path.stat().st_size - 10), Path.unlink])
+def test_a_file_that_is_cut_off_or_gone_is_named_before_anything_is_read(built, tmp_path, damage):
+    shutil.copytree(built / "fivek", tmp_path / "fivek")
+    (path,) = tmp_path.glob("fivek/*/*/*train*array_record*")
+    damage(path)
+    with pytest.raises(DatasetDamaged, match=rf"{path.name} cannot be read.* datasets build fivek .* --overwrite"):
+        build.source("fivek", "train", tmp_path)
+    assert len(build.source("fivek", "validation", tmp_path)) == 1
 
 
 def test_what_is_not_built_has_no_fingerprint(tmp_path):

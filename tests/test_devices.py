@@ -83,7 +83,9 @@ def test_four_devices_and_two_processes_learn_what_one_device_learns(arguments):
     for name, processes, devices in (("four", 1, 4), ("two_processes", 2, 1)):
         number, other_losses, other_weights = train_apart(arguments, arguments / name, processes, devices)
         assert number == processes * devices
-        np.testing.assert_allclose(np.asarray(other_losses[1:], "float64"), np.asarray(losses[1:], "float64"), rtol=1e-4)
+        np.testing.assert_allclose(
+            np.asarray(other_losses[1:], "float64"), np.asarray(losses[1:], "float64"), rtol=1e-4
+        )
         assert_close(other_weights, weights)
 
 
@@ -99,7 +101,9 @@ def test_stage_begun_on_four_devices_continues_on_one(arguments):
 
 def test_batch_that_cannot_be_shared_out_is_refused():
     number = len(Devices())
-    with pytest.raises(UnequalSharesError, match=rf"A batch of {2 * number + 1} pairs in 2 parts .*multiple of {2 * number}"):
+    with pytest.raises(
+        UnequalSharesError, match=rf"A batch of {2 * number + 1} pairs in 2 parts .*multiple of {2 * number}"
+    ):
         Devices().refuse_unequal_shares(2 * number + 1, 2)
 
 

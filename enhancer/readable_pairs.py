@@ -1,0 +1,134 @@
+"""Decoded pairs of a source, without those that cannot be read: they are named, counted and left out.
+
+A source has `len(source)` and `source[i]` returning `{"input": bytes, "target": bytes, "id": bytes, ...}`, both encoded
+pictures (JPEG or PNG) of the same size. `tfds.data_source(..., decoders=SkipDecoding)` is one; so is a list.
+"""
+
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+
+class Source(Protocol):
+    """Random access to encoded pairs."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> dict[str, Any]: ...
+
+
+class Pair(NamedTuple):
+    """A decoded pair: two pictures of one size, uint8 `(height, width, 3)` sRGB, [0, 255]."""
+
+    id: str
+    input: np.ndarray
+    target: np.ndarray
+
+
+class DamagedPairError(ValueError):
+    """A record that is not a pair of pictures of one size; the message names it."""
+
+
+class UnreadableDataError(ValueError):
+    """No pair of a source can be read; the message gives the first reason."""
+
+
+def decode_pair(record: Mapping[str, Any]) -> Pair:
+    """Decode both pictures of a record.
+
+    Raises:
+        DamagedPairError: A picture does not decode, or the two differ in size; names the pair.
+    """
+    name = record.get("id", "without id")
+    name = name.decode() if isinstance(name, bytes) else str(name)
+    pictures = []
+    for role in ("input", "target"):
+        content = np.frombuffer(record[role], np.uint8)
+        # OpenCV fails an assertion on no bytes at all.
+        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if len(content) else None
+        if pixels is None:
+            raise DamagedPairError(
+                f"The {role} of pair {name} does not decode as a JPEG or PNG picture; build the data again."
+            )
+        pictures.append(np.asarray(pixels))
+    if pictures[0].shape != pictures[1].shape:
+        raise DamagedPairError(
+            f"Input and target of pair {name} differ in size: {pictures[0].shape} and {pictures[1].shape}; build the data again."
+        )
+    return Pair(name, *pictures)
+
+
+class ReadablePairs:
+    """Random access to the decoded pairs of a source that outlives damaged records.
+
+    A record is damaged when the source raises on it (ArrayRecord: RuntimeError), when a picture does not decode, or when
+    the two differ in size. Each is reported once, in one sentence on standard error, and stays left out as long as this
+    object lives; so keep one per source. Threads may share it.
+    """
+
+    damaged: dict[int, str]
+    """Index of each damaged record found so far, and why it cannot be used."""
+
+    def __init__(self, source: Source, name: str = "data"):
+        """Wrap `source`; `name`, such as "training data", is what reports call it.
+
+        Raises:
+            ValueError: the source is empty.
+        """
+        if len(source) == 0:
+            raise ValueError(
+                "The data source is empty: there is no pair to train or validate on. Build the data set again."
+            )
+        self._source, self._name = source, name
+        self._lock = threading.Lock()
+        self.damaged = {}
+
+    def __len__(self) -> int:
+        """Records, damaged ones included."""
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Pair:
+        """The pair at `index`, in place of a damaged one the next that can be read, after the last the first.
+
+        Which pair that is follows from the data alone, so that training stays reproducible.
+
+        Raises:
+            UnreadableDataError: there is none.
+        """
+        while (pair := self.read(index)) is None:
+            index = (index + 1) % len(self)
+        return pair
+
+    def read(self, index: int) -> Pair | None:
+        """The pair at `index`, None when it is damaged.
+
+        Raises:
+            UnreadableDataError: all pairs are damaged.
+        """
+        if index not in self.damaged:
+            try:
+                return decode_pair(self._source[index])
+            except MemoryError:  # says nothing about the record
+                raise
+            except DamagedPairError as error:
+                self._leave_out(index, str(error))
+            except Exception as error:  # whatever the storage raises; an error here must not end a night's training
+                self._leave_out(index, f"It cannot be read ({type(error).__name__}: {error}); build the data again.")
+        if len(self.damaged) == len(self):
+            raise UnreadableDataError(
+                f"None of the {len(self)} pairs of the {self._name} can be read. The first reason: "
+                f"{next(iter(self.damaged.values()))}"
+            )
+        return None
+
+    def _leave_out(self, index: int, reason: str) -> None:
+        with self._lock:
+            if index in self.damaged:  # another thread was faster
+                return
+            self.damaged[index] = reason
+            # Not print: a progress bar may be on the line.
+            tqdm.write(f"Damaged {self._name}: record {index} is left out. {reason}", file=sys.stderr)
