@@ -13,6 +13,7 @@ Exit codes: 0 done, 2 wrong usage or a missing package.
 
 import contextlib
 import dataclasses
+import logging
 import sys
 import threading
 import time
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> int:
         prog=f"python -m recipes.fivek_transfer estimate {preset}",
         description=__doc__,
     )
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of data sets that are not there
     # Heavy imports wait until here, so that --help answers at once.
     from datasets.sources import SourceError
     from enhancer.compile_target import CompileTargetError, compile_target

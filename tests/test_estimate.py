@@ -94,9 +94,19 @@ def test_programs_are_written_for_a_gpu_only_inside_the_block():
     assert on_one_cpu_device()
 
 
-def test_flops_are_the_papers():
-    """The paper's table of methods counts 141 billion multiply-adds for 256 x 256 pixels."""
-    assert forward_flops(MODEL_SIZES["base"], 256**2) == pytest.approx(2 * 141e9, rel=0.02)
+def test_one_more_refinement_block_adds_its_products():
+    tiny = MODEL_SIZES["tiny"]
+    larger = dataclasses.replace(tiny, num_refinement_blocks=tiny.num_refinement_blocks + 1)
+    channels, hidden = 16, 42
+    attention = (
+        3 * channels**2 + 9 * 3 * channels + 2 * channels**2 + channels**2
+    )  # projections, filter, both products, projection
+    feed_forward = 2 * channels * hidden + 9 * 2 * hidden + hidden * channels
+    pixels = 64**2
+    assert forward_flops(larger, pixels) - forward_flops(tiny, pixels) == 2 * pixels * (attention + feed_forward)
+
+
+def test_train_step_is_worth_three_forward_passes():
     assert train_step_flops(MODEL_SIZES["base"], 256**2) == 3 * forward_flops(MODEL_SIZES["base"], 256**2)
 
 
