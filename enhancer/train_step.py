@@ -59,6 +59,8 @@ def make_train_step(model: Restormer, optimizer: keras.optimizers.Optimizer, sta
     variables = model.trainable_variables
     still = never_trained(stage, (variable.path for variable in variables))
     one_rate = has_one_rate(stage)
+    described: Any = optimizer  # its own annotations know these two as plain numbers
+    rate_path, updates_path = described.learning_rate.path, described.iterations.path
 
     def loss_of(weights: dict[str, jax.Array], batch: Arrays) -> jax.Array:
         weights = {path: jax.lax.stop_gradient(x) if path in still else x for path, x in weights.items()}
@@ -73,7 +75,7 @@ def make_train_step(model: Restormer, optimizer: keras.optimizers.Optimizer, sta
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in learning.values()))
         clipping = jnp.minimum(1, stage.gradient_clip_norm / jnp.maximum(norm, 1e-12))
 
-        old_optimizer = state.optimizer | {optimizer.learning_rate.path: controls.learning_rate}
+        old_optimizer = state.optimizer | {rate_path: controls.learning_rate}
         new_weights, new_optimizer = optimizer.stateless_apply(
             in_order(old_optimizer, optimizer.variables),
             # Frozen levels' gradients go into the optimizer's moments, so that they are ready when a level is set free.
@@ -85,7 +87,7 @@ def make_train_step(model: Restormer, optimizer: keras.optimizers.Optimizer, sta
             # AdamW's change is proportional to the learning rate, decay included.
             weights = {path: old + factors[path] * (weights[path] - old) for path, old in state.weights.items()}
         new_optimizer = by_path(optimizer.variables, new_optimizer)
-        average = _averaged(state.average, weights, new_optimizer[optimizer.iterations.path], stage.ema_decay)
+        average = _averaged(state.average, weights, new_optimizer[updates_path], stage.ema_decay)
 
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         skips = jnp.where(finite, 0, state.skips_in_a_row + 1).astype("int32")

@@ -102,7 +102,7 @@ def train(
             progress.finish_epoch(_row(progress, 0, validation_loss, 0.0, 0.0, 0.0))
             saved.save(state, progress)
 
-        resolution, batches, in_flight, flagged = None, iter(()), StepsInFlight(), set[str]()
+        resolution, batches, in_flight, flagged = 0, iter(()), StepsInFlight(), set[str]()
         with (
             progress_bar(label, progress.step, stage.epochs * steps_per_epoch) as bar,
             _event_log(stage_dir, progress) as events,
