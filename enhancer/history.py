@@ -1,5 +1,6 @@
 """A stage's history: a row per epoch, and what the rows say."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from enhancer.config import StageConfig
@@ -34,22 +35,37 @@ def make_row(
     }
 
 
-def best_row(history: list[Row]) -> Row:
+def best_row(history: Sequence[Row]) -> Row:
     """The row with the lowest validation loss, the earlier of two equal ones: the epoch whose weights are kept."""
     return min(history, key=lambda row: (row["validation_loss"], row["epoch"]))
 
 
-def stopped_early(history: list[Row], stage: StageConfig) -> bool:
+def gap_of(row: Row) -> float | None:
+    """Validation minus training loss of one epoch; None in epoch 0, which trains nothing."""
+    return None if row["train_loss"] is None else row["validation_loss"] - row["train_loss"]
+
+
+def first_row_at(history: Sequence[Row], loss: float) -> Row | None:
+    """The first row whose validation loss is `loss` or lower, None if there is none."""
+    return next((row for row in history if row["validation_loss"] <= loss), None)
+
+
+def percent_fewer(epochs: int, of: int) -> float | None:
+    """How many percent fewer `epochs` are than `of`; negative when they are more, None when there is nothing to save."""
+    return 100.0 * (1.0 - epochs / of) if of > 0 else None
+
+
+def stopped_early(history: Sequence[Row], stage: StageConfig) -> bool:
     """Whether `early_stopping_patience` epochs have passed without a better validation loss."""
     return history[-1]["epoch"] - best_row(history)["epoch"] >= stage.early_stopping_patience
 
 
-def is_finished(history: list[Row], stage: StageConfig) -> bool:
+def is_finished(history: Sequence[Row], stage: StageConfig) -> bool:
     """Whether the stage has come to its end, early or not."""
     return history[-1]["epoch"] >= stage.epochs or stopped_early(history, stage)
 
 
-def sentence(label: str, history: list[Row], stage: StageConfig) -> str:
+def sentence(label: str, history: Sequence[Row], stage: StageConfig) -> str:
     """The latest row for a log."""
     row, best = history[-1], best_row(history)
     marker = "best so far" if best is row else f"best {best['validation_loss']:.4f} in epoch {best['epoch']}"

@@ -1,2 +1,160 @@
-def draw(histories, path):
-    pass
+"""Learning curves, drawn once: as a picture file, and as SVG in the colours of the report's page."""
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from enhancer.atomic_file import write_atomically
+from enhancer.history import Row, best_row, first_row_at, percent_fewer
+
+LOG_AXIS_RANGE = 10.0
+"""Losses that differ by more than this factor are drawn on a logarithmic axis."""
+_PANEL_INCHES = (6.4, 4.9)
+_DPI = 150
+
+
+@dataclasses.dataclass(frozen=True)
+class _Colors:
+    ink: str
+    grid: str
+    series: Mapping[str, str]
+
+
+_PICTURE = _Colors("#1d2126", "#dfe2e5", {"finetune": "#1668b3", "scratch": "#c2570c", "pretrain": "#4a7a35"})
+# Matplotlib knows no CSS variables: the page's plots are drawn in stand-ins, which are replaced in the finished markup.
+_STAND_INS = _Colors("#010101", "#020202", {"finetune": "#010303", "scratch": "#020303", "pretrain": "#030303"})
+_PAGE = {"#010101": "currentColor", "#020202": "var(--line)"} | {
+    f"#0{number}0303": f"var(--series-{number})" for number in (1, 2, 3)
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Panel:
+    title: str
+    histories: Mapping[str, Sequence[Row]]
+
+
+_NAMES = {"pretrain": "pre-training", "scratch": "from scratch", "finetune": "fine-tuned"}
+
+
+def draw(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
+    """Draw a run's curves into one picture: pre-training on the left, fine-tuning against training from scratch on the right.
+
+    Args:
+        histories: per stage ("pretrain", "finetune", "scratch") its rows, epoch 0 first; any stage may be missing.
+        path: ends in `.png` or `.svg`; the file appears complete or not at all.
+
+    Raises:
+        ValueError: no stage has a row, or the path ends otherwise.
+    """
+    path, panels = Path(path), _panels(histories)
+    if not panels:
+        raise ValueError(f"There are no epochs to draw into {path}: train at least one stage first.")
+    if path.suffix not in (".png", ".svg"):
+        raise ValueError(f"Learning curves are drawn as .png or .svg, received {path.name}.")
+    write_atomically(path, _drawn(panels, _PICTURE, path.suffix[1:], titles=True))
+
+
+def page_curves(histories: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
+    """The same curves for the report: per plot its `title` and `svg`, markup that takes colours and font from the page."""
+    curves = []
+    for panel in _panels(histories):
+        svg = _drawn([panel], _STAND_INS, "svg", titles=False).decode()
+        svg = svg[svg.index("<svg") :]
+        for stand_in, color in _PAGE.items():
+            svg = svg.replace(stand_in, color)
+        curves.append({"title": panel.title, "svg": Markup(svg)})
+    return curves
+
+
+def _panels(histories: Mapping[str, Sequence[Row]]) -> list[_Panel]:
+    known = {stage: rows for stage in _NAMES if (rows := histories.get(stage))}
+    panels = [_Panel("Pre-training", {"pretrain": known.pop("pretrain")})] if "pretrain" in known else []
+    if known:
+        titles = {"finetune": "Fine-tuning", "scratch": "Training from scratch"}
+        title = "Fine-tuning against training from scratch" if len(known) == 2 else titles[next(iter(known))]
+        panels.append(_Panel(title, known))
+    return panels
+
+
+def _drawn(panels: Sequence[_Panel], colors: _Colors, file_format: str, *, titles: bool) -> bytes:
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",  # text stays text, in the page's font
+        "svg.hashsalt": panels[0].title,  # the same curves give the same bytes
+        "font.size": 12,
+        "text.color": colors.ink,
+        "axes.labelcolor": colors.ink,
+        "xtick.color": colors.ink,
+        "ytick.color": colors.ink,
+        "axes.edgecolor": colors.grid,
+        "grid.color": colors.grid,
+    }
+    with matplotlib.rc_context(style):
+        width, height = _PANEL_INCHES
+        figure = Figure(figsize=(width * len(panels), height), layout="constrained")
+        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            _plot(axes, panel, colors)
+            if titles:
+                axes.set_title(panel.title, loc="left", fontweight="bold")
+        buffer = io.BytesIO()
+        metadata: dict[str, Any] = {"Date": None, "Creator": None} if file_format == "svg" else {"Software": None}
+        figure.savefig(buffer, format=file_format, dpi=_DPI, transparent=not titles, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _plot(axes: Any, panel: _Panel, colors: _Colors) -> None:
+    """Training (dashed) and validation loss (solid, its best marked) over epochs, and the baseline's best as a line."""
+    values: list[float] = []
+    for stage, history in panel.histories.items():
+        color, name, best = colors.series[stage], _NAMES[stage], best_row(history)
+        epochs = [row["epoch"] for row in history]
+        best_text = f"validation (best {best['validation_loss']:.4f}, epoch {best['epoch']})"
+        for key, label, dashes, width in (
+            ("train_loss", "training", (0, (4, 2)), 1.2),
+            ("validation_loss", best_text, "-", 2.2),
+        ):
+            losses = [np.nan if row[key] is None else row[key] for row in history]
+            values += [loss for loss in losses if not np.isnan(loss)]
+            marked = [epochs.index(best["epoch"])] if key == "validation_loss" else None
+            alone = "o" if np.isfinite(losses).sum() == 1 else ""  # one point makes no line
+            (line,) = axes.plot(epochs, losses, color=color, label=f"{name}, {label}")
+            line.set(linestyle=dashes, linewidth=width, marker="o" if marked else alone, markersize=7 if marked else 4)
+            line.set_markevery(marked)
+    if len(panel.histories) == 2:
+        _mark_baseline(axes, panel.histories["finetune"], best_row(panel.histories["scratch"]), colors)
+    if values and min(values) > 0 and max(values) > LOG_AXIS_RANGE * min(values):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("L1 loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    # A longer entry than these would be taken from the plot's width.
+    axes.legend(fontsize=11, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.16), borderaxespad=0.0)
+
+
+def _mark_baseline(axes: Any, finetune: Sequence[Row], baseline: Row, colors: _Colors) -> None:
+    """The best loss from scratch across the plot, and where fine-tuning is first as good."""
+    loss, reached = baseline["validation_loss"], first_row_at(finetune, baseline["validation_loss"])
+    text = "best from scratch, not reached by fine-tuning"
+    if reached:
+        text = f"best from scratch, reached in epoch {reached['epoch']}"
+        fewer = percent_fewer(reached["epoch"], baseline["epoch"])
+        if fewer is not None:
+            text += f" ({abs(fewer):.0f} % {'fewer' if fewer >= 0 else 'more'})"
+        axes.axvline(reached["epoch"], color=colors.series["finetune"], linestyle=":", linewidth=1.2)
+        axes.plot(
+            [reached["epoch"]], [reached["validation_loss"]], color=colors.series["finetune"], marker="D", markersize=7
+        )
+    axes.axhline(loss, color=colors.series["scratch"], linestyle=":", linewidth=1.6, label=text)

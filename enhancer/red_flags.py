@@ -1,212 +1,299 @@
-"""Signs that a training goes wrong, each with its likely cause and what to try: the plan's four, found while it runs.
+"""What a run's histories warn of, and what they say about the transfer: the project plan's watch list, as numbers and in words.
 
-A flag takes several epochs of evidence, because single validation losses jump.
+Every flag asks for several epochs of evidence, measured against the history's own noise, and a flag once raised stays
+raised with the words of its first epoch: called after each epoch, `stage_flags` never takes back and repeats itself.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from enhancer.history import Row, best_row
+from enhancer.history import Row, best_row, first_row_at, gap_of, percent_fewer
+from enhancer.verdict import outcome_of
 
-NOT_FALLING_EPOCHS = 5
-"""Pre-training should be below its start by then; the warm-up is over or nearly so."""
+EVIDENCE_EPOCHS = 5
+"""Epochs that have to agree: the plan's warm-up length, and few enough to warn well before its early stopping (10, 15)."""
 LEAST_FALL = 0.02
-"""Of the start's loss: less is noise."""
-RISING_EPOCHS = 4
-"""So many epochs in a row above the best by more than `RISE`."""
-RISE = 0.03
-"""Of the best loss: validation losses of neighbouring epochs differ by a percent or two in a healthy training."""
-GAP_EPOCHS = 3
-"""So many epochs in a row with a large gap."""
+"""A validation loss that has not fallen by this fraction of its start has not fallen: less is within the jumps of one epoch."""
+LEAST_RISE = 0.05
+"""A smoothed validation loss that rises by this fraction has left its minimum: flat ends of training wander by less."""
+RISE_IN_JUMPS = 4.0
+"""It must also rise by this many typical jumps: of simulated falling runs of 60 epochs with 10 % noise 1 in 100 then rings falsely."""
 LARGE_GAP = 0.5
-"""Of the training loss: validation half as large again. Validation sees central squares, training random crops, so a small gap means nothing."""
+"""Half again as much loss on validation photos as on training photos; the plan gives no figure."""
+WORSE_BY = 0.02
+"""Best validation losses closer than this fraction are called equal where no test says more."""
+EXPECTED_FEWER_PERCENT = 30.0
+"""The plan's claim: so many fewer epochs to the baseline's best when fine-tuning starts from pre-training."""
+
+_TITLES = {"pretrain": "Pre-training", "finetune": "Fine-tuning", "scratch": "Training from scratch"}
 
 
 @dataclasses.dataclass(frozen=True)
 class RedFlag:
-    """Something that should not be, in words."""
+    """One warning."""
 
     name: str
-    """Such as "validation loss rises"."""
+    """Of the kind of flag and its stage; unique within a run."""
     sentence: str
     """What was seen, with its numbers."""
     cause: str
-    """What it is likely to come from."""
+    """What most likely lies behind it."""
     option: str
-    """The recipe's option to try."""
+    """The recipe's command-line option to try, with a value."""
 
 
-def stage_flags(stage: str, history: Sequence[Row]) -> list[RedFlag]:
-    """What is wrong with a stage so far.
+def stage_flags(stage_name: str, history: Sequence[Row]) -> list[RedFlag]:
+    """The flags that a stage has raised so far, oldest first; the same history and any longer one give the same.
 
     Args:
-        stage: "pretrain", "finetune" or "scratch": names the options to try.
-        history: its rows, epoch 0 first.
+        stage_name: "pretrain", "finetune" or "scratch"; any other is watched like "finetune".
+        history: the stage's rows, epoch 0 first; at least `epoch`, `train_loss`, `validation_loss`, `learning_rate` of each.
     """
-    option = "pretrain" if stage == "pretrain" else "finetune"
-    found = (_not_falling(option, history), _rising(stage, option, history), _gap(option, history))
-    return [flag for flag in found if flag is not None]
+    return [flag for _, flag in _raised(stage_name, history)]
 
 
 def run_flags(histories: Mapping[str, Sequence[Row]], results: Mapping[str, Any] | None = None) -> list[RedFlag]:
-    """What is wrong with a finished run: every stage's flags, and whether pre-training did harm.
+    """All flags of a run: each stage's, with a word on whether the loss recovered, and "worse than the baseline".
 
     Args:
-        histories: by stage.
-        results: what `enhancer.evaluation.build_results` returned; the test photos decide then, else the validation losses.
+        histories: per stage its rows; any stage may be missing.
+        results: what `enhancer.evaluation.build_results` returned. With a test against the scratch model the test's 95 %
+            interval decides whether fine-tuning is worse; without, the best validation losses do.
     """
-    flags = [flag for stage, history in histories.items() for flag in stage_flags(stage, history)]
-    worse = _worse_on_test(results) if results else _worse_on_validation(histories)
-    return flags + ([worse] if worse else [])
+    flags = []
+    for stage_name, history in histories.items():
+        for epoch, flag in _raised(stage_name, history):
+            before, after = ([row for row in history if (row["epoch"] > epoch) is late] for late in (False, True))
+            if after and best_row(after)["validation_loss"] < (1 - LEAST_FALL) * best_row(before)["validation_loss"]:
+                better = best_row(after)
+                later = f" Later the validation loss reached {_loss(better)} in epoch {better['epoch']}."
+                flag = dataclasses.replace(flag, sentence=flag.sentence + later)
+            flags.append(flag)
+    worse = _worse_than_baseline(histories, results)
+    return [*flags, worse] if worse else flags
 
 
 def transfer_summary(histories: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
-    """What pre-training did for fine-tuning, in numbers.
+    """What the histories say about the transfer, as plain numbers for JSON; what a missing stage leaves unknown is None.
 
     Returns:
-        Validation losses in [0, 1], epochs, and percent; None where a stage is missing. "jump" is the loss at fine-tuning's
-        start over pre-training's best; "fewer_epochs_percent" how many fewer epochs fine-tuning took to scratch's best loss than scratch.
+        `best`: per stage `{"epoch", "validation_loss"}`;
+        `start`: validation loss before the first step of fine-tuning, and by how many percent it lies above pre-training's
+        best (on the other photos: the domain gap) and below the start from scratch (what the transfer gives at once);
+        `to_baseline`: scratch's best loss and its epoch, the first fine-tuning epoch that is as good (None if none is), and
+        how many percent fewer epochs that is; `last_gap`: per stage validation minus training loss in the last epoch.
     """
-    pretrain, finetune, scratch = (list(histories.get(stage, ())) for stage in ("pretrain", "finetune", "scratch"))
-    summary: dict[str, Any] = dict.fromkeys(
-        ("pretrain_best", "finetune_start", "jump", "scratch_start", "finetune_best", "finetune_best_epoch")
-        + ("scratch_best", "scratch_best_epoch", "epochs_to_scratch_best", "fewer_epochs_percent")
-        + ("finetune_gap", "scratch_gap")
-    )
-    if pretrain:
-        summary["pretrain_best"] = best_row(pretrain)["validation_loss"]
-    if finetune:
-        best = best_row(finetune)
-        summary |= {"finetune_start": finetune[0]["validation_loss"], "finetune_gap": best.get("gap")}
-        summary |= {"finetune_best": best["validation_loss"], "finetune_best_epoch": best["epoch"]}
-        if pretrain and summary["pretrain_best"] > 0:
-            summary["jump"] = summary["finetune_start"] / summary["pretrain_best"]
-    if scratch:
-        best = best_row(scratch)
-        summary |= {"scratch_start": scratch[0]["validation_loss"], "scratch_gap": best.get("gap")}
-        summary |= {"scratch_best": best["validation_loss"], "scratch_best_epoch": best["epoch"]}
-    if finetune and scratch:
-        reached = [row["epoch"] for row in finetune if row["validation_loss"] <= summary["scratch_best"]]
-        summary["epochs_to_scratch_best"] = reached[0] if reached else None
-        if reached and summary["scratch_best_epoch"]:
-            summary["fewer_epochs_percent"] = 100 * (1 - reached[0] / summary["scratch_best_epoch"])
-    return summary
+    known = {stage: rows for stage in _TITLES if (rows := histories.get(stage))}
+    best = {stage: best_row(rows) for stage, rows in known.items()}
+    start, to_baseline = None, None
+    if "finetune" in known:
+        first = known["finetune"][0]["validation_loss"]
+        scratch = known["scratch"][0]["validation_loss"] if "scratch" in known else None
+        pretrained = best["pretrain"]["validation_loss"] if "pretrain" in known else None
+        start = {
+            "validation_loss": first,
+            "above_pretrain_best_percent": 100 * (first / pretrained - 1) if pretrained else None,
+            "scratch_validation_loss": scratch,
+            "below_scratch_percent": 100 * (1 - first / scratch) if scratch else None,
+        }
+    if "finetune" in known and "scratch" in known:
+        baseline = best["scratch"]
+        reached = first_row_at(known["finetune"], baseline["validation_loss"])
+        to_baseline = {
+            "validation_loss": baseline["validation_loss"],
+            "scratch_epoch": baseline["epoch"],
+            "finetune_epoch": reached["epoch"] if reached else None,
+            "fewer_percent": percent_fewer(reached["epoch"], baseline["epoch"]) if reached else None,
+        }
+    return {
+        "best": {
+            stage: {"epoch": row["epoch"], "validation_loss": row["validation_loss"]} for stage, row in best.items()
+        },
+        "start": start,
+        "to_baseline": to_baseline,
+        "last_gap": {stage: gap_of(rows[-1]) for stage, rows in known.items()},
+    }
 
 
-def transfer_sentences(histories: Mapping[str, Sequence[Row]]) -> list[str]:
-    """`transfer_summary` in words."""
-    seen = transfer_summary(histories)
+def summary_sentences(summary: Mapping[str, Any]) -> list[str]:
+    """Say what `transfer_summary` found, one sentence for each thing that is known."""
     sentences = []
-    if seen["jump"] is not None:
-        sentences.append(
-            f"Moving to the new photos, the validation loss went from {seen['pretrain_best']:.4f} (pre-training's best, on its own photos) to "
-            f"{seen['finetune_start']:.4f} before the first step of fine-tuning."
-        )
-    if seen["finetune_start"] is not None and seen["scratch_start"] is not None:
-        sentences.append(f"Training from scratch starts at {seen['scratch_start']:.4f} on the same photos.")
-    if seen["finetune_best"] is not None:
-        sentences.append(f"Fine-tuning is best in epoch {seen['finetune_best_epoch']}, at {seen['finetune_best']:.4f}.")
-    if seen["scratch_best"] is not None:
-        sentences.append(
-            f"Training from scratch is best in epoch {seen['scratch_best_epoch']}, at {seen['scratch_best']:.4f}."
-        )
-    if seen["finetune_best"] is not None and seen["scratch_best"] is not None:
-        if seen["epochs_to_scratch_best"] is None:
-            sentences.append("Fine-tuning never reached scratch's best validation loss.")
-        elif seen["fewer_epochs_percent"] is None:
-            sentences.append("Scratch was never better than before its first step.")
+    if start := summary["start"]:
+        parts = []
+        if start["below_scratch_percent"] is not None:
+            against = f"training from scratch ({start['scratch_validation_loss']:.4f})"
+            parts.append(f"{_side(-start['below_scratch_percent'])} {against}")
+        if start["above_pretrain_best_percent"] is not None:
+            against = f"pre-training's best on its own photos ({summary['best']['pretrain']['validation_loss']:.4f})"
+            parts.append(f"{_side(start['above_pretrain_best_percent'])} {against}")
+        text = f"Before its first step fine-tuning has a validation loss of {start['validation_loss']:.4f}"
+        sentences.append(f"{text}: {' and '.join(parts)}." if parts else f"{text}.")
+    if best := summary["best"]:
+        items = [
+            f"{_TITLES[stage].lower()} in epoch {row['epoch']} ({row['validation_loss']:.4f})"
+            for stage, row in best.items()
+        ]
+        sentences.append(f"Lowest validation loss: {', '.join(items)}.")
+    if race := summary["to_baseline"]:
+        goal = f"the best validation loss from scratch ({race['validation_loss']:.4f}, epoch {race['scratch_epoch']})"
+        plan = f"The plan expects {EXPECTED_FEWER_PERCENT:.0f} % fewer."
+        if race["finetune_epoch"] is None:
+            sentences.append(f"Fine-tuning does not reach {goal}. {plan}")
+        elif race["fewer_percent"] is None:
+            sentences.append(f"Training from scratch never improved on its start ({race['validation_loss']:.4f}).")
         else:
-            percent = seen["fewer_epochs_percent"]
-            sentences.append(
-                f"Fine-tuning reached scratch's best validation loss in epoch {seen['epochs_to_scratch_best']}, with "
-                f"{abs(percent):.0f} % {'fewer' if percent >= 0 else 'more'} epochs (the plan expects 30 % fewer)."
-            )
-    if seen["finetune_gap"] is not None and seen["scratch_gap"] is not None:
-        sentences.append(
-            f"Validation minus training loss in the best epoch: {seen['finetune_gap']:+.4f} fine-tuned, {seen['scratch_gap']:+.4f} from "
-            "scratch.".replace("-", "−")
-        )
+            word = "fewer" if race["fewer_percent"] >= 0 else "more"
+            saved = f"{abs(race['fewer_percent']):.0f} % {word} epochs"
+            sentences.append(f"Fine-tuning reaches {goal} in epoch {race['finetune_epoch']}: {saved}. {plan}")
+    gaps = {stage: gap for stage, gap in summary["last_gap"].items() if gap is not None and stage != "pretrain"}
+    if gaps:
+        items = [f"{gap:+.4f} {'fine-tuned' if stage == 'finetune' else 'from scratch'}" for stage, gap in gaps.items()]
+        text = f"Validation minus training loss in the last epoch: {', '.join(items)}"
+        sentences.append(f"{text}. A smaller gap means less learned by heart.".replace("-0.", "−0."))
     return sentences
 
 
-def _not_falling(option: str, history: Sequence[Row]) -> RedFlag | None:
-    if option != "pretrain" or history[-1]["epoch"] < NOT_FALLING_EPOCHS:
+def _raised(stage_name: str, history: Sequence[Row]) -> list[tuple[int, RedFlag]]:
+    """Each flag with the epoch after which it was first raised, in that order."""
+    detectors: list[Callable[[str, Sequence[Row]], RedFlag | None]] = [_rising, _large_gap]
+    if stage_name in ("pretrain", "scratch"):  # fine-tuning may start near its best
+        detectors.insert(0, _not_falling)
+    raised = []
+    for detect in detectors:
+        prefixes = (history[: count + 1] for count in range(EVIDENCE_EPOCHS, len(history)))
+        found = next(((rows[-1]["epoch"], flag) for rows in prefixes if (flag := detect(stage_name, rows))), None)
+        raised += [found] if found else []
+    return sorted(raised, key=lambda item: item[0])
+
+
+def _not_falling(stage_name: str, history: Sequence[Row]) -> RedFlag | None:
+    """After the learning rate's peak, `EVIDENCE_EPOCHS` more epochs without a fall: in the warm-up little may happen."""
+    start, best = history[0], best_row(history)
+    peak_epoch = max(history, key=lambda row: row["learning_rate"])["epoch"]
+    if history[-1]["epoch"] - peak_epoch < EVIDENCE_EPOCHS:
         return None
-    start, best = history[0]["validation_loss"], best_row(list(history))
-    if best["validation_loss"] < (1 - LEAST_FALL) * start:
+    if best["validation_loss"] <= (1 - LEAST_FALL) * start["validation_loss"]:
         return None
-    return RedFlag(
-        "pre-training does not learn",
-        f"After {history[-1]['epoch']} epochs the validation loss is at best {best['validation_loss']:.4f}, and was {start:.4f} before the first.",
-        "The learning rate is too high, or inputs and targets do not belong together.",
-        "Try a tenth of --pretrain.peak-learning-rate, and look at the pairs in the data's preparation report.",
+    seen = (
+        f"{_title(stage_name)}: the validation loss started at {_loss(start)} and is {_loss(history[-1])} after epoch "
     )
-
-
-def _rising(stage: str, option: str, history: Sequence[Row]) -> RedFlag | None:
-    recent = history[-RISING_EPOCHS:]
-    best = best_row(list(history))
-    if len(recent) < RISING_EPOCHS or recent[0]["epoch"] <= best["epoch"]:
-        return None
-    if any(row["validation_loss"] < (1 + RISE) * best["validation_loss"] for row in recent):
-        return None
-    cause = "The learning rate is too high, or the network learns the few training pairs by heart."
-    options = f"Try a third of --{option}.peak-learning-rate, or --{option}.augmentation strong"
-    if stage == "finetune":
-        options += ", --finetune.level-decay 0.7 or --finetune.frozen-levels 2"
+    if _training_falls(history, since=start["epoch"]):
+        cause = "The training loss falls and the validation loss does not: the two splits differ, or their targets do. Look at the data first."
+        option = f"--{_section(stage_name)}.augmentation strong"
+    else:
+        cause = "The learning rate is too high, or the targets do not belong to the inputs."
+        option = _lower_rate(stage_name, history)
     return RedFlag(
-        "validation loss rises",
-        f"For {RISING_EPOCHS} epochs the validation loss has been more than {RISE:.0%} above its best, {best['validation_loss']:.4f} in epoch "
-        f"{best['epoch']}; now {history[-1]['validation_loss']:.4f}.".replace("%", " %"),
+        f"{_title(stage_name)} does not learn",
+        f"{seen}{history[-1]['epoch']}; its best is {_loss(best)}.",
         cause,
-        options + ".",
+        option,
     )
 
 
-def _gap(option: str, history: Sequence[Row]) -> RedFlag | None:
-    recent = [row for row in history[-GAP_EPOCHS:] if row.get("train_loss")]
-    if len(recent) < GAP_EPOCHS:
+def _rising(stage_name: str, history: Sequence[Row]) -> RedFlag | None:
+    """The last epochs all lie above the lowest median of as many epochs (or the start), and their median clearly so."""
+    losses = [row["validation_loss"] for row in history]
+    ends = range(EVIDENCE_EPOCHS, len(losses) + 1)
+    medians = [statistics.median(losses[end - EVIDENCE_EPOCHS : end]) for end in ends]
+    lowest = min(medians)
+    turned = history[medians.index(lowest) + EVIDENCE_EPOCHS // 2]["epoch"]
+    if losses[0] < lowest:
+        lowest, turned = losses[0], history[0]["epoch"]
+    recent = losses[-4 * EVIDENCE_EPOCHS :]
+    jump = statistics.median(abs(after - before) for before, after in itertools.pairwise(recent))
+    high = max((1 + LEAST_RISE) * lowest, lowest + RISE_IN_JUMPS * jump)
+    if medians[-1] <= high or min(losses[-EVIDENCE_EPOCHS:]) <= (1 + LEAST_RISE) * lowest:
         return None
-    if any(row["validation_loss"] < (1 + LARGE_GAP) * row["train_loss"] for row in recent):
-        return None
-    last = recent[-1]
+    if _training_falls(history, since=turned):
+        cause = "The training loss still falls: the network learns its few photos by heart (overfitting)."
+        option = (
+            "--finetune.frozen-levels 2" if _section(stage_name) == "finetune" else "--pretrain.augmentation strong"
+        )
+        option = "--finetune.augmentation strong" if stage_name == "scratch" else option
+    else:
+        cause = "The training loss does not fall either: the learning rate is too high."
+        option = _lower_rate(stage_name, history)
     return RedFlag(
-        "large train/validation gap",
-        f"For {GAP_EPOCHS} epochs the validation loss has been half as large again as the training loss, or more: "
-        f"{last['validation_loss']:.4f} against {last['train_loss']:.4f}.",
-        "The network learns the training pairs by heart: too few of them, or too little regularisation.",
-        f"Try --{option}.augmentation strong, --{option}.weight-decay 1e-3"
-        + (", --finetune.mix-weight 0.3" if option == "finetune" else "")
-        + f" or --{option}.ema-decay 0.999.",
+        f"{_title(stage_name)}: validation loss rises",
+        f"{_title(stage_name)}: the validation loss rose from {lowest:.4f} around epoch {turned} to {medians[-1]:.4f} "
+        f"(median of {EVIDENCE_EPOCHS} epochs) by epoch {history[-1]['epoch']}.",
+        cause,
+        option,
     )
 
 
-_WORSE_CAUSE = "The photos of the two stages differ too much, or fine-tuning moved too little from where it began."
-_WORSE_OPTION = "Try --finetune.mix-weight 0.3, a higher --finetune.peak-learning-rate, or --finetune.level-decay 0.7."
-
-
-def _worse_on_test(results: Mapping[str, Any]) -> RedFlag | None:
-    pair = results["paired"].get("finetuned_vs_scratch")
-    if pair is None or pair["l1"]["low"] is None or pair["l1"]["low"] <= 0:
+def _large_gap(stage_name: str, history: Sequence[Row]) -> RedFlag | None:
+    """Each of the last epochs has a gap of more than `LARGE_GAP` of its training loss."""
+    recent = history[-EVIDENCE_EPOCHS:]
+    gaps = [gap_of(row) for row in recent]
+    if any(gap is None or gap <= LARGE_GAP * row["train_loss"] for gap, row in zip(gaps, recent, strict=True)):
         return None
+    row, section = history[-1], _section(stage_name)
     return RedFlag(
-        "worse than from scratch",
-        f"On the {pair['l1']['n']} test photos the fine-tuned network's L1 is {pair['l1']['mean']:+.4f} against training from scratch, and the 95 % "
-        "interval lies above zero.",
-        _WORSE_CAUSE,
-        _WORSE_OPTION,
+        f"{_title(stage_name)}: large train/validation gap",
+        f"{_title(stage_name)}: {EVIDENCE_EPOCHS} epochs in a row the validation loss was more than {LARGE_GAP:.0%} above the "
+        f"training loss; in epoch {row['epoch']} {_loss(row)} against {row['train_loss']:.4f}.".replace("%", " %"),
+        "Overfitting: the network needs regularising. Very few validation photos may also be harder than the others by chance.",
+        f"--{section}.weight-decay 1e-3" if section == "pretrain" else f"--{section}.augmentation strong",
     )
 
 
-def _worse_on_validation(histories: Mapping[str, Sequence[Row]]) -> RedFlag | None:
-    seen = transfer_summary(histories)
-    ours, theirs = seen["finetune_best"], seen["scratch_best"]
-    if ours is None or theirs is None or ours <= (1 + RISE) * theirs:
+def _worse_than_baseline(histories: Mapping[str, Sequence[Row]], results: Mapping[str, Any] | None) -> RedFlag | None:
+    finetune, scratch = histories.get("finetune"), histories.get("scratch")
+    test = (results or {}).get("paired", {}).get("finetuned_vs_scratch")
+    if test:
+        if outcome_of(test["l1"]) != "worse":
+            return None
+        difference = test["l1"]
+        seen = (
+            f"On {difference['n']} test photos the fine-tuned network's L1 is {difference['mean']:+.4f} higher than that of the "
+            f"network trained from scratch (95 % interval {difference['low']:+.4f} to {difference['high']:+.4f})."
+        )
+    elif finetune and scratch:
+        ours, theirs = best_row(finetune), best_row(scratch)
+        if ours["validation_loss"] <= (1 + WORSE_BY) * theirs["validation_loss"]:
+            return None
+        seen = f"Fine-tuning's best validation loss is {_loss(ours)}, that from scratch {_loss(theirs)}."
+    else:
         return None
-    return RedFlag(
-        "worse than from scratch",
-        f"The best validation loss is {ours:.4f} fine-tuned and {theirs:.4f} from scratch.",
-        _WORSE_CAUSE,
-        _WORSE_OPTION,
-    )
+    gaps = [gap for rows in (finetune, scratch) if rows and (gap := gap_of(rows[-1])) is not None]
+    if len(gaps) == 2 and gaps[0] > gaps[1]:
+        cause = "Fine-tuning overfits more than training from scratch: it unlearns what pre-training taught."
+        option = "--finetune.frozen-levels 2"
+    else:
+        cause = "The two domains lie too far apart for what was pre-trained to help as it is."
+        option = "--finetune.mix-weight 0.3"
+    return RedFlag("Worse than the baseline", seen, cause, option)
+
+
+def _training_falls(history: Sequence[Row], since: int) -> bool:
+    """Whether the training loss is clearly lower in the last epochs than around epoch `since`."""
+    losses = [row["train_loss"] for row in history if row["train_loss"] is not None and row["epoch"] >= since - 1]
+    then, now = statistics.median(losses[:3]), statistics.median(losses[-3:])
+    return now < (1 - LEAST_FALL) * then
+
+
+def _lower_rate(stage_name: str, history: Sequence[Row]) -> str:
+    """A third of the highest rate so far, to one digit: `2e-5` after 5e-5."""
+    digit, exponent = f"{max(row['learning_rate'] for row in history) / 3:.0e}".split("e")
+    return f"--{_section(stage_name)}.peak-learning-rate {digit}e{int(exponent)}"
+
+
+def _section(stage_name: str) -> str:
+    return "pretrain" if stage_name == "pretrain" else "finetune"  # scratch has fine-tuning's settings
+
+
+def _title(stage_name: str) -> str:
+    return _TITLES.get(stage_name, stage_name)
+
+
+def _loss(row: Row) -> str:
+    return f"{row['validation_loss']:.4f}"
+
+
+def _side(percent: float) -> str:
+    return f"{abs(percent):.0f} % {'above' if percent >= 0 else 'below'}"

@@ -5,7 +5,6 @@ import dataclasses
 import datetime
 import importlib.metadata
 import importlib.resources
-import io
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,11 +12,7 @@ from typing import Any
 
 import cv2
 import jinja2
-import matplotlib
 import numpy as np
-from markupsafe import Markup
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from enhancer.atomic_file import write_atomically
 from enhancer.evaluation import (
@@ -30,8 +25,10 @@ from enhancer.evaluation import (
     score_text,
     squashed,
 )
+from enhancer.learning_curves import page_curves
 from enhancer.photo_io import encode_jpeg
 from enhancer.readable_pairs import Source, decode_pair
+from enhancer.red_flags import run_flags, summary_sentences, transfer_summary
 from enhancer.verdict import count_text, verdict
 
 METRIC_MEANINGS = {
@@ -48,11 +45,6 @@ _METHOD_MEANINGS = {
 }
 _STRIP_PIXELS = 720
 _PACKAGES = ("enhancer", "keras", "jax", "numpy", "scikit-image")
-# The plots are drawn in these stand-ins, which the page replaces by its own colours: one drawing, light and dark.
-_PLOT_COLORS = {"#010101": "currentColor", "#020202": "var(--line)"} | {
-    f"#0{number}0303": f"var(--series-{number})" for number in (1, 2, 3)
-}
-_INK, _GRID, _FIRST, _SECOND, _THIRD = _PLOT_COLORS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +93,7 @@ def make_strips(
 def write_report(
     path: Path,
     results: Mapping[str, Any],
-    histories: Mapping[str, Sequence[Mapping[str, Any]]],
+    histories: Mapping[str, Sequence[Row]],
     strips: Sequence[Strip],
 ) -> None:
     """Write the page; it appears complete or not at all, and needs no other file and no connection.
@@ -133,7 +125,10 @@ def write_report(
         methods=_method_rows(results),
         pairs=_pair_rows(results),
         photos=count_text(min(scores["n"] for scores in results["methods"].values())),
-        curves=_curves(histories),
+        curves=page_curves(histories),
+        transfer=summary_sentences(transfer_summary(histories)),
+        red_flags=run_flags(histories, results),
+        watched=any(histories.values()),
         strips=[
             {
                 "title": strip.title,
@@ -186,68 +181,6 @@ def _pair_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         title = f"{METHOD_TITLES.get(method, method)} − {METHOD_TITLES.get(baseline, baseline)}"
         rows.append({"title": title, "cells": cells})
     return rows
-
-
-def _curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    curves = []
-    if histories.get("pretrain"):
-        curves.append(
-            {"title": "Pre-training", "svg": _curve({"pre-training": (histories["pretrain"], _THIRD)}, "pretrain")}
-        )
-    series = {
-        title: (histories[stage], color)
-        for stage, title, color in (("scratch", "scratch", _SECOND), ("finetune", "fine-tuned", _FIRST))
-        if histories.get(stage)
-    }
-    if series:
-        title = "Fine-tuning against training from scratch" if len(series) == 2 else "Fine-tuning"
-        curves.append({"title": title, "svg": _curve(series, "finetune")})
-    return curves
-
-
-def _curve(series: Mapping[str, tuple[Sequence[Mapping[str, Any]], str]], salt: str) -> Markup:
-    """Draw training (dashed) and validation loss over epochs as SVG markup."""
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",  # text stays text, in the page's font
-        "svg.hashsalt": salt,
-        "font.size": 12,
-        "text.color": _INK,
-        "axes.labelcolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "axes.edgecolor": _GRID,
-        "grid.color": _GRID,
-    }
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-        axes = figure.subplots()
-        values: list[float] = []
-        for name, (history, color) in series.items():
-            epochs = [entry["epoch"] for entry in history]
-            for key, label, dashes, width in (
-                ("train_loss", "training", (0, (4, 2)), 1.2),
-                ("validation_loss", "validation", "-", 2.2),
-            ):
-                losses = [entry[key] for entry in history]
-                values += [loss for loss in losses if loss is not None]
-                points = [np.nan if loss is None else loss for loss in losses]
-                (line,) = axes.plot(epochs, points, color=color, label=f"{name}, {label}")
-                line.set(linestyle=dashes, linewidth=width, marker="o" if len(epochs) == 1 else "")
-        if values and min(values) > 0 and max(values) > 10 * min(values):
-            axes.set_yscale("log")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("L1 loss")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    for stand_in, color in _PLOT_COLORS.items():
-        svg = svg.replace(stand_in, color)
-    return Markup(svg)
 
 
 def _sections(title: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:

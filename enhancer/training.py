@@ -105,7 +105,7 @@ def train(
         resolution, batches, in_flight, flagged = 0, iter(()), StepsInFlight(), set[str]()
         with (
             progress_bar(label, progress.step, stage.epochs * steps_per_epoch) as bar,
-            _event_log(stage_dir, progress) as events,
+            _event_log(stage_dir) as events,
         ):
             if events is not None and resumed is None:
                 events.epoch(progress.history[0])
@@ -147,10 +147,10 @@ def train(
                 rate = learning_rate_at(stage, steps_per_epoch, progress.step)
                 row = _row(progress, epoch, validation_loss, rate, images_per_second, seconds)
                 progress.finish_epoch(row)
-                saved.save(state, progress)
-                requests.saved()
                 if events is not None:
                     events.epoch(row)
+                saved.save(state, progress)
+                requests.saved()
                 say(sentence(label, progress.history, stage))
                 for flag in stage_flags(label, progress.history):
                     if flag.name not in flagged:
@@ -241,8 +241,8 @@ def _row(progress: Progress, epoch: int, validation_loss: float, rate: float, sp
     )
 
 
-def _event_log(stage_dir: Path, progress: Progress) -> contextlib.AbstractContextManager[EventLog | None]:
-    return EventLog(stage_dir / "events", progress.step) if is_first_process() else contextlib.nullcontext()
+def _event_log(stage_dir: Path) -> contextlib.AbstractContextManager[EventLog | None]:
+    return EventLog(stage_dir / "events") if is_first_process() else contextlib.nullcontext()
 
 
 def _place(progress: Progress, steps_per_epoch: int) -> str:

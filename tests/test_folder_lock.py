@@ -10,9 +10,9 @@ from enhancer.folder_lock import FolderInUseError, FolderLock
 
 
 def test_second_user_is_refused_and_told_who_the_first_is(tmp_path):
-    with FolderLock(tmp_path / "run"):
-        with pytest.raises(FolderInUseError, match=f"in use by process {os.getpid()}"), FolderLock(tmp_path / "run"):
-            pass
+    refused = pytest.raises(FolderInUseError, match=f"in use by process {os.getpid()}")
+    with FolderLock(tmp_path / "run"), refused, FolderLock(tmp_path / "run"):
+        pass
     with FolderLock(tmp_path / "run"):
         pass
 

@@ -17,21 +17,28 @@ def test_signal_outside_training_raises_at_once(number):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_signal_in_training_is_noted_and_raised_when_nobody_acts_on_it(number, capsys):
-    requests = SaveRequests(save_minutes=10)
-    reached = False
-    with pytest.raises(Interrupted), requests.noting_signals():
-        assert requests.now() == NOTHING
-        os.kill(os.getpid(), number)
-        assert requests.now() == STOP
-        reached = True
-    assert reached
+    requests, heard = SaveRequests(save_minutes=10), []
+
+    def train():
+        with requests.noting_signals():
+            heard.append(requests.now())
+            os.kill(os.getpid(), number)
+            heard.append(requests.now())
+
+    with pytest.raises(Interrupted):
+        train()
+    assert heard == [NOTHING, STOP]
     assert f"{number.name}: saving a checkpoint" in capsys.readouterr().err
 
 
 def test_second_ctrl_c_does_not_wait(capsys):
-    with pytest.raises(KeyboardInterrupt), SaveRequests(save_minutes=10).noting_signals():
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+    def train():
+        with SaveRequests(save_minutes=10).noting_signals():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
 
 
 def test_save_is_due_after_the_minutes_and_not_right_after_a_save():

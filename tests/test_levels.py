@@ -14,7 +14,7 @@ def test_every_variable_of_the_network_belongs_to_a_level(nano):
 
 
 def test_unknown_layer_is_refused():
-    with pytest.raises(ValueError, match="'attention'.* belongs to no level"):
+    with pytest.raises(ValueError, match=r"'attention'.* belongs to no level"):
         level_of("attention/kernel")
 
 

@@ -26,7 +26,10 @@ def results_of(config: dict | None = None, **methods: list[float]) -> dict:
 
 
 BETTER = {"unedited": [0.3, 0.28, 0.31], "scratch": [0.10, 0.12, 0.11], "finetuned": [0.08, 0.098, 0.092]}
-HISTORY = [{"epoch": i, "train_loss": 0.1 / i, "validation_loss": 0.12 / i} for i in range(1, 6)]
+HISTORY = [
+    {"epoch": i, "train_loss": 0.1 / i if i else None, "validation_loss": 0.12 / max(i, 0.5), "learning_rate": 1e-4}
+    for i in range(6)
+]
 
 
 @pytest.fixture
@@ -101,6 +104,23 @@ def test_the_page_has_two_plots_in_the_pages_own_colours(page):
     assert not re.search(r"#0\d0303|#0[12]0[12]0[12]", page)
 
 
+def test_the_page_says_what_the_transfer_gave_and_that_no_flag_was_raised(page):
+    assert "What training shows" in page
+    assert "Lowest validation loss: pre-training in epoch 5 (0.0240)" in page
+    assert "No red flag was raised" in page
+
+
+def test_the_page_shows_a_red_flag_with_its_cause_and_option(tmp_path):
+    rising = [row | {"validation_loss": 0.05 + 0.01 * row["epoch"]} for row in HISTORY]
+    rising += [rising[-1] | {"epoch": i, "validation_loss": 0.05 + 0.01 * i} for i in range(6, 12)]
+    write_report(tmp_path / "r.html", results_of(**BETTER), {"finetune": rising}, [])
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Fine-tuning: validation loss rises" in page
+    assert "by heart" in page
+    assert "<code>--finetune.frozen-levels 2</code>" in page
+    assert "No red flag" not in page
+
+
 def test_pictures_are_embedded_small(page):
     (picture, _) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
     data = base64.b64decode(picture)
@@ -124,7 +144,9 @@ def test_names_are_escaped(tmp_path):
 
 def test_a_page_needs_neither_curves_nor_photos(tmp_path):
     write_report(tmp_path / "r.html", results_of(unedited=[0.3, 0.2]), {}, [])
-    assert "The scores of this run" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "The scores of this run" in page
+    assert "What training shows" not in page
 
 
 def test_the_same_history_draws_the_same_plot(tmp_path):
