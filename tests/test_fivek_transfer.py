@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,28 @@ def test_workdir_that_is_a_file_is_refused_in_a_sentence(tmp_path, capsys):
     (tmp_path / "run").write_text("")
     assert main(["--workdir", str(tmp_path / "run")]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_preempted_run_keeps_others_out_saves_exits_with_75_and_continues(tmp_path):
+    """Slurm's signal in the middle of a stage; meanwhile a second process tries the same folder."""
+    workdir = tmp_path / "run"
+    command = [sys.executable, "-m", "recipes.fivek_transfer", "quick", *SHORTEST, "--workdir", str(workdir)]
+    command += ["--pretrain.epochs=500", "--pretrain.early-stopping-patience=500", "--no-require-gain"]
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    deadline = time.monotonic() + 300
+    while len(list(workdir.glob("pretrain/checkpoints/*/_CHECKPOINT_METADATA"))) < 2:
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert second.returncode == 2
+    assert f"is in use by process {process.pid} " in second.stderr
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(120) == 75
+    said = (tmp_path / "log").read_text()
+    assert "SIGUSR1: saving a checkpoint, then stopping." in said
+    assert "Stopped by SIGUSR1. The same command continues." in said
+    assert "Traceback" not in said
+    saved = max(int(folder.name) for folder in (workdir / "pretrain" / "checkpoints").iterdir())
+    assert saved >= json.loads((workdir / "pretrain" / "history.json").read_text())[-1]["step"]
