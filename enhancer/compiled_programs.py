@@ -27,7 +27,12 @@ COMPILED_FIELDS = (
 
 
 class Programs:
-    """What is compiled for one network and the settings that shape its programs; stages that share them compile once."""
+    """What is compiled for one network and the settings that shape its programs; stages that share them compile once.
+
+    Attributes:
+        train_step, eval_step, optimizer: see `enhancer.train_step`, `enhancer.optimizer`.
+        compile_seconds: what compiling train steps, or loading them from the cache, has taken so far.
+    """
 
     def __init__(self, model_config: ModelConfig, settings: StageConfig):
         policy = "mixed_bfloat16" if settings.precision == "mixed" else "float32"
@@ -35,6 +40,7 @@ class Programs:
         self.optimizer = make_optimizer(settings.weight_decay, model.trainable_variables)
         self.train_step: TrainStep = make_train_step(model, self.optimizer, settings)
         self.eval_step: EvalStep = make_eval_step(model)
+        self.compile_seconds = 0.0
         self._compiled: set[tuple[int, int]] = set()
 
     @contextlib.contextmanager
@@ -48,7 +54,9 @@ class Programs:
         say(f"{what} ...")
         yield
         self._compiled.add((side, batch_size))
-        say(f"{what} took {time.monotonic() - started:.1f} s")
+        seconds = time.monotonic() - started
+        self.compile_seconds += seconds
+        say(f"{what} took {seconds:.1f} s")
 
 
 def programs_of(model_config: ModelConfig, stage: StageConfig) -> Programs:

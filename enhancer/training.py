@@ -114,7 +114,7 @@ def train(
                 if resolution_in(stage, epoch) != resolution:
                     resolution = resolution_in(stage, epoch)
                     batches = _batches(stage, resolution, progress.step, train_pairs, mixed_in_pairs, devices)
-                level_factors = learning_rate_factors(stage, epoch)
+                level_factors, compiled = learning_rate_factors(stage, epoch), programs.compile_seconds
 
                 while progress.step < epoch * steps_per_epoch:
                     batch = next(batches)
@@ -136,7 +136,7 @@ def train(
                             raise requests.interrupted()
 
                 request = _count(in_flight.wait_for_all(), progress, stage, stage_dir)
-                seconds = time.monotonic() - started
+                seconds = time.monotonic() - started - (programs.compile_seconds - compiled)
                 images_per_second = (progress.step - first_step) * stage.batch_size / seconds
                 validation_loss = validate(programs.eval_step, state, validation_pairs, stage, devices)
                 if not math.isfinite(validation_loss):
