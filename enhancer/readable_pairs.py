@@ -132,3 +132,26 @@ class ReadablePairs:
             self.damaged[index] = reason
             # Not print: a progress bar may be on the line.
             tqdm.write(f"Damaged {self._name}: record {index} is left out. {reason}", file=sys.stderr)
+
+
+class WithoutDamaged:
+    """The records of a source that are readable pairs, by their place among these: for a test, where each counts once.
+
+    Reads the whole source once; damaged records are reported as `ReadablePairs` does.
+    """
+
+    def __init__(self, source: Source, name: str = "data"):
+        """Look at every record of `source`.
+
+        Raises:
+            UnreadableDataError: none can be read.
+        """
+        pairs = ReadablePairs(source, name)
+        self._source = source
+        self._places = [index for index in range(len(source)) if pairs.read(index) is not None]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._source[self._places[index]]

@@ -72,6 +72,7 @@ class Restormer(keras.Model):
         if isinstance(model, dict):
             model = ModelConfig.from_json(model)
         _refuse_impossible(model)
+        self.autocast = False  # Keras would round the photo to the compute type before `call` sees it
         self.config, self.remat = model, remat
         dim, heads = model.dim, model.num_heads
         dtype = self.dtype_policy

@@ -153,9 +153,11 @@ def _test(experiment: Experiment, data: dict[str, str], networks, stages, test) 
     from enhancer.evaluation import evaluate, results_table, unedited
     from enhancer.inference import Enhancer
     from enhancer.learning_curves import draw
+    from enhancer.readable_pairs import WithoutDamaged
     from enhancer.report import make_strips, write_report
 
     workdir, side = experiment.workdir, experiment.finetune.resolution
+    test = WithoutDamaged(test, "test data")
     methods = {"unedited": unedited} | {
         method: Enhancer(network, side).enhance for method, (network, _) in networks.items()
     }

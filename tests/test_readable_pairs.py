@@ -8,7 +8,7 @@ import pytest
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from enhancer.readable_pairs import ReadablePairs, UnreadableDataError, decode_pair
+from enhancer.readable_pairs import ReadablePairs, UnreadableDataError, WithoutDamaged, decode_pair
 
 
 @pytest.fixture
@@ -126,3 +126,11 @@ def test_an_array_record_with_flipped_bytes_loses_that_record_only(tmp_path, bri
     pairs = ReadablePairs(Records())
     assert [pairs[index].id for index in (3, 4, 5)] == ["pair3", "pair5", "pair5"]
     assert "record 4 is left out. It cannot be read (RuntimeError: Corrupted" in capsys.readouterr().err
+
+
+def test_a_test_set_without_its_damaged_records_keeps_the_others_in_order(one_damaged, capsys):
+    records = WithoutDamaged(one_damaged, "test data")
+    assert [records[index]["id"] for index in range(len(records))] == [b"pair0", b"pair1", b"pair3"]
+    assert "Damaged test data: record 2 is left out." in capsys.readouterr().err
+    with pytest.raises(UnreadableDataError):
+        WithoutDamaged([{"input": b"junk", "target": b"junk"}])
