@@ -3,7 +3,6 @@
 import threading
 from pathlib import Path
 
-import grain
 import keras
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from enhancer.checkpoints import CheckpointError, Checkpoints, write_config
 from enhancer.config import ModelConfig, StageConfig
 from enhancer.inference import Enhancer, bucket
 from enhancer.photo_io import PhotoError, read_photo, write_photo
+from enhancer.progress import Progress
 from enhancer.restormer import Restormer
 from enhancer.train_state import initial_state
 
@@ -183,9 +183,9 @@ def workdir(tmp_path_factory, restormer) -> Path:
     write_config(folder / "finetune", TINY, StageConfig(resolution=48))
     optimizer = keras.optimizers.SGD(name="sgd")
     optimizer.build(restormer.trainable_variables)
-    data_iterator = iter(grain.MapDataset.range(2).to_iter_dataset())
+    progress = Progress(num_pairs=2, step=1, history=[{"epoch": 1, "step": 1, "validation_loss": 0.1}])
     with Checkpoints(folder / "finetune") as checkpoints:
-        checkpoints.save(initial_state(restormer, optimizer), data_iterator, [{"epoch": 1, "validation_loss": 0.1}], 2)
+        checkpoints.save(initial_state(restormer, optimizer, with_average=False), progress)
     return folder
 
 
