@@ -150,8 +150,8 @@ def _remove_incomplete(folder: Path) -> None:
 def _is_complete(checkpoint: Path) -> bool:
     try:
         items = json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())["item_handlers"]
-    except (OSError, ValueError, KeyError):
-        return False
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+        return False  # any other failure to read says nothing about the checkpoint
     return bool(items) and all((checkpoint / item).exists() for item in (*items, "metrics"))
 
 

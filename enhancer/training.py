@@ -89,7 +89,8 @@ def train(
     state = devices.copy_to_each(state)
     label = stage_dir.name
 
-    with Checkpoints(stage_dir) as saved, SaveRequests(save_minutes).noting_signals() as requests:
+    # Signals are only noted until the last checkpoint is written.
+    with SaveRequests(save_minutes).noting_signals() as requests, Checkpoints(stage_dir) as saved:
         if resumed := saved.resume(state, len(train_pairs)):
             state, progress = resumed.state, resumed.progress
             done = "finished" if is_finished(progress.history, stage) else "continuing"

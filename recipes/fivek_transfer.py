@@ -115,6 +115,8 @@ def run(experiment: Experiment) -> int:
 
     compilation.enable_cache()
     refuse_other_run(experiment)
+    for stage in (experiment.pretrain, experiment.finetune):  # now, not when the second begins
+        devices.Devices().refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)
     workdir, model = experiment.workdir, MODEL_SIZES[experiment.model]
 
     _headline(1, "Data")

@@ -186,7 +186,7 @@ def test_steps_that_are_not_finite_end_the_stage_with_names_and_pictures(
     assert "was skipped, it is not finite" in capsys.readouterr().out
     (folder,) = (tmp_path / "stage" / "not_finite").iterdir()
     assert len(list(folder.glob("*_pair*_input.png"))) == stage.batch_size
-    assert (tmp_path / "stage" / "checkpoints").iterdir()
+    assert (tmp_path / "stage" / "checkpoints" / "0").is_dir()
 
 
 def test_unwritable_checkpoint_is_an_error_in_words_and_the_last_one_stays(
