@@ -93,7 +93,7 @@ def _start(arguments: Arguments, stage_dir: Path, processes: int, devices: int) 
 
 
 def _train(arguments: Arguments, stage_dir: Path) -> None:
-    from enhancer.devices import is_first_process, join_other_processes
+    from enhancer.processes import is_first_process, join_other_processes
 
     join_other_processes()
     import numpy as np

@@ -25,7 +25,7 @@ from orbax.checkpoint import v1 as ocp
 
 from enhancer.atomic_file import write_json
 from enhancer.config import ModelConfig, StageConfig
-from enhancer.devices import is_first_process, wait_for_all
+from enhancer.processes import first_process_first, is_first_process
 from enhancer.progress import Progress
 from enhancer.restormer import Restormer
 from enhancer.train_state import TrainState
@@ -53,9 +53,9 @@ class Checkpoints:
 
     def __init__(self, stage_dir: Path):
         self.stage_dir = stage_dir
-        if is_first_process():
-            _remove_incomplete(stage_dir / "checkpoints")
-        wait_for_all("incomplete checkpoints are removed")
+        with first_process_first("incomplete checkpoints are put aside"):
+            if is_first_process():
+                _put_incomplete_aside(stage_dir / "checkpoints")
         policies: Any = ocp.training.preservation_policies  # their own annotations contradict each other
         self._checkpointer = ocp.training.Checkpointer(
             str((stage_dir / "checkpoints").absolute()),
@@ -140,11 +140,26 @@ class Checkpoints:
         )
 
 
-def _remove_incomplete(folder: Path) -> None:
-    """Remove checkpoints that a kill left half deleted: Orbax deletes in place, and then trips over what it finds."""
-    for checkpoint in folder.glob("[0-9]*"):
-        if checkpoint.name.isdigit() and not _is_complete(checkpoint):
-            shutil.rmtree(checkpoint)
+def _put_incomplete_aside(folder: Path) -> None:
+    """Rename checkpoints that lack something, so that Orbax does not trip over them.
+
+    A kill leaves such a one half deleted, since Orbax deletes in place. A power cut may also leave one whole but for an empty
+    file: that is for a person to look at, as long as there is no complete one beside it.
+    """
+    numbered = [path for path in folder.glob("[0-9]*") if path.name.isdigit()]
+    incomplete = [path for path in numbered if not _is_complete(path)]
+    for checkpoint in incomplete:
+        aside = checkpoint.with_name(f"{checkpoint.name}.incomplete")
+        shutil.rmtree(aside, ignore_errors=True)
+        checkpoint.rename(aside)
+        if len(incomplete) < len(numbered):
+            shutil.rmtree(aside)
+    if incomplete and len(incomplete) == len(numbered):
+        raise CheckpointError(
+            f"None of the checkpoints in {folder} is complete; they are renamed to "
+            f"{', '.join(f'{path.name}.incomplete' for path in sorted(incomplete))}. Look at them, or start the same command once "
+            "more to begin the stage anew."
+        )
 
 
 def _is_complete(checkpoint: Path) -> bool:

@@ -18,9 +18,12 @@ def compiler_options() -> dict[str, bool]:
 def enable_cache() -> None:
     """Cache compiled programs in `$JAX_COMPILATION_CACHE_DIR`, or else in the user's cache folder.
 
-    The folder is one per host: programs compiled for one CPU's instructions need not run on another's that shares the home.
+    Programs for a CPU go to a folder of their host: compiled for one CPU's instructions, they need not run on another's that shares
+    the home. Programs for GPUs are shared: of several processes only the first writes them.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
+    backend = jax.default_backend()
+    shared_by = (platform.node() or "local") if backend == "cpu" else backend
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    jax.config.update("jax_compilation_cache_dir", str(home / "enhancer" / f"xla-{platform.node() or 'local'}"))
+    jax.config.update("jax_compilation_cache_dir", str(home / "enhancer" / f"xla-{shared_by}"))

@@ -1,17 +1,17 @@
-"""What a training prints: sentences above one progress bar, from the first process only."""
+"""What a training prints: sentences above one progress bar."""
 
 import sys
 
 from tqdm import tqdm
 
-from enhancer.devices import is_first_process
+from enhancer.processes import is_first_process
 
 _LOG_SECONDS = 30.0  # in a log file each update is a line of its own
 
 
-def say(text: str) -> None:
-    """Print a line, above the progress bar if there is one."""
-    if is_first_process():
+def say(text: str, *, each_process: bool = False) -> None:
+    """Print a line, above the progress bar if there is one; of several processes the first does, or each."""
+    if each_process or is_first_process():
         tqdm.write(text)
 
 

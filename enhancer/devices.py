@@ -1,13 +1,10 @@
 """All devices of all processes as one row, along which batches are cut: data parallelism."""
 
-import contextlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _AXIS = "batch"
@@ -15,48 +12,6 @@ _AXIS = "batch"
 
 class UnequalSharesError(ValueError):
     """A batch that cannot be cut evenly; the message says what to change."""
-
-
-def join_other_processes() -> None:
-    """Join the processes that train together, before JAX is used for anything else; alone, do nothing.
-
-    Under Slurm, `srun` with several tasks says all that is needed. Elsewhere JAX_COORDINATOR_ADDRESS (host:port of the first process),
-    JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
-
-    Raises:
-        ValueError: JAX_COORDINATOR_ADDRESS stands alone.
-    """
-    if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
-        try:
-            number, own = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
-        except (KeyError, ValueError) as error:
-            raise ValueError(
-                f"JAX_COORDINATOR_ADDRESS is {address}, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must be numbers: {error}."
-            ) from error
-        jax.distributed.initialize(address, number, own)
-    elif "SLURM_STEP_NODELIST" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-        jax.distributed.initialize()
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that prints, and writes what is written once."""
-    return jax.process_index() == 0
-
-
-@contextlib.contextmanager
-def first_process_first(what: str) -> Iterator[None]:
-    """Let the first process run the block alone, then the others, which find its work done."""
-    if not is_first_process():
-        wait_for_all(what)
-    yield
-    if is_first_process():
-        wait_for_all(what)
-
-
-def wait_for_all(what: str) -> None:
-    """Wait until every process has come to the place called `what`."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
 
 
 class Devices:

@@ -1,8 +1,8 @@
 """Signals that ask the program to end: Ctrl-C, and what Slurm sends before it takes the machine away."""
 
 import contextlib
+import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -72,7 +72,8 @@ class SaveRequests:
         if self.signal_number == number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal_number = number
-        print(f"\n{signal.Signals(number).name}: saving a checkpoint, then stopping.", file=sys.stderr, flush=True)
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, f"\n{signal.Signals(number).name}: saving a checkpoint, then stopping.\n".encode())
 
 
 @contextlib.contextmanager

@@ -6,12 +6,15 @@ pictures (JPEG or PNG) of the same size. `tfds.data_source(..., decoders=SkipDec
 
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 from tqdm import tqdm
+
+_WAITS_SECONDS = (0.5, 5.0, 30.0)  # before a record is read again: a file server that restarts takes about this long
 
 
 class Source(Protocol):
@@ -34,7 +37,7 @@ class DamagedPairError(ValueError):
 
 
 class UnreadableDataError(ValueError):
-    """No pair of a source can be read; the message gives the first reason."""
+    """A source that gives no pair at all, or whose files cannot be read any longer; the message gives the reason."""
 
 
 def decode_pair(record: Mapping[str, Any]) -> Pair:
@@ -65,8 +68,9 @@ def decode_pair(record: Mapping[str, Any]) -> Pair:
 class ReadablePairs:
     """Random access to the decoded pairs of a source that outlives damaged records.
 
-    A record is damaged when the source raises on it (ArrayRecord: RuntimeError), when a picture does not decode, or when
-    the two differ in size. Each is reported once, in one sentence on standard error, and stays left out as long as this
+    A record is damaged when the source raises on it again and again (ArrayRecord: RuntimeError), when a picture does not decode,
+    or when the two differ in size. A disk or a file server that does not answer (OSError) says nothing about the record: training
+    on without it would not be the training that a repetition gives, so that ends it. Each damaged record is reported once, in one sentence on standard error, and stays left out as long as this
     object lives; so keep one per source. Threads may share it.
     """
 
@@ -77,12 +81,10 @@ class ReadablePairs:
         """Wrap `source`; `name`, such as "training data", is what reports call it.
 
         Raises:
-            ValueError: the source is empty.
+            UnreadableDataError: the source is empty.
         """
         if len(source) == 0:
-            raise ValueError(
-                "The data source is empty: there is no pair to train or validate on. Build the data set again."
-            )
+            raise UnreadableDataError(f"The {name} is empty: there is no pair in it. Build the data set again.")
         self._source, self._name = source, name
         self._lock = threading.Lock()
         self.damaged = {}
@@ -107,12 +109,12 @@ class ReadablePairs:
         """The pair at `index`, None when it is damaged.
 
         Raises:
-            UnreadableDataError: all pairs are damaged.
+            UnreadableDataError: all pairs are damaged, or the storage does not answer.
         """
         if index not in self.damaged:
             try:
-                return decode_pair(self._source[index])
-            except MemoryError:  # says nothing about the record
+                return decode_pair(self._record(index))
+            except (MemoryError, UnreadableDataError):  # say nothing about the record
                 raise
             except DamagedPairError as error:
                 self._leave_out(index, str(error))
@@ -124,6 +126,23 @@ class ReadablePairs:
                 f"{next(iter(self.damaged.values()))}"
             )
         return None
+
+    def _record(self, index: int) -> dict[str, Any]:
+        """The record, read again when the storage raises: a passing failure must not change what is trained on."""
+        for seconds in _WAITS_SECONDS:
+            try:
+                return self._source[index]
+            except OSError:
+                time.sleep(seconds)
+            except RuntimeError:  # ArrayRecord: damage, mostly, which another look does not mend
+                break
+        try:
+            return self._source[index]
+        except OSError as error:
+            raise UnreadableDataError(
+                f"Record {index} of the {self._name} could not be read in {sum(_WAITS_SECONDS):.0f} s ({error}): the disk or file "
+                "server does not answer. Nothing is wrong with what was trained; start the same command when it does."
+            ) from error
 
     def _leave_out(self, index: int, reason: str) -> None:
         with self._lock:

@@ -33,8 +33,13 @@ class StepMemory(NamedTuple):
     """What the step needs besides, from its beginning to its end."""
 
     @property
+    def beside_bytes(self) -> int:
+        """What lies beside the step: the network's and optimizer's own first values, and the copy of the state while it is saved."""
+        return 2 * (self.weights_bytes + self.optimizer_bytes) + self.average_bytes
+
+    @property
     def total_bytes(self) -> int:
-        return self.arguments_bytes + self.temporary_bytes
+        return self.arguments_bytes + self.beside_bytes + self.temporary_bytes
 
 
 def step_memory(model_config: ModelConfig, stage: StageConfig, target: CompileTarget) -> StepMemory:

@@ -52,7 +52,7 @@ class StepsInFlight:
 
 
 def save_batch(finished: FinishedStep, folder: Path) -> None:
-    """Write a batch as PNG pictures, named by row and pair, into `folder`."""
+    """Write this process's share of a batch as PNG pictures, named by row and pair, into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for row, name in enumerate(finished.batch.ids):
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)

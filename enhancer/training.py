@@ -1,5 +1,6 @@
 """The training loop of one stage, top to bottom."""
 
+import collections
 import contextlib
 import math
 import time
@@ -16,18 +17,19 @@ from enhancer.checkpoints import Checkpoints
 from enhancer.compiled_programs import programs_of
 from enhancer.config import ModelConfig, StageConfig
 from enhancer.console import progress_bar, say
-from enhancer.devices import Devices, is_first_process
+from enhancer.devices import Devices
 from enhancer.event_log import EventLog
 from enhancer.history import Row, is_finished, make_row, sentence, stopped_early
 from enhancer.input_pipeline import TrainBatch
 from enhancer.interruption import NOTHING, STOP, SaveRequests
 from enhancer.levels import learning_rate_factors
 from enhancer.optimizer import learning_rate_at
+from enhancer.processes import greatest, is_first_process
 from enhancer.progress import Progress
 from enhancer.readable_pairs import ReadablePairs, Source, UnreadableDataError
 from enhancer.red_flags import stage_flags
 from enhancer.restormer import Restormer
-from enhancer.steps_in_flight import FinishedStep, StepsInFlight, save_batch
+from enhancer.steps_in_flight import LAG, FinishedStep, StepsInFlight, save_batch
 from enhancer.train_state import TrainState, initial_state, starting_from
 from enhancer.train_step import EvalStep, StepControls
 
@@ -57,7 +59,7 @@ def train(
 ) -> StageResult:
     """Train one stage to its end, from where it stopped if it did.
 
-    With several processes (`enhancer.devices.join_other_processes`) each calls this with equal arguments, and reads its own
+    With several processes (`enhancer.processes.join_other_processes`) each calls this with equal arguments, and reads its own
     share of the pairs.
 
     Args:
@@ -90,7 +92,11 @@ def train(
     label = stage_dir.name
 
     # Signals are only noted until the last checkpoint is written.
-    with SaveRequests(save_minutes).noting_signals() as requests, Checkpoints(stage_dir) as saved:
+    with (
+        SaveRequests(save_minutes).noting_signals() as requests,
+        Checkpoints(stage_dir) as saved,
+        _event_log(stage_dir) as events,
+    ):
         if resumed := saved.resume(state, len(train_pairs)):
             state, progress = resumed.state, resumed.progress
             done = "finished" if is_finished(progress.history, stage) else "continuing"
@@ -99,17 +105,15 @@ def train(
             if initialise_from is not None:
                 state = starting_from(state, checkpoints.load_best_weights(initialise_from, state.weights))
             progress = Progress(len(train_pairs))
-            validation_loss = validate(programs.eval_step, state, validation_pairs, stage, devices)
+            validation_loss = validate(programs.eval_step, state, validation_pairs, stage, devices, label)
             progress.finish_epoch(_row(progress, 0, validation_loss, 0.0, 0.0, 0.0))
+            if events is not None:
+                events.epoch(progress.history[0])
             saved.save(state, progress)
 
-        resolution, batches, in_flight, flagged = 0, iter(()), StepsInFlight(), set[str]()
-        with (
-            progress_bar(label, progress.step, stage.epochs * steps_per_epoch) as bar,
-            _event_log(stage_dir) as events,
-        ):
-            if events is not None and resumed is None:
-                events.epoch(progress.history[0])
+        resolution, batches, in_flight = 0, iter(()), StepsInFlight()
+        flagged = {flag.name for flag in stage_flags(label, progress.history)}
+        with progress_bar(label, progress.step, stage.epochs * steps_per_epoch) as bar:
             while not is_finished(progress.history, stage):
                 epoch, first_step, started = progress.epoch + 1, progress.step, time.monotonic()
                 if resolution_in(stage, epoch) != resolution:
@@ -139,12 +143,7 @@ def train(
                 request = _count(in_flight.wait_for_all(), progress, stage, stage_dir)
                 seconds = time.monotonic() - started - (programs.compile_seconds - compiled)
                 images_per_second = (progress.step - first_step) * stage.batch_size / seconds
-                validation_loss = validate(programs.eval_step, state, validation_pairs, stage, devices)
-                if not math.isfinite(validation_loss):
-                    raise TrainingError(
-                        f"{label}: the validation loss is {validation_loss} in epoch {epoch}. The last good checkpoint is kept. Try a "
-                        "lower peak learning rate or precision float32, in a new workdir."
-                    )
+                validation_loss = validate(programs.eval_step, state, validation_pairs, stage, devices, label)
                 rate = learning_rate_at(stage, steps_per_epoch, progress.step)
                 row = _row(progress, epoch, validation_loss, rate, images_per_second, seconds)
                 progress.finish_epoch(row)
@@ -157,8 +156,7 @@ def train(
                     if flag.name not in flagged:
                         flagged.add(flag.name)
                         say(f"{label}: {flag.sentence} {flag.cause} {flag.option}")
-                # A signal that came since the last step: several processes agree on it at the next one.
-                if request == STOP or (devices.num_processes == 1 and requests.now() == STOP):
+                if max(request, greatest(requests.now())) == STOP:  # a signal may have come since the last step
                     raise requests.interrupted()
 
     return StageResult(
@@ -167,17 +165,30 @@ def train(
 
 
 def validate(
-    eval_step: EvalStep, state: TrainState, pairs: ReadablePairs, stage: StageConfig, devices: Devices
+    eval_step: EvalStep, state: TrainState, pairs: ReadablePairs, stage: StageConfig, devices: Devices, label: str
 ) -> float:
-    """Mean L1 over the readable validation pairs' central squares, in [0, 1]."""
-    sums = [
-        eval_step(state.scored_weights, devices.put_batch(batch), devices.put_batch(weights))
-        for batch, weights in input_pipeline.validation_batches(pairs, stage, devices.process, devices.num_processes)
-    ]
-    error, weight = np.sum(jax.device_get(sums), axis=0, dtype="float64")
+    """Mean L1 over the readable validation pairs' central squares, in [0, 1].
+
+    Raises:
+        TrainingError: It is not finite.
+        UnreadableDataError: There is no readable pair.
+    """
+    sums = []
+    in_flight = collections.deque()  # a short one: each holds a batch in the device's memory
+    for batch, weights in input_pipeline.validation_batches(pairs, stage, devices.process, devices.num_processes):
+        in_flight.append(eval_step(state.scored_weights, devices.put_batch(batch), devices.put_batch(weights)))
+        if len(in_flight) > LAG:
+            sums.append(jax.device_get(in_flight.popleft()))
+    sums += jax.device_get(list(in_flight))
+    error, weight = np.sum(sums, axis=0, dtype="float64")
     if not weight:
         raise UnreadableDataError("None of the validation pairs can be read; build the data set again.")
-    return float(error / weight)
+    if not math.isfinite(loss := float(error / weight)):
+        raise TrainingError(
+            f"{label}: the validation loss is {loss}. The last good checkpoint is kept. Try a lower peak learning rate or "
+            "precision float32, in a new workdir; before the first step, other weights to start from."
+        )
+    return loss
 
 
 def resolution_in(stage: StageConfig, epoch: int) -> int:
@@ -217,9 +228,10 @@ def _count(finished: list[FinishedStep], progress: Progress, stage: StageConfig,
             continue
         what = f"loss {step.loss}, gradient norm {step.gradient_norm}; pairs {', '.join(step.batch.ids)}"
         if step.skips_in_a_row < stage.max_consecutive_skips:
-            say(f"{stage_dir.name}: step {step.step} was skipped, it is not finite: {what}")
+            say(f"{stage_dir.name}: step {step.step} was skipped, it is not finite: {what}", each_process=True)
             continue
-        folder = stage_dir / "not_finite" / f"step_{step.step}"
+        own = f"_process_{jax.process_index()}" if jax.process_count() > 1 else ""
+        folder = stage_dir / "not_finite" / f"step_{step.step}{own}"
         save_batch(step, folder)
         raise TrainingError(
             f"{stage_dir.name}: {step.skips_in_a_row} steps in a row were not finite, the last one is step {step.step}: {what}. "

@@ -33,7 +33,12 @@ def report(network: ModelSize, devices: int, target: CompileTarget, stages: list
         "weights, MiB": [f"{stage.memory.weights_bytes / MIB:.1f}" for stage in stages],
         "optimizer state, MiB": [f"{stage.memory.optimizer_bytes / MIB:.1f}" for stage in stages],
         "moving average, MiB": [_mebibytes(stage.memory.average_bytes) for stage in stages],
-        "all of these and the batch, MiB": [f"{stage.memory.arguments_bytes / MIB:.1f}" for stage in stages],
+        "their first values, and their copy while it is saved, MiB": [
+            f"{stage.memory.beside_bytes / MIB:.1f}" for stage in stages
+        ],
+        "all but the first values and the copy, and the batch, MiB": [
+            f"{stage.memory.arguments_bytes / MIB:.1f}" for stage in stages
+        ],
         f"temporary memory, GiB, compiled for {_kind(target)}": [_gibibytes(x.memory.temporary_bytes) for x in stages],
         "temporary memory, GiB, compiled for an H100 earlier": [_gibibytes(x.cuda_temporary_bytes) for x in stages],
         "matrix TFLOP of a step": [f"{train_step_flops(model, pixels) / 1e12:.3g}" for pixels in largest.values()],
@@ -97,7 +102,7 @@ def _notes(target: CompileTarget, stages: list[StageEstimate]) -> str:
                 f"Whether {' and '.join(unknown)} fit{'s' * (len(unknown) == 1)} is judged by the CPU's figure: what is said not to fit may fit a GPU."
             )
     notes.append(
-        f"Fits: state, batch, temporary memory and an assumed {RESERVE_BYTES / GIB:.0f} GiB for libraries, in the {DEFAULT_SHARE:.0%} of "
+        f"Fits: state, batch, first values, copy, temporary memory and an assumed {RESERVE_BYTES / GIB:.0f} GiB for libraries, in the {DEFAULT_SHARE:.0%} of "
         f"the GPU that JAX takes by default, or with a larger share: in {LARGEST_SHARE:.0%}, with XLA_PYTHON_CLIENT_MEM_FRACTION={LARGEST_SHARE}."
     )
     if any(stage.pairs_are_assumed for stage in stages):

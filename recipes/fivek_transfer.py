@@ -20,12 +20,14 @@ Exit codes: 0 done, 1 training failed or (quick) the model did not beat its base
 75 stopped by SIGTERM or SIGUSR1 with everything saved (start the same command again), 130 the same by Ctrl-C.
 """
 
+import contextlib
 import functools
+import json
 import logging
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import tyro
 
@@ -68,32 +70,36 @@ def main(arguments: list[str] | None = None) -> int:
     from datasets.pair_builder import SourceChanged
     from datasets.preparation import PreparationError
     from datasets.sources import SourceError
-    from enhancer import devices
+    from enhancer import processes
     from enhancer.checkpoints import CheckpointError
-    from enhancer.folder_lock import FolderInUseError, FolderLock
+    from enhancer.devices import UnequalSharesError
+    from enhancer.folder_lock import FolderLock, FolderLockError
     from enhancer.interruption import Interrupted, signals_raise
     from enhancer.readable_pairs import UnreadableDataError
     from enhancer.training import TrainingError
 
     try:
-        with signals_raise():
+        with signals_raise(), contextlib.ExitStack() as held:
             refuse_senseless(experiment)
-            devices.join_other_processes()
-            if not devices.is_first_process():
-                return run(experiment)
-            with FolderLock(experiment.workdir):
-                return run(experiment)
+            processes.join_other_processes()
+            with processes.first_process_first("locking the folder"):
+                if processes.is_first_process():
+                    held.enter_context(FolderLock(experiment.workdir))
+            return run(experiment)
     except (
         UsageError,
         DatasetNotBuilt,
         SourceError,
         SourceChanged,
         PreparationError,
-        FolderInUseError,
-        devices.UnequalSharesError,
+        FolderLockError,
+        UnequalSharesError,
+        processes.JoinError,
     ) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_USAGE
+    except processes.OtherProcessFailed:
+        return FAILED  # the first process says why
     except (TrainingError, CheckpointError, UnreadableDataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
@@ -110,19 +116,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(experiment: Experiment) -> int:
     """Run the experiment, or what is left of it."""
-    from enhancer import compilation, devices
+    from enhancer import compilation
+    from enhancer.devices import Devices
+    from enhancer.processes import first_process_first, is_first_process
     from enhancer.training import train
 
     compilation.enable_cache()
     refuse_other_run(experiment)
     for stage in (experiment.pretrain, experiment.finetune):  # now, not when the second begins
-        devices.Devices().refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)
+        Devices().refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)
     workdir, model = experiment.workdir, MODEL_SIZES[experiment.model]
 
     _headline(1, "Data")
-    with devices.first_process_first("data sets are built"):
+    with first_process_first("building the data sets"):
         fivek, real_estate, data = _data_sets(experiment)
-        save_configuration(experiment, data)
+        if is_first_process():
+            save_configuration(experiment, data)
 
     stages: dict[str, StageResult] = {}
     train_stage = functools.partial(train, save_minutes=experiment.save_minutes)
@@ -132,6 +141,8 @@ def run(experiment: Experiment) -> int:
             experiment.pretrain, model, fivek("train"), fivek("validation"), workdir / "pretrain"
         )
     start = experiment.pretrained or workdir / "pretrain"
+    if is_first_process():
+        _warn_of_unfinished(start)
     mixed_in = fivek("train") if experiment.finetune.mix_weight else None
     pairs = real_estate("train"), real_estate("validation")
     _headline(3, "Fine-tune on real estate")
@@ -145,9 +156,10 @@ def run(experiment: Experiment) -> int:
     _headline(5, "Test")
     best = {"pretrained": start, "scratch": workdir / "scratch", "finetuned": workdir / "finetune"}
     networks = {method: _best(folder) for method, folder in best.items() if method != "scratch" or "scratch" in stages}
-    code = _test(experiment, data, networks, stages, real_estate("test")) if devices.is_first_process() else 0
-    devices.wait_for_all("the test is done")
-    return code
+    with first_process_first("the test"):
+        if is_first_process():
+            return _test(experiment, data, networks, stages, real_estate("test"))
+    return 0
 
 
 def _test(experiment: Experiment, data: dict[str, str], networks, stages, test) -> int:
@@ -175,9 +187,26 @@ def _test(experiment: Experiment, data: dict[str, str], networks, stages, test) 
     return _judge(results) if experiment.require_gain else 0
 
 
+def _warn_of_unfinished(stage_dir: Path) -> None:
+    """Say so when fine-tuning starts from a stage that was stopped in the middle: that may be wanted, or forgotten."""
+    from enhancer.checkpoints import read_config
+    from enhancer.history import is_finished
+
+    _, stage = read_config(stage_dir)
+    path = stage_dir / "history.json"
+    history = json.loads(path.read_text()) if path.exists() else []
+    if history and not is_finished(history, stage):
+        print(
+            f"warning: {stage_dir} was stopped after epoch {history[-1]['epoch']} of {stage.epochs}; fine-tuning starts from its best "
+            "weights so far.",
+            file=sys.stderr,
+        )
+
+
 def _data_sets(experiment: Experiment):
     """Build what is not built yet; return two functions from a split's name to its source, and all fingerprints."""
     from datasets import build, miniature
+    from enhancer.processes import is_first_process
 
     folders = {"fivek": experiment.fivek, "real_estate": experiment.real_estate}
     if experiment.miniature and None in folders.values():
@@ -202,7 +231,9 @@ def _data_sets(experiment: Experiment):
         ("FiveK", fivek, ("train", "validation")),
         ("real estate", real_estate, ("train", "validation", "test")),
     ):
-        print(f"{name}: " + ", ".join(f"{len(opened(split))} {split}" for split in splits) + " pairs")
+        counts = ", ".join(f"{len(opened(split))} {split}" for split in splits)
+        if is_first_process():
+            print(f"{name}: {counts} pairs")
     return fivek, real_estate, {name: build.fingerprint(name, data_dir, configs[name]) for name in folders}
 
 
@@ -253,11 +284,16 @@ def _judge(results: dict[str, Any]) -> int:
 
 
 def _headline(number: int, title: str) -> None:
-    from enhancer.devices import is_first_process
+    from enhancer.processes import is_first_process
 
     if is_first_process():
         print(f"\n[{number}/5] {title}", flush=True)
 
 
+def _leave(code: int) -> NoReturn:
+    processes = sys.modules.get("enhancer.processes")  # not loaded, for --help
+    processes.leave(code, failed=code in (FAILED, WRONG_USAGE)) if processes else sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

@@ -42,7 +42,7 @@ class StageEstimate(NamedTuple):
         """Memory on which it is judged whether the stage fits."""
         if self.cuda_temporary_bytes is None:
             return self.memory.total_bytes
-        return self.memory.arguments_bytes + self.cuda_temporary_bytes
+        return self.memory.arguments_bytes + self.memory.beside_bytes + self.cuda_temporary_bytes
 
 
 def stage_names(experiment: Experiment) -> list[str]:

@@ -51,7 +51,9 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(scratch)
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / "xla")}
         warm_up = start(arguments, folder / "warm_up", environment)  # fills the cache of compiled programs
-        warm_up.wait()
+        if warm_up.wait():
+            print((folder / "warm_up.log").read_text(), file=sys.stderr)
+            return 1
         began = time.monotonic()
         if start(arguments, folder / "undisturbed", environment).wait():
             print((folder / "undisturbed.log").read_text(), file=sys.stderr)
@@ -66,7 +68,10 @@ def main(argv: list[str] | None = None) -> int:
             process = start(arguments, workdir, environment)
             time.sleep(moment)
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            if process.wait() != -signal.SIGKILL:  # it had ended by itself, and nothing was shown
+                print(f"{trial}/{arguments.kills}: it ended within {moment:.1f} s, before the kill", flush=True)
+                shutil.rmtree(workdir)
+                continue
             log = folder / f"{workdir.name}.log"
             at = last_line(log)
             code = start(arguments, workdir, environment).wait()

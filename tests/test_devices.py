@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,28 +11,43 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from enhancer.devices import Devices, UnequalSharesError, join_other_processes
+from enhancer.devices import Devices, UnequalSharesError
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGE_SCRIPT = textwrap.dedent("""
     import dataclasses, pickle, sys
     from pathlib import Path
-    from enhancer import devices
-    devices.join_other_processes()
+    from enhancer import processes
+    processes.join_other_processes()
     import jax, numpy as np
     from enhancer.checkpoints import load_best
     from enhancer.training import train
     stage, model, pairs = pickle.loads(Path(sys.argv[1]).read_bytes())
+    stop_after = int(sys.argv[4])
+    if stop_after:  # as a signal does: after so many steps every process asks for the end
+        from enhancer import interruption, training
+        asked = []
+        def now(requests):
+            asked.append(True)
+            return interruption.STOP if len(asked) > stop_after else interruption.NOTHING
+        training.SaveRequests.now = now
+        try:
+            train(stage, model, pairs, pairs[:3], Path(sys.argv[2]))
+        except interruption.Interrupted:
+            sys.exit(75)
     result = train(stage, model, pairs, pairs[:3], Path(sys.argv[2]))
     weights = load_best(Path(sys.argv[2])).get_weights()
-    if devices.is_first_process():
+    if processes.is_first_process():
         history = [(row["train_loss"], row["validation_loss"]) for row in result.history]
         Path(sys.argv[3]).write_bytes(pickle.dumps((jax.device_count(), history, weights)))
 """)
 
 
-def train_apart(folder: Path, workdir: Path, num_processes: int = 1, num_devices: int = 1):
-    """Train in processes of their own; return the number of devices in all, the losses by epoch and the best weights."""
+def train_apart(folder: Path, workdir: Path, num_processes: int = 1, num_devices: int = 1, stop_after: int = 0):
+    """Train in processes of their own; return the number of devices in all, the losses by epoch and the best weights.
+
+    With `stop_after` the training is stopped about that many steps after its start, and what it printed is returned.
+    """
     script, answer = folder / "stage.py", folder / f"{workdir.name}_{num_processes}x{num_devices}.pickle"
     script.write_text(STAGE_SCRIPT)
     with socket.socket() as free:
@@ -50,7 +64,14 @@ def train_apart(folder: Path, workdir: Path, num_processes: int = 1, num_devices
             "JAX_NUM_PROCESSES": str(num_processes),
             "JAX_PROCESS_ID": str(number),
         }
-        command = [sys.executable, str(script), str(folder / "arguments.pickle"), str(workdir), str(answer)]
+        command = [
+            sys.executable,
+            str(script),
+            str(folder / "arguments.pickle"),
+            str(workdir),
+            str(answer),
+            str(stop_after),
+        ]
         processes.append(
             subprocess.Popen(
                 command,
@@ -60,9 +81,11 @@ def train_apart(folder: Path, workdir: Path, num_processes: int = 1, num_devices
                 text=True,
             )
         )
-    for process in processes:
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == (75 if stop_after else 0), output
+    if stop_after:
+        return outputs[0]
     return pickle.loads(answer.read_bytes())
 
 
@@ -89,11 +112,13 @@ def test_four_devices_and_two_processes_learn_what_one_device_learns(arguments):
         assert_close(other_weights, weights)
 
 
-def test_stage_begun_on_four_devices_continues_on_one(arguments):
-    _, losses, weights = train_apart(arguments, arguments / "four", 1, 4)
-    latest = max((arguments / "four" / "checkpoints").iterdir(), key=lambda path: int(path.name))
-    shutil.rmtree(latest)
-    number, continued_losses, continued = train_apart(arguments, arguments / "four", 1, 1)
+def test_stage_stopped_on_two_processes_continues_on_one_device(arguments):
+    """Both are asked to stop in the middle; they agree on the step, save together, and one device takes over."""
+    _, losses, weights = train_apart(arguments, arguments / "one")
+    train_apart(arguments, arguments / "moved", 2, 1, stop_after=2)
+    stopped_at = max(int(path.name) for path in (arguments / "moved" / "checkpoints").iterdir() if path.name.isdigit())
+    assert 0 < stopped_at < 6
+    number, continued_losses, continued = train_apart(arguments, arguments / "moved", 1, 1)
     assert number == 1
     np.testing.assert_allclose(np.asarray(continued_losses[1:]), np.asarray(losses[1:]), rtol=1e-4)
     assert_close(continued, weights)
@@ -105,10 +130,3 @@ def test_batch_that_cannot_be_shared_out_is_refused():
         UnequalSharesError, match=rf"A batch of {2 * number + 1} pairs in 2 parts .*multiple of {2 * number}"
     ):
         Devices().refuse_unequal_shares(2 * number + 1, 2)
-
-
-def test_address_without_numbers_is_refused(monkeypatch):
-    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "localhost:1")
-    monkeypatch.delenv("JAX_NUM_PROCESSES", raising=False)
-    with pytest.raises(ValueError, match="JAX_NUM_PROCESSES and JAX_PROCESS_ID must be numbers"):
-        join_other_processes()

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -139,6 +141,47 @@ def test_workdir_that_is_a_file_is_refused_in_a_sentence(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def wait_for(process: subprocess.Popen, happened, log: Path) -> None:
+    deadline = time.monotonic() + 300
+    while not happened():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.01)
+
+
+def test_two_processes_run_the_whole_road_together(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    environment = os.environ | {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    command = [
+        sys.executable,
+        "-m",
+        "recipes.fivek_transfer",
+        "quick",
+        *SHORTEST,
+        "--no-require-gain",
+        "--no-from-scratch",
+    ]
+    started = [
+        subprocess.Popen(
+            [*command, "--workdir", str(tmp_path / "run")],
+            cwd=ROOT,
+            env=environment | {"JAX_PROCESS_ID": str(number)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    outputs = [process.communicate(timeout=400)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], "\n".join(outputs)
+    assert "FiveK: 38 train" in outputs[0]
+    assert "FiveK" not in outputs[1]
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert set(results["methods"]) == {"unedited", "pretrained", "finetuned"}
+
+
 def test_preempted_run_keeps_others_out_saves_exits_with_75_and_continues(tmp_path):
     """Slurm's signal in the middle of a stage; meanwhile a second process tries the same folder."""
     workdir = tmp_path / "run"
@@ -146,11 +189,8 @@ def test_preempted_run_keeps_others_out_saves_exits_with_75_and_continues(tmp_pa
     command += ["--pretrain.epochs=500", "--pretrain.early-stopping-patience=500", "--no-require-gain"]
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-    deadline = time.monotonic() + 300
-    while len(list(workdir.glob("pretrain/checkpoints/*/_CHECKPOINT_METADATA"))) < 2:
-        assert process.poll() is None, (tmp_path / "log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    checkpoints = "pretrain/checkpoints/*/_CHECKPOINT_METADATA"
+    wait_for(process, lambda: len(list(workdir.glob(checkpoints))) >= 2, tmp_path / "log")
     second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert second.returncode == 2
     assert f"is in use by process {process.pid} " in second.stderr
@@ -162,3 +202,8 @@ def test_preempted_run_keeps_others_out_saves_exits_with_75_and_continues(tmp_pa
     assert "Traceback" not in said
     saved = max(int(folder.name) for folder in (workdir / "pretrain" / "checkpoints").iterdir())
     assert saved >= json.loads((workdir / "pretrain" / "history.json").read_text())[-1]["step"]
+    with open(tmp_path / "log", "w") as log:
+        again = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    wait_for(again, lambda: "pretrain: continuing after" in (tmp_path / "log").read_text(), tmp_path / "log")
+    again.send_signal(signal.SIGTERM)
+    assert again.wait(120) == 75

@@ -1,12 +1,14 @@
 """Two processes never work on one folder."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
 
 import pytest
 
-from enhancer.folder_lock import FolderInUseError, FolderLock
+from enhancer.folder_lock import FolderInUseError, FolderLock, FolderLockError
 
 
 def test_second_user_is_refused_and_told_who_the_first_is(tmp_path):
@@ -28,4 +30,23 @@ with FolderLock(Path({str(tmp_path)!r})):
     killed = subprocess.run([sys.executable, "-c", code], cwd=os.getcwd(), env=os.environ | {"PYTHONPATH": os.getcwd()})
     assert killed.returncode == -9
     with FolderLock(tmp_path):
+        pass
+
+
+def test_process_of_another_host_is_waited_for(tmp_path, capsys):
+    """After a host died, its file server keeps its locks for a while."""
+    with FolderLock(tmp_path):
+        (tmp_path / ".lock").write_text("process 7 on node3")
+        refused = pytest.raises(FolderInUseError, match="in use by process 7 on node3")
+        with refused, FolderLock(tmp_path, other_host_seconds=0.05):
+            pass
+    assert "in use by process 7 on node3: waiting up to 0 s" in capsys.readouterr().out
+
+
+def test_file_system_without_locks_is_named_as_the_cause(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(FolderLockError, match=r"Function not implemented.*knows no locks"), FolderLock(tmp_path):
         pass

@@ -16,7 +16,7 @@ def test_signal_outside_training_raises_at_once(number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_signal_in_training_is_noted_and_raised_when_nobody_acts_on_it(number, capsys):
+def test_signal_in_training_is_noted_and_raised_when_nobody_acts_on_it(number, capfd):
     requests, heard = SaveRequests(save_minutes=10), []
 
     def train():
@@ -28,10 +28,10 @@ def test_signal_in_training_is_noted_and_raised_when_nobody_acts_on_it(number, c
     with pytest.raises(Interrupted):
         train()
     assert heard == [NOTHING, STOP]
-    assert f"{number.name}: saving a checkpoint" in capsys.readouterr().err
+    assert f"{number.name}: saving a checkpoint" in capfd.readouterr().err
 
 
-def test_second_ctrl_c_does_not_wait(capsys):
+def test_second_ctrl_c_does_not_wait(capfd):
     def train():
         with SaveRequests(save_minutes=10).noting_signals():
             os.kill(os.getpid(), signal.SIGINT)

@@ -8,6 +8,7 @@ import pytest
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordWriter
 
+from enhancer import readable_pairs
 from enhancer.readable_pairs import ReadablePairs, UnreadableDataError, WithoutDamaged, decode_pair
 
 
@@ -98,6 +99,35 @@ def test_lack_of_memory_is_not_taken_for_damage():
 
     pairs = ReadablePairs(Exhausted([0, 1]))
     with pytest.raises(MemoryError):
+        pairs[0]
+    assert pairs.damaged == {}
+
+
+class FlakyStorage(list):
+    """Raises on the first reads."""
+
+    def __init__(self, records, failures):
+        super().__init__(records)
+        self.failures = failures
+
+    def __getitem__(self, index):
+        if self.failures:
+            self.failures -= 1
+            raise OSError(5, "Input/output error")
+        return super().__getitem__(index)
+
+
+def test_a_storage_that_answers_again_loses_nothing(brightened_pairs, monkeypatch):
+    monkeypatch.setattr(readable_pairs, "_WAITS_SECONDS", (0.0, 0.0))
+    pairs = ReadablePairs(FlakyStorage(brightened_pairs, failures=2))
+    assert pairs[0].id == "pair0"
+    assert pairs.damaged == {}
+
+
+def test_a_storage_that_does_not_answer_is_an_error_and_no_damage(brightened_pairs, monkeypatch):
+    monkeypatch.setattr(readable_pairs, "_WAITS_SECONDS", (0.0, 0.0))
+    pairs = ReadablePairs(FlakyStorage(brightened_pairs, failures=3), "training data")
+    with pytest.raises(UnreadableDataError, match=r"Record 0 of the training data could not be read .*does not answer"):
         pairs[0]
     assert pairs.damaged == {}
 

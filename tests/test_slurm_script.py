@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).resolve().parents[1] / "recipes" / "slurm" / "fivek_tran
 def slurm(tmp_path) -> dict[str, str]:
     """An environment in which `srun` waits for SIGUSR1 and then ends with 75, or at once with the code in $ENDS_WITH."""
     commands = {
-        "srun": "trap 'sleep 0.3; exit 75' USR1\n[ -n \"${ENDS_WITH:-}\" ] && exit $ENDS_WITH\necho ready\nsleep 60 & wait\n",
+        "srun": "trap 'sleep 0.3; exit 75' USR1\n[ -n \"${ENDS_WITH:-}\" ] && exit $ENDS_WITH\necho ready\nsleep 60 >/dev/null 2>&1 & wait\n",
         "uv": "",
         "scontrol": 'echo "$@"\n',
     }
@@ -28,13 +28,15 @@ def slurm(tmp_path) -> dict[str, str]:
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the script is for bash")
 
 
-def test_job_that_saved_itself_goes_back_into_the_queue(slurm):
+@pytest.mark.parametrize(("number", "requeued"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
+def test_job_whose_time_is_up_goes_back_into_the_queue_and_a_cancelled_one_does_not(slurm, number, requeued):
+    """What Slurm itself takes the nodes from, it queues again itself; both get SIGTERM, and both save."""
     process = subprocess.Popen(["bash", str(SCRIPT), "--workdir", "run"], env=slurm, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process.stdout:
         assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGUSR1)
-        assert "requeue 7" in process.stdout.read()
+        process.send_signal(number)
+        assert ("requeue 7" in process.stdout.read()) == requeued
     assert process.wait(30) == 75
 
 
