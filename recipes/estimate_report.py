@@ -33,12 +33,8 @@ def report(network: ModelSize, devices: int, target: CompileTarget, stages: list
         "weights, MiB": [f"{stage.memory.weights_bytes / MIB:.1f}" for stage in stages],
         "optimizer state, MiB": [f"{stage.memory.optimizer_bytes / MIB:.1f}" for stage in stages],
         "moving average, MiB": [_mebibytes(stage.memory.average_bytes) for stage in stages],
-        "their first values, and their copy while it is saved, MiB": [
-            f"{stage.memory.beside_bytes / MIB:.1f}" for stage in stages
-        ],
-        "all but the first values and the copy, and the batch, MiB": [
-            f"{stage.memory.arguments_bytes / MIB:.1f}" for stage in stages
-        ],
+        "all of these and the batch, MiB": [f"{stage.memory.arguments_bytes / MIB:.1f}" for stage in stages],
+        "first values, and a copy while it is saved, MiB": [f"{x.memory.beside_bytes / MIB:.1f}" for x in stages],
         f"temporary memory, GiB, compiled for {_kind(target)}": [_gibibytes(x.memory.temporary_bytes) for x in stages],
         "temporary memory, GiB, compiled for an H100 earlier": [_gibibytes(x.cuda_temporary_bytes) for x in stages],
         "matrix TFLOP of a step": [f"{train_step_flops(model, pixels) / 1e12:.3g}" for pixels in largest.values()],
