@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 _FAILED = "failed"
 _DONE = "done"
 _POLL_SECONDS = 0.2
+_LEAVE_SECONDS = 15
 _SHUTDOWN_SECONDS = 60  # how long a process that ends waits for the others
 _times_met: collections.Counter[str] = collections.Counter()
 
@@ -152,12 +153,16 @@ def greatest(number: int) -> int:
 def leave(code: int, *, failed: bool) -> NoReturn:
     """End the process with an exit code.
 
-    After a failure it does not wait for the others: they may be waiting for it in the middle of a step. They find out and end,
-    at the latest when the coordination service misses its heartbeat, after a hundred seconds.
+    After a failure it does not wait long for the others: they may be waiting for it in the middle of a step. They find out and
+    end, at the latest when the coordination service misses its heartbeat, after a hundred seconds.
     """
     if failed and jax.process_count() > 1:
         sys.stdout.flush()
         sys.stderr.flush()
-        time.sleep(5 * _POLL_SECONDS)  # for what was announced to be read: the service ends with the first process
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            # Others that fail for the same reason come here too, once they have read so; the service ends with the first.
+            _client().wait_at_barrier("enhancer/leave", _LEAVE_SECONDS * 1000)
+        if is_first_process():
+            time.sleep(1)
         os._exit(code)
     sys.exit(code)

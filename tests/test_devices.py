@@ -55,7 +55,7 @@ def train_apart(folder: Path, workdir: Path, num_processes: int = 1, num_devices
         address = f"localhost:{free.getsockname()[1]}"
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={num_devices}",
     }
     processes = []
     for number in range(num_processes):

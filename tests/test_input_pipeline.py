@@ -209,5 +209,5 @@ def test_fewer_pairs_than_a_batch_still_make_batches(brightened_pairs, nano_stag
 
 
 def test_empty_source_is_refused(nano_stage):
-    with pytest.raises(ValueError, match="data source is empty"):
+    with pytest.raises(UnreadableDataError, match="training data is empty"):
         train_batches([], nano_stage)
