@@ -30,7 +30,7 @@ def build(
     # Imported late: it takes seconds, and `--help` should not.
     from datasets.build import build as build_dataset
     from datasets.pair_builder import SourceChanged
-    from datasets.preparation import PreparationError
+    from datasets.prepared_folder import PreparationError
 
     try:
         build_dataset(dataset, manual_dir, data_dir, config, overwrite)

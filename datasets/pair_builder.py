@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.writer import ExampleWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
-from datasets import preparation
+from datasets import preparation, prepared_folder
 from datasets.sources import SPLITS, SourceError, SourcePair
 
 MANUAL_DOWNLOAD_INSTRUCTIONS = """
@@ -122,7 +122,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _read_prepared(self, folder: Path) -> dict[str, Any] | None:
         """Return the metadata when `folder` was already prepared for this config, None when it is a source."""
-        metadata = preparation.read_metadata(folder)
+        metadata = prepared_folder.read_metadata(folder)
         options = self.preparation_options()
         made = {key: metadata.get(key) for key in vars(options)} if metadata else vars(options)
         if made != vars(options):
@@ -150,10 +150,10 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         recorded = ("source", "source_fingerprint", "images_sha256")
         self.info.metadata.update({key: self._prepared_metadata[key] for key in recorded})
-        rows = {split: preparation.read_rows(self._prepared, split) for split in SPLITS}
+        rows = {split: prepared_folder.read_rows(self._prepared, split) for split in SPLITS}
         return {split: self._generate_examples(self._prepared, rows[split]) for split in SPLITS if rows[split]}
 
-    def _generate_examples(self, folder: Path, rows: list[preparation.Row]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, folder: Path, rows: list[prepared_folder.Row]) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in rows:
             pictures = {role: (folder / row[role]).read_bytes() for role in ("input", "target")}
             size = {"width": row["width"], "height": row["height"]}

@@ -19,7 +19,7 @@ from datasets import build, miniature
 from datasets.build import DatasetDamaged, DatasetNotBuilt
 from datasets.fivek import fivek_dataset_builder
 from datasets.pair_builder import SourceChanged
-from datasets.preparation import PreparationError
+from datasets.prepared_folder import PreparationError
 from datasets.sources import SourceError
 
 ROOT = Path(__file__).parents[1]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import preparation
-from datasets.preparation import Options, PreparationError, prepare
+from datasets import prepared_folder
+from datasets.preparation import Options, prepare
+from datasets.prepared_folder import PreparationError
 from datasets.sources import find_fivek_pairs, find_listed_pairs
 from enhancer.photo_io import read_photo
 
@@ -81,8 +82,8 @@ def rejected(output):
 def test_a_prepared_folder(source, tmp_path, capsys):
     metadata = prepare_listed(source, tmp_path / "out")
     assert metadata["counts"] == {"found": 4, "accepted": 4, "rejected": 0, "train": 2, "validation": 1, "test": 1}
-    assert [row["id"] for row in preparation.read_rows(tmp_path / "out", "train")] == ["1", "2"]
-    (row,) = preparation.read_rows(tmp_path / "out", "validation")
+    assert [row["id"] for row in prepared_folder.read_rows(tmp_path / "out", "train")] == ["1", "2"]
+    (row,) = prepared_folder.read_rows(tmp_path / "out", "validation")
     assert (row["width"], row["height"]) == (96, 72)
     stored = read_photo(tmp_path / "out" / row["input"]).pixels.astype(int)
     assert np.abs(stored - photo(2)).mean() < 2
@@ -128,7 +129,7 @@ def test_when_nothing_can_be_used_it_says_so(source, tmp_path):
 def test_five_percent_of_fivek_become_validation(fivek, tmp_path):
     metadata = prepare(fivek, lambda folder: find_fivek_pairs(folder, "c"), tmp_path / "out", OPTIONS)
     assert (metadata["counts"]["train"], metadata["counts"]["validation"]) == (20, 1)
-    (row,) = preparation.read_rows(tmp_path / "out", "validation")
+    (row,) = prepared_folder.read_rows(tmp_path / "out", "validation")
     ids = [f"a{number:04d}" for number in range(21)]
     assert row["id"] == min(ids, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
 
@@ -217,7 +218,7 @@ def test_a_copy_in_another_split_is_refused_by_its_content(source, tmp_path):
     write_pair(source, "4", before=photo(1))
     with pytest.raises(PreparationError, match=r"'2' \(train\) and '4' \(test\) are the same picture"):
         prepare_listed(source, tmp_path / "out")
-    assert preparation.read_metadata(tmp_path / "out") is None
+    assert prepared_folder.read_metadata(tmp_path / "out") is None
 
 
 def test_a_copy_in_the_same_split_is_accepted(source, tmp_path):
@@ -231,7 +232,7 @@ def test_a_folder_per_house(tmp_path):
         (tmp_path / f"source/{name}.jsonl").write_text(row.replace("images", f"{house}/images"))
     metadata = prepare_listed(tmp_path / "source", tmp_path / "out")
     assert metadata["counts"]["accepted"] == 2
-    (row,) = preparation.read_rows(tmp_path / "out", "validation")
+    (row,) = prepared_folder.read_rows(tmp_path / "out", "validation")
     assert row["input"] == "images/house2_images_1_input.jpg"
 
 
