@@ -15,6 +15,7 @@ def build(
     data_dir: Path,
     config: str | None = None,
     overwrite: bool = False,
+    workers: int | None = None,
 ) -> None:
     """Prepare a folder of source photos and write it as a TFDS data set (ArrayRecord).
 
@@ -26,14 +27,17 @@ def build(
         data_dir: Where data sets are kept. This one goes to DATA_DIR/<dataset>/<config>/.
         config: Variant, such as c_512 (expert C, long edge 512 px); by default c_1024 or long_1536.
         overwrite: Build again although the data set exists.
+        workers: Processes that prepare photos side by side; by default one for each CPU core.
     """
+    if workers is not None and workers < 1:
+        sys.exit(f"--workers must be at least 1, received {workers}.")
     # Imported late: it takes seconds, and `--help` should not.
     from datasets.build import build as build_dataset
     from datasets.pair_builder import SourceChanged
     from datasets.prepared_folder import PreparationError
 
     try:
-        build_dataset(dataset, manual_dir, data_dir, config, overwrite)
+        build_dataset(dataset, manual_dir, data_dir, config, overwrite, workers)
     except (SourceError, SourceChanged, PreparationError) as error:
         sys.exit(str(error))
     except OSError as error:

@@ -26,7 +26,12 @@ class DatasetDamaged(DatasetNotBuilt):
 
 
 def build(
-    name: DatasetName, manual_dir: Path | None, data_dir: Path, config: str | None = None, overwrite: bool = False
+    name: DatasetName,
+    manual_dir: Path | None,
+    data_dir: Path,
+    config: str | None = None,
+    overwrite: bool = False,
+    num_workers: int | None = None,
 ) -> None:
     """Prepare the source photos and write them as a TFDS data set; nothing to do when that has been done.
 
@@ -37,6 +42,7 @@ def build(
         data_dir: the data set goes to `<data_dir>/<name>/<config>/`, intermediate files to `<data_dir>/prepared/`.
         config: one of the builder's configs, such as "c_1024"; None takes the first.
         overwrite: build again although it exists.
+        num_workers: processes that prepare the photos, by default as many as there are CPU cores.
 
     Raises:
         SourceError: the source folder is missing, empty or of no known layout, not named although the data set is to
@@ -47,6 +53,7 @@ def build(
     """
     with _quiet():
         builder = _builder(name, data_dir, config)
+        builder.num_workers = num_workers
         exists = builder.is_prepared() and not overwrite
         if manual_dir is None and not exists and not overwrite:
             raise _not_built(builder, data_dir)

@@ -48,6 +48,9 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = MANUAL_DOWNLOAD_INSTRUCTIONS
 
+    num_workers: int | None = None
+    """Processes that prepare the source, by default as many as there are CPU cores; see `preparation.prepare`."""
+
     @abc.abstractmethod
     def find_pairs(self, folder: Path) -> list[SourcePair]:
         """Read the layout of a source folder."""
@@ -94,7 +97,9 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if metadata is None:
             folder = Path(self._data_dir_root) / "prepared" / f"{self.name}-{self.builder_config.name}"
             options = self.preparation_options()
-            metadata = preparation.prepare(manual_dir, self.find_pairs, folder, options, refresh=True)
+            metadata = preparation.prepare(
+                manual_dir, self.find_pairs, folder, options, refresh=True, num_workers=self.num_workers
+            )
         self._prepared, self._prepared_metadata = folder, metadata
 
     def _check_same_source(self, manual_dir: Path) -> None:

@@ -6,17 +6,29 @@ plain: `images/<id>_input.jpg` and `images/<id>_target.jpg`, `train.jsonl`, `val
 """
 
 import collections
+import contextlib
 import dataclasses
+import datetime
+import functools
 import hashlib
+import importlib.metadata
 import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from datasets import prepared_folder
+import numpy as np
+import tqdm
+
+from datasets import prepared_folder, workers
+from datasets.pair_job import JPEG_QUALITY, prepare_one
 from datasets.prepared_folder import PreparationError, Row
 from datasets.sources import SPLITS, FindPairs, SourcePair, source_files
 from datasets.splits import assign_splits, refuse_leaks
-from datasets.workers import JPEG_QUALITY, prepare_remaining
 from enhancer.atomic_file import write_atomically
 from enhancer.photo_io import decoder_versions
 
@@ -37,7 +49,13 @@ class Options:
 
 
 def prepare(
-    source: Path, find_pairs: FindPairs, output: Path, options: Options, *, refresh: bool = False
+    source: Path,
+    find_pairs: FindPairs,
+    output: Path,
+    options: Options,
+    *,
+    refresh: bool = False,
+    num_workers: int | None = None,
 ) -> dict[str, Any]:
     """Fill `output` from `source`, continuing where an earlier call with the same source and options was stopped.
 
@@ -50,6 +68,8 @@ def prepare(
         output: the folder to fill, outside the source.
         options: what to store.
         refresh: also redo a complete folder that was made with other versions of the photo decoders.
+        num_workers: processes that work side by side, by default as many as there are CPU cores; 0 works in this one,
+            where a file that makes its decoder crash ends everything.
 
     Returns:
         The content of `dataset_metadata.json`.
@@ -73,9 +93,15 @@ def prepare(
         if (current or not refresh) and all(prepared_folder.has_images(row, output) for row in listed):
             return metadata
     finished = prepared_folder.resume(output, header)
-    prepare_remaining(pairs, finished, output, options.long_edge, f"preparing {options.dataset}")
+    began = datetime.datetime.now(datetime.UTC)
+    job = functools.partial(prepare_one, output=output, long_edge=options.long_edge)
+    remaining = [pair for pair in pairs if pair.id not in finished]
+    with contextlib.closing(workers.run(job, remaining, num_workers)) as done:
+        _log(done, pairs, finished, output, options.dataset)
     rows = [finished[pair.id] for pair in pairs]
-    metadata = _finish(rows, output, options, header, source)
+    seconds = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
+    run = {"started": began.isoformat(timespec="seconds"), "seconds": round(seconds, 1), "pairs": len(remaining)}
+    metadata = _finish(rows, output, options, header, source, run)
     _print_summary(metadata, output)
     return metadata
 
@@ -86,8 +112,36 @@ def source_fingerprint(pairs: list[SourcePair], source: Path, options: Options) 
     return hashlib.sha256(json.dumps(description).encode()).hexdigest()
 
 
-def _finish(rows: list[Row], output: Path, options: Options, header: Row, source: Path) -> dict[str, Any]:
-    """Write the lists and, last of all, the metadata that marks the folder as complete."""
+def _log(done: Iterator[Row], pairs: list[SourcePair], finished: dict[str, Row], output: Path, dataset: str) -> None:
+    """Write each row to the log and add it to `finished`, whichever comes first; show how far it is."""
+    sizes = {pair.id: sum(_size(path) for path in (pair.input, pair.target)) for pair in pairs}
+    bar = tqdm.tqdm(total=len(pairs), initial=len(finished), desc=f"preparing {dataset}", unit="pair")
+    began, num_bytes = time.monotonic(), 0
+    with bar, open(output / prepared_folder.PROGRESS, "ab") as progress:
+        for row in done:
+            if row["status"] == "rejected":
+                bar.write(f"rejected {row['id']}: {row['reason']}", file=sys.stderr)
+            progress.write(prepared_folder.encode_row(row))
+            progress.flush()
+            os.fsync(progress.fileno())
+            finished[row["id"]] = row
+            num_bytes += sizes[row["id"]]
+            bar.set_postfix_str(f"{num_bytes / 1e6 / (time.monotonic() - began):.1f} MB/s", refresh=False)
+            bar.update()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _finish(rows: list[Row], output: Path, options: Options, header: Row, source: Path, run: Row) -> dict[str, Any]:
+    """Write the lists and, last of all, the metadata that marks the folder as complete.
+
+    All of the folder is the same on every run with the same source and options, apart from `run` in the metadata.
+    """
     accepted = [row for row in rows if row["status"] == "accepted"]
     rejected = [row for row in rows if row["status"] == "rejected"]
     prepared_folder.write_rejected(output, rejected)
@@ -103,7 +157,6 @@ def _finish(rows: list[Row], output: Path, options: Options, header: Row, source
     prepared_folder.remove_unlisted(output, accepted)
     # Pairs that were redone are at the end of the log: two complete folders are the same whatever happened on the way.
     prepared_folder.write_rows(output / prepared_folder.PROGRESS, [header, *rows])
-    content = "".join(f"{row['id']} {row['input_sha256']} {row['target_sha256']}\n" for row in accepted)
     metadata = {
         "preparation_version": PREPARATION_VERSION,
         **dataclasses.asdict(options),
@@ -111,7 +164,9 @@ def _finish(rows: list[Row], output: Path, options: Options, header: Row, source
         "versions": header["versions"],
         "source": str(source),
         "source_fingerprint": header["source_fingerprint"],
-        "images_sha256": hashlib.sha256(content.encode()).hexdigest(),
+        "source_sha256": _hash_columns(rows, "input_source_sha256", "target_source_sha256"),
+        "images_sha256": _hash_columns(accepted, "input_sha256", "target_sha256"),
+        "lists_sha256": prepared_folder.hash_lists(output),
         "counts": {
             "found": len(rows),
             "accepted": len(accepted),
@@ -119,9 +174,26 @@ def _finish(rows: list[Row], output: Path, options: Options, header: Row, source
             **{split: len(splits[split]) for split in SPLITS},
         },
         "rejected_by_reason": reasons,
+        "environment": _environment(),
+        "run": run,
     }
     write_atomically(output / prepared_folder.METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
     return metadata
+
+
+def _hash_columns(rows: list[Row], *columns: str) -> str:
+    """SHA-256 over ids and hashes of single files; a file that could not be read counts as "None"."""
+    lines = "".join(" ".join(str(row.get(column)) for column in ("id", *columns)) + "\n" for row in rows)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _environment() -> dict[str, str]:
+    """Versions that are good to know but decide nothing; `versions` has those that change pixels."""
+    try:
+        package = importlib.metadata.version("enhancer")
+    except importlib.metadata.PackageNotFoundError:  # used from its source folder
+        package = "not installed"
+    return {"enhancer": package, "python": platform.python_version(), "numpy": np.__version__}
 
 
 def _print_summary(metadata: dict[str, Any], output: Path) -> None:

@@ -1,5 +1,6 @@
 """The folder that preparation fills: the names of its files, how they are read, continued, written and tidied."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -84,6 +85,12 @@ def write_lists(output: Path, splits: dict[Split, list[Row]]) -> None:
 def write_rejected(output: Path, rejected: list[Row]) -> None:
     """Write the list of the pairs that were refused, with the reasons."""
     write_rows(output / REJECTED, [{key: row[key] for key in _REJECTED_COLUMNS} for row in rejected])
+
+
+def hash_lists(output: Path) -> dict[str, str]:
+    """Return the SHA-256, hexadecimal, of each list that is there, by file name."""
+    paths = [output / name for name in (*LIST_NAMES.values(), REJECTED)]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
 
 
 def remove_unlisted(output: Path, accepted: list[Row]) -> None:

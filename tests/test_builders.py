@@ -15,7 +15,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from datasets import build, miniature
+from datasets import build, miniature, workers
 from datasets.build import DatasetDamaged, DatasetNotBuilt
 from datasets.fivek import fivek_dataset_builder
 from datasets.pair_builder import SourceChanged
@@ -23,6 +23,14 @@ from datasets.prepared_folder import PreparationError
 from datasets.sources import SourceError
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prepare_in_this_process():
+    """Starting worker processes takes a second, and most of these tests prepare four pairs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "default_count", lambda: 0)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -64,14 +64,23 @@ def fivek(tmp_path):
 
 
 def prepare_listed(source, output, options=OPTIONS):
-    return prepare(source, find_listed_pairs, output, options)
+    return prepare(source, find_listed_pairs, output, options, num_workers=0)
+
+
+def prepare_fivek(source, output, num_workers=0):
+    return prepare(source, lambda folder: find_fivek_pairs(folder, "c"), output, OPTIONS, num_workers=num_workers)
 
 
 def folder_hash(folder: Path) -> str:
+    """All that is in a folder, apart from when it was made."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+            content = path.read_bytes()
+            if path.name == "dataset_metadata.json":
+                metadata = json.loads(content)
+                content = json.dumps(metadata | {"run": sorted(metadata["run"])}).encode()
+            digest.update(f"{path.relative_to(folder)}\0".encode() + content)
     return digest.hexdigest()
 
 
@@ -127,11 +136,31 @@ def test_when_nothing_can_be_used_it_says_so(source, tmp_path):
 
 
 def test_five_percent_of_fivek_become_validation(fivek, tmp_path):
-    metadata = prepare(fivek, lambda folder: find_fivek_pairs(folder, "c"), tmp_path / "out", OPTIONS)
+    metadata = prepare_fivek(fivek, tmp_path / "out")
     assert (metadata["counts"]["train"], metadata["counts"]["validation"]) == (20, 1)
     (row,) = prepared_folder.read_rows(tmp_path / "out", "validation")
     ids = [f"a{number:04d}" for number in range(21)]
     assert row["id"] == min(ids, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+
+
+def test_worker_processes_leave_the_same_folder_however_many_they_are(fivek, tmp_path):
+    for count in (0, 1, 3):
+        prepare_fivek(fivek, tmp_path / str(count), count)
+    assert folder_hash(tmp_path / "0") == folder_hash(tmp_path / "1") == folder_hash(tmp_path / "3")
+
+
+def test_the_metadata_says_what_was_made_from_what_with_what_and_when(source, tmp_path):
+    (source / "images/1_tar.png").unlink()
+    metadata = prepare_listed(source, tmp_path / "out")
+    assert metadata["run"]["pairs"] == 4
+    assert metadata["run"]["seconds"] >= 0
+    assert metadata["run"]["started"].endswith("+00:00")
+    assert metadata["environment"].keys() == {"enhancer", "python", "numpy"}
+    lists = {path.name for path in (tmp_path / "out").glob("*.jsonl")} - {"progress.jsonl"}
+    assert metadata["lists_sha256"].keys() == lists
+    rows = [json.loads(line) for line in (tmp_path / "out/progress.jsonl").read_bytes().splitlines()[1:]]
+    digest = hashlib.sha256((source / "images/1_src.png").read_bytes()).hexdigest()
+    assert (rows[0]["input_source_sha256"], rows[0]["target_source_sha256"]) == (digest, None)
 
 
 def test_a_complete_folder_is_left_as_it_is(source, tmp_path):
@@ -252,7 +281,7 @@ from pathlib import Path
 from datasets.preparation import Options, prepare
 from datasets.sources import find_fivek_pairs
 source, output = map(Path, sys.argv[1:])
-prepare(source, lambda folder: find_fivek_pairs(folder, "c"), output, Options("fivek", "expert C", 512))
+prepare(source, lambda folder: find_fivek_pairs(folder, "c"), output, Options("real_estate", "all pairs", None))
 """
 
 
@@ -268,8 +297,10 @@ def test_kill_9_and_the_same_call_again_gives_the_same_folder_without_redoing_pa
         process.kill()
         process.wait()
         assert not (out / "dataset_metadata.json").exists()
-    survivors = {path: path.stat().st_mtime_ns for path in (out / "images").glob("a0000_*")}
+    logged = [json.loads(line)["id"] for line in progress.read_bytes().splitlines(keepends=True)[1:] if line[-1] == 10]
+    survivors = {path: path.stat().st_mtime_ns for name in logged for path in (out / "images").glob(f"{name}_*")}
+    assert len(survivors) >= 16
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     assert {path: path.stat().st_mtime_ns for path in survivors} == survivors
-    prepare(fivek, lambda folder: find_fivek_pairs(folder, "c"), tmp_path / "fresh", Options("fivek", "expert C", 512))
+    prepare_fivek(fivek, tmp_path / "fresh")
     assert folder_hash(out) == folder_hash(tmp_path / "fresh")
