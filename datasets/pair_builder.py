@@ -43,6 +43,10 @@ def _is_gone(folder: Path) -> bool:
     return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
+def _do_nothing() -> None:
+    pass
+
+
 class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base of the builders; a subclass says where its pairs are and what each record carries besides them."""
 
@@ -146,11 +150,15 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "width": tfds.features.Scalar(np.int32, doc="Pixels, of both photos."),
             "height": tfds.features.Scalar(np.int32, doc="Pixels, of both photos."),
         }
-        return self.dataset_info_from_configs(
+        info = self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features | self.extra_features()),
             supervised_keys=("input", "target"),
             metadata=tfds.core.MetadataDict(),
         )
+        # It asks a server for what was built elsewhere, which there is not for these data sets, and on every
+        # call leaves an empty folder among the system's temporary files.
+        info.initialize_from_bucket = _do_nothing
+        return info
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         recorded = ("source", "source_fingerprint", "images_sha256")
