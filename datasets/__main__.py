@@ -16,6 +16,7 @@ def build(
     config: str | None = None,
     overwrite: bool = False,
     workers: int | None = None,
+    beam_pipeline_options: str | None = None,
 ) -> None:
     """Prepare a folder of source photos and write it as a TFDS data set (ArrayRecord).
 
@@ -28,6 +29,8 @@ def build(
         config: Variant, such as c_512 (expert C, long edge 512 px); by default c_1024 or long_1536.
         overwrite: Build again although the data set exists.
         workers: Processes that prepare photos side by side; by default one for each CPU core.
+        beam_pipeline_options: Prepare them in an Apache Beam pipeline instead, with these options, separated by commas,
+            such as runner=DirectRunner,direct_num_workers=2,direct_running_mode=multi_processing.
     """
     if workers is not None and workers < 1:
         sys.exit(f"--workers must be at least 1, received {workers}.")
@@ -37,7 +40,7 @@ def build(
     from datasets.prepared_folder import PreparationError
 
     try:
-        build_dataset(dataset, manual_dir, data_dir, config, overwrite, workers)
+        build_dataset(dataset, manual_dir, data_dir, config, overwrite, workers, beam_pipeline_options)
     except (SourceError, SourceChanged, PreparationError) as error:
         sys.exit(str(error))
     except OSError as error:

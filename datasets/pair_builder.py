@@ -88,13 +88,13 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 self._check_same_source(manual_dir)
             return
         # Before TFDS deletes what it is going to overwrite: a source that gives nothing must not cost the old data.
-        self._prepare_source(manual_dir)
+        self._prepare_source(manual_dir, download_config.beam_options if download_config else None)
         # Left behind by a build that was killed.
         for leftover in Path(self.data_path).parent.glob("incomplete.*"):
             shutil.rmtree(leftover)
         super().download_and_prepare(download_dir=download_dir, download_config=download_config, **options)
 
-    def _prepare_source(self, manual_dir: Path | None) -> None:
+    def _prepare_source(self, manual_dir: Path | None, beam_options: Any) -> None:
         if manual_dir is None:
             raise SourceError(f"No source photos named for {self.name}. {MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}")
         folder, metadata = manual_dir, self._read_prepared(manual_dir)
@@ -102,7 +102,13 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             folder = Path(self._data_dir_root) / "prepared" / f"{self.name}-{self.builder_config.name}"
             options = self.preparation_options()
             metadata = preparation.prepare(
-                manual_dir, self.find_pairs, folder, options, refresh=True, num_workers=self.num_workers
+                manual_dir,
+                self.find_pairs,
+                folder,
+                options,
+                refresh=True,
+                num_workers=self.num_workers,
+                beam_options=beam_options,
             )
         self._prepared, self._prepared_metadata = folder, metadata
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from datasets import prepared_folder, workers
+from datasets import beam_workers, prepared_folder, workers
 from datasets.pair_job import JPEG_QUALITY, prepare_one
 from datasets.prepared_folder import PreparationError, Row
 from datasets.sources import SPLITS, FindPairs, SourcePair, source_files
@@ -56,6 +56,7 @@ def prepare(
     *,
     refresh: bool = False,
     num_workers: int | None = None,
+    beam_options: Any = None,
 ) -> dict[str, Any]:
     """Fill `output` from `source`, continuing where an earlier call with the same source and options was stopped.
 
@@ -70,6 +71,7 @@ def prepare(
         refresh: also redo a complete folder that was made with other versions of the photo decoders.
         num_workers: processes that work side by side, by default as many as there are CPU cores; 0 works in this one,
             where a file that makes its decoder crash ends everything.
+        beam_options: Apache Beam's `PipelineOptions`, to work in a pipeline of its own instead of on this machine.
 
     Returns:
         The content of `dataset_metadata.json`.
@@ -96,7 +98,11 @@ def prepare(
     began = datetime.datetime.now(datetime.UTC)
     job = functools.partial(prepare_one, output=output, long_edge=options.long_edge)
     remaining = [pair for pair in pairs if pair.id not in finished]
-    with contextlib.closing(workers.run(job, remaining, num_workers)) as done:
+    if beam_options is None:
+        running = workers.run(job, remaining, num_workers)
+    else:
+        running = beam_workers.run(job, remaining, beam_options, prepared_folder.rows_folder(output, header))
+    with contextlib.closing(running) as done:
         _log(done, pairs, finished, output, options.dataset)
     rows = [finished[pair.id] for pair in pairs]
     seconds = (datetime.datetime.now(datetime.UTC) - began).total_seconds()

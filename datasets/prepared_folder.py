@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from enhancer.atomic_file import write_atomically
 
 LIST_NAMES: dict[Split, str] = {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}
 METADATA, PROGRESS, REJECTED, IMAGES = "dataset_metadata.json", "progress.jsonl", "rejected.jsonl", "images"
+_ROWS = "rows_"
 _LISTED = ("id", "input", "target", "width", "height")
 _REJECTED_COLUMNS = ("id", "kind", "reason", "measured")
 
@@ -69,6 +71,11 @@ def resume(output: Path, header: Row) -> dict[str, Row]:
     return {row["id"]: row for row in rows[1:]}
 
 
+def rows_folder(output: Path, header: Row) -> Path:
+    """Return where the machines of a pipeline leave their rows; another source or other options, another folder."""
+    return output / f"{_ROWS}{hashlib.sha256(json.dumps(header).encode()).hexdigest()[:16]}"
+
+
 def has_images(row: Row, output: Path) -> bool:
     """Whether the files of a finished row are there; a rejected pair has none."""
     return all((output / row[role]).is_file() for role in ("input", "target") if role in row)
@@ -94,13 +101,15 @@ def hash_lists(output: Path) -> dict[str, str]:
 
 
 def remove_unlisted(output: Path, accepted: list[Row]) -> None:
-    """Delete pictures of an earlier source, and files that were being written when the process was killed."""
+    """Delete pictures of an earlier source, rows of a pipeline, and files that were being written at a kill."""
     listed = {row[role] for row in accepted for role in ("input", "target")}
     for path in (output / IMAGES).iterdir():
         if f"{IMAGES}/{path.name}" not in listed:
             path.unlink()
     for path in output.glob(".*.tmp"):
         path.unlink()
+    for path in output.glob(f"{_ROWS}*"):
+        shutil.rmtree(path)
 
 
 def write_rows(path: Path, rows: list[Row]) -> None:

@@ -4,8 +4,8 @@
     python -m tests.chaos_data --kills 3 --seed 1
 
 Each trial builds the miniature FiveK (RAW and TIFF files) in a folder of its own with `python -m datasets build`. It is killed with
-SIGKILL once, at a moment drawn evenly over the whole duration of the undisturbed build (start, preparation, records), and then
-started again with the same command. Compared are the hashes of every file of the prepared folder (without `run` in its metadata,
+SIGKILL once and then started again with the same command. The moment is drawn from the whole build: a tenth of the kills come while
+the program starts, six tenths a random number of prepared pairs later, three tenths while the records are written. Compared are the hashes of every file of the prepared folder (without `run` in its metadata,
 which says when it was made) and of every file of records. Nothing else may be left: no process, no temporary or incomplete file.
 
 Exit codes: 0 all equal, 1 not.
@@ -60,10 +60,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"undisturbed: {duration:.1f} s, {len(expected)} files, {total[:16]}", flush=True)
         equal = 0
         for trial in range(1, arguments.kills + 1):
-            moment = moments.uniform(0, duration)
             data_dir = folder / f"trial{trial}"
+            began = time.monotonic()
             process = start(source, data_dir)
-            time.sleep(moment)
+            wait_for_a_moment(process, data_dir, moments, arguments.pairs)
+            moment = time.monotonic() - began
             process.send_signal(signal.SIGKILL)
             process.wait()
             at = describe(data_dir)
@@ -104,6 +105,30 @@ def start(source: Path, data_dir: Path) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
 
+def wait_for_a_moment(
+    process: "subprocess.Popen[bytes]", data_dir: Path, moments: random.Random, num_pairs: int
+) -> None:
+    """Return at the moment that is drawn, or when the process has ended."""
+    phase, rows, delay = moments.random(), moments.randrange(num_pairs + 1), moments.random()
+
+    def is_over() -> bool:
+        if phase < 0.1:
+            return True
+        if phase < 0.7:
+            return num_rows(data_dir) >= rows
+        return bool(list(data_dir.glob("prepared/*/dataset_metadata.json")))
+
+    while process.poll() is None and not is_over():
+        time.sleep(0.002)
+    # Seconds to start, hundredths from pair to pair, tenths to write the records.
+    time.sleep(delay * (2 if phase < 0.1 else 0.1 if phase < 0.7 else 0.3))
+
+
+def num_rows(data_dir: Path) -> int:
+    """Pairs that are in the log; -1 before there is one."""
+    return next((path.read_bytes().count(b"\n") - 1 for path in data_dir.glob("prepared/*/progress.jsonl")), -1)
+
+
 def outcome(data_dir: Path) -> dict[str, str]:
     """Hash of every file of the prepared folder and of the built data set, apart from what says when and where it was made."""
     hashes = {}
@@ -128,14 +153,9 @@ def describe(data_dir: Path) -> str:
         return "built"
     if list(data_dir.glob("fivek/*/incomplete.*")):
         return "writing records"
-    (prepared,) = list(data_dir.glob("prepared/*")) or [data_dir]
-    if (prepared / "dataset_metadata.json").exists():
+    if list(data_dir.glob("prepared/*/dataset_metadata.json")):
         return "prepared"
-    try:
-        rows = (prepared / "progress.jsonl").read_bytes().count(b"\n") - 1
-    except OSError:
-        return "nothing written yet"
-    return f"{rows} pairs prepared"
+    return f"{num_rows(data_dir)} pairs prepared" if list(data_dir.glob("prepared/*")) else "nothing written yet"
 
 
 if __name__ == "__main__":
