@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import workers
+from datasets import messages, workers
 from datasets.prepared_folder import PreparationError, Row
 from datasets.sources import SourcePair
 from enhancer.atomic_file import write_atomically
@@ -87,7 +87,7 @@ def main(argument: str) -> None:
 
 
 def _command(job: workers.Job, pairs: list[SourcePair], folder: Path) -> list[str]:
-    argument = base64.b85encode(pickle.dumps((job, pairs, folder))).decode()
+    argument = base64.b85encode(messages.dumps((job, pairs, folder))).decode()
     return [sys.executable, "-P", "-c", _PROGRAM, argument]
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets import messages
 from datasets.memory_budget import SHARE, MemoryBudget, machine_memory
 from datasets.prepared_folder import PreparationError, Row
 from datasets.sources import SourcePair
@@ -74,7 +75,7 @@ class _Worker:
     def send(self, kind: str, content: Any) -> None:
         # A worker that died shows at its output, which is always looked at.
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(pickle.dumps((kind, content)))
+            self.process.stdin.write(messages.dumps((kind, content)))
             self.process.stdin.flush()
 
     def receive(self) -> tuple[str, Any]:

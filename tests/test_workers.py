@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
 
 from datasets import workers
 from datasets.memory_budget import MemoryBudget
+from datasets.pair_job import prepare_one
 from datasets.prepared_folder import PreparationError
 from datasets.sources import SourcePair
 
@@ -187,3 +189,12 @@ def test_a_budget_serves_those_who_wait_in_their_order():
     assert budget.grant() == [2]  # more than there is: alone
     budget.leave(2)
     assert budget.grant() == [3]
+
+
+def test_pairs_reach_the_workers_from_where_datasets_is_another_library(monkeypatch, tmp_path):
+    job = functools.partial(prepare_one, output=tmp_path, long_edge=None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "datasets"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "datasets", types.ModuleType("datasets"))
+    (row,) = workers.run(job, [SourcePair("1", tmp_path / "a.jpg", tmp_path / "b.jpg", None)], 1)
+    assert row["kind"] == "unreadable photo"
