@@ -32,7 +32,7 @@ from datasets.splits import assign_splits, refuse_leaks
 from enhancer.atomic_file import write_atomically
 from enhancer.photo_io import decoder_versions
 
-PREPARATION_VERSION = 2
+PREPARATION_VERSION = 3
 """Raised whenever the same source gives other pixels, other splits or other refusals."""
 
 
