@@ -13,8 +13,8 @@ from enhancer.photo_io import RAW_SUFFIXES
 
 SHARE = 0.5
 """Of the machine's memory, for all photos that are being decoded at a time."""
-_BYTES_PER_PIXEL = {1: 8, 2: 16}  # at the peak of decoding, by bytes per sample; measured, see docs/data.md
-_RAW_BYTES_PER_PIXEL = 24
+_BYTES_PER_PIXEL = {1: 12, 2: 14}  # at the peak of decoding, by bytes per sample; measured, see docs/data.md
+_RAW_BYTES_PER_PIXEL = 16
 _CGROUPS = Path("/sys/fs/cgroup")
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
