@@ -10,6 +10,7 @@ import base64
 import contextlib
 import json
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -65,6 +66,7 @@ def run(job: workers.Job, pairs: Sequence[SourcePair], options: Any, folder: Pat
         yield from _collect(missing, folder)
     if failures:
         reason = (str(failures[0]).strip().splitlines() or [type(failures[0]).__name__])[-1]
+        reason = re.sub(r"Command '.*' (?=returned|died)", "a command that ", reason)  # thousands of characters
         raise PreparationError(
             f"The Beam pipeline failed: {reason[:300]}. What its workers printed is above; the same command continues."
         ) from failures[0]
