@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import tqdm
+
 from datasets import messages
 from datasets.memory_budget import SHARE, MemoryBudget, machine_memory
 from datasets.prepared_folder import PreparationError, Row
@@ -152,6 +154,9 @@ class _Pool:
                 yield _refused(pair, cause)
             else:
                 self._tried_again.add(pair.id)
+                tqdm.tqdm.write(
+                    f"The process that read {pair.id} {cause}. It is tried once more, alone.", file=sys.stderr
+                )
                 self._pairs.appendleft(pair)
         self._start()
 
