@@ -25,7 +25,8 @@ def prepare_one(pair: SourcePair, reserve: Reserve, *, output: Path, long_edge: 
 
     Returns:
         A row of the log: `id`, `split`, `status`, the SHA-256 of the source files that can be read, and either the
-        stored pictures with their size and hashes, or `kind`, `reason` and `measured` of the refusal.
+        stored pictures with their size, hashes and `measurements`, or `kind`, `reason`, `measured` and `thumbnails` of
+        the refusal.
     """
     row: Row = {"id": pair.id, "split": pair.split}
     for role, path in (("input", pair.input), ("target", pair.target)):
@@ -35,9 +36,9 @@ def prepare_one(pair: SourcePair, reserve: Reserve, *, output: Path, long_edge: 
         prepared = prepare_pair(pair.input, pair.target, long_edge)
     except PairRejected as rejection:
         reasons = {"kind": rejection.kind, "reason": rejection.reason, "measured": rejection.measured}
-        return {**row, "status": "rejected", **reasons}
+        return {**row, "status": "rejected", **reasons, "thumbnails": rejection.thumbnails}
     height, width = prepared.input.shape[:2]
-    row |= {"status": "accepted", "width": width, "height": height}
+    row |= {"status": "accepted", "width": width, "height": height, "measurements": prepared.measurements}
     for role, pixels in (("input", prepared.input), ("target", prepared.target)):
         content = encode_jpeg(pixels, quality=JPEG_QUALITY)
         row[role] = f"{IMAGES}/{pair.id}_{role}.jpg"

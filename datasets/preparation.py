@@ -2,7 +2,7 @@
 
 The expensive part of building a data set (developing RAW files, reading 300 GB of TIFFs) happens here, once. The folder is
 plain: `images/<id>_input.jpg` and `images/<id>_target.jpg`, `train.jsonl`, `val.jsonl`, `test.jsonl`, `rejected.jsonl`,
-`progress.jsonl` (one line per finished pair) and, when it is complete, `dataset_metadata.json`.
+`preparation_report.html`, `progress.jsonl` (one line per finished pair) and, when it is complete, `dataset_metadata.json`.
 """
 
 import collections
@@ -25,10 +25,12 @@ import numpy as np
 import tqdm
 
 from datasets import beam_workers, prepared_folder, workers
+from datasets.findings import Findings, find_groups_with_progress, flag_outliers
 from datasets.pair_job import JPEG_QUALITY, prepare_one
+from datasets.preparation_report import write_report
 from datasets.prepared_folder import PreparationError, Row
 from datasets.sources import SPLITS, FindPairs, SourcePair, source_files
-from datasets.splits import assign_splits, refuse_leaks
+from datasets.splits import Shares, assign_splits, find_straddling, refuse_leaks, refuse_straddling
 from enhancer.atomic_file import write_atomically
 from enhancer.photo_io import decoder_versions
 
@@ -46,6 +48,25 @@ class Options:
     """What is taken from the source, such as "expert C"."""
     long_edge: int | None
     """Longer side of the stored photos at most, in pixels; None keeps the size."""
+    validation_share: float = 0.05
+    """Of the pairs, where the source assigns no splits."""
+    test_share: float = 0.0
+    """The same for the test split; 0 makes none."""
+    published_split: str = ""
+    """Name of the published split that is reproduced, near-duplicates in it included; empty where there is none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """What the user decides about doubtful pairs. No pair has to be done again when it changes."""
+
+    drop_outliers: bool = False
+    """Refuse the pairs whose edit is unlike the others' instead of flagging them."""
+    allow_near_duplicates: bool = False
+    """Accept lists that have one scene in several splits."""
+
+
+DEFAULT_CHOICES = Choices()
 
 
 def prepare(
@@ -53,6 +74,7 @@ def prepare(
     find_pairs: FindPairs,
     output: Path,
     options: Options,
+    choices: Choices = DEFAULT_CHOICES,
     *,
     refresh: bool = False,
     num_workers: int | None = None,
@@ -68,6 +90,7 @@ def prepare(
         find_pairs: reads that folder's layout.
         output: the folder to fill, outside the source.
         options: what to store.
+        choices: what to do with doubtful pairs.
         refresh: also redo a complete folder that was made with other versions of the photo decoders.
         num_workers: processes that work side by side, by default as many as there are CPU cores; 0 works in this one,
             where a file that makes its decoder crash ends everything.
@@ -78,7 +101,7 @@ def prepare(
 
     Raises:
         SourceError: the source folder has no layout that `find_pairs` knows.
-        PreparationError: `output` belongs to something else, no pair can be used, or one photo is in two splits.
+        PreparationError: `output` belongs to something else, no pair can be used, or one photo or scene is in two splits.
     """
     source, output = source.resolve(), output.resolve()
     if output.is_relative_to(source):
@@ -89,7 +112,7 @@ def prepare(
     fingerprint = source_fingerprint(pairs, source, options)
     metadata = prepared_folder.read_metadata(output)
     header = {"source_fingerprint": fingerprint, "versions": decoder_versions()}
-    if metadata and metadata["source_fingerprint"] == fingerprint:
+    if metadata and metadata["source_fingerprint"] == fingerprint and metadata["choices"] == vars(choices):
         current = metadata["versions"] == header["versions"]
         listed = [row for split in SPLITS for row in prepared_folder.read_rows(output, split)]
         if (current or not refresh) and all(prepared_folder.has_images(row, output) for row in listed):
@@ -107,7 +130,7 @@ def prepare(
     rows = [finished[pair.id] for pair in pairs]
     seconds = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
     run = {"started": began.isoformat(timespec="seconds"), "seconds": round(seconds, 1), "pairs": len(remaining)}
-    metadata = _finish(rows, output, options, header, source, run)
+    metadata = _finish(rows, output, options, choices, header, source, run)
     _print_summary(metadata, output)
     return metadata
 
@@ -143,13 +166,14 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _finish(rows: list[Row], output: Path, options: Options, header: Row, source: Path, run: Row) -> dict[str, Any]:
-    """Write the lists and, last of all, the metadata that marks the folder as complete.
+def _finish(
+    rows: list[Row], output: Path, options: Options, choices: Choices, header: Row, source: Path, run: Row
+) -> dict[str, Any]:
+    """Write the lists, the report and, last of all, the metadata that marks the folder as complete.
 
     All of the folder is the same on every run with the same source and options, apart from `run` in the metadata.
     """
-    accepted = [row for row in rows if row["status"] == "accepted"]
-    rejected = [row for row in rows if row["status"] == "rejected"]
+    accepted, rejected, outliers = flag_outliers(rows, drop=choices.drop_outliers)
     prepared_folder.write_rejected(output, rejected)
     reasons = dict(collections.Counter(row["kind"] for row in rejected).most_common())
     if not accepted:
@@ -157,8 +181,14 @@ def _finish(rows: list[Row], output: Path, options: Options, header: Row, source
             f"None of the {len(rows)} pairs in {source} can be used: {_describe_reasons(reasons)}. "
             f"{output / prepared_folder.REJECTED} has the reason for each."
         )
-    splits = assign_splits(accepted, source)
+    groups = find_groups_with_progress(accepted, output)
+    splits = assign_splits(accepted, source, groups, Shares(options.validation_share, options.test_share))
     refuse_leaks(splits, source)
+    straddling = find_straddling(splits, groups)
+    findings = Findings(splits, rejected, outliers, groups, straddling)
+    write_report(output, findings, title=f"{options.dataset}, {options.variant}", source=str(source))
+    if not (choices.allow_near_duplicates or options.published_split):
+        refuse_straddling(straddling, source, output / prepared_folder.REPORT)
     prepared_folder.write_lists(output, splits)
     prepared_folder.remove_unlisted(output, accepted)
     # Pairs that were redone are at the end of the log: two complete folders are the same whatever happened on the way.
@@ -166,6 +196,7 @@ def _finish(rows: list[Row], output: Path, options: Options, header: Row, source
     metadata = {
         "preparation_version": PREPARATION_VERSION,
         **dataclasses.asdict(options),
+        "choices": dataclasses.asdict(choices),
         "jpeg_quality": JPEG_QUALITY,
         "versions": header["versions"],
         "source": str(source),
@@ -180,6 +211,12 @@ def _finish(rows: list[Row], output: Path, options: Options, header: Row, source
             **{split: len(splits[split]) for split in SPLITS},
         },
         "rejected_by_reason": reasons,
+        "flagged": len(outliers) if not choices.drop_outliers else 0,
+        "near_duplicates": {
+            "groups": len(groups),
+            "photos": sum(map(len, groups)),
+            "groups_in_several_splits": len(straddling),
+        },
         "environment": _environment(),
         "run": run,
     }
@@ -209,6 +246,14 @@ def _print_summary(metadata: dict[str, Any], output: Path) -> None:
     if counts["rejected"]:
         print(f"  {counts['rejected']} rejected: {_describe_reasons(metadata['rejected_by_reason'])}")
         print(f"  reasons: {output / prepared_folder.REJECTED}")
+    if metadata["flagged"]:
+        print(f"  {metadata['flagged']} have an edit unlike the others; kept (--drop-outliers leaves them out)")
+    near = metadata["near_duplicates"]
+    if near["groups"]:
+        across = near["groups_in_several_splits"]
+        where = f"{across} of them in more than one split, as listed" if across else "each in one split"
+        print(f"  {near['photos']} photos show {near['groups']} scenes more than once, {where}")
+    print(f"  report: {output / prepared_folder.REPORT}")
 
 
 def _describe_reasons(reasons: dict[str, int]) -> str:

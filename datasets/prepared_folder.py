@@ -12,8 +12,9 @@ from enhancer.atomic_file import write_atomically
 
 LIST_NAMES: dict[Split, str] = {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}
 METADATA, PROGRESS, REJECTED, IMAGES = "dataset_metadata.json", "progress.jsonl", "rejected.jsonl", "images"
+REPORT = "preparation_report.html"
 _ROWS = "rows_"
-_LISTED = ("id", "input", "target", "width", "height")
+_LISTED = ("id", "input", "target", "width", "height", "flags")
 _REJECTED_COLUMNS = ("id", "kind", "reason", "measured")
 
 Row = dict[str, Any]
@@ -34,7 +35,11 @@ def read_metadata(folder: Path) -> dict[str, Any] | None:
 
 
 def read_rows(folder: Path, split: Split) -> list[Row]:
-    """Return a prepared split's rows: `id`, `input` and `target` (paths in the folder), `width` and `height` in pixels."""
+    """Return a prepared split's rows.
+
+    Each has `id`, `input` and `target` (paths in the folder), `width` and `height` in pixels, and `flags`: what is unusual
+    about the edit, in words.
+    """
     path = folder / LIST_NAMES[split]
     if not path.exists():
         return []

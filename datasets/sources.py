@@ -172,8 +172,7 @@ def _read_lists(folder: Path) -> list[SourcePair]:
     if not rows:
         raise SourceError(f"{folder}: the split lists have no rows.")
     ids = _assign_ids([input_path for input_path, _, _ in rows], folder)
-    pairs = [SourcePair(ids[input_path], input_path, target_path, split) for input_path, target_path, split in rows]
-    return sorted(pairs, key=lambda pair: pair.id)
+    return [SourcePair(ids[input_path], input_path, target_path, split) for input_path, target_path, split in rows]
 
 
 def _read_text(path: Path) -> str:
