@@ -12,6 +12,7 @@ import grain
 import tensorflow_datasets as tfds
 
 from datasets.pair_builder import PairBuilder
+from datasets.preparation import DEFAULT_CHOICES, Choices
 from datasets.prepared_folder import PreparationError
 from datasets.sources import SourceError, Split
 
@@ -33,6 +34,7 @@ def build(
     config: str | None = None,
     overwrite: bool = False,
     num_workers: int | None = None,
+    choices: Choices = DEFAULT_CHOICES,
     beam_pipeline_options: str | None = None,
 ) -> None:
     """Prepare the source photos and write them as a TFDS data set; nothing to do when that has been done.
@@ -45,6 +47,7 @@ def build(
         config: one of the builder's configs, such as "c_1024"; None takes the first.
         overwrite: build again although it exists.
         num_workers: processes that prepare the photos, by default as many as there are CPU cores.
+        choices: what to do with doubtful pairs.
         beam_pipeline_options: prepare them in an Apache Beam pipeline with these options, such as
             "runner=DirectRunner,direct_num_workers=2,direct_running_mode=multi_processing".
 
@@ -58,7 +61,7 @@ def build(
     beam_options = _parse_beam_options(beam_pipeline_options)
     with _quiet():
         builder = _builder(name, data_dir, config)
-        builder.num_workers = num_workers
+        builder.num_workers, builder.choices = num_workers, choices
         exists = builder.is_prepared() and not overwrite
         if manual_dir is None and not exists and not overwrite:
             raise _not_built(builder, data_dir)

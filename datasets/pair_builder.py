@@ -54,6 +54,8 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     num_workers: int | None = None
     """Processes that prepare the source, by default as many as there are CPU cores; see `preparation.prepare`."""
+    choices: preparation.Choices = preparation.DEFAULT_CHOICES
+    """What to do with doubtful pairs."""
 
     @abc.abstractmethod
     def find_pairs(self, folder: Path) -> list[SourcePair]:
@@ -106,6 +108,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 self.find_pairs,
                 folder,
                 options,
+                self.choices,
                 refresh=True,
                 num_workers=self.num_workers,
                 beam_options=beam_options,
@@ -114,6 +117,11 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _check_same_source(self, manual_dir: Path) -> None:
         recorded = self.info.metadata or {}
+        if self.choices.drop_outliers and not recorded.get("drop_outliers"):
+            raise SourceChanged(
+                f"{self.info.full_name} in {self.data_dir} was built with its outliers. Add --overwrite to build it again "
+                "without them, or name another --data-dir."
+            )
         same_place = str(manual_dir.resolve()) == recorded.get("source")
         if same_place and _is_gone(manual_dir):
             print(f"{manual_dir} is no longer there: using {self.info.full_name} as it was built.", file=sys.stderr)
@@ -169,6 +177,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         recorded = ("source", "source_fingerprint", "images_sha256")
         self.info.metadata.update({key: self._prepared_metadata[key] for key in recorded})
+        self.info.metadata["drop_outliers"] = self._prepared_metadata["choices"]["drop_outliers"]
         rows = {split: prepared_folder.read_rows(self._prepared, split) for split in SPLITS}
         return {split: self._generate_examples(self._prepared, rows[split]) for split in SPLITS if rows[split]}
 
