@@ -57,6 +57,15 @@ def flag_outliers(rows: list[Row], *, drop: bool) -> tuple[list[Row], list[Row],
     return [row for row in accepted if not row["flags"]], rejected, outliers
 
 
+def refuse_unlisted(rows: list[Row], published_split: str) -> list[Row]:
+    """Mark the accepted pairs without a split as rejected where a published split is reproduced."""
+    if not published_split:
+        return rows
+    reason = f"the published split {published_split} lists this photo neither to train nor to test on"
+    refusal = {"status": "rejected", "kind": "not in the split", "reason": reason, "measured": None}
+    return [row | refusal if row["status"] == "accepted" and row["split"] is None else row for row in rows]
+
+
 def find_groups_with_progress(accepted: list[Row], output: Path) -> list[list[Row]]:
     """Find near-duplicates among the stored pictures of `output`; a bar shows when it takes more than two seconds."""
     hashes = [(row["measurements"]["input_hash"], row["measurements"]["target_hash"]) for row in accepted]

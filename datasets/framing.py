@@ -26,6 +26,7 @@ _DIFFERENT_SCENE = 0.2
 """Correlation; the lowest of real pairs is 0.47, apart from the moved bed with 0.12."""
 _MIN_TEXTURE = 0.02
 """Of the pixels on an edge, in both pictures; a blank wall has too few to say what it shows."""
+_ATTEMPTS = 3
 _MAX_SHIFT_ONLY = 0.0005  # of scale and rotation: less is a crop in whole pixels
 
 
@@ -78,8 +79,14 @@ def reconcile_framing(before: np.ndarray, after: np.ndarray) -> Framed:
         _refuse_another_scene(found)
         _refuse_other_shape(before, after)
         return Framed(before, after, 0.0, changes)
-    before, after, cut = _overlap(before, after, found)
-    left = register(before, after, precisely=True)
+    matrix = found.matrix
+    for _ in range(_ATTEMPTS):
+        overlap = _overlap(before, after, matrix)
+        left = register(overlap.input, overlap.target, precisely=True)
+        if left.displacement <= MAX_RESIDUAL:
+            break
+        # Edges of the part that only one of them shows, such as black corners, disturb the first estimate.
+        matrix = matrix @ overlap.corner @ left.matrix @ np.linalg.inv(overlap.corner)
     if left.displacement > MAX_RESIDUAL and left.correlation - left.correlation_unmoved > _GAIN:
         raise PairRejected(
             "framing differs",
@@ -87,7 +94,16 @@ def reconcile_framing(before: np.ndarray, after: np.ndarray) -> Framed:
             f"{WORK_EDGE} px; the limit is {MAX_RESIDUAL:g} px",
             round(left.displacement, 2),
         )
-    return Framed(before, after, left.displacement, (*changes, *cut))
+    return Framed(overlap.input, overlap.target, left.displacement, (*changes, *overlap.changes))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Overlap:
+    input: np.ndarray
+    target: np.ndarray
+    corner: np.ndarray
+    """`(3, 3)`: pixels of the cut target -> pixels of the whole one."""
+    changes: tuple[str, ...]
 
 
 def _turn(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -125,19 +141,16 @@ def _is_sure(found: Registration) -> bool:
     return found.correlation >= _SURE and found.correlation - found.correlation_unmoved >= _GAIN
 
 
-def _overlap(
-    before: np.ndarray, after: np.ndarray, found: Registration
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def _overlap(before: np.ndarray, after: np.ndarray, matrix: np.ndarray) -> _Overlap:
     """Cut or resample the input to the part of the target that it covers, and cut the target to that part."""
-    matrix = found.matrix
     is_cut_only = np.abs(matrix[:2, :2] - np.eye(2)).max() < _MAX_SHIFT_ONLY
     if is_cut_only:
-        height, width = after.shape[:2]
-        centre = matrix @ ((width - 1) / 2, (height - 1) / 2, 1)
-        matrix = np.eye(3)
-        matrix[:2, 2] = np.rint(centre[:2] - ((width - 1) / 2, (height - 1) / 2))
+        centre = np.array([(after.shape[1] - 1) / 2, (after.shape[0] - 1) / 2, 1])
+        shift = np.rint((matrix @ centre - centre)[:2])
+        matrix = _translation(*shift)
     left, top, right, bottom = _covered(matrix, before.shape, after.shape)
-    share = max(0, right - left) * max(0, bottom - top) / (after.shape[0] * after.shape[1])
+    width, height = max(0, right - left), max(0, bottom - top)
+    share = width * height / (after.shape[0] * after.shape[1])
     if share < MIN_OVERLAP:
         raise PairRejected(
             "framing differs",
@@ -145,18 +158,19 @@ def _overlap(
             f"{MIN_OVERLAP:.0%}",
             round(share, 3),
         )
-    if is_cut_only:
-        x, y = (int(value) for value in matrix[:2, 2])
-        cut = before[top + y : bottom + y, left + x : right + x]
-        is_same = cut.shape == before.shape and share == 1
-        changes = () if is_same else (f"cut to the common {right - left}x{bottom - top}",)
-        return np.ascontiguousarray(cut), np.ascontiguousarray(after[top:bottom, left:right]), changes
-    placed = matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], np.float64)
-    return (
-        _resample(before, placed, right - left, bottom - top),
-        np.ascontiguousarray(after[top:bottom, left:right]),
-        (f"input resampled to {right - left}x{bottom - top}",),
-    )
+    corner = _translation(left, top)
+    target = np.ascontiguousarray(after[top:bottom, left:right])
+    if not is_cut_only:
+        resampled = _resample(before, matrix @ corner, width, height)
+        return _Overlap(resampled, target, corner, (f"input resampled to {width}x{height}",))
+    x, y = (int(value) for value in (matrix @ corner)[:2, 2])
+    cut = np.ascontiguousarray(before[y : y + height, x : x + width])
+    is_whole = cut.shape == before.shape and target.shape == after.shape
+    return _Overlap(cut, target, corner, () if is_whole else (f"cut to the common {width}x{height}",))
+
+
+def _translation(x: float, y: float) -> np.ndarray:
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
 
 
 def _covered(matrix: np.ndarray, before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, int, int, int]:

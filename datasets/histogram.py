@@ -62,7 +62,8 @@ def _limits(histogram: Histogram) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     if histogram.is_ratio:
         return min(low, -1.0), max(high, 1.0)
-    return 0.0, max(high, 1.0) * 1.0001
+    limit = histogram.usual[1] * 1.02 if histogram.usual else 0.0
+    return 0.0, max(high * 1.0001, limit, 1.0)
 
 
 def _x(value: float, low: float, high: float) -> float:

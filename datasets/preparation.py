@@ -25,7 +25,7 @@ import numpy as np
 import tqdm
 
 from datasets import beam_workers, prepared_folder, workers
-from datasets.findings import Findings, find_groups_with_progress, flag_outliers
+from datasets.findings import Findings, find_groups_with_progress, flag_outliers, refuse_unlisted
 from datasets.pair_job import JPEG_QUALITY, prepare_one
 from datasets.preparation_report import write_report
 from datasets.prepared_folder import PreparationError, Row
@@ -173,7 +173,9 @@ def _finish(
 
     All of the folder is the same on every run with the same source and options, apart from `run` in the metadata.
     """
-    accepted, rejected, outliers = flag_outliers(rows, drop=choices.drop_outliers)
+    accepted, rejected, outliers = flag_outliers(
+        refuse_unlisted(rows, options.published_split), drop=choices.drop_outliers
+    )
     prepared_folder.write_rejected(output, rejected)
     reasons = dict(collections.Counter(row["kind"] for row in rejected).most_common())
     if not accepted:

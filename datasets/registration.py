@@ -22,6 +22,7 @@ _SURROUND = 33  # pixels
 _NOISE_FLOOR = 2.0  # of 255, gradient: what is fainter everywhere is no structure
 _EDGE_STRENGTH = 2.0  # of 255, gradient of an edge that is seen
 _MAX_PITCH_DIFFERENCE = 0.1
+_MAX_ASPECT_DIFFERENCE = 0.02
 _MAX_DISTORTION = 0.1  # of the scale and the rotation in radians
 
 
@@ -46,8 +47,8 @@ class Registration:
 def register(before: np.ndarray, after: np.ndarray, *, precisely: bool = False) -> Registration:
     """Estimate shift, scale, rotation and shear between two pictures.
 
-    Pictures of similar size (a RAW development and its export, cropped differently) are compared pixel by pixel from
-    their centres; of different size, as the same framing at two resolutions.
+    Pictures of similar size or of different shape (a RAW development and its export, cropped differently) are compared
+    pixel by pixel from their centres; others as the same framing at two resolutions.
 
     Args:
         before, after: uint8 `(height, width, 3)` or grey `(height, width)`, of any size.
@@ -122,7 +123,8 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
 def _matching_scale(before: np.ndarray, after: np.ndarray, scale_after: float) -> float:
     """The scale at which the input's pixels are as large as the target's at theirs."""
     ratio = max(before.shape) / max(after.shape)
-    if abs(ratio - 1) < _MAX_PITCH_DIFFERENCE:
+    aspect_ratio = (before.shape[1] / before.shape[0]) / (after.shape[1] / after.shape[0])
+    if abs(ratio - 1) < _MAX_PITCH_DIFFERENCE or abs(aspect_ratio - 1) > _MAX_ASPECT_DIFFERENCE:
         return scale_after
     return scale_after / ratio
 
