@@ -35,7 +35,7 @@ def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("source")
     rows = [write(folder, f"usual{seed}", photo(seed), photo(seed) // 2 + 90) for seed in range(26)]
     rows.append(write(folder, "strange", photo(40), photo(40) // 8))
-    rows.append(write(folder, "twin", photo(3) // 2 + 40, photo(3) // 2 + 100))
+    rows.append(write(folder, "twin", photo(3) // 10 * 9, photo(3) // 20 * 9 + 90))
     rows.append(write(folder, "<b>mixed&up", photo(50), photo(51)))
     rows.append(write(folder, "same", photo(52), photo(52)))
     rows.append(write(folder, "torn", photo(53), photo(53) // 2))

@@ -1,6 +1,5 @@
 """Splits that others made come out as they were: the same photos in the same lists in the same order."""
 
-import functools
 import json
 from pathlib import Path
 
@@ -21,19 +20,10 @@ def photo(seed, height=64, width=64):
     return cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_the_lists_of_the_whole_real_estate_set_reproduce_exactly(shared_data, tmp_path_factory, split):
-    lists = shared_data / "real_estate/full_split"
-    output, ids = prepared_stand_ins(lists, tmp_path_factory)
-    name: sources.Split = "validation" if split == "val" else split
-    assert [row["id"] for row in prepared_folder.read_rows(output, name)] == ids[split]
-    assert len(ids[split]) == {"train": 511, "val": 56, "test": 10}[split]
-
-
-@functools.cache
-def prepared_stand_ins(lists, tmp_path_factory):
-    """Small pictures, one of its own for every name in the lists."""
-    source, ids = tmp_path_factory.mktemp("stand_ins"), {}
+@pytest.fixture(scope="module")
+def stand_ins(shared_data, tmp_path_factory):
+    """Small pictures, one of its own for every name in the lists of the whole set; prepared, with the listed ids."""
+    lists, source, ids = shared_data / "real_estate/full_split", tmp_path_factory.mktemp("stand_ins"), {}
     (source / "images").mkdir()
     for split in ("train", "val", "test"):
         rows = [json.loads(line) for line in (lists / f"{split}.jsonl").read_text().splitlines()]
@@ -45,6 +35,14 @@ def prepared_stand_ins(lists, tmp_path_factory):
         (source / f"{split}.jsonl").write_bytes((lists / f"{split}.jsonl").read_bytes())
     prepare(source, find_listed_pairs, source.with_name("stand_ins_prepared"), OPTIONS, num_workers=0)
     return source.with_name("stand_ins_prepared"), ids
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_the_lists_of_the_whole_real_estate_set_reproduce_exactly(stand_ins, split):
+    output, ids = stand_ins
+    name: sources.Split = "validation" if split == "val" else split
+    assert [row["id"] for row in prepared_folder.read_rows(output, name)] == ids[split]
+    assert len(ids[split]) == {"train": 511, "val": 56, "test": 10}[split]
 
 
 def test_a_photo_that_a_published_split_does_not_list_is_left_out_and_counted(tmp_path):
