@@ -63,5 +63,7 @@ def _brightness_and_saturation(pixels: np.ndarray) -> tuple[float, float]:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     brightness = float(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).mean())
-    saturation = float((pixels.max(axis=-1) - pixels.min(axis=-1)).mean())
+    red, green, blue = cv2.split(pixels)
+    largest, smallest = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
+    saturation = float((largest - smallest).mean())
     return max(brightness, _SMALLEST), max(saturation, _SMALLEST)

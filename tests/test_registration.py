@@ -52,7 +52,7 @@ def test_known_movements_of_a_dark_room_against_its_bright_edit(movement, precis
     before, after = room()
     warped, expected = moved(before, **movement)
     found = register(warped, after, precisely=precisely)
-    assert error_px(found.matrix, expected, after.shape) < (0.1 if precisely else 0.25)
+    assert error_px(found.matrix, expected, after.shape) < (0.1 if precisely else 0.5)
     assert found.correlation > 0.6
 
 
