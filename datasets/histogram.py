@@ -36,7 +36,8 @@ def draw_histogram(histogram: Histogram) -> Markup:
             continue
         x, width = _x(left, low, high) + 1, _x(right, low, high) - _x(left, low, high) - 2
         height = max(2.0, plot_height * count / tallest)
-        is_unusual = histogram.usual and not (histogram.usual[0] <= (left + right) / 2 <= histogram.usual[1])
+        inside = values[(values >= left) & (values <= right)]
+        is_unusual = histogram.usual and ((inside < histogram.usual[0]) | (inside > histogram.usual[1])).any()
         label = f"{_text(left, histogram)} to {_text(right, histogram)}: {count}"
         parts.append(
             f'<rect class="{"odd" if is_unusual else "bar"}" x="{x:.1f}" y="{_HEIGHT - _BOTTOM - height:.1f}" '

@@ -45,15 +45,17 @@ def prepare_pair(input_path: Path, target_path: Path, long_edge: int | None) -> 
         PairRejected: with the reason.
     """
     decoded: dict[str, np.ndarray] = {}
-    try:
-        for role, path in (("input", input_path), ("target", target_path)):
+    errors: list[PhotoError] = []
+    for role, path in (("input", input_path), ("target", target_path)):
+        try:
             decoded[role] = read_photo(path).pixels
+        except PhotoError as error:
+            errors.append(error)
+    try:
+        if errors:
+            raise PairRejected("unreadable photo", " ".join(map(str, errors))) from errors[0]
         is_raw = bool(RAW_SUFFIXES & {input_path.suffix.lower(), target_path.suffix.lower()})
         return _validate(decoded["input"], decoded["target"], long_edge, is_raw=is_raw)
-    except PhotoError as error:
-        rejection = PairRejected("unreadable photo", str(error))
-        rejection.thumbnails = _thumbnails(decoded)
-        raise rejection from error
     except PairRejected as rejection:
         rejection.thumbnails = _thumbnails(decoded)
         raise

@@ -2,7 +2,6 @@
 
 import base64
 import collections
-import importlib.resources
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from enhancer.photo_io import read_photo
 
 MAX_REJECTED, MAX_FLAGGED, MAX_GROUPS, MAX_IN_GROUP = 60, 24, 16, 6
 """Shown with pictures; beyond, only the counts are given."""
+_TEMPLATE = Path(__file__).with_name("preparation_report_template.html")
 
 
 def write_report(output: Path, findings: Findings, *, title: str, source: str) -> None:
@@ -34,7 +34,6 @@ def write_report(output: Path, findings: Findings, *, title: str, source: str) -
         title: of the data set.
         source: where the photos are from.
     """
-    template = importlib.resources.files("datasets").joinpath("preparation_report_template.html")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -43,7 +42,7 @@ def write_report(output: Path, findings: Findings, *, title: str, source: str) -
     across = {name for group in findings.straddling for name, _ in group}
     groups = sorted(findings.groups, key=lambda group: group[0]["id"] not in across)
     split_of = {row["id"]: split for split in SPLITS for row in findings.splits[split]}
-    page = environment.from_string(template.read_text(encoding="utf-8")).render(
+    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         title=title,
         source=source,
         accepted=len(accepted),
