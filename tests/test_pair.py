@@ -9,6 +9,7 @@ import tifffile
 from PIL import ExifTags, Image
 
 from datasets.miniature import fivek_scene
+from datasets.miniature.camera import decode_srgb, retouch
 from datasets.miniature.files import mosaic_of, prophoto_profile, write_dng, write_prophoto_tiff
 from datasets.pair import PairRejected, prepare_pair
 from enhancer.photo_io import read_photo, write_photo
@@ -108,6 +109,16 @@ def test_a_raw_file_is_brought_to_the_framing_of_its_export(tmp_path):
     assert pair.input.shape == pair.target.shape == (height - 10, width - 10, 3)
     assert pair.measurements["changes"] == [f"cut to the common {width - 10}x{height - 10}"]
     assert pair.measurements["shift_px"] < 0.25
+
+
+@pytest.mark.parametrize("number", [1, 4, 6])
+def test_a_raw_file_in_the_framing_of_its_export_is_left_as_it_is(tmp_path, number):
+    scene = fivek_scene(number, 224)
+    write_dng(tmp_path / "a.dng", mosaic_of(scene))
+    write_prophoto_tiff(tmp_path / "a.tif", decode_srgb(retouch(scene)))
+    pair = prepare_pair(tmp_path / "a.dng", tmp_path / "a.tif", None)
+    assert "changes" not in pair.measurements
+    np.testing.assert_array_equal(pair.input, read_photo(tmp_path / "a.dng").pixels)
 
 
 def test_a_raw_file_that_was_held_otherwise_than_its_export_is_turned(tmp_path):
