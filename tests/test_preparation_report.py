@@ -2,18 +2,20 @@
 
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
-from test_demo import CHROMIUM, QUIET
 
 from datasets.preparation import Choices, Options, prepare
 from datasets.prepared_folder import PreparationError, read_rows
 from datasets.sources import find_listed_pairs
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 OPTIONS = Options("real_estate", "all pairs", None)
 
 
