@@ -15,6 +15,10 @@ def build(
     data_dir: Path,
     config: str | None = None,
     overwrite: bool = False,
+    drop_outliers: bool = False,
+    allow_near_duplicates: bool = False,
+    workers: int | None = None,
+    beam_pipeline_options: str | None = None,
 ) -> None:
     """Prepare a folder of source photos and write it as a TFDS data set (ArrayRecord).
 
@@ -26,14 +30,23 @@ def build(
         data_dir: Where data sets are kept. This one goes to DATA_DIR/<dataset>/<config>/.
         config: Variant, such as c_512 (expert C, long edge 512 px); by default c_1024 or long_1536.
         overwrite: Build again although the data set exists.
+        drop_outliers: Leave out the pairs whose edit is unlike the others' instead of flagging them.
+        allow_near_duplicates: Accept split lists in which one scene is in several splits.
+        workers: Processes that prepare photos side by side; by default one for each CPU core.
+        beam_pipeline_options: Prepare them in an Apache Beam pipeline instead, with these options, separated by commas,
+            such as runner=DirectRunner,direct_num_workers=2,direct_running_mode=multi_processing.
     """
+    if workers is not None and workers < 1:
+        sys.exit(f"--workers must be at least 1, received {workers}.")
     # Imported late: it takes seconds, and `--help` should not.
     from datasets.build import build as build_dataset
     from datasets.pair_builder import SourceChanged
-    from datasets.preparation import PreparationError
+    from datasets.preparation import Choices
+    from datasets.prepared_folder import PreparationError
 
+    choices = Choices(drop_outliers, allow_near_duplicates)
     try:
-        build_dataset(dataset, manual_dir, data_dir, config, overwrite)
+        build_dataset(dataset, manual_dir, data_dir, config, overwrite, workers, choices, beam_pipeline_options)
     except (SourceError, SourceChanged, PreparationError) as error:
         sys.exit(str(error))
     except OSError as error:

@@ -12,6 +12,8 @@ import grain
 import tensorflow_datasets as tfds
 
 from datasets.pair_builder import PairBuilder
+from datasets.preparation import DEFAULT_CHOICES, Choices
+from datasets.prepared_folder import PreparationError
 from datasets.sources import SourceError, Split
 
 DatasetName = Literal["fivek", "real_estate"]
@@ -26,7 +28,14 @@ class DatasetDamaged(DatasetNotBuilt):
 
 
 def build(
-    name: DatasetName, manual_dir: Path | None, data_dir: Path, config: str | None = None, overwrite: bool = False
+    name: DatasetName,
+    manual_dir: Path | None,
+    data_dir: Path,
+    config: str | None = None,
+    overwrite: bool = False,
+    num_workers: int | None = None,
+    choices: Choices = DEFAULT_CHOICES,
+    beam_pipeline_options: str | None = None,
 ) -> None:
     """Prepare the source photos and write them as a TFDS data set; nothing to do when that has been done.
 
@@ -37,6 +46,10 @@ def build(
         data_dir: the data set goes to `<data_dir>/<name>/<config>/`, intermediate files to `<data_dir>/prepared/`.
         config: one of the builder's configs, such as "c_1024"; None takes the first.
         overwrite: build again although it exists.
+        num_workers: processes that prepare the photos, by default as many as there are CPU cores.
+        choices: what to do with doubtful pairs.
+        beam_pipeline_options: prepare them in an Apache Beam pipeline with these options, such as
+            "runner=DirectRunner,direct_num_workers=2,direct_running_mode=multi_processing".
 
     Raises:
         SourceError: the source folder is missing, empty or of no known layout, not named although the data set is to
@@ -45,15 +58,19 @@ def build(
         PreparationError: no pair can be used, or one photo is in two splits.
         DatasetNotBuilt: `manual_dir` is None and the data set is not there.
     """
+    beam_options = _parse_beam_options(beam_pipeline_options)
     with _quiet():
         builder = _builder(name, data_dir, config)
+        builder.num_workers, builder.choices = num_workers, choices
         exists = builder.is_prepared() and not overwrite
         if manual_dir is None and not exists and not overwrite:
             raise _not_built(builder, data_dir)
         mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS if overwrite else tfds.GenerateMode.REUSE_DATASET_IF_EXISTS
         builder.download_and_prepare(
             download_dir=str(data_dir / "downloads"),
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir, download_mode=mode),
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=manual_dir, download_mode=mode, beam_options=beam_options
+            ),
         )
     counts = ", ".join(f"{info.num_examples} {split}" for split, info in builder.info.splits.items())
     print(f"{'already built' if exists else 'built'}: {builder.info.full_name} ({counts}) in {builder.data_dir}")
@@ -87,6 +104,17 @@ def fingerprint(name: DatasetName, data_dir: Path, config: str | None = None) ->
         DatasetNotBuilt: it is not there.
     """
     return (_open(name, data_dir, config).info.metadata or {})["images_sha256"]
+
+
+def _parse_beam_options(options: str | None) -> Any:
+    """Read them as the stock `tfds build` does: Beam's flags without their dashes, separated by commas."""
+    if options is None:
+        return None
+    try:
+        from apache_beam.options.pipeline_options import PipelineOptions  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise PreparationError("Apache Beam is not installed. Install the extra `tfds-cli`.") from error
+    return PipelineOptions(flags=[f"--{option}" for option in options.split(",")])
 
 
 def _open(name: DatasetName, data_dir: Path, config: str | None) -> PairBuilder:

@@ -1,19 +1,26 @@
 """One source pair -> two aligned sRGB pictures of the same size, or the reason why it is refused."""
 
+import base64
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from enhancer.photo_io import RAW_SUFFIXES, PhotoError, read_photo
+from datasets import near_duplicates, tone
+from datasets.damage import refuse_damaged
+from datasets.framing import check_framing, reconcile_framing
+from datasets.rejection import PairRejected
+from enhancer.photo_io import RAW_SUFFIXES, PhotoError, encode_jpeg, read_photo
+
+__all__ = ["PairRejected", "PreparedPair", "prepare_pair", "thumbnail"]
 
 MIN_SHORT_SIDE = 64
 """Pixels; anything smaller is a thumbnail."""
-MAX_ASPECT_DIFFERENCE = 0.01
-"""A RAW developer and an editor crop the sensor's margins differently; more than this is another framing."""
 MIN_MEAN_DIFFERENCE = 0.5
 """Of 255. Below it the target is the input, stored again."""
+_THUMBNAIL_EDGE = 240
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,21 +29,9 @@ class PreparedPair:
 
     input: np.ndarray
     target: np.ndarray
-
-
-class PairRejected(Exception):
-    """A pair that cannot be learned from."""
-
-    def __init__(self, kind: str, reason: str, measured: float | list[int] | None = None):
-        """Describe a refusal.
-
-        Args:
-            kind: one of a few short phrases, to count by.
-            reason: what is wrong with this pair, in a sentence.
-            measured: the value that decided, where there is one.
-        """
-        super().__init__(reason)
-        self.kind, self.reason, self.measured = kind, reason, measured
+    measurements: dict[str, Any]
+    """What was found out about the pair, as JSON has it: `shift_px`, `brightness_ratio`, `saturation_ratio`,
+    `input_hash`, `target_hash`, and `changes` where its framing was changed."""
 
 
 def prepare_pair(input_path: Path, target_path: Path, long_edge: int | None) -> PreparedPair:
@@ -49,17 +44,32 @@ def prepare_pair(input_path: Path, target_path: Path, long_edge: int | None) -> 
     Raises:
         PairRejected: with the reason.
     """
+    decoded: dict[str, np.ndarray] = {}
+    errors: list[PhotoError] = []
+    for role, path in (("input", input_path), ("target", target_path)):
+        try:
+            decoded[role] = read_photo(path).pixels
+        except PhotoError as error:
+            errors.append(error)
     try:
-        before, after = read_photo(input_path).pixels, read_photo(target_path).pixels
-    except PhotoError as error:
-        raise PairRejected("unreadable photo", str(error)) from error
-    is_raw = RAW_SUFFIXES & {input_path.suffix.lower(), target_path.suffix.lower()}
-    _check_framing(before, after, exact=not is_raw)
-    size = _result_size(before, after, long_edge)
+        if errors:
+            raise PairRejected("unreadable photo", " ".join(map(str, errors))) from errors[0]
+        is_raw = bool(RAW_SUFFIXES & {input_path.suffix.lower(), target_path.suffix.lower()})
+        return _validate(decoded["input"], decoded["target"], long_edge, is_raw=is_raw)
+    except PairRejected as rejection:
+        rejection.thumbnails = _thumbnails(decoded)
+        raise
+
+
+def _validate(before: np.ndarray, after: np.ndarray, long_edge: int | None, *, is_raw: bool) -> PreparedPair:
+    _refuse_small(before, after)
+    refuse_damaged(before, after)
+    framed = reconcile_framing(before, after) if is_raw else check_framing(before, after)
+    size = _result_size(framed.input, framed.target, long_edge)
     if min(size) < MIN_SHORT_SIDE:
         shown = f"{size[0]}x{size[1]} at a long edge of {max(size)}"
         raise PairRejected("too small", f"the short side would be below {MIN_SHORT_SIDE} px: {shown}", min(size))
-    before, after = _resize(before, size), _resize(after, size)
+    before, after = _resize(framed.input, size), _resize(framed.target, size)
     difference = float(np.abs(before.astype(np.int16) - after).mean())
     if difference < MIN_MEAN_DIFFERENCE:
         raise PairRejected(
@@ -67,19 +77,37 @@ def prepare_pair(input_path: Path, target_path: Path, long_edge: int | None) -> 
             f"the target equals the input (mean difference {difference:.2f} of 255)",
             round(difference, 4),
         )
-    return PreparedPair(before, after)
+    measurements = {
+        "shift_px": round(framed.displacement, 2),
+        **tone.measure(before, after),
+        "input_hash": near_duplicates.perceptual_hash(before),
+        "target_hash": near_duplicates.perceptual_hash(after),
+    }
+    if framed.changes:
+        measurements["changes"] = list(framed.changes)
+    return PreparedPair(before, after, measurements)
 
 
-def _check_framing(before: np.ndarray, after: np.ndarray, *, exact: bool) -> None:
+def _thumbnails(decoded: dict[str, np.ndarray]) -> dict[str, str]:
+    return {role: base64.b64encode(thumbnail(pixels)).decode() for role, pixels in decoded.items()}
+
+
+def thumbnail(pixels: np.ndarray) -> bytes:
+    """Return a small JPEG of a picture, for pages that show many.
+
+    Args:
+        pixels: sRGB, uint8 `(height, width, 3)`.
+    """
+    scale = min(1.0, _THUMBNAIL_EDGE / max(pixels.shape[:2]))
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    return encode_jpeg(_resize(pixels, size), quality=80)
+
+
+def _refuse_small(before: np.ndarray, after: np.ndarray) -> None:
     sizes = [*before.shape[1::-1], *after.shape[1::-1]]
-    shown = f"the input is {sizes[0]}x{sizes[1]}, the target {sizes[2]}x{sizes[3]}"
     if min(sizes) < MIN_SHORT_SIDE:
+        shown = f"the input is {sizes[0]}x{sizes[1]}, the target {sizes[2]}x{sizes[3]}"
         raise PairRejected("too small", f"the short side is below {MIN_SHORT_SIDE} px: {shown}", min(sizes))
-    if exact and sizes[:2] != sizes[2:]:
-        raise PairRejected("sizes differ", f"the sizes differ: {shown}", sizes)
-    aspect_ratio = (sizes[0] / sizes[1]) / (sizes[2] / sizes[3])
-    if abs(aspect_ratio - 1) > MAX_ASPECT_DIFFERENCE:
-        raise PairRejected("framing differs", f"the shapes differ: {shown}", sizes)
 
 
 def _result_size(before: np.ndarray, after: np.ndarray, long_edge: int | None) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.writer import ExampleWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
-from datasets import preparation
+from datasets import preparation, prepared_folder
 from datasets.sources import SPLITS, SourceError, SourcePair
 
 MANUAL_DOWNLOAD_INSTRUCTIONS = """
@@ -43,10 +43,19 @@ def _is_gone(folder: Path) -> bool:
     return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
+def _do_nothing() -> None:
+    pass
+
+
 class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base of the builders; a subclass says where its pairs are and what each record carries besides them."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = MANUAL_DOWNLOAD_INSTRUCTIONS
+
+    num_workers: int | None = None
+    """Processes that prepare the source, by default as many as there are CPU cores; see `preparation.prepare`."""
+    choices: preparation.Choices = preparation.DEFAULT_CHOICES
+    """What to do with doubtful pairs."""
 
     @abc.abstractmethod
     def find_pairs(self, folder: Path) -> list[SourcePair]:
@@ -81,24 +90,38 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 self._check_same_source(manual_dir)
             return
         # Before TFDS deletes what it is going to overwrite: a source that gives nothing must not cost the old data.
-        self._prepare_source(manual_dir)
+        self._prepare_source(manual_dir, download_config.beam_options if download_config else None)
         # Left behind by a build that was killed.
         for leftover in Path(self.data_path).parent.glob("incomplete.*"):
             shutil.rmtree(leftover)
         super().download_and_prepare(download_dir=download_dir, download_config=download_config, **options)
 
-    def _prepare_source(self, manual_dir: Path | None) -> None:
+    def _prepare_source(self, manual_dir: Path | None, beam_options: Any) -> None:
         if manual_dir is None:
             raise SourceError(f"No source photos named for {self.name}. {MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}")
         folder, metadata = manual_dir, self._read_prepared(manual_dir)
         if metadata is None:
             folder = Path(self._data_dir_root) / "prepared" / f"{self.name}-{self.builder_config.name}"
             options = self.preparation_options()
-            metadata = preparation.prepare(manual_dir, self.find_pairs, folder, options, refresh=True)
+            metadata = preparation.prepare(
+                manual_dir,
+                self.find_pairs,
+                folder,
+                options,
+                self.choices,
+                refresh=True,
+                num_workers=self.num_workers,
+                beam_options=beam_options,
+            )
         self._prepared, self._prepared_metadata = folder, metadata
 
     def _check_same_source(self, manual_dir: Path) -> None:
         recorded = self.info.metadata or {}
+        if self.choices.drop_outliers and not recorded.get("drop_outliers"):
+            raise SourceChanged(
+                f"{self.info.full_name} in {self.data_dir} was built with its outliers. Add --overwrite to build it again "
+                "without them, or name another --data-dir."
+            )
         same_place = str(manual_dir.resolve()) == recorded.get("source")
         if same_place and _is_gone(manual_dir):
             print(f"{manual_dir} is no longer there: using {self.info.full_name} as it was built.", file=sys.stderr)
@@ -122,7 +145,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _read_prepared(self, folder: Path) -> dict[str, Any] | None:
         """Return the metadata when `folder` was already prepared for this config, None when it is a source."""
-        metadata = preparation.read_metadata(folder)
+        metadata = prepared_folder.read_metadata(folder)
         options = self.preparation_options()
         made = {key: metadata.get(key) for key in vars(options)} if metadata else vars(options)
         if made != vars(options):
@@ -141,19 +164,24 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "width": tfds.features.Scalar(np.int32, doc="Pixels, of both photos."),
             "height": tfds.features.Scalar(np.int32, doc="Pixels, of both photos."),
         }
-        return self.dataset_info_from_configs(
+        info = self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features | self.extra_features()),
             supervised_keys=("input", "target"),
             metadata=tfds.core.MetadataDict(),
         )
+        # It asks a server for what was built elsewhere, which there is not for these data sets, and on every
+        # call leaves an empty folder among the system's temporary files.
+        info.initialize_from_bucket = _do_nothing
+        return info
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         recorded = ("source", "source_fingerprint", "images_sha256")
         self.info.metadata.update({key: self._prepared_metadata[key] for key in recorded})
-        rows = {split: preparation.read_rows(self._prepared, split) for split in SPLITS}
+        self.info.metadata["drop_outliers"] = self._prepared_metadata["choices"]["drop_outliers"]
+        rows = {split: prepared_folder.read_rows(self._prepared, split) for split in SPLITS}
         return {split: self._generate_examples(self._prepared, rows[split]) for split in SPLITS if rows[split]}
 
-    def _generate_examples(self, folder: Path, rows: list[preparation.Row]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, folder: Path, rows: list[prepared_folder.Row]) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in rows:
             pictures = {role: (folder / row[role]).read_bytes() for role in ("input", "target")}
             size = {"width": row["width"], "height": row["height"]}

@@ -2,39 +2,40 @@
 
 The expensive part of building a data set (developing RAW files, reading 300 GB of TIFFs) happens here, once. The folder is
 plain: `images/<id>_input.jpg` and `images/<id>_target.jpg`, `train.jsonl`, `val.jsonl`, `test.jsonl`, `rejected.jsonl`,
-`progress.jsonl` (one line per finished pair) and, when it is complete, `dataset_metadata.json`.
+`preparation_report.html`, `progress.jsonl` (one line per finished pair) and, when it is complete, `dataset_metadata.json`.
 """
 
 import collections
-import concurrent.futures
+import contextlib
 import dataclasses
+import datetime
+import functools
 import hashlib
+import importlib.metadata
 import json
 import os
+import platform
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tqdm
 
-from datasets.pair import PairRejected, prepare_pair
-from datasets.sources import SPLITS, FindPairs, SourcePair, Split, source_files
+from datasets import beam_workers, prepared_folder, workers
+from datasets.findings import Findings, find_groups_with_progress, flag_outliers, refuse_unlisted
+from datasets.pair_job import JPEG_QUALITY, prepare_one
+from datasets.preparation_report import write_report
+from datasets.prepared_folder import PreparationError, Row
+from datasets.sources import SPLITS, FindPairs, SourcePair, source_files
+from datasets.splits import Shares, assign_splits, find_straddling, refuse_leaks, refuse_straddling
 from enhancer.atomic_file import write_atomically
-from enhancer.photo_io import decoder_versions, encode_jpeg
+from enhancer.photo_io import decoder_versions
 
-PREPARATION_VERSION = 2
+PREPARATION_VERSION = 3
 """Raised whenever the same source gives other pixels, other splits or other refusals."""
-JPEG_QUALITY = 95
-VALIDATION_SHARE = 0.05
-LIST_NAMES: dict[Split, str] = {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}
-_METADATA, _PROGRESS, _REJECTED, _IMAGES = "dataset_metadata.json", "progress.jsonl", "rejected.jsonl", "images"
-_MAX_WORKERS = 4  # each holds two full-size photos in memory
-
-Row = dict[str, Any]
-
-
-class PreparationError(RuntimeError):
-    """Preparation that cannot give a usable folder; the message says why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +48,37 @@ class Options:
     """What is taken from the source, such as "expert C"."""
     long_edge: int | None
     """Longer side of the stored photos at most, in pixels; None keeps the size."""
+    validation_share: float = 0.05
+    """Of the pairs, where the source assigns no splits."""
+    test_share: float = 0.0
+    """The same for the test split; 0 makes none."""
+    published_split: str = ""
+    """Name of the published split that is reproduced, near-duplicates in it included; empty where there is none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """What the user decides about doubtful pairs. No pair has to be done again when it changes."""
+
+    drop_outliers: bool = False
+    """Refuse the pairs whose edit is unlike the others' instead of flagging them."""
+    allow_near_duplicates: bool = False
+    """Accept lists that have one scene in several splits."""
+
+
+DEFAULT_CHOICES = Choices()
 
 
 def prepare(
-    source: Path, find_pairs: FindPairs, output: Path, options: Options, *, refresh: bool = False
+    source: Path,
+    find_pairs: FindPairs,
+    output: Path,
+    options: Options,
+    choices: Choices = DEFAULT_CHOICES,
+    *,
+    refresh: bool = False,
+    num_workers: int | None = None,
+    beam_options: Any = None,
 ) -> dict[str, Any]:
     """Fill `output` from `source`, continuing where an earlier call with the same source and options was stopped.
 
@@ -62,14 +90,18 @@ def prepare(
         find_pairs: reads that folder's layout.
         output: the folder to fill, outside the source.
         options: what to store.
+        choices: what to do with doubtful pairs.
         refresh: also redo a complete folder that was made with other versions of the photo decoders.
+        num_workers: processes that work side by side, by default as many as there are CPU cores; 0 works in this one,
+            where a file that makes its decoder crash ends everything.
+        beam_options: Apache Beam's `PipelineOptions`, to work in a pipeline of its own instead of on this machine.
 
     Returns:
         The content of `dataset_metadata.json`.
 
     Raises:
         SourceError: the source folder has no layout that `find_pairs` knows.
-        PreparationError: `output` belongs to something else, no pair can be used, or one photo is in two splits.
+        PreparationError: `output` belongs to something else, no pair can be used, or one photo or scene is in two splits.
     """
     source, output = source.resolve(), output.resolve()
     if output.is_relative_to(source):
@@ -78,17 +110,27 @@ def prepare(
         )
     pairs = find_pairs(source)
     fingerprint = source_fingerprint(pairs, source, options)
-    metadata = read_metadata(output)
+    metadata = prepared_folder.read_metadata(output)
     header = {"source_fingerprint": fingerprint, "versions": decoder_versions()}
-    if metadata and metadata["source_fingerprint"] == fingerprint:
+    if metadata and metadata["source_fingerprint"] == fingerprint and metadata["choices"] == vars(choices):
         current = metadata["versions"] == header["versions"]
-        listed = [row for split in SPLITS for row in read_rows(output, split)]
-        if (current or not refresh) and all(_has_images(row, output) for row in listed):
+        listed = [row for split in SPLITS for row in prepared_folder.read_rows(output, split)]
+        if (current or not refresh) and all(prepared_folder.has_images(row, output) for row in listed):
             return metadata
-    finished = _resume(output, header)
-    _prepare_remaining(pairs, finished, output, options)
+    finished = prepared_folder.resume(output, header)
+    began = datetime.datetime.now(datetime.UTC)
+    job = functools.partial(prepare_one, output=output, long_edge=options.long_edge)
+    remaining = [pair for pair in pairs if pair.id not in finished]
+    if beam_options is None:
+        running = workers.run(job, remaining, num_workers)
+    else:
+        running = beam_workers.run(job, remaining, beam_options, prepared_folder.rows_folder(output, header))
+    with contextlib.closing(running) as done:
+        _log(done, pairs, finished, output, options.dataset)
     rows = [finished[pair.id] for pair in pairs]
-    metadata = _finish(rows, output, options, header, source)
+    seconds = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
+    run = {"started": began.isoformat(timespec="seconds"), "seconds": round(seconds, 1), "pairs": len(remaining)}
+    metadata = _finish(rows, output, options, choices, header, source, run)
     _print_summary(metadata, output)
     return metadata
 
@@ -99,127 +141,71 @@ def source_fingerprint(pairs: list[SourcePair], source: Path, options: Options) 
     return hashlib.sha256(json.dumps(description).encode()).hexdigest()
 
 
-def read_metadata(folder: Path) -> dict[str, Any] | None:
-    """Return the metadata of a complete prepared folder, or None when `folder` is none."""
+def _log(done: Iterator[Row], pairs: list[SourcePair], finished: dict[str, Row], output: Path, dataset: str) -> None:
+    """Write each row to the log and add it to `finished`, whichever comes first; show how far it is."""
+    sizes = {pair.id: sum(_size(path) for path in (pair.input, pair.target)) for pair in pairs}
+    bar = tqdm.tqdm(total=len(pairs), initial=len(finished), desc=f"preparing {dataset}", unit="pair")
+    began, num_bytes = time.monotonic(), 0
+    with bar, open(output / prepared_folder.PROGRESS, "ab") as progress:
+        for row in done:
+            if row["status"] == "rejected":
+                bar.write(f"rejected {row['id']}: {row['reason']}", file=sys.stderr)
+            progress.write(prepared_folder.encode_row(row))
+            progress.flush()
+            os.fsync(progress.fileno())
+            finished[row["id"]] = row
+            num_bytes += sizes[row["id"]]
+            bar.set_postfix_str(f"{num_bytes / 1e6 / (time.monotonic() - began):.1f} MB/s", refresh=False)
+            bar.update()
+
+
+def _size(path: Path) -> int:
     try:
-        metadata = json.loads((folder / _METADATA).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    # Other tools write a file of the same name.
-    return metadata if isinstance(metadata, dict) and "preparation_version" in metadata else None
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
-def read_rows(folder: Path, split: Split) -> list[Row]:
-    """Return a prepared split's rows: `id`, `input` and `target` (paths in the folder), `width` and `height` in pixels."""
-    path = folder / LIST_NAMES[split]
-    if not path.exists():
-        return []
-    # Not splitlines(): an id may hold what Unicode calls a line separator.
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+def _finish(
+    rows: list[Row], output: Path, options: Options, choices: Choices, header: Row, source: Path, run: Row
+) -> dict[str, Any]:
+    """Write the lists, the report and, last of all, the metadata that marks the folder as complete.
 
-
-def _resume(output: Path, header: Row) -> dict[str, Row]:
-    """Return the finished pairs of a stopped run by id, after making the folder ready for the remaining ones."""
-    progress = output / _PROGRESS
-    if not progress.exists():
-        # The log comes first and marks the folder as ours; killed while it was written, its temporary file is left.
-        ours = set(output.glob(f".{_PROGRESS}.*.tmp"))
-        if output.exists() and any(path not in ours for path in output.iterdir()):
-            raise PreparationError(f"{output} is not empty and was not made by this program. Name another folder.")
-        output.mkdir(parents=True, exist_ok=True)
-        _write_rows(progress, [header])
-        (output / _IMAGES).mkdir()
-        return {}
-    complete_lines, _, torn = progress.read_bytes().rpartition(b"\n")
-    rows = [json.loads(line) for line in complete_lines.splitlines()]
-    (output / _METADATA).unlink(missing_ok=True)
-    if not rows or rows[0] != header:
-        print(f"{output} was made from another source or with other options: starting it anew.", file=sys.stderr)
-        _write_rows(progress, [header])
-        rows = [header]
-    intact = [rows[0], *(row for row in rows[1:] if _has_images(row, output))]
-    if torn or len(intact) < len(rows):  # torn: the line that was being written when the process was killed
-        _write_rows(progress, intact)
-        rows = intact
-    if len(rows) > 1:
-        print(f"Continuing {output}: {len(rows) - 1} pairs are done.", file=sys.stderr)
-    (output / _IMAGES).mkdir(exist_ok=True)
-    return {row["id"]: row for row in rows[1:]}
-
-
-def _has_images(row: Row, output: Path) -> bool:
-    """Whether the files of a finished row are there; a rejected pair has none."""
-    return all((output / row[role]).is_file() for role in ("input", "target") if role in row)
-
-
-def _prepare_remaining(pairs: list[SourcePair], finished: dict[str, Row], output: Path, options: Options) -> None:
-    remaining = [pair for pair in pairs if pair.id not in finished]
-    pool = concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_WORKERS))
-    bar = tqdm.tqdm(total=len(pairs), initial=len(finished), desc=f"preparing {options.dataset}", unit="pair")
-    with pool, bar, open(output / _PROGRESS, "ab") as progress:
-        try:
-            # In the order of the pairs, whichever is finished first: the log of two runs is the same.
-            for row in pool.map(lambda pair: _prepare_one(pair, output, options.long_edge), remaining):
-                if row["status"] == "rejected":
-                    bar.write(f"rejected {row['id']}: {row['reason']}", file=sys.stderr)
-                progress.write(_line(row))
-                progress.flush()
-                os.fsync(progress.fileno())
-                finished[row["id"]] = row
-                bar.update()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _prepare_one(pair: SourcePair, output: Path, long_edge: int | None) -> Row:
-    row: Row = {"id": pair.id, "split": pair.split}
-    try:
-        prepared = prepare_pair(pair.input, pair.target, long_edge)
-    except PairRejected as rejection:
-        reasons = {"kind": rejection.kind, "reason": rejection.reason, "measured": rejection.measured}
-        return {**row, "status": "rejected", **reasons}
-    height, width = prepared.input.shape[:2]
-    row |= {"status": "accepted", "width": width, "height": height}
-    for role, pixels in (("input", prepared.input), ("target", prepared.target)):
-        content = encode_jpeg(pixels, quality=JPEG_QUALITY)
-        row[role] = f"{_IMAGES}/{pair.id}_{role}.jpg"
-        row[f"{role}_sha256"] = hashlib.sha256(content).hexdigest()
-        write_atomically(output / row[role], content)
-    return row
-
-
-def _finish(rows: list[Row], output: Path, options: Options, header: Row, source: Path) -> dict[str, Any]:
-    """Write the lists and, last of all, the metadata that marks the folder as complete."""
-    accepted = [row for row in rows if row["status"] == "accepted"]
-    rejected = [row for row in rows if row["status"] == "rejected"]
-    _write_rows(
-        output / _REJECTED, [{key: row[key] for key in ("id", "kind", "reason", "measured")} for row in rejected]
+    All of the folder is the same on every run with the same source and options, apart from `run` in the metadata.
+    """
+    accepted, rejected, outliers = flag_outliers(
+        refuse_unlisted(rows, options.published_split), drop=choices.drop_outliers
     )
+    prepared_folder.write_rejected(output, rejected)
     reasons = dict(collections.Counter(row["kind"] for row in rejected).most_common())
     if not accepted:
         raise PreparationError(
             f"None of the {len(rows)} pairs in {source} can be used: {_describe_reasons(reasons)}. "
-            f"{output / _REJECTED} has the reason for each."
+            f"{output / prepared_folder.REJECTED} has the reason for each."
         )
-    splits = _assign_splits(accepted, source)
-    _refuse_leaks(splits, source)
-    for split, name in LIST_NAMES.items():
-        (output / name).unlink(missing_ok=True)
-        if splits[split]:
-            columns = ("id", "input", "target", "width", "height")
-            _write_rows(output / name, [{key: row[key] for key in columns} for row in splits[split]])
-    _remove_unlisted(output, accepted)
+    groups = find_groups_with_progress(accepted, output)
+    splits = assign_splits(accepted, source, groups, Shares(options.validation_share, options.test_share))
+    refuse_leaks(splits, source)
+    straddling = find_straddling(splits, groups)
+    findings = Findings(splits, rejected, outliers, groups, straddling)
+    write_report(output, findings, title=f"{options.dataset}, {options.variant}", source=str(source))
+    if not (choices.allow_near_duplicates or options.published_split):
+        refuse_straddling(straddling, source, output / prepared_folder.REPORT)
+    prepared_folder.write_lists(output, splits)
+    prepared_folder.remove_unlisted(output, accepted)
     # Pairs that were redone are at the end of the log: two complete folders are the same whatever happened on the way.
-    _write_rows(output / _PROGRESS, [header, *rows])
-    content = "".join(f"{row['id']} {row['input_sha256']} {row['target_sha256']}\n" for row in accepted)
+    prepared_folder.write_rows(output / prepared_folder.PROGRESS, [header, *rows])
     metadata = {
         "preparation_version": PREPARATION_VERSION,
         **dataclasses.asdict(options),
+        "choices": dataclasses.asdict(choices),
         "jpeg_quality": JPEG_QUALITY,
         "versions": header["versions"],
         "source": str(source),
         "source_fingerprint": header["source_fingerprint"],
-        "images_sha256": hashlib.sha256(content.encode()).hexdigest(),
+        "source_sha256": _hash_columns(rows, "input_source_sha256", "target_source_sha256"),
+        "images_sha256": _hash_columns(accepted, "input_sha256", "target_sha256"),
+        "lists_sha256": prepared_folder.hash_lists(output),
         "counts": {
             "found": len(rows),
             "accepted": len(accepted),
@@ -227,47 +213,32 @@ def _finish(rows: list[Row], output: Path, options: Options, header: Row, source
             **{split: len(splits[split]) for split in SPLITS},
         },
         "rejected_by_reason": reasons,
+        "flagged": len(outliers) if not choices.drop_outliers else 0,
+        "near_duplicates": {
+            "groups": len(groups),
+            "photos": sum(map(len, groups)),
+            "groups_in_several_splits": len(straddling),
+        },
+        "environment": _environment(),
+        "run": run,
     }
-    write_atomically(output / _METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
+    write_atomically(output / prepared_folder.METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
     return metadata
 
 
-def _assign_splits(accepted: list[Row], source: Path) -> dict[Split, list[Row]]:
-    """Take the source's splits; where it has none, 5 % become validation, chosen by a hash of the id."""
-    if accepted[0]["split"] is not None:
-        return {split: [row for row in accepted if row["split"] == split] for split in SPLITS}
-    if len(accepted) < 2:
-        raise PreparationError(f"{source} has one usable pair; training and validation need at least one each.")
-    by_hash = sorted(accepted, key=lambda row: hashlib.sha256(row["id"].encode()).hexdigest())
-    validation = {row["id"] for row in by_hash[: max(1, round(VALIDATION_SHARE * len(accepted)))]}
-    return {
-        "train": [row for row in accepted if row["id"] not in validation],
-        "validation": [row for row in accepted if row["id"] in validation],
-        "test": [],
-    }
+def _hash_columns(rows: list[Row], *columns: str) -> str:
+    """SHA-256 over ids and hashes of single files; a file that could not be read counts as "None"."""
+    lines = "".join(" ".join(str(row.get(column)) for column in ("id", *columns)) + "\n" for row in rows)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _refuse_leaks(splits: dict[Split, list[Row]], source: Path) -> None:
-    """Copies of a photo under other names count as the photo: tested on what was trained on, the test is worthless."""
-    seen: dict[str, tuple[Split, Row]] = {}
-    for split, rows in splits.items():
-        for row in rows:
-            first_split, first = seen.setdefault(row["input_sha256"], (split, row))
-            if first_split != split:
-                raise PreparationError(
-                    f"{source}: the inputs of '{first['id']}' ({first_split}) and '{row['id']}' ({split}) are the same "
-                    "picture. A photo may be in one split only; remove one of the two pairs."
-                )
-
-
-def _remove_unlisted(output: Path, accepted: list[Row]) -> None:
-    """Delete pictures of an earlier source, and files that were being written when the process was killed."""
-    listed = {row[role] for row in accepted for role in ("input", "target")}
-    for path in (output / _IMAGES).iterdir():
-        if f"{_IMAGES}/{path.name}" not in listed:
-            path.unlink()
-    for path in output.glob(".*.tmp"):
-        path.unlink()
+def _environment() -> dict[str, str]:
+    """Versions that are good to know but decide nothing; `versions` has those that change pixels."""
+    try:
+        package = importlib.metadata.version("enhancer")
+    except importlib.metadata.PackageNotFoundError:  # used from its source folder
+        package = "not installed"
+    return {"enhancer": package, "python": platform.python_version(), "numpy": np.__version__}
 
 
 def _print_summary(metadata: dict[str, Any], output: Path) -> None:
@@ -276,16 +247,16 @@ def _print_summary(metadata: dict[str, Any], output: Path) -> None:
     print(f"{metadata['dataset']}: {counts['accepted']} of {counts['found']} pairs prepared ({splits}) in {output}")
     if counts["rejected"]:
         print(f"  {counts['rejected']} rejected: {_describe_reasons(metadata['rejected_by_reason'])}")
-        print(f"  reasons: {output / _REJECTED}")
+        print(f"  reasons: {output / prepared_folder.REJECTED}")
+    if metadata["flagged"]:
+        print(f"  {metadata['flagged']} have an edit unlike the others; kept (--drop-outliers leaves them out)")
+    near = metadata["near_duplicates"]
+    if near["groups"]:
+        across = near["groups_in_several_splits"]
+        where = f"{across} of them in more than one split, as listed" if across else "each in one split"
+        print(f"  {near['photos']} photos show {near['groups']} scenes more than once, {where}")
+    print(f"  report: {output / prepared_folder.REPORT}")
 
 
 def _describe_reasons(reasons: dict[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in reasons.items())
-
-
-def _write_rows(path: Path, rows: list[Row]) -> None:
-    write_atomically(path, b"".join(_line(row) for row in rows))
-
-
-def _line(row: Row) -> bytes:
-    return (json.dumps(row, ensure_ascii=False) + "\n").encode()

@@ -20,7 +20,7 @@ _LIST_FILES: dict[Split, tuple[str, ...]] = {
     "test": ("test.jsonl",),
 }
 _ROW_KEYS = (("input", "target"), ("src", "tar"))
-_INPUT_MARKS = ("_src", "_input")
+_INPUT_MARKS = ("_src", "_input", "_SRC", "_INPUT")
 
 
 class SourceError(ValueError):
@@ -60,7 +60,7 @@ def find_fivek_pairs(folder: Path, expert: str) -> list[SourcePair]:
     for inputs, targets in layouts:
         if inputs.is_dir() and targets.is_dir():
             return _pair_by_stem(inputs, targets)
-    if _find_lists(folder):
+    if find_lists(folder):
         return _read_lists(folder)
     raise SourceError(
         f"{folder} is no FiveK folder for expert {expert.upper()}: it holds {_describe(folder)}. "
@@ -78,7 +78,7 @@ def find_listed_pairs(folder: Path) -> list[SourcePair]:
         SourceError: no list, a malformed line, a path that leaves the folder, or an input that occurs twice.
     """
     _check_folder(folder)
-    if not _find_lists(folder):
+    if not find_lists(folder):
         raise SourceError(
             f"{folder} has no split lists: it holds {_describe(folder)}. "
             'Expected train.jsonl, val.jsonl and test.jsonl with one {"input": "images/1_src.jpg", "target": '
@@ -141,7 +141,24 @@ def _photos_by_stem(folder: Path) -> dict[str, Path]:
     return photos
 
 
-def _find_lists(folder: Path) -> dict[Split, Path]:
+def photo_files(folder: Path) -> list[Path]:
+    """Return the photos in a folder and the folders in it, sorted, without hidden ones."""
+    _check_folder(folder)
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        # Hidden files are the leftovers of file managers and half-finished copies.
+        if path.suffix.lower() in PHOTO_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
+def find_lists(folder: Path) -> dict[Split, Path]:
+    """Return the split lists that a folder has.
+
+    Raises:
+        SourceError: it has both names of the validation list.
+    """
     lists: dict[Split, Path] = {}
     for split, names in _LIST_FILES.items():
         found = [folder / name for name in names if (folder / name).is_file()]
@@ -155,7 +172,7 @@ def _find_lists(folder: Path) -> dict[Split, Path]:
 def _read_lists(folder: Path) -> list[SourcePair]:
     rows: list[tuple[Path, Path, Split]] = []
     seen: dict[Path, str] = {}
-    for split, path in _find_lists(folder).items():
+    for split, path in find_lists(folder).items():
         # Not splitlines(): a file name may hold what Unicode calls a line separator.
         for number, line in enumerate(_read_text(path).split("\n"), start=1):
             if not line.strip():
@@ -171,9 +188,8 @@ def _read_lists(folder: Path) -> list[SourcePair]:
             rows.append((input_path, target_path, split))
     if not rows:
         raise SourceError(f"{folder}: the split lists have no rows.")
-    ids = _assign_ids([input_path for input_path, _, _ in rows], folder)
-    pairs = [SourcePair(ids[input_path], input_path, target_path, split) for input_path, target_path, split in rows]
-    return sorted(pairs, key=lambda pair: pair.id)
+    ids = assign_ids([input_path for input_path, _, _ in rows], folder)
+    return [SourcePair(ids[input_path], input_path, target_path, split) for input_path, target_path, split in rows]
 
 
 def _read_text(path: Path) -> str:
@@ -212,7 +228,7 @@ def _inside(folder: Path, relative: str, place: str) -> Path:
     return folder / normal
 
 
-def _assign_ids(inputs: list[Path], folder: Path) -> dict[Path, str]:
+def assign_ids(inputs: list[Path], folder: Path) -> dict[Path, str]:
     """Name each input after its file; where that is not unique (a folder per house), after its folders as well."""
     ids = {path: _without_mark(path.stem) for path in inputs}
 

@@ -18,6 +18,7 @@ MAX_CONTRAST = 0.1  # relative, around mid-grey
 MAX_SATURATION = 0.15  # relative
 MAX_WHITE_BALANCE = 0.05  # relative gain of red and of blue, in linear light
 
+_STRIP_ROWS = 64
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
 
 
@@ -124,10 +125,16 @@ class RandomInputColour(grain.transforms.RandomMap):
         linear = _to_linear(np.arange(256) / 255)[:, None] * gain * np.array([red, 1, blue])
         curves = 255 * (0.5 + contrast * (_to_srgb(linear) - 0.5))
         mixing = saturation * np.eye(3) + (1 - saturation) * _LUMA  # each row: from RGB to one colour
-        colours = cv2.transform(cv2.LUT(element.input, curves.astype("float32")[None]), mixing)
-        # Adding nothing: OpenCV then rounds and clips to uint8, fifteen times as fast as NumPy does.
-        nothing = cast(Any, (0, 0, 0, 0))  # a scalar, which OpenCV's type stubs do not know
-        return element._replace(input=np.asarray(cv2.add(colours, nothing, dtype=cv2.CV_8U)))
+        table = curves.astype("float32")[None]
+        changed = np.empty_like(element.input)
+        # By strips, whose float colours stay in the processor's cache: four times as fast as the picture at once.
+        for start in range(0, len(changed), _STRIP_ROWS):
+            rows = slice(start, start + _STRIP_ROWS)
+            colours = cv2.transform(cv2.LUT(element.input[rows], table), mixing)
+            # Adding nothing: OpenCV then rounds and clips to uint8, fifteen times as fast as NumPy does.
+            nothing = cast(Any, (0, 0, 0, 0))  # a scalar, which OpenCV's type stubs do not know
+            cv2.add(colours, nothing, dst=changed[rows], dtype=cv2.CV_8U)
+        return element._replace(input=changed)
 
 
 def _cropped(pair: Pair, top: int, left: int, side: int, resolution: int) -> Pair:

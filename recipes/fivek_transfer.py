@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Heavy imports wait until here, so that --help answers at once.
     from datasets.build import DatasetNotBuilt
     from datasets.pair_builder import SourceChanged
-    from datasets.preparation import PreparationError
+    from datasets.prepared_folder import PreparationError
     from datasets.sources import SourceError
     from enhancer import processes
     from enhancer.checkpoints import CheckpointError

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from datasets import build, miniature
 from datasets.build import DatasetName
-from datasets.preparation import VALIDATION_SHARE
+from datasets.splits import VALIDATION_SHARE
 from enhancer.compile_target import CompileTarget
 from enhancer.config import MODEL_SIZES, StageConfig
 from enhancer.input_pipeline import steps_per_epoch

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,22 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from datasets import build, miniature
+from datasets import build, miniature, workers
 from datasets.build import DatasetDamaged, DatasetNotBuilt
 from datasets.fivek import fivek_dataset_builder
 from datasets.pair_builder import SourceChanged
-from datasets.preparation import PreparationError
+from datasets.prepared_folder import PreparationError
 from datasets.sources import SourceError
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prepare_in_this_process():
+    """Starting worker processes takes a second, and most of these tests prepare four pairs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "default_count", lambda: 0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +207,15 @@ def test_a_useless_source_does_not_cost_the_old_data_set(sets, tmp_path):
     with pytest.raises(PreparationError, match="None of the 4 pairs"):
         build.build("real_estate", source, data_dir, overwrite=True)
     assert len(build.source("real_estate", "train", data_dir)) == 2
+
+
+def test_a_build_leaves_nothing_among_the_temporary_files(sets, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    build.build("real_estate", sets / "real_estate", tmp_path / "data")
+    build.source("real_estate", "train", tmp_path / "data")
+    assert not list((tmp_path / "temporary").iterdir())
+    assert not list(tmp_path.rglob("*incomplete*"))
 
 
 def test_leftovers_of_a_killed_build_are_removed(sets, tmp_path):

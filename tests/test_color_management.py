@@ -86,3 +86,26 @@ def test_the_srgb_profile_is_reproducible():
     first = color_management.srgb_profile()
     color_management.srgb_profile.cache_clear()
     assert color_management.srgb_profile() == first
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.uint16, 8), (np.uint8, 1)])
+def test_curves_and_a_matrix_give_what_littlecms_gives_pixel_by_pixel(dtype, tolerance):
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (70, 80, 3), dtype=dtype, endpoint=True)
+    exact = color_management._transform(pixels, PROPHOTO, color_management.srgb_profile(), pixels.dtype.str)
+    assert color_management._matrix_tables(PROPHOTO, pixels.dtype.str)
+    assert np.abs(color_management.array_to_srgb(pixels, PROPHOTO).astype(int) - exact).max() <= tolerance
+
+
+def test_a_profile_that_is_no_matrix_is_left_to_littlecms(monkeypatch):
+    real = color_management._transform
+
+    def twisted(pixels, profile, target, dtype):
+        """As if the profile mixed its channels in another way than a matrix does."""
+        converted = real(pixels, profile, target, dtype)
+        return converted[..., ::-1] if dtype == "<u2" else converted
+
+    color_management._matrix_tables.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(color_management, "_transform", twisted)
+        assert color_management._matrix_tables(PROPHOTO, "<u2") is None
+    color_management._matrix_tables.cache_clear()

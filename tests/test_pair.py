@@ -1,10 +1,18 @@
 """One pair is decoded, checked and shrunk, or refused with the value that decided."""
 
+import base64
+import re
+
 import numpy as np
 import pytest
+import tifffile
 from PIL import ExifTags, Image
 
+from datasets.miniature import fivek_scene
+from datasets.miniature.camera import decode_srgb, retouch
+from datasets.miniature.files import mosaic_of, prophoto_profile, write_dng, write_prophoto_tiff
 from datasets.pair import PairRejected, prepare_pair
+from enhancer.photo_io import read_photo, write_photo
 
 
 def photo(seed=0, height=72, width=96):
@@ -71,3 +79,78 @@ def test_real_pairs_are_accepted(shared_data):
     for folder in sorted((shared_data / "fivek/input").iterdir())[:4]:
         target = shared_data / "fivek/output_expert_C" / folder.name
         assert prepare_pair(folder, target, 256).input.shape == prepare_pair(folder, target, 256).target.shape
+
+
+def test_16_bit_prophoto_and_orientation_are_on_this_path(tmp_path):
+    before = photo()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3
+    Image.fromarray(before).save(tmp_path / "src.png")
+    linear = ((before[::-1, ::-1] / 255.0) ** 2.2 * 1.4).astype(np.float32)
+    write_prophoto_tiff(tmp_path / "upright.tif", linear)
+    with tifffile.TiffFile(tmp_path / "upright.tif") as tiff:
+        values = tiff.pages.first.asarray()
+    tags = [(274, "H", 1, 3, True)]
+    tifffile.imwrite(
+        tmp_path / "tar.tif", values, photometric="rgb", iccprofile=prophoto_profile(), extratags=tags, metadata=None
+    )
+    pair = prepare_pair(tmp_path / "src.png", tmp_path / "tar.tif", None)
+    expected = np.clip((before / 255.0) ** 2.2 * 1.4, 0, 1) ** (1 / 2.2) * 255
+    assert np.abs(pair.target - expected).mean() < 6  # read as sRGB, the values would be 30 lower
+    assert pair.measurements["shift_px"] < 0.2
+
+
+def test_a_raw_file_is_brought_to_the_framing_of_its_export(tmp_path):
+    scene = fivek_scene(2, 320)
+    write_dng(tmp_path / "a.dng", mosaic_of(scene))
+    write_prophoto_tiff(tmp_path / "a.tif", np.clip(scene * 1.3, 0, 1)[4:-6, 8:-2])
+    pair = prepare_pair(tmp_path / "a.dng", tmp_path / "a.tif", None)
+    height, width = scene.shape[:2]
+    assert pair.input.shape == pair.target.shape == (height - 10, width - 10, 3)
+    assert pair.measurements["changes"] == [f"cut to the common {width - 10}x{height - 10}"]
+    assert pair.measurements["shift_px"] < 0.25
+
+
+@pytest.mark.parametrize("number", [1, 4, 6])
+def test_a_raw_file_in_the_framing_of_its_export_is_left_as_it_is(tmp_path, number):
+    scene = fivek_scene(number, 224)
+    write_dng(tmp_path / "a.dng", mosaic_of(scene))
+    write_prophoto_tiff(tmp_path / "a.tif", decode_srgb(retouch(scene)))
+    pair = prepare_pair(tmp_path / "a.dng", tmp_path / "a.tif", None)
+    assert "changes" not in pair.measurements
+    np.testing.assert_array_equal(pair.input, read_photo(tmp_path / "a.dng").pixels)
+
+
+def test_a_raw_file_that_was_held_otherwise_than_its_export_is_turned(tmp_path):
+    scene = fivek_scene(2, 320)
+    write_dng(tmp_path / "a.dng", mosaic_of(scene), orientation=6)
+    write_prophoto_tiff(tmp_path / "a.tif", np.clip(scene * 1.3, 0, 1))
+    pair = prepare_pair(tmp_path / "a.dng", tmp_path / "a.tif", None)
+    assert pair.input.shape == scene.shape
+    assert pair.measurements["changes"] == ["input turned by 90° anticlockwise"]
+
+
+def test_a_refusal_carries_thumbnails_of_what_could_be_decoded(tmp_path):
+    paths = write_pair(tmp_path, photo())
+    paths[1].write_bytes(b"no photo")
+    with pytest.raises(PairRejected) as caught:
+        prepare_pair(*paths, None)
+    assert list(caught.value.thumbnails) == ["input"]
+    assert base64.b64decode(caught.value.thumbnails["input"]).startswith(b"\xff\xd8")
+
+
+def test_every_pair_of_a_camera_file_and_its_edit_is_accepted(shared_data, tmp_path):
+    for path in sorted((shared_data / "raw/ok").iterdir()):
+        edited = np.clip(read_photo(path).pixels[3:-5, 7:-2].astype(float) * 1.3 + 5, 0, 255).astype(np.uint8)
+        write_photo(tmp_path / "target.jpg", edited)
+        pair = prepare_pair(path, tmp_path / "target.jpg", None)
+        assert pair.target.shape == edited.shape
+        assert pair.measurements["shift_px"] < 0.25
+
+
+def test_camera_files_that_are_broken_or_develop_to_junk_are_refused_in_a_sentence(shared_data, tmp_path):
+    target = shared_data / "real_estate/images/123_tar.jpg"
+    for path in sorted([*(shared_data / "raw/broken").iterdir(), *(shared_data / "raw/decodes_to_junk").iterdir()]):
+        with pytest.raises(PairRejected, match=rf"^{re.escape(path.name)} (is|holds) .*\. .*\.$") as caught:
+            prepare_pair(path, target, None)
+        assert caught.value.kind == "unreadable photo"

@@ -7,12 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import preparation
-from datasets.preparation import Options, PreparationError, prepare
+from datasets import prepared_folder
+from datasets.preparation import Options, prepare
+from datasets.prepared_folder import PreparationError
 from datasets.sources import find_fivek_pairs, find_listed_pairs
 from enhancer.photo_io import read_photo
 
@@ -20,11 +22,9 @@ OPTIONS = Options("real_estate", "all pairs", None)
 
 
 def photo(seed=0, height=72, width=96):
-    """A smooth picture that differs from seed to seed."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:height, 0:width] / 96
-    waves = [np.sin(x * rng.uniform(2, 9) + rng.uniform(0, 6)) + np.cos(y * rng.uniform(2, 9)) for _ in range(3)]
-    return np.stack([120 + 40 * wave for wave in waves], axis=-1).astype(np.uint8)
+    """A picture of soft patches, another one for each seed."""
+    patches = np.random.default_rng(seed).integers(20, 220, (7, 9, 3), dtype=np.uint8)
+    return cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def write_pair(folder, name, seed=0, before=None, after=None):
@@ -63,14 +63,23 @@ def fivek(tmp_path):
 
 
 def prepare_listed(source, output, options=OPTIONS):
-    return prepare(source, find_listed_pairs, output, options)
+    return prepare(source, find_listed_pairs, output, options, num_workers=0)
+
+
+def prepare_fivek(source, output, num_workers=0):
+    return prepare(source, lambda folder: find_fivek_pairs(folder, "c"), output, OPTIONS, num_workers=num_workers)
 
 
 def folder_hash(folder: Path) -> str:
+    """All that is in a folder, apart from when it was made."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+            content = path.read_bytes()
+            if path.name == "dataset_metadata.json":
+                metadata = json.loads(content)
+                content = json.dumps(metadata | {"run": sorted(metadata["run"])}).encode()
+            digest.update(f"{path.relative_to(folder)}\0".encode() + content)
     return digest.hexdigest()
 
 
@@ -81,8 +90,8 @@ def rejected(output):
 def test_a_prepared_folder(source, tmp_path, capsys):
     metadata = prepare_listed(source, tmp_path / "out")
     assert metadata["counts"] == {"found": 4, "accepted": 4, "rejected": 0, "train": 2, "validation": 1, "test": 1}
-    assert [row["id"] for row in preparation.read_rows(tmp_path / "out", "train")] == ["1", "2"]
-    (row,) = preparation.read_rows(tmp_path / "out", "validation")
+    assert [row["id"] for row in prepared_folder.read_rows(tmp_path / "out", "train")] == ["1", "2"]
+    (row,) = prepared_folder.read_rows(tmp_path / "out", "validation")
     assert (row["width"], row["height"]) == (96, 72)
     stored = read_photo(tmp_path / "out" / row["input"]).pixels.astype(int)
     assert np.abs(stored - photo(2)).mean() < 2
@@ -126,11 +135,31 @@ def test_when_nothing_can_be_used_it_says_so(source, tmp_path):
 
 
 def test_five_percent_of_fivek_become_validation(fivek, tmp_path):
-    metadata = prepare(fivek, lambda folder: find_fivek_pairs(folder, "c"), tmp_path / "out", OPTIONS)
+    metadata = prepare_fivek(fivek, tmp_path / "out")
     assert (metadata["counts"]["train"], metadata["counts"]["validation"]) == (20, 1)
-    (row,) = preparation.read_rows(tmp_path / "out", "validation")
+    (row,) = prepared_folder.read_rows(tmp_path / "out", "validation")
     ids = [f"a{number:04d}" for number in range(21)]
     assert row["id"] == min(ids, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+
+
+def test_worker_processes_leave_the_same_folder_however_many_they_are(fivek, tmp_path):
+    for count in (0, 1, 3):
+        prepare_fivek(fivek, tmp_path / str(count), count)
+    assert folder_hash(tmp_path / "0") == folder_hash(tmp_path / "1") == folder_hash(tmp_path / "3")
+
+
+def test_the_metadata_says_what_was_made_from_what_with_what_and_when(source, tmp_path):
+    (source / "images/1_tar.png").unlink()
+    metadata = prepare_listed(source, tmp_path / "out")
+    assert metadata["run"]["pairs"] == 4
+    assert metadata["run"]["seconds"] >= 0
+    assert metadata["run"]["started"].endswith("+00:00")
+    assert metadata["environment"].keys() == {"enhancer", "python", "numpy"}
+    lists = {path.name for path in (tmp_path / "out").glob("*.jsonl")} - {"progress.jsonl"}
+    assert metadata["lists_sha256"].keys() == lists
+    rows = [json.loads(line) for line in (tmp_path / "out/progress.jsonl").read_bytes().splitlines()[1:]]
+    digest = hashlib.sha256((source / "images/1_src.png").read_bytes()).hexdigest()
+    assert (rows[0]["input_source_sha256"], rows[0]["target_source_sha256"]) == (digest, None)
 
 
 def test_a_complete_folder_is_left_as_it_is(source, tmp_path):
@@ -217,11 +246,11 @@ def test_a_copy_in_another_split_is_refused_by_its_content(source, tmp_path):
     write_pair(source, "4", before=photo(1))
     with pytest.raises(PreparationError, match=r"'2' \(train\) and '4' \(test\) are the same picture"):
         prepare_listed(source, tmp_path / "out")
-    assert preparation.read_metadata(tmp_path / "out") is None
+    assert prepared_folder.read_metadata(tmp_path / "out") is None
 
 
 def test_a_copy_in_the_same_split_is_accepted(source, tmp_path):
-    write_pair(source, "2", before=photo(0), after=photo(7))
+    write_pair(source, "2", before=photo(0), after=255 - photo(0) // 2)
     assert prepare_listed(source, tmp_path / "out")["counts"]["accepted"] == 4
 
 
@@ -231,7 +260,7 @@ def test_a_folder_per_house(tmp_path):
         (tmp_path / f"source/{name}.jsonl").write_text(row.replace("images", f"{house}/images"))
     metadata = prepare_listed(tmp_path / "source", tmp_path / "out")
     assert metadata["counts"]["accepted"] == 2
-    (row,) = preparation.read_rows(tmp_path / "out", "validation")
+    (row,) = prepared_folder.read_rows(tmp_path / "out", "validation")
     assert row["input"] == "images/house2_images_1_input.jpg"
 
 
@@ -251,7 +280,7 @@ from pathlib import Path
 from datasets.preparation import Options, prepare
 from datasets.sources import find_fivek_pairs
 source, output = map(Path, sys.argv[1:])
-prepare(source, lambda folder: find_fivek_pairs(folder, "c"), output, Options("fivek", "expert C", 512))
+prepare(source, lambda folder: find_fivek_pairs(folder, "c"), output, Options("real_estate", "all pairs", None))
 """
 
 
@@ -267,8 +296,10 @@ def test_kill_9_and_the_same_call_again_gives_the_same_folder_without_redoing_pa
         process.kill()
         process.wait()
         assert not (out / "dataset_metadata.json").exists()
-    survivors = {path: path.stat().st_mtime_ns for path in (out / "images").glob("a0000_*")}
+    logged = [json.loads(line)["id"] for line in progress.read_bytes().splitlines(keepends=True)[1:] if line[-1] == 10]
+    survivors = {path: path.stat().st_mtime_ns for name in logged for path in (out / "images").glob(f"{name}_*")}
+    assert len(survivors) >= 16
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     assert {path: path.stat().st_mtime_ns for path in survivors} == survivors
-    prepare(fivek, lambda folder: find_fivek_pairs(folder, "c"), tmp_path / "fresh", Options("fivek", "expert C", 512))
+    prepare_fivek(fivek, tmp_path / "fresh")
     assert folder_hash(out) == folder_hash(tmp_path / "fresh")

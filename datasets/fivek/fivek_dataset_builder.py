@@ -15,6 +15,7 @@ if "datasets.pair_builder" not in sys.modules:
     sys.modules.pop("datasets", None)
 sys.path.insert(0, _ROOT)
 from datasets import preparation, sources  # noqa: E402
+from datasets.fivek.published_splits import PUBLISHED_SPLITS, assign_published_split  # noqa: E402
 from datasets.pair_builder import PairBuilder  # noqa: E402
 
 sys.path.remove(_ROOT)
@@ -26,20 +27,23 @@ _LONG_EDGES = {"1024": 1024, "512": 512, "full": None}
 
 
 class FivekConfig(tfds.core.BuilderConfig):
-    """Which expert's version is the target, and how large the photos are stored."""
+    """Which expert's version is the target, how large the photos are stored, and how they are split."""
 
-    def __init__(self, *, expert: str, size: str):
-        """Name the config after its values, such as `c_1024`.
+    def __init__(self, *, expert: str, size: str, published_split: str = ""):
+        """Name the config after its values, such as `c_1024` or `c_512_upe`.
 
         Args:
             expert: "a" to "e".
             size: the longer side in pixels, or "full".
+            published_split: one of `PUBLISHED_SPLITS`; empty for 95 % to train on and 5 % to validate.
         """
+        splits = f"the published split {published_split}" if published_split else "95 % train, 5 % validation"
+        edge = f"{size} px" if size != "full" else "as in the source"
         super().__init__(
-            name=f"{expert}_{size}",
-            description=f"Expert {expert.upper()}, long edge {f'{size} px' if size != 'full' else 'as in the source'}.",
+            name="_".join(filter(None, (expert, size, published_split))),
+            description=f"Expert {expert.upper()}, long edge {edge}, {splits}.",
         )
-        self.expert, self.long_edge = expert, _LONG_EDGES[size]
+        self.expert, self.long_edge, self.published_split = expert, _LONG_EDGES[size], published_split
 
 
 class Builder(PairBuilder):
@@ -48,16 +52,28 @@ class Builder(PairBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     # The first one is the default.
-    BUILDER_CONFIGS: ClassVar = [FivekConfig(expert=expert, size=size) for expert in _EXPERTS for size in _LONG_EDGES]
+    BUILDER_CONFIGS: ClassVar = [
+        FivekConfig(expert=expert, size=size, published_split=published_split)
+        for published_split in ("", *PUBLISHED_SPLITS)
+        for expert in _EXPERTS
+        for size in _LONG_EDGES
+    ]
 
     def find_pairs(self, folder: Path) -> list[sources.SourcePair]:
-        """Find the pairs of the config's expert."""
-        return sources.find_fivek_pairs(folder, self.builder_config.expert)
+        """Find the pairs of the config's expert, with the splits of its published split."""
+        return self.with_published_split(sources.find_fivek_pairs(folder, self.builder_config.expert))
+
+    def with_published_split(self, pairs: list[sources.SourcePair]) -> list[sources.SourcePair]:
+        """Return the pairs in the config's published split; as they are where it names none."""
+        name = self.builder_config.published_split
+        return assign_published_split(pairs, name) if name else pairs
 
     def preparation_options(self) -> preparation.Options:
         """Say what the config stores."""
         config = self.builder_config
-        return preparation.Options("fivek", f"expert {config.expert.upper()}", config.long_edge)
+        return preparation.Options(
+            "fivek", f"expert {config.expert.upper()}", config.long_edge, published_split=config.published_split
+        )
 
     def extra_features(self) -> dict[str, tfds.features.FeatureConnector]:
         """Facts of FiveK's own catalogue, empty where it does not know the photo."""

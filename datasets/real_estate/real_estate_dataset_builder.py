@@ -11,7 +11,7 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 if "datasets.pair_builder" not in sys.modules:
     sys.modules.pop("datasets", None)
 sys.path.insert(0, _ROOT)
-from datasets import preparation, sources  # noqa: E402
+from datasets import bare_folder, preparation, sources  # noqa: E402
 from datasets.pair_builder import PairBuilder  # noqa: E402
 
 sys.path.remove(_ROOT)
@@ -27,7 +27,7 @@ class RealEstateConfig(tfds.core.BuilderConfig):
 
 
 class Builder(PairBuilder):
-    """Reads the split lists that README.md describes."""
+    """Reads the source folders that README.md describes."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
@@ -38,9 +38,13 @@ class Builder(PairBuilder):
     ]
 
     def find_pairs(self, folder: Path) -> list[sources.SourcePair]:
-        """Read the pairs of the split lists."""
-        return sources.find_listed_pairs(folder)
+        """Read the pairs of the split lists; without lists, those that the files' names show."""
+        if folder.is_dir() and sources.find_lists(folder):
+            return sources.find_listed_pairs(folder)
+        return bare_folder.find_marked_pairs(folder)
 
     def preparation_options(self) -> preparation.Options:
         """Say what the config stores."""
-        return preparation.Options("real_estate", "all pairs", self.builder_config.long_edge)
+        return preparation.Options(
+            "real_estate", "all pairs", self.builder_config.long_edge, validation_share=0.1, test_share=0.1
+        )
