@@ -11,6 +11,7 @@ import absl.logging
 import grain
 import tensorflow_datasets as tfds
 
+from datasets.fivek.official_files import Request
 from datasets.pair_builder import PairBuilder
 from datasets.sources import SourceError, Split
 
@@ -32,6 +33,8 @@ def build(
     config: str | None = None,
     overwrite: bool = False,
     num_workers: int | None = None,
+    *,
+    request: Request | None = None,
 ) -> None:
     """Prepare the source photos and write them as a TFDS data set; nothing to do when that has been done.
 
@@ -43,10 +46,11 @@ def build(
         config: one of the builder's configs, such as "c_1024"; None takes the first.
         overwrite: build again although it exists.
         num_workers: processes that prepare the photos, by default as many as there are CPU cores.
+        request: what to fetch from a server, instead of `manual_dir`; for "fivek" only.
 
     Raises:
         SourceError: the source folder is missing, empty or of no known layout, not named although the data set is to
-            be overwritten, or the config is unknown.
+            be overwritten, or the config is unknown; or the server cannot be reached.
         SourceChanged: it exists, made from another source.
         PreparationError: no pair can be used, or one photo is in two splits.
         DatasetNotBuilt: `manual_dir` is None and the data set is not there.
@@ -54,8 +58,9 @@ def build(
     with _quiet():
         builder = _builder(name, data_dir, config)
         builder.num_workers = num_workers
+        builder.request = request
         exists = builder.is_prepared() and not overwrite
-        if manual_dir is None and not exists and not overwrite:
+        if manual_dir is None and request is None and not exists and not overwrite:
             raise _not_built(builder, data_dir)
         mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS if overwrite else tfds.GenerateMode.REUSE_DATASET_IF_EXISTS
         builder.download_and_prepare(

@@ -190,7 +190,8 @@ class Downloader:
                 )
             # All connections wait: the server does not mean this file only.
             self._paused_until = max(self._paused_until, time.monotonic() + pause_s)
-        return _Fault(f"server busy ({error.code})", pause_s=pause_s)
+        what = "busy" if error.code in (429, 503) else "error"
+        return _Fault(f"server {what} ({error.code})", pause_s=pause_s)
 
     def _no_answer(self, url: str, error: Exception) -> Exception:
         """Tell what no attempt will cure from what another one may."""

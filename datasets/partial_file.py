@@ -79,7 +79,7 @@ class PartialFile:
     def append(self, block: bytes) -> None:
         """Add bytes at the end; they survive a kill -9 of this process."""
         if self._file is None:
-            self._file = open(self._part, "ab", buffering=0)
+            self._file = open(self._part, "ab", buffering=0)  # noqa: SIM115  # closed in __exit__
         self._file.write(block)
         self._digest.update(block)
         self.size += len(block)

@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from datasets import prepared_folder, workers
+from datasets import prepared_folder
+from datasets.originals import Originals
 from datasets.pair_job import JPEG_QUALITY, prepare_one
 from datasets.prepared_folder import PreparationError, Row
-from datasets.sources import SPLITS, FindPairs, SourcePair, source_files
+from datasets.sources import SPLITS, FindPairs, SourcePair
 from datasets.splits import assign_splits, refuse_leaks
 from enhancer.atomic_file import write_atomically
 from enhancer.photo_io import decoder_versions
@@ -56,6 +57,7 @@ def prepare(
     *,
     refresh: bool = False,
     num_workers: int | None = None,
+    originals: Originals | None = None,
 ) -> dict[str, Any]:
     """Fill `output` from `source`, continuing where an earlier call with the same source and options was stopped.
 
@@ -67,9 +69,11 @@ def prepare(
         find_pairs: reads that folder's layout.
         output: the folder to fill, outside the source.
         options: what to store.
-        refresh: also redo a complete folder that was made with other versions of the photo decoders.
+        refresh: also redo a complete folder that was made with other versions of the photo decoders, or that lacks pairs
+            which could not be fetched.
         num_workers: processes that work side by side, by default as many as there are CPU cores; 0 works in this one,
             where a file that makes its decoder crash ends everything.
+        originals: brings the files of each pair into the source folder; by default they are there.
 
     Returns:
         The content of `dataset_metadata.json`.
@@ -79,16 +83,18 @@ def prepare(
         PreparationError: `output` belongs to something else, no pair can be used, or one photo is in two splits.
     """
     source, output = source.resolve(), output.resolve()
+    originals = originals or Originals()
     if output.is_relative_to(source):
         raise PreparationError(
             f"{output} is inside the source folder {source}, which is never written to. Move it out."
         )
     pairs = find_pairs(source)
-    fingerprint = source_fingerprint(pairs, source, options)
+    fingerprint = source_fingerprint(pairs, source, options, originals)
     metadata = prepared_folder.read_metadata(output)
     header = {"source_fingerprint": fingerprint, "versions": decoder_versions()}
     if metadata and metadata["source_fingerprint"] == fingerprint:
-        current = metadata["versions"] == header["versions"]
+        fetched = prepared_folder.NOT_FETCHED not in metadata["rejected_by_reason"]
+        current = fetched and metadata["versions"] == header["versions"]
         listed = [row for split in SPLITS for row in prepared_folder.read_rows(output, split)]
         if (current or not refresh) and all(prepared_folder.has_images(row, output) for row in listed):
             return metadata
@@ -96,23 +102,34 @@ def prepare(
     began = datetime.datetime.now(datetime.UTC)
     job = functools.partial(prepare_one, output=output, long_edge=options.long_edge)
     remaining = [pair for pair in pairs if pair.id not in finished]
-    with contextlib.closing(workers.run(job, remaining, num_workers)) as done:
-        _log(done, pairs, finished, output, options.dataset)
+    originals.begin(remaining, output)
+    with contextlib.closing(originals.run(job, remaining, num_workers)) as done:
+        _log(done, pairs, finished, output, options.dataset, originals)
     rows = [finished[pair.id] for pair in pairs]
     seconds = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
     run = {"started": began.isoformat(timespec="seconds"), "seconds": round(seconds, 1), "pairs": len(remaining)}
-    metadata = _finish(rows, output, options, header, source, run)
-    _print_summary(metadata, output)
+    metadata = _finish(rows, output, options, header, originals.source(source), run | originals.finish(rows, output))
+    _print_summary(metadata, output, originals.report())
     return metadata
 
 
-def source_fingerprint(pairs: list[SourcePair], source: Path, options: Options) -> str:
+def source_fingerprint(
+    pairs: list[SourcePair], source: Path, options: Options, originals: Originals | None = None
+) -> str:
     """Hash of the options and of every source file's name, size and modification time; hexadecimal."""
-    description = [PREPARATION_VERSION, dataclasses.asdict(options), source_files(pairs, source)]
+    described = (originals or Originals()).describe(pairs, source)
+    description = [PREPARATION_VERSION, dataclasses.asdict(options), described]
     return hashlib.sha256(json.dumps(description).encode()).hexdigest()
 
 
-def _log(done: Iterator[Row], pairs: list[SourcePair], finished: dict[str, Row], output: Path, dataset: str) -> None:
+def _log(
+    done: Iterator[Row],
+    pairs: list[SourcePair],
+    finished: dict[str, Row],
+    output: Path,
+    dataset: str,
+    originals: Originals,
+) -> None:
     """Write each row to the log and add it to `finished`, whichever comes first; show how far it is."""
     sizes = {pair.id: sum(_size(path) for path in (pair.input, pair.target)) for pair in pairs}
     bar = tqdm.tqdm(total=len(pairs), initial=len(finished), desc=f"preparing {dataset}", unit="pair")
@@ -126,7 +143,8 @@ def _log(done: Iterator[Row], pairs: list[SourcePair], finished: dict[str, Row],
             os.fsync(progress.fileno())
             finished[row["id"]] = row
             num_bytes += sizes[row["id"]]
-            bar.set_postfix_str(f"{num_bytes / 1e6 / (time.monotonic() - began):.1f} MB/s", refresh=False)
+            rate = f"{num_bytes / 1e6 / (time.monotonic() - began):.1f} MB/s"
+            bar.set_postfix_str(originals.status() or rate, refresh=False)
             bar.update()
 
 
@@ -137,7 +155,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _finish(rows: list[Row], output: Path, options: Options, header: Row, source: Path, run: Row) -> dict[str, Any]:
+def _finish(rows: list[Row], output: Path, options: Options, header: Row, source: str, run: Row) -> dict[str, Any]:
     """Write the lists and, last of all, the metadata that marks the folder as complete.
 
     All of the folder is the same on every run with the same source and options, apart from `run` in the metadata.
@@ -162,7 +180,7 @@ def _finish(rows: list[Row], output: Path, options: Options, header: Row, source
         **dataclasses.asdict(options),
         "jpeg_quality": JPEG_QUALITY,
         "versions": header["versions"],
-        "source": str(source),
+        "source": source,
         "source_fingerprint": header["source_fingerprint"],
         "source_sha256": _hash_columns(rows, "input_source_sha256", "target_source_sha256"),
         "images_sha256": _hash_columns(accepted, "input_sha256", "target_sha256"),
@@ -196,13 +214,17 @@ def _environment() -> dict[str, str]:
     return {"enhancer": package, "python": platform.python_version(), "numpy": np.__version__}
 
 
-def _print_summary(metadata: dict[str, Any], output: Path) -> None:
+def _print_summary(metadata: dict[str, Any], output: Path, report: str) -> None:
     counts = metadata["counts"]
     splits = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
     print(f"{metadata['dataset']}: {counts['accepted']} of {counts['found']} pairs prepared ({splits}) in {output}")
+    if report:
+        print(f"  {report}")
     if counts["rejected"]:
         print(f"  {counts['rejected']} rejected: {_describe_reasons(metadata['rejected_by_reason'])}")
         print(f"  reasons: {output / prepared_folder.REJECTED}")
+    if prepared_folder.NOT_FETCHED in metadata["rejected_by_reason"]:
+        print("  --overwrite tries those again that were not fetched")
 
 
 def _describe_reasons(reasons: dict[str, int]) -> str:

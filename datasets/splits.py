@@ -1,7 +1,6 @@
 """Which pair is trained on, validated on and tested on; nothing that was trained on is tested on."""
 
 import hashlib
-from pathlib import Path
 
 from datasets.prepared_folder import PreparationError, Row
 from datasets.sources import SPLITS, Split
@@ -9,7 +8,7 @@ from datasets.sources import SPLITS, Split
 VALIDATION_SHARE = 0.05
 
 
-def assign_splits(accepted: list[Row], source: Path) -> dict[Split, list[Row]]:
+def assign_splits(accepted: list[Row], source: str) -> dict[Split, list[Row]]:
     """Take the source's splits; where it has none, 5 % become validation, chosen by a hash of the id."""
     if accepted[0]["split"] is not None:
         return {split: [row for row in accepted if row["split"] == split] for split in SPLITS}
@@ -24,7 +23,7 @@ def assign_splits(accepted: list[Row], source: Path) -> dict[Split, list[Row]]:
     }
 
 
-def refuse_leaks(splits: dict[Split, list[Row]], source: Path) -> None:
+def refuse_leaks(splits: dict[Split, list[Row]], source: str) -> None:
     """Copies of a photo under other names count as the photo: tested on what was trained on, the test is worthless."""
     seen: dict[str, tuple[Split, Row]] = {}
     for split, rows in splits.items():

@@ -21,14 +21,17 @@ class TrafficReport:
     retries: dict[str, int]
     """Further attempts by what made them necessary, the most frequent first."""
 
+    @property
+    def megabytes_per_s(self) -> float:
+        """Average rate, in millions of bytes."""
+        return self.bytes / self.seconds / 1e6 if self.seconds else 0.0
+
     def __str__(self) -> str:
         """One line for people."""
-        rate = self.bytes / self.seconds / 1e6 if self.seconds else 0.0
         causes = ", ".join(f"{count} {cause}" for cause, count in self.retries.items())
         retries = f"{sum(self.retries.values())} retries ({causes})" if causes else "no retries"
-        return (
-            f"fetched {self.files} files, {self.bytes / 1e6:.1f} MB, {rate:.1f} MB/s; {retries}; {self.resumed} resumed"
-        )
+        received = f"{self.files} files, {self.bytes / 1e6:.1f} MB, {self.megabytes_per_s:.1f} MB/s"
+        return f"fetched {received}; {retries}; {self.resumed} resumed"
 
 
 class Traffic:

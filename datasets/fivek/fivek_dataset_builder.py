@@ -15,6 +15,9 @@ if "datasets.pair_builder" not in sys.modules:
     sys.modules.pop("datasets", None)
 sys.path.insert(0, _ROOT)
 from datasets import preparation, sources  # noqa: E402
+from datasets.fivek.names import choose_names  # noqa: E402
+from datasets.fivek.official_files import OfficialFiles  # noqa: E402
+from datasets.originals import Source  # noqa: E402
 from datasets.pair_builder import PairBuilder  # noqa: E402
 
 sys.path.remove(_ROOT)
@@ -53,6 +56,15 @@ class Builder(PairBuilder):
     def find_pairs(self, folder: Path) -> list[sources.SourcePair]:
         """Find the pairs of the config's expert."""
         return sources.find_fivek_pairs(folder, self.builder_config.expert)
+
+    def source_at(self, manual_dir: Path | None) -> Source | None:
+        """Return the folder, or the official files where they were asked for."""
+        if self.request is None:
+            return super().source_at(manual_dir)
+        names = choose_names(_catalogue(), self.request.names, self.request.limit)
+        scratch = self.prepared_dir.with_name(f"{self.prepared_dir.name}.originals")
+        official = OfficialFiles(self.request, self.builder_config.expert, names, scratch)
+        return Source(official.folder, official.find_pairs, official)
 
     def preparation_options(self) -> preparation.Options:
         """Say what the config stores."""
