@@ -38,11 +38,8 @@ class BroughtOriginals(Originals):
         threads = concurrent.futures.ThreadPoolExecutor(self.pairs_at_once, thread_name_prefix="pair")
         try:
             jobs = [threads.submit(self.prepare, pair, darkroom.develop) for pair in pairs]
-            while jobs:
-                done, _ = concurrent.futures.wait(jobs, return_when=concurrent.futures.FIRST_COMPLETED)
-                jobs = [job for job in jobs if job not in done]
-                for finished in done:
-                    yield finished.result()
+            for finished in concurrent.futures.as_completed(jobs):
+                yield finished.result()
         finally:
             self.stop()
             darkroom.close()

@@ -9,6 +9,7 @@ from datasets import workers
 from datasets.prepared_folder import Row
 from datasets.sources import FindPairs, SourcePair, source_files
 
+
 class Originals:
     """Files that are in the source folder and stay there; the base of those that are brought and dropped again."""
 

@@ -1,6 +1,7 @@
 """Pairs that wait for a worker, while further ones may still come."""
 
 import collections
+import contextlib
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -72,7 +73,5 @@ class PairFeed:
 
     def _notify(self) -> None:
         self._changed.notify_all()
-        try:
+        with contextlib.suppress(BlockingIOError):  # full of news that nobody has heard yet
             os.write(self._tell, b".")
-        except BlockingIOError:
-            pass  # full of news that nobody has heard yet

@@ -104,7 +104,9 @@ class _Pool:
             for key, _ in self._selector.select():
                 if (number := key.data) is None:
                     self._pairs.hear()
-                    for idle in [number for number, worker in self._workers.items() if worker.ready and not worker.pair]:
+                    for idle in [
+                        number for number, worker in self._workers.items() if worker.ready and not worker.pair
+                    ]:
                         self._next_job(idle)
                     continue
                 match self._workers[number].receive():

@@ -47,7 +47,9 @@ def official(server, tmp_path, names=NAMES, **request):
 
 
 def fetch(files, tmp_path):
-    return prepare(files.folder, files.find_pairs, tmp_path / "out", OPTIONS, originals=files, refresh=True, num_workers=0)
+    return prepare(
+        files.folder, files.find_pairs, tmp_path / "out", OPTIONS, originals=files, refresh=True, num_workers=0
+    )
 
 
 def content(folder):
@@ -131,7 +133,9 @@ def test_faults_that_stay_cost_the_pair_and_no_other(server, prepared_locally, t
     metadata = fetch(official(server, tmp_path), tmp_path)
     assert metadata["counts"]["accepted"] == 26
     assert metadata["rejected_by_reason"] == {"not fetched": 2, "unreadable photo": 1, "not on the server": 1}
-    reasons = {row["id"]: row["reason"] for row in map(json.loads, (tmp_path / "out/rejected.jsonl").read_text().splitlines())}
+    reasons = {
+        row["id"]: row["reason"] for row in map(json.loads, (tmp_path / "out/rejected.jsonl").read_text().splitlines())
+    }
     assert "is not on the server (404 Not Found)" in reasons[NAMES[2]]
     assert "could not be fetched in 4 attempts, the last one: server error (500)" in reasons[NAMES[3]]
     assert len([path for path, _ in server.requests if path == dng(1)]) == 2

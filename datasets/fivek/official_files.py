@@ -10,9 +10,9 @@ from typing import Any
 
 import tqdm
 
+from datasets.brought_originals import BroughtOriginals, Develop
 from datasets.download import Downloader, NotFetched, NotOnServer, Patience, ServerUnreachable
 from datasets.fivek.checksums import FILE_NAME, ChecksumLog, file_url, read_checksums, write_checksums
-from datasets.brought_originals import BroughtOriginals, Develop
 from datasets.partial_file import Checksum, checksum_of
 from datasets.prepared_folder import NOT_FETCHED, NOT_ON_SERVER, Row
 from datasets.sources import SourceError, SourcePair
