@@ -11,8 +11,14 @@ from datasets.sources import SourceError
 
 def build(
     dataset: Annotated[Literal["fivek", "real_estate"], tyro.conf.Positional],
-    manual_dir: Path,
     data_dir: Path,
+    manual_dir: Path | None = None,
+    download: bool = False,
+    base_url: str | None = None,
+    names: Path | None = None,
+    limit: int | None = None,
+    keep_originals: Path | None = None,
+    connections: int = 4,
     config: str | None = None,
     overwrite: bool = False,
     drop_outliers: bool = False,
@@ -20,14 +26,21 @@ def build(
     workers: int | None = None,
     beam_pipeline_options: str | None = None,
 ) -> None:
-    """Prepare a folder of source photos and write it as a TFDS data set (ArrayRecord).
+    """Prepare source photos and write them as a TFDS data set (ArrayRecord).
 
-    Stopped at any moment, the same command continues where it was.
+    The photos come from a folder (--manual-dir), or FiveK's official files are fetched one by one and dropped as soon as
+    they were used (--download, or --base-url for another server). Stopped at any moment, the same command continues.
 
     Args:
         dataset: Which one.
-        manual_dir: Folder with the source photos; only read.
         data_dir: Where data sets are kept. This one goes to DATA_DIR/<dataset>/<config>/.
+        manual_dir: Folder with the source photos; only read.
+        download: Fetch FiveK from its own server (about 310 GB for all 5,000 photos; never more than 1 GB on the disk).
+        base_url: Fetch FiveK from this server: img/dng/<name>.dng and img/tiff16_c/<name>.tif are below it.
+        names: Fetch the photos of this list only: a text file with a name a line, such as a0001-jmac_DSC1459 or a0001.
+        limit: Fetch the first so many photos only, for a trial.
+        keep_originals: Keep what is fetched in this folder, which is then a --manual-dir of its own.
+        connections: To the server at the same time, at most.
         config: Variant, such as c_512 (expert C, long edge 512 px); by default c_1024 or long_1536.
         overwrite: Build again although the data set exists.
         drop_outliers: Leave out the pairs whose edit is unlike the others' instead of flagging them.
@@ -40,13 +53,35 @@ def build(
         sys.exit(f"--workers must be at least 1, received {workers}.")
     # Imported late: it takes seconds, and `--help` should not.
     from datasets.build import build as build_dataset
+    from datasets.fivek.official_files import BASE_URL, Request
     from datasets.pair_builder import SourceChanged
     from datasets.preparation import Choices
     from datasets.prepared_folder import PreparationError
 
+    if (manual_dir is not None) + download + (base_url is not None) != 1:
+        sys.exit("Name one source: --manual-dir FOLDER, or for fivek --download or --base-url URL.")
+    fetch_options = {"--names": names, "--limit": limit, "--keep-originals": keep_originals}
+    given = [option for option, value in fetch_options.items() if value is not None]
+    if given and manual_dir is not None:
+        sys.exit(f"{given[0]} goes with --download or --base-url; --manual-dir takes all photos of the folder.")
     choices = Choices(drop_outliers, allow_near_duplicates)
     try:
-        build_dataset(dataset, manual_dir, data_dir, config, overwrite, workers, choices, beam_pipeline_options)
+        request = None
+        if manual_dir is None:
+            if dataset != "fivek":
+                raise SourceError(f"{dataset} is on no server. Name its folder with --manual-dir.")
+            request = Request(base_url or BASE_URL, names, limit, keep_originals, connections)
+        build_dataset(
+            dataset,
+            manual_dir,
+            data_dir,
+            config,
+            overwrite,
+            workers,
+            choices,
+            request=request,
+            beam_pipeline_options=beam_pipeline_options,
+        )
     except (SourceError, SourceChanged, PreparationError) as error:
         sys.exit(str(error))
     except OSError as error:
@@ -55,17 +90,21 @@ def build(
         sys.exit("Stopped. The same command continues where it was.")
 
 
-def miniature(out: Annotated[Path, tyro.conf.Positional], size: int = 224) -> None:
+def miniature(
+    out: Annotated[Path, tyro.conf.Positional], size: int = 224, fivek_pairs: int = 40, experts: str = "c"
+) -> None:
     """Write a small FiveK and a small real-estate set, rendered, in the layouts of the real ones.
 
     Args:
         out: Folder to create; gets fivek/ and real_estate/.
         size: Long edge of the photos, in pixels.
+        fivek_pairs: Number of FiveK pairs; fivek/names.txt lists them, for --names of a build from a server.
+        experts: Letters of the experts whose versions are written, such as abcde.
     """
     from datasets.miniature import write
 
     try:
-        write(out, long_edge=size)
+        write(out, long_edge=size, fivek_pairs=fivek_pairs, experts=experts)
     except ValueError as error:
         sys.exit(str(error))
     except OSError as error:

@@ -11,6 +11,7 @@ import absl.logging
 import grain
 import tensorflow_datasets as tfds
 
+from datasets.fivek.official_files import Request
 from datasets.pair_builder import PairBuilder
 from datasets.preparation import DEFAULT_CHOICES, Choices
 from datasets.prepared_folder import PreparationError
@@ -35,6 +36,8 @@ def build(
     overwrite: bool = False,
     num_workers: int | None = None,
     choices: Choices = DEFAULT_CHOICES,
+    *,
+    request: Request | None = None,
     beam_pipeline_options: str | None = None,
 ) -> None:
     """Prepare the source photos and write them as a TFDS data set; nothing to do when that has been done.
@@ -48,12 +51,13 @@ def build(
         overwrite: build again although it exists.
         num_workers: processes that prepare the photos, by default as many as there are CPU cores.
         choices: what to do with doubtful pairs.
+        request: what to fetch from a server, instead of `manual_dir`; for "fivek" only.
         beam_pipeline_options: prepare them in an Apache Beam pipeline with these options, such as
             "runner=DirectRunner,direct_num_workers=2,direct_running_mode=multi_processing".
 
     Raises:
         SourceError: the source folder is missing, empty or of no known layout, not named although the data set is to
-            be overwritten, or the config is unknown.
+            be overwritten, or the config is unknown; or the server cannot be reached.
         SourceChanged: it exists, made from another source.
         PreparationError: no pair can be used, or one photo is in two splits.
         DatasetNotBuilt: `manual_dir` is None and the data set is not there.
@@ -61,9 +65,9 @@ def build(
     beam_options = _parse_beam_options(beam_pipeline_options)
     with _quiet():
         builder = _builder(name, data_dir, config)
-        builder.num_workers, builder.choices = num_workers, choices
+        builder.num_workers, builder.choices, builder.request = num_workers, choices, request
         exists = builder.is_prepared() and not overwrite
-        if manual_dir is None and not exists and not overwrite:
+        if manual_dir is None and request is None and not exists and not overwrite:
             raise _not_built(builder, data_dir)
         mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS if overwrite else tfds.GenerateMode.REUSE_DATASET_IF_EXISTS
         builder.download_and_prepare(

@@ -14,6 +14,8 @@ from tensorflow_datasets.core.writer import ExampleWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
 from datasets import preparation, prepared_folder
+from datasets.fivek.official_files import Request
+from datasets.originals import Source
 from datasets.sources import SPLITS, SourceError, SourcePair
 
 MANUAL_DOWNLOAD_INSTRUCTIONS = """
@@ -38,11 +40,6 @@ def _reserialise(example: bytes) -> bytes:
     return tf_example_pb2.Example.FromString(example).SerializeToString(deterministic=True)
 
 
-def _is_gone(folder: Path) -> bool:
-    """A disk that is not mounted leaves nothing, or an empty mount point."""
-    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-
-
 def _do_nothing() -> None:
     pass
 
@@ -51,6 +48,8 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base of the builders; a subclass says where its pairs are and what each record carries besides them."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = MANUAL_DOWNLOAD_INSTRUCTIONS
+    request: Request | None = None
+    """What to fetch from a server instead of reading a folder, for the data sets that are on one."""
 
     num_workers: int | None = None
     """Processes that prepare the source, by default as many as there are CPU cores; see `preparation.prepare`."""
@@ -60,6 +59,10 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     @abc.abstractmethod
     def find_pairs(self, folder: Path) -> list[SourcePair]:
         """Read the layout of a source folder."""
+
+    def source_at(self, manual_dir: Path | None) -> Source | None:
+        """Return what the pairs are taken from, or None when nothing was named."""
+        return Source(manual_dir, self.find_pairs) if manual_dir else None
 
     @abc.abstractmethod
     def preparation_options(self) -> preparation.Options:
@@ -85,63 +88,70 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """
         manual_dir = Path(download_config.manual_dir) if download_config and download_config.manual_dir else None
         overwrite = download_config is not None and download_config.download_mode.overwrite_dataset
+        source = self.source_at(manual_dir)
         if self.is_prepared() and not overwrite:
-            if manual_dir:
-                self._check_same_source(manual_dir)
+            if source:
+                self._check_same_source(source)
             return
         # Before TFDS deletes what it is going to overwrite: a source that gives nothing must not cost the old data.
-        self._prepare_source(manual_dir, download_config.beam_options if download_config else None)
+        self._prepare_source(source, download_config.beam_options if download_config else None)
         # Left behind by a build that was killed.
         for leftover in Path(self.data_path).parent.glob("incomplete.*"):
             shutil.rmtree(leftover)
         super().download_and_prepare(download_dir=download_dir, download_config=download_config, **options)
 
-    def _prepare_source(self, manual_dir: Path | None, beam_options: Any) -> None:
-        if manual_dir is None:
+    @property
+    def prepared_dir(self) -> Path:
+        """The folder of this config's prepared pairs."""
+        return Path(self._data_dir_root) / "prepared" / f"{self.name}-{self.builder_config.name}"
+
+    def _prepare_source(self, source: Source | None, beam_options: Any) -> None:
+        if source is None:
             raise SourceError(f"No source photos named for {self.name}. {MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}")
-        folder, metadata = manual_dir, self._read_prepared(manual_dir)
+        folder, metadata = source.folder, self._read_prepared(source.folder)
         if metadata is None:
-            folder = Path(self._data_dir_root) / "prepared" / f"{self.name}-{self.builder_config.name}"
-            options = self.preparation_options()
+            folder, options = self.prepared_dir, self.preparation_options()
             metadata = preparation.prepare(
-                manual_dir,
-                self.find_pairs,
+                source.folder,
+                source.find_pairs,
                 folder,
                 options,
                 self.choices,
                 refresh=True,
                 num_workers=self.num_workers,
+                originals=source.originals,
                 beam_options=beam_options,
             )
         self._prepared, self._prepared_metadata = folder, metadata
 
-    def _check_same_source(self, manual_dir: Path) -> None:
+    def _check_same_source(self, source: Source) -> None:
         recorded = self.info.metadata or {}
         if self.choices.drop_outliers and not recorded.get("drop_outliers"):
             raise SourceChanged(
                 f"{self.info.full_name} in {self.data_dir} was built with its outliers. Add --overwrite to build it again "
                 "without them, or name another --data-dir."
             )
-        same_place = str(manual_dir.resolve()) == recorded.get("source")
-        if same_place and _is_gone(manual_dir):
-            print(f"{manual_dir} is no longer there: using {self.info.full_name} as it was built.", file=sys.stderr)
+        place = source.originals.source(source.folder.resolve())
+        same_place = place == recorded.get("source")
+        if same_place and source.originals.is_gone(source.folder):
+            print(f"{source.folder} is no longer there: using {self.info.full_name} as it was built.", file=sys.stderr)
             return
-        if self._fingerprint(manual_dir) == recorded.get("source_fingerprint"):
+        if self._fingerprint(source) == recorded.get("source_fingerprint"):
             return
-        what = "has changed since" if same_place else "is another folder"
-        build_again = ["python", "-m", "datasets", "build", self.name, "--manual-dir", str(manual_dir)]
+        what = "has changed since" if same_place else "is another source"
+        build_again = ["python", "-m", "datasets", "build", self.name, *source.originals.arguments(source.folder)]
         build_again += ["--data-dir", str(self._data_dir_root), "--config", self.builder_config.name, "--overwrite"]
         raise SourceChanged(
-            f"{self.info.full_name} in {self.data_dir} was built from {recorded.get('source')}, and {manual_dir} {what}. "
+            f"{self.info.full_name} in {self.data_dir} was built from {recorded.get('source')}, and {place} {what}. "
             f"Build it again with: {shlex.join(build_again)}, or name another --data-dir."
         )
 
-    def _fingerprint(self, manual_dir: Path) -> str:
-        prepared = self._read_prepared(manual_dir)
+    def _fingerprint(self, source: Source) -> str:
+        prepared = self._read_prepared(source.folder)
         if prepared:
             return prepared["source_fingerprint"]
-        manual_dir = manual_dir.resolve()
-        return preparation.source_fingerprint(self.find_pairs(manual_dir), manual_dir, self.preparation_options())
+        folder, options = source.folder.resolve(), self.preparation_options()
+        return preparation.source_fingerprint(source.find_pairs(folder), folder, options, source.originals)
 
     def _read_prepared(self, folder: Path) -> dict[str, Any] | None:
         """Return the metadata when `folder` was already prepared for this config, None when it is a source."""

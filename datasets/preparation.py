@@ -24,13 +24,15 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from datasets import beam_workers, prepared_folder, workers
+from datasets import beam_workers, prepared_folder
 from datasets.findings import Findings, find_groups_with_progress, flag_outliers, refuse_unlisted
+from datasets.originals import Originals
 from datasets.pair_job import JPEG_QUALITY, prepare_one
 from datasets.preparation_report import write_report
 from datasets.prepared_folder import PreparationError, Row
-from datasets.sources import SPLITS, FindPairs, SourcePair, source_files
+from datasets.sources import SPLITS, FindPairs, SourcePair
 from datasets.splits import Shares, assign_splits, find_straddling, refuse_leaks, refuse_straddling
+from datasets.summary import describe_reasons, print_summary
 from enhancer.atomic_file import write_atomically
 from enhancer.photo_io import decoder_versions
 
@@ -78,6 +80,7 @@ def prepare(
     *,
     refresh: bool = False,
     num_workers: int | None = None,
+    originals: Originals | None = None,
     beam_options: Any = None,
 ) -> dict[str, Any]:
     """Fill `output` from `source`, continuing where an earlier call with the same source and options was stopped.
@@ -91,10 +94,13 @@ def prepare(
         output: the folder to fill, outside the source.
         options: what to store.
         choices: what to do with doubtful pairs.
-        refresh: also redo a complete folder that was made with other versions of the photo decoders.
+        refresh: also redo a complete folder that was made with other versions of the photo decoders, or that lacks pairs
+            which could not be fetched.
         num_workers: processes that work side by side, by default as many as there are CPU cores; 0 works in this one,
             where a file that makes its decoder crash ends everything.
-        beam_options: Apache Beam's `PipelineOptions`, to work in a pipeline of its own instead of on this machine.
+        originals: brings the files of each pair into the source folder; by default they are there.
+        beam_options: Apache Beam's `PipelineOptions`, to work in a pipeline of its own instead of on this machine; for
+            originals that are there.
 
     Returns:
         The content of `dataset_metadata.json`.
@@ -104,16 +110,18 @@ def prepare(
         PreparationError: `output` belongs to something else, no pair can be used, or one photo or scene is in two splits.
     """
     source, output = source.resolve(), output.resolve()
+    originals = originals or Originals()
     if output.is_relative_to(source):
         raise PreparationError(
             f"{output} is inside the source folder {source}, which is never written to. Move it out."
         )
     pairs = find_pairs(source)
-    fingerprint = source_fingerprint(pairs, source, options)
+    fingerprint = source_fingerprint(pairs, source, options, originals)
     metadata = prepared_folder.read_metadata(output)
     header = {"source_fingerprint": fingerprint, "versions": decoder_versions()}
     if metadata and metadata["source_fingerprint"] == fingerprint and metadata["choices"] == vars(choices):
-        current = metadata["versions"] == header["versions"]
+        fetched = prepared_folder.NOT_FETCHED not in metadata["rejected_by_reason"]
+        current = fetched and metadata["versions"] == header["versions"]
         listed = [row for split in SPLITS for row in prepared_folder.read_rows(output, split)]
         if (current or not refresh) and all(prepared_folder.has_images(row, output) for row in listed):
             return metadata
@@ -121,27 +129,44 @@ def prepare(
     began = datetime.datetime.now(datetime.UTC)
     job = functools.partial(prepare_one, output=output, long_edge=options.long_edge)
     remaining = [pair for pair in pairs if pair.id not in finished]
+    originals.begin(remaining, output)
+    if beam_options is not None and type(originals) is not Originals:
+        raise PreparationError(
+            "A Beam pipeline reads folders that all its workers see. Fetch the originals first, with --keep-originals FOLDER and "
+            "without --beam-pipeline-options; then name FOLDER with --manual-dir."
+        )
     if beam_options is None:
-        running = workers.run(job, remaining, num_workers)
+        running = originals.run(job, remaining, num_workers)
     else:
         running = beam_workers.run(job, remaining, beam_options, prepared_folder.rows_folder(output, header))
     with contextlib.closing(running) as done:
-        _log(done, pairs, finished, output, options.dataset)
+        _log(done, pairs, finished, output, options.dataset, originals)
     rows = [finished[pair.id] for pair in pairs]
     seconds = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
     run = {"started": began.isoformat(timespec="seconds"), "seconds": round(seconds, 1), "pairs": len(remaining)}
-    metadata = _finish(rows, output, options, choices, header, source, run)
-    _print_summary(metadata, output)
+    run |= originals.finish(rows, output)
+    metadata = _finish(rows, output, options, choices, header, originals.source(source), run)
+    print_summary(metadata, output, originals.report())
     return metadata
 
 
-def source_fingerprint(pairs: list[SourcePair], source: Path, options: Options) -> str:
+def source_fingerprint(
+    pairs: list[SourcePair], source: Path, options: Options, originals: Originals | None = None
+) -> str:
     """Hash of the options and of every source file's name, size and modification time; hexadecimal."""
-    description = [PREPARATION_VERSION, dataclasses.asdict(options), source_files(pairs, source)]
+    described = (originals or Originals()).describe(pairs, source)
+    description = [PREPARATION_VERSION, dataclasses.asdict(options), described]
     return hashlib.sha256(json.dumps(description).encode()).hexdigest()
 
 
-def _log(done: Iterator[Row], pairs: list[SourcePair], finished: dict[str, Row], output: Path, dataset: str) -> None:
+def _log(
+    done: Iterator[Row],
+    pairs: list[SourcePair],
+    finished: dict[str, Row],
+    output: Path,
+    dataset: str,
+    originals: Originals,
+) -> None:
     """Write each row to the log and add it to `finished`, whichever comes first; show how far it is."""
     sizes = {pair.id: sum(_size(path) for path in (pair.input, pair.target)) for pair in pairs}
     bar = tqdm.tqdm(total=len(pairs), initial=len(finished), desc=f"preparing {dataset}", unit="pair")
@@ -155,7 +180,8 @@ def _log(done: Iterator[Row], pairs: list[SourcePair], finished: dict[str, Row],
             os.fsync(progress.fileno())
             finished[row["id"]] = row
             num_bytes += sizes[row["id"]]
-            bar.set_postfix_str(f"{num_bytes / 1e6 / (time.monotonic() - began):.1f} MB/s", refresh=False)
+            rate = f"{num_bytes / 1e6 / (time.monotonic() - began):.1f} MB/s"
+            bar.set_postfix_str(originals.status() or rate, refresh=False)
             bar.update()
 
 
@@ -167,7 +193,7 @@ def _size(path: Path) -> int:
 
 
 def _finish(
-    rows: list[Row], output: Path, options: Options, choices: Choices, header: Row, source: Path, run: Row
+    rows: list[Row], output: Path, options: Options, choices: Choices, header: Row, source: str, run: Row
 ) -> dict[str, Any]:
     """Write the lists, the report and, last of all, the metadata that marks the folder as complete.
 
@@ -180,7 +206,7 @@ def _finish(
     reasons = dict(collections.Counter(row["kind"] for row in rejected).most_common())
     if not accepted:
         raise PreparationError(
-            f"None of the {len(rows)} pairs in {source} can be used: {_describe_reasons(reasons)}. "
+            f"None of the {len(rows)} pairs in {source} can be used: {describe_reasons(reasons)}. "
             f"{output / prepared_folder.REJECTED} has the reason for each."
         )
     groups = find_groups_with_progress(accepted, output)
@@ -188,7 +214,7 @@ def _finish(
     refuse_leaks(splits, source)
     straddling = find_straddling(splits, groups)
     findings = Findings(splits, rejected, outliers, groups, straddling)
-    write_report(output, findings, title=f"{options.dataset}, {options.variant}", source=str(source))
+    write_report(output, findings, title=f"{options.dataset}, {options.variant}", source=source)
     if not (choices.allow_near_duplicates or options.published_split):
         refuse_straddling(straddling, source, output / prepared_folder.REPORT)
     prepared_folder.write_lists(output, splits)
@@ -201,7 +227,7 @@ def _finish(
         "choices": dataclasses.asdict(choices),
         "jpeg_quality": JPEG_QUALITY,
         "versions": header["versions"],
-        "source": str(source),
+        "source": source,
         "source_fingerprint": header["source_fingerprint"],
         "source_sha256": _hash_columns(rows, "input_source_sha256", "target_source_sha256"),
         "images_sha256": _hash_columns(accepted, "input_sha256", "target_sha256"),
@@ -239,24 +265,3 @@ def _environment() -> dict[str, str]:
     except importlib.metadata.PackageNotFoundError:  # used from its source folder
         package = "not installed"
     return {"enhancer": package, "python": platform.python_version(), "numpy": np.__version__}
-
-
-def _print_summary(metadata: dict[str, Any], output: Path) -> None:
-    counts = metadata["counts"]
-    splits = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
-    print(f"{metadata['dataset']}: {counts['accepted']} of {counts['found']} pairs prepared ({splits}) in {output}")
-    if counts["rejected"]:
-        print(f"  {counts['rejected']} rejected: {_describe_reasons(metadata['rejected_by_reason'])}")
-        print(f"  reasons: {output / prepared_folder.REJECTED}")
-    if metadata["flagged"]:
-        print(f"  {metadata['flagged']} have an edit unlike the others; kept (--drop-outliers leaves them out)")
-    near = metadata["near_duplicates"]
-    if near["groups"]:
-        across = near["groups_in_several_splits"]
-        where = f"{across} of them in more than one split, as listed" if across else "each in one split"
-        print(f"  {near['photos']} photos show {near['groups']} scenes more than once, {where}")
-    print(f"  report: {output / prepared_folder.REPORT}")
-
-
-def _describe_reasons(reasons: dict[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in reasons.items())

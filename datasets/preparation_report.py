@@ -107,7 +107,9 @@ def _rejected_card(row: Row, output: Path) -> dict[str, Any]:
         "id": row["id"],
         "kind": row["kind"],
         "reason": row["reason"],
-        "pictures": [("before" if role == "input" else "after", picture) for role, picture in thumbnails.items()],
+        "pictures": [
+            ("before" if role == "input" else "after", picture) for role, picture in (thumbnails or {}).items()
+        ],
     }
 
 

@@ -12,6 +12,8 @@ from enhancer.atomic_file import write_atomically
 
 LIST_NAMES: dict[Split, str] = {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}
 METADATA, PROGRESS, REJECTED, IMAGES = "dataset_metadata.json", "progress.jsonl", "rejected.jsonl", "images"
+NOT_ON_SERVER, NOT_FETCHED = "not on the server", "not fetched"
+"""Kinds of refusals that say nothing about the pair: they are tried again whenever the folder is continued."""
 REPORT = "preparation_report.html"
 _ROWS = "rows_"
 _LISTED = ("id", "input", "target", "width", "height", "flags")
@@ -66,7 +68,8 @@ def resume(output: Path, header: Row) -> dict[str, Row]:
         print(f"{output} was made from another source or with other options: starting it anew.", file=sys.stderr)
         write_rows(progress, [header])
         rows = [header]
-    intact = [rows[0], *(row for row in rows[1:] if has_images(row, output))]
+    tried = [row for row in rows[1:] if row.get("kind") not in (NOT_ON_SERVER, NOT_FETCHED)]
+    intact = [rows[0], *(row for row in tried if has_images(row, output))]
     if torn or len(intact) < len(rows):  # torn: the line that was being written when the process was killed
         write_rows(progress, intact)
         rows = intact

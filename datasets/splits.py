@@ -20,13 +20,13 @@ class Shares:
 
 
 def assign_splits(
-    accepted: list[Row], source: Path, groups: Sequence[Sequence[Row]] = (), shares: Shares | None = None
+    accepted: list[Row], source: str, groups: Sequence[Sequence[Row]] = (), shares: Shares | None = None
 ) -> dict[Split, list[Row]]:
     """Take the source's splits; where it has none, hold pairs back by a hash of their ids.
 
     Args:
         accepted: the usable pairs; each split keeps their order.
-        source: the source folder, for errors.
+        source: where they come from, for errors.
         groups: pairs that belong together. A group goes whole into one split: the first in the order of the hashes that
             still fit into test, then validation. Groups that are in neither and all single pairs beyond are trained on.
         shares: by default 5 % are validated on.
@@ -65,7 +65,7 @@ def assign_splits(
     return splits
 
 
-def refuse_leaks(splits: dict[Split, list[Row]], source: Path) -> None:
+def refuse_leaks(splits: dict[Split, list[Row]], source: str) -> None:
     """Copies of a photo under other names count as the photo: tested on what was trained on, the test is worthless."""
     seen: dict[str, tuple[Split, Row]] = {}
     for split, rows in splits.items():
@@ -85,7 +85,7 @@ def find_straddling(splits: dict[Split, list[Row]], groups: Sequence[Sequence[Ro
     return [group for group in named if len({split for _, split in group}) > 1]
 
 
-def refuse_straddling(straddling: list[list[tuple[str, Split]]], source: Path, report: Path) -> None:
+def refuse_straddling(straddling: list[list[tuple[str, Split]]], source: str, report: Path) -> None:
     """Raise an error that names the near-duplicates in different splits, if there are any."""
     if not straddling:
         return

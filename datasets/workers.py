@@ -4,7 +4,6 @@ Processes of our own and none of `multiprocessing`: those start the caller's pro
 another one goes by the name `datasets` (in the stock `tfds build`), and as a pool do not tell over which file they died.
 """
 
-import collections
 import contextlib
 import dataclasses
 import os
@@ -21,6 +20,7 @@ import tqdm
 
 from datasets import messages
 from datasets.memory_budget import SHARE, MemoryBudget, machine_memory
+from datasets.pair_feed import PairFeed
 from datasets.prepared_folder import PreparationError, Row
 from datasets.sources import SourcePair
 
@@ -40,14 +40,16 @@ def default_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(job: Job, pairs: Sequence[SourcePair], count: int | None = None, *, memory: int | None = None) -> Iterator[Row]:
+def run(
+    job: Job, pairs: Sequence[SourcePair] | PairFeed, count: int | None = None, *, memory: int | None = None
+) -> Iterator[Row]:
     """Do a job for every pair, and yield the rows as they are finished.
 
     A pair whose worker dies gets another try with no other pair beside it, and is rejected when it dies again.
 
     Args:
         job: what to do.
-        pairs: with what.
+        pairs: with what; a feed may get further ones while the first are prepared.
         count: of worker processes, by default that of the CPU cores; 0 works in this process, where a file that crashes its decoder ends everything.
         memory: bytes that the photos may take together while they are decoded, by default half of the machine's.
 
@@ -61,9 +63,12 @@ def run(job: Job, pairs: Sequence[SourcePair], count: int | None = None, *, memo
             yield job(pair, lambda num_bytes: None)
         return
     budget = MemoryBudget(round(SHARE * machine_memory()) if memory is None else memory)
-    pool = _Pool(job, collections.deque(pairs), budget)
+    if not isinstance(pairs, PairFeed):
+        count, pairs = min(count, len(pairs)), PairFeed(pairs)
+        pairs.close()
+    pool = _Pool(job, pairs, budget)
     try:
-        yield from pool.run(min(count, len(pairs)))
+        yield from pool.run(count)
     finally:
         pool.stop()
 
@@ -88,7 +93,7 @@ class _Worker:
 
 
 class _Pool:
-    def __init__(self, job: Job, pairs: "collections.deque[SourcePair]", budget: MemoryBudget):
+    def __init__(self, job: Job, pairs: PairFeed, budget: MemoryBudget):
         self._job, self._pairs, self._budget = job, pairs, budget
         self._workers: dict[int, _Worker] = {}
         self._tried_again: set[str] = set()
@@ -97,9 +102,16 @@ class _Pool:
     def run(self, count: int) -> Iterator[Row]:
         for _ in range(count):
             self._start()
-        while self._pairs or any(worker.pair for worker in self._workers.values()):
+        self._selector.register(self._pairs, selectors.EVENT_READ)
+        while self._pairs.is_open or any(worker.pair for worker in self._workers.values()):
             for key, _ in self._selector.select():
-                number = key.data
+                if (number := key.data) is None:
+                    self._pairs.hear()
+                    for idle in [
+                        number for number, worker in self._workers.items() if worker.ready and not worker.pair
+                    ]:
+                        self._next_job(idle)
+                    continue
                 match self._workers[number].receive():
                     case "ready", _:
                         self._workers[number].ready = True
@@ -139,7 +151,7 @@ class _Pool:
 
     def _next_job(self, number: int) -> None:
         worker = self._workers[number]
-        worker.pair = self._pairs.popleft() if self._pairs else None
+        worker.pair = self._pairs.take()
         if worker.pair:
             worker.send("job", (self._job, worker.pair))
 
@@ -157,7 +169,7 @@ class _Pool:
                 tqdm.tqdm.write(
                     f"The process that read {pair.id} {cause}. It is tried once more, alone.", file=sys.stderr
                 )
-                self._pairs.appendleft(pair)
+                self._pairs.put_back(pair)
         self._start()
 
     def _remove(self, number: int) -> _Worker:

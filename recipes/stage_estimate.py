@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from datasets import build, miniature
 from datasets.build import DatasetName
-from datasets.splits import VALIDATION_SHARE
+from datasets.splits import Shares
 from enhancer.compile_target import CompileTarget
 from enhancer.config import MODEL_SIZES, StageConfig
 from enhancer.input_pipeline import steps_per_epoch
@@ -93,7 +93,7 @@ def _assumed_pairs(experiment: Experiment, name: DatasetName) -> int:
     if not experiment.miniature or getattr(experiment, name) is not None:
         return PLAN_PAIRS[name]
     if name == "fivek":
-        return round(miniature.FIVEK_PAIRS * (1 - VALIDATION_SHARE))
+        return round(miniature.FIVEK_PAIRS * (1 - Shares().validation))
     return miniature.REAL_ESTATE_PAIRS["train"]
 
 

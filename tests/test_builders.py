@@ -177,7 +177,7 @@ def test_another_source_never_hides_behind_an_existing_data_set(sets, built, tmp
     other = tmp_path / "other"
     shutil.copytree(sets / "real_estate", other)
     (other / "test.jsonl").unlink()
-    with pytest.raises(SourceChanged, match=r"is another folder.*datasets build real_estate .* --overwrite,"):
+    with pytest.raises(SourceChanged, match=r"is another source.*datasets build real_estate .* --overwrite,"):
         build.build("real_estate", other, built)
 
 

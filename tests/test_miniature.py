@@ -42,7 +42,7 @@ def test_both_sets_are_found_in_their_layouts(sets):
 def test_the_same_call_writes_the_same_bytes(sets, tmp_path):
     miniature.write(tmp_path, long_edge=SIZE, fivek_pairs=3, real_estate_pairs={"train": 2, "val": 1, "test": 1})
     written = {path.relative_to(sets): path.read_bytes() for path in sets.rglob("*.*") if path.is_file()}
-    assert len(written) == 17
+    assert len(written) == 18
     for path, content in written.items():
         assert (tmp_path / path).read_bytes() == content, path
 

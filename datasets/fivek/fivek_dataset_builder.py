@@ -15,7 +15,10 @@ if "datasets.pair_builder" not in sys.modules:
     sys.modules.pop("datasets", None)
 sys.path.insert(0, _ROOT)
 from datasets import preparation, sources  # noqa: E402
+from datasets.fivek.names import choose_names  # noqa: E402
+from datasets.fivek.official_files import OfficialFiles  # noqa: E402
 from datasets.fivek.published_splits import PUBLISHED_SPLITS, assign_published_split  # noqa: E402
+from datasets.originals import Source  # noqa: E402
 from datasets.pair_builder import PairBuilder  # noqa: E402
 
 sys.path.remove(_ROOT)
@@ -67,6 +70,15 @@ class Builder(PairBuilder):
         """Return the pairs in the config's published split; as they are where it names none."""
         name = self.builder_config.published_split
         return assign_published_split(pairs, name) if name else pairs
+
+    def source_at(self, manual_dir: Path | None) -> Source | None:
+        """Return the folder, or the official files where they were asked for."""
+        if self.request is None:
+            return super().source_at(manual_dir)
+        names = choose_names(_catalogue(), self.request.names, self.request.limit)
+        scratch = self.prepared_dir.with_name(f"{self.prepared_dir.name}.originals")
+        official = OfficialFiles(self.request, self.builder_config.expert, names, scratch)
+        return Source(official.folder, lambda folder: self.with_published_split(official.find_pairs(folder)), official)
 
     def preparation_options(self) -> preparation.Options:
         """Say what the config stores."""

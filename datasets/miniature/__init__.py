@@ -22,6 +22,8 @@ LONG_EDGE = 224
 """Of the photos, in pixels."""
 FIVEK_PAIRS = 40
 REAL_ESTATE_PAIRS = {"train": 20, "val": 4, "test": 8}
+_TASTES = {"a": 1.15, "b": 0.88, "c": 1.0, "d": 1.07, "e": 0.94}
+"""Exponents of the experts' tone curves: above 1 they like it darker than expert C."""
 _OVERSAMPLING = 1.5
 _SAMPLE_SEED = 900  # far from the seeds of the sets: a sample is a photo that no model has seen
 
@@ -31,35 +33,42 @@ def write(
     *,
     long_edge: int = LONG_EDGE,
     fivek_pairs: int = FIVEK_PAIRS,
+    experts: str = "c",
     real_estate_pairs: dict[str, int] | None = None,
 ) -> None:
-    """Write `out/fivek` (DNG and 16-bit ProPhoto TIFF) and `out/real_estate` (JPEG and split lists).
+    """Write `out/fivek` (DNG, 16-bit ProPhoto TIFF and the list of names) and `out/real_estate` (JPEG and split lists).
 
     Args:
         out: created when missing; files of the same names are replaced.
         long_edge: of the photos, in pixels, at least 96.
         fivek_pairs: number of FiveK pairs; about half are landscapes, every third is upright.
+        experts: letters of the experts whose versions are written; each has a taste of their own.
         real_estate_pairs: number of pairs for "train", "val" and "test"; by default 20, 4 and 8.
 
     Raises:
         ValueError: `long_edge` is too small.
     """
+    if unknown := set(experts) - _TASTES.keys():
+        raise ValueError(f"experts are letters of {''.join(_TASTES)}; received {', '.join(sorted(unknown))}")
     if long_edge < 96:
         raise ValueError(
             f"long_edge must be at least 96 px, so that the short side is at least 64; received {long_edge}"
         )
     fivek, real_estate = out / "fivek", out / "real_estate"
-    for folder in (fivek / "img" / "dng", fivek / "img" / "tiff16_c", real_estate / "images"):
+    for folder in (fivek / "img" / "dng", real_estate / "images"):
         folder.mkdir(parents=True, exist_ok=True)
     first = 1
-    for split, count in (real_estate_pairs or REAL_ESTATE_PAIRS).items():
+    for split, count in (REAL_ESTATE_PAIRS if real_estate_pairs is None else real_estate_pairs).items():
         numbers = range(first, first + count)
         rows = [{"src": f"images/{number}_src.jpg", "tar": f"images/{number}_tar.jpg"} for number in numbers]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (real_estate / f"{split}.jsonl").write_text(lines, encoding="utf-8")
         first += count
+    names = [_fivek_name(number) for number in range(1, fivek_pairs + 1)]
+    (fivek / "names.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [pool.submit(_write_fivek_pair, fivek, number, long_edge) for number in range(1, fivek_pairs + 1)]
+        numbers = range(1, fivek_pairs + 1)
+        jobs = [pool.submit(_write_fivek_pair, fivek, number, long_edge, experts) for number in numbers]
         jobs += [pool.submit(_write_real_estate_pair, real_estate, number, long_edge) for number in range(1, first)]
         for job in tqdm(jobs, desc="rendering photos", unit="pair"):
             job.result()
@@ -101,17 +110,24 @@ def real_estate_pair(number: int, long_edge: int) -> tuple[np.ndarray, np.ndarra
     return before, camera.to_uint8(camera.retouch_interior(scene))
 
 
-def _write_fivek_pair(folder: Path, number: int, long_edge: int) -> None:
+def _fivek_name(number: int) -> str:
+    return f"a{number:04d}-miniature_{number:04d}"
+
+
+def _write_fivek_pair(folder: Path, number: int, long_edge: int, experts: str) -> None:
     scene = fivek_scene(number, long_edge)
-    name = f"a{number:04d}-miniature_{number:04d}"
+    name = _fivek_name(number)
     # As a camera does it: the sensor is read in its own direction, and the file says how it was held.
     held_upright = scene.shape[0] > scene.shape[1]
     sensor = np.rot90(scene) if held_upright else scene
     rng = np.random.default_rng((number, 5))
     mosaic = camera.add_sensor_noise(files.mosaic_of(np.ascontiguousarray(sensor)), rng)
     files.write_dng(folder / "img" / "dng" / f"{name}.dng", mosaic, orientation=6 if held_upright else 1)
-    retouched = camera.decode_srgb(camera.retouch(scene))
-    files.write_prophoto_tiff(folder / "img" / "tiff16_c" / f"{name}.tif", retouched)
+    retouched = camera.retouch(scene)
+    for expert in experts:
+        (folder / "img" / f"tiff16_{expert}").mkdir(exist_ok=True)
+        light = camera.decode_srgb(retouched ** _TASTES[expert])
+        files.write_prophoto_tiff(folder / "img" / f"tiff16_{expert}" / f"{name}.tif", light)
 
 
 def _write_real_estate_pair(folder: Path, number: int, long_edge: int) -> None:
