@@ -26,6 +26,8 @@ class Experiment:
     """FiveK builder config: expert and long edge in pixels."""
     real_estate_config: str = "long_1536"
     """Real-estate builder config: long edge in pixels."""
+    allow_near_duplicates: bool = False
+    """Accept a source whose lists put photos of one scene into several splits: the test is then easier than it should be."""
     model: ModelSize = "base"
     """Size of the network: base has the paper's 26.1 M parameters, small 3.8 M, tiny 0.26 M."""
     pretrain: StageConfig = StageConfig()

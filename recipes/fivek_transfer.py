@@ -206,6 +206,7 @@ def _warn_of_unfinished(stage_dir: Path) -> None:
 def _data_sets(experiment: Experiment):
     """Build what is not built yet; return two functions from a split's name to its source, and all fingerprints."""
     from datasets import build, miniature
+    from datasets.preparation import Choices
     from enhancer.processes import is_first_process
 
     folders = {"fivek": experiment.fivek, "real_estate": experiment.real_estate}
@@ -221,7 +222,8 @@ def _data_sets(experiment: Experiment):
     configs = {"fivek": experiment.fivek_config, "real_estate": experiment.real_estate_config}
     for name, folder in folders.items():
         if folder is not None:
-            build.build(name, folder, data_dir, configs[name])
+            choices = Choices(allow_near_duplicates=experiment.allow_near_duplicates)
+            build.build(name, folder, data_dir, configs[name], choices=choices)
 
     def opener(name: str):
         return lambda split: build.source(name, split, data_dir, configs[name])
