@@ -164,7 +164,8 @@ def test_no_worker_outlives_its_parent(jobs, tmp_path, how):
 from datasets import workers
 from datasets.sources import SourcePair
 from pathlib import Path
-import functools, jobs_for_workers, sys
+import functools, jobs_for_workers, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background programs without it
 pairs = [SourcePair(str(number), Path("a"), Path("b"), None) for number in range(2)]
 try:
     list(workers.run(functools.partial(jobs_for_workers.sleep, folder={str(tmp_path)!r}), pairs, 2))
