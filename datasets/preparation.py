@@ -133,7 +133,7 @@ def prepare(
     if beam_options is not None and type(originals) is not Originals:
         raise PreparationError(
             "A Beam pipeline reads folders that all its workers see. Fetch the originals first, with --keep-originals FOLDER and "
-            "without --beam-pipeline-options; then name FOLDER with --manual-dir."
+            "without --beam-pipeline-options, or extract the archive; then name the folder with --manual-dir."
         )
     if beam_options is None:
         running = originals.run(job, remaining, num_workers)
