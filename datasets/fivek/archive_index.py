@@ -103,7 +103,11 @@ def _scan(archive: Path, size: int) -> tuple[list[Member], bool]:
                         members.append(Member(header.name, header.offset_data, header.size))
                     bar.update(min(header.offset_data + header.size, size) - bar.n)
                 is_whole = _ends_at(archive, tar.offset)
-            except tarfile.ReadError:  # a header that is cut off, or data behind which there should be another header
+            except (
+                tarfile.TarError,
+                ValueError,
+                OverflowError,
+            ):  # a header or the end of a photo is missing, or a header damaged
                 is_whole = False
     except tarfile.ReadError as error:
         raise SourceError(
