@@ -98,3 +98,37 @@ def test_a_large_archive_is_not_read_to_find_its_photos(tmp_path):
     index = read_index(path, tmp_path / "index.json")
     assert index.is_whole
     assert len(index.members) == 8
+
+
+def test_a_sparse_photo_is_refused(tmp_path):
+    header = tarfile.TarInfo(f"{PHOTOS}/a1.dng")
+    header.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9"}
+    content = b"1\n0\n9\n".ljust(512, b"\0") + b"a picture"
+    header.size = len(content)
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(header, io.BytesIO(content))
+    with pytest.raises(SourceError, match=r"a1\.dng is stored in pieces"):
+        read_index(tmp_path / "a.tar", tmp_path / "index.json")
+
+
+def test_long_names_and_both_formats_of_tar_are_read(tmp_path):
+    names = [f"{'long/' * 40}{PHOTOS}/a1-{'x' * 150}.dng", f"{PHOTOS}/a2-grün.DNG"]
+    for tar_format in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        path = tmp_path / f"{tar_format}.tar"
+        with tarfile.open(path, "w", format=tar_format) as tar:
+            for name in names:
+                add(tar, name, name.encode())
+        for member in read_index(path, tmp_path / "index.json").members.values():
+            assert path.read_bytes()[member.offset :][: member.size].decode() == member.path
+
+
+def test_folders_links_and_photos_elsewhere_are_left_alone(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        add(tar, f"{PHOTOS}/a1.dng", b"a picture")
+        add(tar, "fivek_dataset/raw_photos/a2.dng", b"elsewhere")
+        add(tar, f"{PHOTOS}/a3.txt", b"no photo")
+        for name, kind in (("a4.dng", tarfile.DIRTYPE), ("a5.dng", tarfile.SYMTYPE)):
+            header = tarfile.TarInfo(f"{PHOTOS}/{name}")
+            header.type, header.linkname = kind, "a1.dng"
+            tar.addfile(header)
+    assert list(read_index(tmp_path / "a.tar", tmp_path / "index.json").members) == ["a1"]

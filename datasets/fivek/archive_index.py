@@ -63,8 +63,8 @@ def read_index(archive: Path, cache: Path) -> ArchiveIndex:
     known = _read_cache(cache)
     if known and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
         return known
-    members, is_whole = _scan(archive, status.st_size)
-    index = ArchiveIndex(status.st_size, status.st_mtime_ns, is_whole, _by_name(members, archive))
+    photos, is_whole = _scan(archive, status.st_size)
+    index = ArchiveIndex(status.st_size, status.st_mtime_ns, is_whole, _by_name(photos, archive))
     cache.parent.mkdir(parents=True, exist_ok=True)
     write_json(cache, {"format": _FORMAT, **dataclasses.asdict(index)})
     return index
@@ -81,9 +81,9 @@ def _read_cache(path: Path) -> ArchiveIndex | None:
         return None  # missing, damaged or of another version: made anew
 
 
-def _scan(archive: Path, size: int) -> tuple[list[Member], bool]:
-    """Return the photos in the order of the archive, and whether it is whole."""
-    members: list[Member] = []
+def _scan(archive: Path, size: int) -> tuple[list[tarfile.TarInfo], bool]:
+    """Return the headers of the photos in the order of the archive, and whether it is whole."""
+    photos: list[tarfile.TarInfo] = []
     bar = tqdm.tqdm(
         total=size,
         desc=f"looking into {archive.name}",
@@ -99,21 +99,17 @@ def _scan(archive: Path, size: int) -> tuple[list[Member], bool]:
             try:
                 for header in tar:
                     if header.isfile() and is_archived_photo(PurePosixPath(header.name).parts):
-                        _refuse_sparse(header, archive)
-                        members.append(Member(header.name, header.offset_data, header.size))
+                        photos.append(header)
                     bar.update(min(header.offset_data + header.size, size) - bar.n)
                 is_whole = _ends_at(archive, tar.offset)
-            except (
-                tarfile.TarError,
-                ValueError,
-                OverflowError,
-            ):  # a header or the end of a photo is missing, or a header damaged
+            # A header is missing or damaged, or the end of a photo is missing.
+            except (tarfile.TarError, ValueError, OverflowError):
                 is_whole = False
     except tarfile.ReadError as error:
         raise SourceError(
             f"{archive} is no tar file ({error}), or a compressed one. Name FiveK's archive as it was downloaded, or a folder."
         ) from error
-    return members, is_whole
+    return photos, is_whole
 
 
 def _ends_at(archive: Path, offset: int) -> bool:
@@ -123,25 +119,22 @@ def _ends_at(archive: Path, offset: int) -> bool:
         return file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
 
 
-def _refuse_sparse(header: tarfile.TarInfo, archive: Path) -> None:
-    if header.issparse():
-        raise SourceError(
-            f"{archive}: {header.name} is stored in pieces (a sparse file). Extract the archive and name the folder."
-        )
-
-
-def _by_name(members: list[Member], archive: Path) -> dict[str, Member]:
-    if not members:
+def _by_name(photos: list[tarfile.TarInfo], archive: Path) -> dict[str, Member]:
+    if not photos:
         raise SourceError(
             f"{archive} holds no photos. Expected fivek_dataset/raw_photos/HQa1to700/photos/<name>.dng and others like it."
         )
-    found: dict[str, Member] = {}
-    for member in members:
-        name = PurePosixPath(member.path).stem
-        if name in found and found[name].path != member.path:
+    members: dict[str, Member] = {}
+    for photo in photos:
+        if photo.issparse():
             raise SourceError(
-                f"{archive}: {found[name].path} and {member.path} have the same name. Extract the archive, keep one of the two "
-                "and name the folder."
+                f"{archive}: {photo.name} is stored in pieces (a sparse file). Extract the archive and name the folder."
             )
-        found[name] = member
-    return dict(sorted(found.items()))
+        name = PurePosixPath(photo.name).stem
+        if name in members and members[name].path != photo.name:
+            raise SourceError(
+                f"{archive}: {members[name].path} and {photo.name} have the same name. Extract the archive, keep one of the "
+                "two and name the folder."
+            )
+        members[name] = Member(photo.name, photo.offset_data, photo.size)
+    return dict(sorted(members.items()))

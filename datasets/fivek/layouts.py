@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 ARCHIVE = "fivek_dataset.tar"
-_TOP, _PHOTOS = "fivek_dataset", ("raw_photos", "HQa*/photos")
+_TOP, _RAW_PHOTOS = "fivek_dataset", "raw_photos"
 _RENDERED = ("tiff16_inputAsShotZeroed", "input_tiff")
 
 
@@ -54,7 +54,7 @@ def is_archived_photo(parts: tuple[str, ...]) -> bool:
     Args:
         parts: of its path.
     """
-    if len(parts) < 4 or (parts[-4], parts[-2]) != ("raw_photos", "photos") or not parts[-3].startswith("HQa"):
+    if len(parts) < 4 or (parts[-4], parts[-2]) != (_RAW_PHOTOS, "photos") or not parts[-3].startswith("HQa"):
         return False
     # Hidden files are what file managers leave.
     return parts[-1].lower().endswith(".dng") and not parts[-1].startswith(".")
@@ -87,8 +87,7 @@ def _rendered(folder: Path) -> list[Path]:
 
 
 def _extracted(folder: Path) -> tuple[Path, ...]:
-    raw_photos, photos = _PHOTOS
     for top in _tops(folder):
-        if found := tuple(sorted(path for path in (top / raw_photos).glob(photos) if path.is_dir())):
+        if found := tuple(sorted(path for path in (top / _RAW_PHOTOS).glob("HQa*/photos") if path.is_dir())):
             return found
     return ()
