@@ -24,6 +24,7 @@ def build(
     drop_outliers: bool = False,
     allow_near_duplicates: bool = False,
     workers: int | None = None,
+    verify: bool = False,
     beam_pipeline_options: str | None = None,
 ) -> None:
     """Prepare source photos and write them as a TFDS data set (ArrayRecord).
@@ -34,7 +35,7 @@ def build(
     Args:
         dataset: Which one.
         data_dir: Where data sets are kept. This one goes to DATA_DIR/<dataset>/<config>/.
-        manual_dir: Folder with the source photos; only read.
+        manual_dir: Folder with the source photos, or FiveK's fivek_dataset.tar; only read.
         download: Fetch FiveK from its own server (about 310 GB for all 5,000 photos; never more than 1 GB on the disk).
         base_url: Fetch FiveK from this server: img/dng/<name>.dng and img/tiff16_c/<name>.tif are below it.
         names: Fetch the photos of this list only: a text file with a name a line, such as a0001-jmac_DSC1459 or a0001.
@@ -46,6 +47,7 @@ def build(
         drop_outliers: Leave out the pairs whose edit is unlike the others' instead of flagging them.
         allow_near_duplicates: Accept split lists in which one scene is in several splits.
         workers: Processes that prepare photos side by side; by default one for each CPU core.
+        verify: First compare fivek_dataset.tar with fivek_dataset.tar.sha1 beside it.
         beam_pipeline_options: Prepare them in an Apache Beam pipeline instead, with these options, separated by commas,
             such as runner=DirectRunner,direct_num_workers=2,direct_running_mode=multi_processing.
     """
@@ -53,6 +55,7 @@ def build(
         sys.exit(f"--workers must be at least 1, received {workers}.")
     # Imported late: it takes seconds, and `--help` should not.
     from datasets.build import build as build_dataset
+    from datasets.fivek.archive_checksum import verify_archive
     from datasets.fivek.official_files import BASE_URL, Request
     from datasets.pair_builder import SourceChanged
     from datasets.preparation import Choices
@@ -65,7 +68,11 @@ def build(
     if given and manual_dir is not None:
         sys.exit(f"{given[0]} goes with --download or --base-url; --manual-dir takes all photos of the folder.")
     choices = Choices(drop_outliers, allow_near_duplicates)
+    if verify and (dataset != "fivek" or manual_dir is None):
+        sys.exit("--verify goes with fivek and --manual-dir: it compares fivek_dataset.tar with its SHA-1.")
     try:
+        if verify:
+            verify_archive(manual_dir)
         request = None
         if manual_dir is None:
             if dataset != "fivek":

@@ -44,8 +44,8 @@ def build(
 
     Args:
         name: which data set.
-        manual_dir: folder with the source photos, or one that was prepared earlier. None only checks that the data
-            set is there. One that is gone (a disk that is no longer mounted) does when it was built from there.
+        manual_dir: folder with the source photos, or one that was prepared earlier, or FiveK's archive. None only checks
+            that the data set is there. One that is gone (a disk that is no longer mounted) does when it was built from there.
         data_dir: the data set goes to `<data_dir>/<name>/<config>/`, intermediate files to `<data_dir>/prepared/`.
         config: one of the builder's configs, such as "c_1024"; None takes the first.
         overwrite: build again although it exists.

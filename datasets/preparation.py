@@ -129,12 +129,12 @@ def prepare(
     began = datetime.datetime.now(datetime.UTC)
     job = functools.partial(prepare_one, output=output, long_edge=options.long_edge)
     remaining = [pair for pair in pairs if pair.id not in finished]
-    originals.begin(remaining, output)
     if beam_options is not None and type(originals) is not Originals:
         raise PreparationError(
             "A Beam pipeline reads folders that all its workers see. Fetch the originals first, with --keep-originals FOLDER and "
-            "without --beam-pipeline-options; then name FOLDER with --manual-dir."
+            "without --beam-pipeline-options, or extract the archive; then name the folder with --manual-dir."
         )
+    originals.begin(remaining, output)
     if beam_options is None:
         running = originals.run(job, remaining, num_workers)
     else:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from datasets.fivek.layouts import Layout, expected_layouts, find_layout
 from enhancer.photo_io import PHOTO_SUFFIXES
 
 Split = Literal["train", "validation", "test"]
@@ -39,12 +40,14 @@ class SourcePair:
     """None when the source assigns no splits."""
 
 
-def find_fivek_pairs(folder: Path, expert: str) -> list[SourcePair]:
-    """Find MIT-Adobe FiveK pairs in one of its layouts, or in JSON-lines lists.
+def find_fivek_pairs(folder: Path, expert: str, *, rendered: bool = False) -> list[SourcePair]:
+    """Find MIT-Adobe FiveK pairs in one of the layouts of `datasets.fivek.layouts`, or in JSON-lines lists.
 
     Args:
-        folder: holds `input/` and `output_expert_<EXPERT>/`, or `img/dng/` and `img/tiff16_<expert>/`, or `train.jsonl`.
+        folder: holds `input/` and `output_expert_<EXPERT>/`, or `img/dng/` and `img/tiff16_<expert>/`, or `raw_photos/` and
+            `tiff16_<expert>/`, or `train.jsonl`.
         expert: "a" to "e".
+        rendered: the inputs are the files in `tiff16_inputAsShotZeroed/` or `input_tiff/`; lists are not read.
 
     Returns:
         Pairs in the order of their ids. A photo without its counterpart is included: its target (or input) does not exist.
@@ -52,20 +55,14 @@ def find_fivek_pairs(folder: Path, expert: str) -> list[SourcePair]:
     Raises:
         SourceError: no known layout, or two files claim the same id.
     """
-    _check_folder(folder)
-    layouts = (
-        (folder / "input", folder / f"output_expert_{expert.upper()}"),
-        (folder / "img" / "dng", folder / "img" / f"tiff16_{expert.lower()}"),
-    )
-    for inputs, targets in layouts:
-        if inputs.is_dir() and targets.is_dir():
-            return _pair_by_stem(inputs, targets)
-    if find_lists(folder):
+    check_folder(folder)
+    if layout := find_layout(folder, expert, rendered=rendered):
+        return _pair_by_stem(layout)
+    if find_lists(folder) and not rendered:
         return _read_lists(folder)
     raise SourceError(
-        f"{folder} is no FiveK folder for expert {expert.upper()}: it holds {_describe(folder)}. "
-        f"Expected the folders input/ and output_expert_{expert.upper()}/ with files of the same name, "
-        f"or img/dng/ and img/tiff16_{expert.lower()}/, or lists train.jsonl and val.jsonl."
+        f"{folder} is no FiveK folder for expert {expert.upper()}: it holds {describe_content(folder)}. "
+        f"{expected_layouts(expert, rendered=rendered)}"
     )
 
 
@@ -77,10 +74,10 @@ def find_listed_pairs(folder: Path) -> list[SourcePair]:
     Raises:
         SourceError: no list, a malformed line, a path that leaves the folder, or an input that occurs twice.
     """
-    _check_folder(folder)
+    check_folder(folder)
     if not find_lists(folder):
         raise SourceError(
-            f"{folder} has no split lists: it holds {_describe(folder)}. "
+            f"{folder} has no split lists: it holds {describe_content(folder)}. "
             'Expected train.jsonl, val.jsonl and test.jsonl with one {"input": "images/1_src.jpg", "target": '
             '"images/1_tar.jpg"} a line, paths relative to the folder.'
         )
@@ -100,50 +97,59 @@ def source_files(pairs: list[SourcePair], folder: Path) -> list[list[object]]:
     return [[pair.id, pair.split, *describe(pair.input), *describe(pair.target)] for pair in pairs]
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Raise SourceError unless there is a folder with something in it."""
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder. Name the folder that holds the source photos.")
     if not any(folder.iterdir()):
         raise SourceError(f"{folder} is empty. Put the source photos there, or name another folder.")
 
 
-def _describe(folder: Path) -> str:
+def describe_content(folder: Path) -> str:
+    """Name some of the files and folders in a folder."""
     names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in folder.iterdir())
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return ", ".join(names[:6]) + more
 
 
-def _pair_by_stem(inputs: Path, targets: Path) -> list[SourcePair]:
-    input_files, target_files = _photos_by_stem(inputs), _photos_by_stem(targets)
+def _pair_by_stem(layout: Layout) -> list[SourcePair]:
+    input_files, target_files = photos_by_stem(*layout.inputs), photos_by_stem(layout.targets)
     stems = sorted(input_files.keys() | target_files.keys())
     if not stems:
-        raise SourceError(f"{inputs} and {targets} hold no photos. Expected files such as a0001.dng or a0001.jpg.")
+        folders = " and ".join(map(str, (*layout.inputs, layout.targets)))
+        raise SourceError(f"{folders} hold no photos. Expected files such as a0001.dng or a0001.jpg.")
     return [
         SourcePair(
             id=stem,
-            input=input_files.get(stem, inputs / f"{stem}.*"),
-            target=target_files.get(stem, targets / f"{stem}.*"),
+            input=input_files.get(stem, layout.inputs[0] / f"{stem}.*"),
+            target=target_files.get(stem, layout.targets / f"{stem}.*"),
             split=None,
         )
         for stem in stems
     ]
 
 
-def _photos_by_stem(folder: Path) -> dict[str, Path]:
+def photos_by_stem(*folders: Path) -> dict[str, Path]:
+    """Return the photos in some folders, not in the folders in them, by file name without suffix.
+
+    Raises:
+        SourceError: two have the same name.
+    """
     photos: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for folder in folders for path in folder.iterdir()):
         # Hidden files are the leftovers of file managers and half-finished copies.
         if path.name.startswith(".") or path.suffix.lower() not in PHOTO_SUFFIXES:
             continue
-        if path.stem in photos:
-            raise SourceError(f"{photos[path.stem]} and {path.name} have the same name. Keep one of the two.")
+        if first := photos.get(path.stem):
+            second = path.name if path.parent == first.parent else path
+            raise SourceError(f"{first} and {second} have the same name. Keep one of the two.")
         photos[path.stem] = path
     return photos
 
 
 def photo_files(folder: Path) -> list[Path]:
     """Return the photos in a folder and the folders in it, sorted, without hidden ones."""
-    _check_folder(folder)
+    check_folder(folder)
     return [
         path
         for path in sorted(folder.rglob("*"))
