@@ -25,6 +25,7 @@ from orbax.checkpoint import v1 as ocp
 
 from enhancer.atomic_file import write_json
 from enhancer.config import ModelConfig, StageConfig
+from enhancer.console import say
 from enhancer.processes import first_process_first, is_first_process
 from enhancer.progress import Progress
 from enhancer.restormer import Restormer
@@ -141,25 +142,41 @@ class Checkpoints:
 
 
 def _put_incomplete_aside(folder: Path) -> None:
-    """Rename checkpoints that lack something, so that Orbax does not trip over them.
+    """Take checkpoints that lack something away from Orbax, which trips over them.
 
-    A kill leaves such a one half deleted, since Orbax deletes in place. A power cut may also leave one whole but for an empty
-    file: that is for a person to look at, as long as there is no complete one beside it.
+    A kill leaves such a one half deleted, since Orbax deletes in place: what is left of it goes. A power cut may leave one whole but
+    for an empty or torn file, and it may be the best one: that is kept for a person to look at.
     """
     numbered = [path for path in folder.glob("[0-9]*") if path.name.isdigit()]
     incomplete = [path for path in numbered if not _is_complete(path)]
+    none_left = len(incomplete) == len(numbered)
+    kept = folder.with_name("incomplete_checkpoints")
     for checkpoint in incomplete:
-        aside = checkpoint.with_name(f"{checkpoint.name}.incomplete")
-        shutil.rmtree(aside, ignore_errors=True)
-        checkpoint.rename(aside)
-        if len(incomplete) < len(numbered):
-            shutil.rmtree(aside)
-    if incomplete and len(incomplete) == len(numbered):
+        if not none_left and not _is_torn(checkpoint):
+            shutil.rmtree(checkpoint)
+            continue
+        kept.mkdir(exist_ok=True)
+        shutil.rmtree(kept / checkpoint.name, ignore_errors=True)
+        checkpoint.rename(kept / checkpoint.name)
+        say(
+            f"{checkpoint} is damaged, and moved to {kept}; if it was the best one, another one now counts as the best."
+        )
+    if incomplete and none_left:
         raise CheckpointError(
-            f"None of the checkpoints in {folder} is complete; they are renamed to "
-            f"{', '.join(f'{path.name}.incomplete' for path in sorted(incomplete))}. Look at them, or start the same command once "
+            f"None of the checkpoints in {folder} is complete; they are moved to {kept}. Look at them, or start the same command once "
             "more to begin the stage anew."
         )
+
+
+def _is_torn(checkpoint: Path) -> bool:
+    """Whether the list of what it holds is there and says nothing."""
+    try:
+        json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())["item_handlers"]
+    except (ValueError, KeyError, TypeError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _is_complete(checkpoint: Path) -> bool:

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -42,7 +42,14 @@ class SaveRequests:
     A second Ctrl-C does not wait any longer.
     """
 
-    def __init__(self, save_minutes: float):
+    def __init__(self, save_minutes: float, agree: Callable[[int], int] = lambda request: request):
+        """Count from now.
+
+        Args:
+            save_minutes: between checkpoints.
+            agree: what several processes do about their requests, such as taking the greatest.
+        """
+        self._agree = agree
         self._seconds, self._saved = save_minutes * 60, time.monotonic()
         self.signal_number: int | None = None
 
@@ -51,7 +58,7 @@ class SaveRequests:
         """Note signals inside the context. One that nobody acted upon raises `Interrupted` when it is left."""
         with _handled_by(self._note):
             yield self
-        if self.signal_number is not None:
+        if self._agree(NOTHING if self.signal_number is None else STOP) == STOP:
             raise self.interrupted()
 
     def now(self) -> int:

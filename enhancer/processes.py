@@ -13,8 +13,7 @@ import numpy as np
 from jax._src import distributed  # the coordination service has no public interface; Orbax uses the same one
 from jax.experimental import multihost_utils
 
-_FAILED = "failed"
-_DONE = "done"
+_DONE, _FAILED, _STOPPED = "done", "failed", "stopped"
 _POLL_SECONDS = 0.2
 _LEAVE_SECONDS = 15
 _SHUTDOWN_SECONDS = 60  # how long a process that ends waits for the others
@@ -27,6 +26,10 @@ class JoinError(ValueError):
 
 class OtherProcessFailed(RuntimeError):
     """The first process could not do what all depend on; it has said why itself."""
+
+
+class OtherProcessStopped(RuntimeError):
+    """A signal asked the first process to end."""
 
 
 def join_other_processes() -> None:
@@ -63,6 +66,8 @@ def _numbers(address: str) -> tuple[int, int]:
         ) from error
     if not 0 <= own < number:
         raise JoinError(f"JAX_PROCESS_ID is {own}; it must lie in 0 ... {number - 1} (JAX_NUM_PROCESSES - 1).")
+    if not address.rpartition(":")[2].isdigit():
+        raise JoinError(f"JAX_COORDINATOR_ADDRESS is {address}; it must be host:port of the first process.")
     return number, own
 
 
@@ -91,7 +96,7 @@ def first_process_first(what: str) -> Iterator[None]:
     """Let the first process run the block alone, then the others, which find its work done. It may take hours.
 
     Raises:
-        OtherProcessFailed: In the others, when the block raised in the first.
+        OtherProcessFailed, OtherProcessStopped: In the others, when the block raised in the first.
     """
     if is_first_process():
         with _announced(what):
@@ -106,10 +111,13 @@ def _announced(what: str) -> Iterator[None]:
     if jax.process_count() == 1:
         yield
         return
-    key, ended = _key(what), _FAILED
+    key, ended = _key(what), _STOPPED
     try:
         yield
         ended = _DONE
+    except Exception:
+        ended = _FAILED
+        raise
     finally:
         _client().key_value_set(key, ended)
 
@@ -121,6 +129,8 @@ def _wait_for(what: str) -> None:
         time.sleep(_POLL_SECONDS)
     if ended == _FAILED:
         raise OtherProcessFailed(f"The first process did not get through this: {what}.")
+    if ended == _STOPPED:
+        raise OtherProcessStopped(f"The first process was stopped at this: {what}.")
 
 
 def _announcement(key: str) -> str | None:
@@ -129,7 +139,7 @@ def _announcement(key: str) -> str | None:
     except jax.errors.JaxRuntimeError as error:
         if "NOT_FOUND" in str(error):
             return None
-        raise
+        raise OtherProcessFailed("The first process is gone.") from error
 
 
 def _client() -> Any:
@@ -150,19 +160,24 @@ def greatest(number: int) -> int:
     return int(np.max(multihost_utils.process_allgather(np.int32(number))))
 
 
+def are_several() -> bool:
+    """Whether others train with this process, or were to; starts no device to find out."""
+    return distributed.global_state.num_processes > 1
+
+
 def leave(code: int, *, failed: bool) -> NoReturn:
     """End the process with an exit code.
 
     After a failure it does not wait long for the others: they may be waiting for it in the middle of a step. They find out and
     end, at the latest when the coordination service misses its heartbeat, after a hundred seconds.
     """
-    if failed and jax.process_count() > 1:
+    if failed and are_several():
         sys.stdout.flush()
         sys.stderr.flush()
         with contextlib.suppress(jax.errors.JaxRuntimeError):
             # Others that fail for the same reason come here too, once they have read so; the service ends with the first.
             _client().wait_at_barrier("enhancer/leave", _LEAVE_SECONDS * 1000)
-        if is_first_process():
+        if distributed.global_state.process_id == 0:
             time.sleep(1)
         os._exit(code)
     sys.exit(code)

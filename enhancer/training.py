@@ -88,15 +88,15 @@ def train(
     programs = programs_of(model_config, stage)
     keras.utils.set_random_seed(stage.seed)
     state = initial_state(Restormer(model_config), programs.optimizer, with_average=stage.ema_decay > 0)
-    state = devices.copy_to_each(state)
     label = stage_dir.name
 
     # Signals are only noted until the last checkpoint is written.
     with (
-        SaveRequests(save_minutes).noting_signals() as requests,
+        SaveRequests(save_minutes, greatest).noting_signals() as requests,
         Checkpoints(stage_dir) as saved,
         _event_log(stage_dir) as events,
     ):
+        state = devices.copy_to_each(state)
         if resumed := saved.resume(state, len(train_pairs)):
             state, progress = resumed.state, resumed.progress
             done = "finished" if is_finished(progress.history, stage) else "continuing"

@@ -24,7 +24,7 @@ def open_or_build(experiment: Experiment):
     data_dir = (experiment.data_dir or default).expanduser()
     configs = {"fivek": experiment.fivek_config, "real_estate": experiment.real_estate_config}
     for name, folder in folders.items():
-        if folder is not None and is_first_process():
+        if folder is not None:
             choices = Choices(allow_near_duplicates=experiment.allow_near_duplicates)
             build.build(name, folder, data_dir, configs[name], choices=choices)
 

@@ -98,13 +98,22 @@ def main(arguments: list[str] | None = None) -> int:
     ) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_USAGE
-    except processes.OtherProcessFailed:
-        return FAILED  # the first process says why
+    except processes.OtherProcessFailed as error:
+        print(f"error: {error} Its own output says why.", file=sys.stderr)
+        return FAILED
+    except processes.OtherProcessStopped:
+        return TRY_AGAIN
     except (TrainingError, CheckpointError, UnreadableDataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)  # disk full, no permission, a file where a folder should be
+        return FAILED
+    except RuntimeError as error:
+        if not processes.are_several():
+            raise
+        # JAX's own, of a collective whose other side is gone.
+        print(f"error: Another process may have ended, whose output says why. Here: {error}", file=sys.stderr)
         return FAILED
     except Interrupted as interrupted:
         print(f"\nStopped by {interrupted}. The same command continues.", file=sys.stderr)
@@ -118,7 +127,7 @@ def run(experiment: Experiment) -> int:
     """Run the experiment, or what is left of it."""
     from enhancer import compilation
     from enhancer.devices import Devices
-    from enhancer.processes import first_process_first, is_first_process
+    from enhancer.processes import first_process_first, greatest, is_first_process
     from enhancer.training import train
 
     compilation.enable_cache()
@@ -141,8 +150,7 @@ def run(experiment: Experiment) -> int:
             experiment.pretrain, model, fivek("train"), fivek("validation"), workdir / "pretrain"
         )
     start = experiment.pretrained or workdir / "pretrain"
-    if is_first_process():
-        _warn_of_unfinished(start)
+    _warn_of_unfinished(start)
     mixed_in = fivek("train") if experiment.finetune.mix_weight else None
     pairs = real_estate("train"), real_estate("validation")
     _headline(3, "Fine-tune on real estate")
@@ -156,10 +164,11 @@ def run(experiment: Experiment) -> int:
     _headline(5, "Test")
     best = {"pretrained": start, "scratch": workdir / "scratch", "finetuned": workdir / "finetune"}
     networks = {method: _best(folder) for method, folder in best.items() if method != "scratch" or "scratch" in stages}
+    code = 0
     with first_process_first("the test"):
         if is_first_process():
-            return _test(experiment, data, networks, stages, real_estate("test"))
-    return 0
+            code = _test(experiment, data, networks, stages, real_estate("test"))
+    return greatest(code)
 
 
 def _test(experiment: Experiment, data: dict[str, str], networks, stages, test) -> int:
@@ -191,11 +200,15 @@ def _warn_of_unfinished(stage_dir: Path) -> None:
     """Say so when fine-tuning starts from a stage that was stopped in the middle: that may be wanted, or forgotten."""
     from enhancer.checkpoints import read_config
     from enhancer.history import is_finished
+    from enhancer.processes import is_first_process
 
     _, stage = read_config(stage_dir)
-    path = stage_dir / "history.json"
-    history = json.loads(path.read_text()) if path.exists() else []
-    if history and not is_finished(history, stage):
+    try:
+        history = json.loads((stage_dir / "history.json").read_text())
+        unfinished = not is_finished(history, stage)
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return  # the checkpoints' own copy counts, and this is only a warning
+    if unfinished and is_first_process():
         print(
             f"warning: {stage_dir} was stopped after epoch {history[-1]['epoch']} of {stage.epochs}; fine-tuning starts from its best "
             "weights so far.",

@@ -33,7 +33,18 @@ def test_checkpoint_that_a_kill_left_half_deleted_is_no_obstacle(copied_stage, n
         np.testing.assert_array_equal(a, b)
     assert train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], copied_stage).history[-1]["epoch"] == 3
     assert not half_deleted.exists()
-    assert not list((copied_stage / "checkpoints").glob("*.incomplete"))
+    assert not (copied_stage / "incomplete_checkpoints").exists()
+
+
+def test_damaged_checkpoint_beside_a_whole_one_is_kept_out_of_the_way(
+    copied_stage, nano, nano_stage, brightened_pairs, capsys
+):
+    damaged = shutil.copytree(copied_stage / "checkpoints" / "6", copied_stage / "checkpoints" / "4")
+    (damaged / "_CHECKPOINT_METADATA").write_text("")
+    assert train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], copied_stage).history[-1]["epoch"] == 3
+    assert (copied_stage / "incomplete_checkpoints" / "4" / "weights").is_dir()
+    assert not damaged.exists()
+    assert "4 is damaged, and moved to" in capsys.readouterr().out
 
 
 def test_only_checkpoint_is_put_aside_and_not_deleted_when_it_is_incomplete(
@@ -43,10 +54,10 @@ def test_only_checkpoint_is_put_aside_and_not_deleted_when_it_is_incomplete(
     kept = [path for path in (copied_stage / "checkpoints").iterdir() if path.name.isdigit()]
     for checkpoint in kept:
         (checkpoint / "_CHECKPOINT_METADATA").write_text("")
-    with pytest.raises(CheckpointError, match=r"None of the checkpoints .* is complete; they are renamed to"):
+    with pytest.raises(CheckpointError, match=r"None of the checkpoints .* is complete; they are moved to"):
         train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], copied_stage)
     for checkpoint in kept:
-        assert checkpoint.with_name(f"{checkpoint.name}.incomplete").is_dir()
+        assert (copied_stage / "incomplete_checkpoints" / checkpoint.name).is_dir()
 
 
 def test_stage_with_other_settings_is_refused_and_left_alone(copied_stage, nano, nano_stage, brightened_pairs):
