@@ -45,6 +45,6 @@ def test_full_names_and_numbers_get_their_split():
 
 def test_every_expert_and_size_has_a_config_for_every_split():
     names = {config.name for config in Builder.BUILDER_CONFIGS}
-    assert len(names) == 5 * 3 * (1 + len(PUBLISHED_SPLITS))
+    assert len(names) == 5 * 3 * (1 + 1 + len(PUBLISHED_SPLITS))  # plain, rendered inputs, and each published split
     assert {"c_1024", "c_512", "c_512_3dlut", "a_full_upe"} <= names
     assert Builder.BUILDER_CONFIGS[0].name == "c_1024"
