@@ -1,6 +1,6 @@
 """How fast are pairs prepared, with how much memory, against a plain loop over the same files?
 
-    python -m benchmarks.preparation --source /tmp/large_fivek
+    python -m benchmarks.preparation --source FIVEK
     python -m benchmarks.preparation --pairs 12 --rounds 5
 
 Four programs take turns, each in a process of its own, start-up included: the preparation with its worker processes, the same work
