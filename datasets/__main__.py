@@ -60,6 +60,7 @@ def build(
     from datasets.pair_builder import SourceChanged
     from datasets.preparation import Choices
     from datasets.prepared_folder import PreparationError
+    from enhancer.folder_lock import FolderLockError
 
     if (manual_dir is not None) + download + (base_url is not None) != 1:
         sys.exit("Name one source: --manual-dir FOLDER, or for fivek --download or --base-url URL.")
@@ -89,7 +90,7 @@ def build(
             request=request,
             beam_pipeline_options=beam_pipeline_options,
         )
-    except (SourceError, SourceChanged, PreparationError) as error:
+    except (SourceError, SourceChanged, PreparationError, FolderLockError) as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(_describe(error))

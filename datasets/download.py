@@ -142,6 +142,9 @@ class Downloader:
             raise self._no_answer(url, error) from error
         with response:
             self._has_answered = True
+            # Hotel networks and proxies answer with their own page, and status 200.
+            if response.headers.get_content_type() == "text/html":
+                raise _Fault("web page instead of the file")
             _agree(response, part)
             self._read_body(response, part)
 

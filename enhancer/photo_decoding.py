@@ -204,7 +204,12 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> Decoded:
         pixels = np.moveaxis(pixels, 0, -1)
     profile_tag = page.tags.get(_ICC_PROFILE)
     profile = bytes(profile_tag.value) if profile_tag is not None else None
-    return _decoded_array(pixels, profile, exif.from_tiff(path))
+    decoded = _decoded_array(pixels, profile, exif.from_tiff(path))
+    # 16 bits are what editors write their wide working spaces with.
+    if profile is None and page.bitspersample == 16:
+        note = "16 bits without a colour profile, treated as sRGB"
+        return dataclasses.replace(decoded, notes=(*decoded.notes, note))
+    return decoded
 
 
 def _decoded_array(pixels: np.ndarray, profile: bytes | None, tags: Image.Exif | None) -> Decoded:
