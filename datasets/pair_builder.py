@@ -101,6 +101,8 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             raise SourceError(
                 f"A data set in {self.data_path} could not be read: TFDS takes [ and ] for patterns. Name another folder."
             )
+        # The lock is a file already.
+        prepared_folder.refuse_inside(source.folder, self.prepared_dir)
         with FolderLock(Path(self.data_path).parent):
             # Before TFDS deletes what it is going to overwrite: a source that gives nothing must not cost the old data.
             self._prepare_source(source, download_config.beam_options if download_config else None)

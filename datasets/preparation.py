@@ -111,10 +111,7 @@ def prepare(
     """
     source, output = source.resolve(), output.resolve()
     originals = originals or Originals()
-    if output.is_relative_to(source):
-        raise PreparationError(
-            f"{output} is inside the source folder {source}, which is never written to. Move it out."
-        )
+    prepared_folder.refuse_inside(source, output)
     pairs = find_pairs(source)
     fingerprint = source_fingerprint(pairs, source, options, originals)
     metadata = prepared_folder.read_metadata(output)

@@ -49,6 +49,14 @@ def read_rows(folder: Path, split: Split) -> list[Row]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
+def refuse_inside(source: Path, output: Path) -> None:
+    """Raise PreparationError where a folder to be written lies in the one that is only read."""
+    if output.resolve().is_relative_to(source.resolve()):
+        raise PreparationError(
+            f"{output} is inside the source folder {source}, which is never written to. Move it out."
+        )
+
+
 def resume(output: Path, header: Row) -> dict[str, Row]:
     """Return the finished pairs of a stopped run by id, after making the folder ready for the remaining ones."""
     progress = output / PROGRESS

@@ -292,3 +292,11 @@ def test_a_folder_that_tfds_could_not_read_from_is_refused_before_anything_is_ma
     with pytest.raises(SourceError, match=r"takes \[ and \] for patterns"):
         build.build("real_estate", sets / "real_estate", tmp_path / "data [2]")
     assert not (tmp_path / "data [2]/prepared").exists()
+
+
+def test_a_data_folder_inside_the_source_is_refused_before_anything_is_written(sets, tmp_path):
+    source = shutil.copytree(sets / "real_estate", tmp_path / "source")
+    before = sorted(source.rglob("*"))
+    with pytest.raises(PreparationError, match="inside the source folder"):
+        build.build("real_estate", source, source / "data")
+    assert sorted(source.rglob("*")) == before
