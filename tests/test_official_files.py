@@ -9,6 +9,7 @@ import threading
 import pytest
 from misbehaving_server import busy, corrupted, drop_after, ignores_ranges, serve, trickle, wrong_length
 
+from datasets import __main__ as datasets_command
 from datasets import build, miniature
 from datasets.download import Downloader, NotFetched, Patience, ServerUnreachable
 from datasets.fivek.checksums import read_checksums
@@ -300,3 +301,8 @@ def test_the_page_of_a_hotel_network_costs_no_pair(server, prepared_locally, tmp
     server.always = {}
     fetch(official(server, tmp_path), tmp_path)
     assert content(tmp_path / "out") == content(prepared_locally)
+
+
+def test_options_of_fetching_are_refused_for_a_folder(tmp_path):
+    with pytest.raises(SystemExit, match="--connections goes with --download or --base-url"):
+        datasets_command.build("fivek", tmp_path, manual_dir=tmp_path, connections=2)
