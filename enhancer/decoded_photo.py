@@ -65,6 +65,8 @@ def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
         if frame:
             image.seek(frame)
         refusal.check_size(path, image.width, image.height)
+        if kind == "WEBP":
+            refusal.check_tail(path)
         image.load()
         return from_image(image, dataclasses.replace(tags, profile=image.info.get("icc_profile")))
 

@@ -33,6 +33,7 @@ def decode(path: Path, *, keep_depth: bool) -> DecodedPhoto:
         )
     with Image.open(path, formats=("HEIF",)) as image:
         refusal.check_size(path, image.width, image.height)
+        refusal.check_tail(path)
         tags = decoded_photo.tags_of(image)
         if profile := image.info.get("nclx_profile"):
             tags = dataclasses.replace(tags, profile=tags.profile or _profile_of(path, profile))
