@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from enhancer import decoded_photo, exif, file_kind, heic, jpeg, png, raw, refusal, tiff, xmp
+from enhancer import exif, file_kind, heic, jpeg, png, raw, refusal, tiff, webp, xmp
 from enhancer.decoded_photo import DecodedPhoto
 from enhancer.file_kind import FileKind
 from enhancer.refusal import MAX_PIXELS, PhotoError
@@ -43,7 +43,7 @@ def decode(path: Path, head: bytes, *, keep_depth: bool = False) -> DecodedPhoto
         case FileKind.TIFF:
             return tiff.decode(path, head) or _develop(path, kind, keep_depth=keep_depth)
         case FileKind.WEBP:
-            return decoded_photo.read_with_pillow(path, "WEBP")
+            return webp.decode(path, head)
         case FileKind.HEIC:
             return heic.decode(path, keep_depth=keep_depth)
     raise refusal.damaged(path, "its content is of no known picture format")
@@ -62,7 +62,9 @@ def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedP
         width, height = raw.preview_size(path) or (0, 0)
         advice = "Copy it from the camera again"
         if width * height >= _LARGE_PREVIEW_PIXELS:
-            advice = f"The camera's own JPEG in it, {width} x {height} pixels, was not used: extract it with a photo viewer"
+            advice = (
+                f"The camera's own JPEG in it, {width} x {height} pixels, was not used: extract it with a photo viewer"
+            )
         raise PhotoError(f"{path.name} {error}. {advice}, or export a TIFF from your RAW converter.") from error
     # LibRaw turns the picture upright itself.
     tags = exif.from_tiff(path) if kind is FileKind.TIFF else None

@@ -16,9 +16,7 @@ _TIFF_XMP, _TIFF_ICC_PROFILE = 700, 34675
 _TIFF_STRIP_OFFSETS = 273
 
 
-def encode_jpeg(
-    pixels: np.ndarray, *, quality: int = 95, exif: bytes | None = None, xmp: bytes | None = None
-) -> bytes:
+def encode_jpeg(pixels: np.ndarray, *, quality: int = 95, exif: bytes | None = None, xmp: bytes | None = None) -> bytes:
     """Encode as JPEG with full chroma resolution (4:4:4).
 
     Args:
@@ -48,7 +46,7 @@ def encode_png(pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | No
         exif, xmp: what to embed, such as `Photo.exif` and `Photo.xmp`.
     """
     _check(pixels, np.uint8, np.uint16)
-    content = imagecodecs.png_encode(np.ascontiguousarray(pixels), level=_PNG_LEVEL)
+    content = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=_PNG_LEVEL))
     chunks = [_png_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(color_management.srgb_profile()))]
     if exif:
         chunks.append(_png_chunk(b"eXIf", exif.removeprefix(_EXIF_PREFIX)))

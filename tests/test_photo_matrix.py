@@ -3,8 +3,8 @@
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
 from photo_files import HEIGHT, KINDS, PROFILES, WIDTH, exif_block, grey, in_8_bit, picture, suffix_of
+from PIL import ExifTags, Image
 
 from datasets import miniature
 from datasets.miniature import files
