@@ -97,7 +97,7 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
     profile = bytes(profile_tag.value) if profile_tag is not None else None
     tags = exif.from_tiff(path)
     decoded = decoded_photo.from_array(pixels, Tags(profile, tags, xmp.from_tiff(path), exif.orientation(tags)))
-    if profile is None and page.bitspersample == 16:
+    if profile is None and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
         # 16 bits are what editors write their wide working spaces with.
         notes = (*notes, "16 bits without a colour profile, treated as sRGB")
     return dataclasses.replace(decoded, notes=notes + decoded.notes)

@@ -110,7 +110,7 @@ def test_a_saved_selection_is_no_transparency(tmp_path, pixels, dtype):
     tifffile.imwrite(tmp_path / "photo.tif", stored, photometric="rgb", extrasamples=["unspecified"])
     photo = read_photo(tmp_path / "photo.tif")
     np.testing.assert_array_equal(photo.pixels, pixels)
-    assert photo.notes == ("an extra channel, such as a saved selection, was left out",)
+    assert photo.notes[0] == "an extra channel, such as a saved selection, was left out"
 
 
 def test_transparency_beside_a_selection(tmp_path, pixels):
