@@ -144,7 +144,7 @@ def test_mixed_precision_does_not_round_norms_and_temperatures(nano, monkeypatch
 
     record("attention_statistics_in_strips", [1])
     record("add_gated_feed_forward_in_strips", [1])
-    record("transposed_attention", [4])
+    record("folded_attention", [3])
     run(model, picture(16, 16))
     assert len(seen) >= 3 * 8  # groups of blocks
     assert {x.dtype for x in seen} == {jnp.dtype("float32")}
