@@ -64,7 +64,7 @@ class Restormer(keras.Model):
         Float `(batch, height, width, channels)` in [0, 1]; returns the edited pictures, float32, same shape, not clipped. Sides that are
         no multiple of 8 are padded by reflection and cropped back.
         `attention`: what the blocks attend with instead of the picture's own, by name of the group of blocks; see `TransformerBlocks`.
-        Each pixel's result then depends on its neighbourhood alone (`receptive_field`). `return_attention=True` returns the pictures and
+        Each pixel's result then depends on its neighbourhood alone. `return_attention=True` returns the pictures and
         the attention that made them, float32 `(num_blocks, batch, channels, channels)` by name of the group.
 
     Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al., CVPR 2022).

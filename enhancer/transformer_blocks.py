@@ -111,9 +111,7 @@ class TransformerBlocks(keras.layers.Layer):
         edited = self._add_feed_forward(x + ops.reshape(edited, x.shape), weights)
         return (edited, attention) if return_attention else edited
 
-    def _attention_and_value(
-        self, x: KerasTensor, weights: dict[str, KerasTensor]
-    ) -> tuple[KerasTensor, KerasTensor]:
+    def _attention_and_value(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> tuple[KerasTensor, KerasTensor]:
         batch, height, width, channels = x.shape
         norm = _norm(weights, "attention")
         if self._in_strips and is_static(x):
