@@ -17,12 +17,15 @@ OPSET = 18
 INPUT, OUTPUT = "photo", "edited"
 
 
-def onnx_from_restormer(model: Restormer, sides: tuple[int | None, int | None] = (None, None)) -> onnx.ModelProto:
+def onnx_from_restormer(
+    model: Restormer, sides: tuple[int | None, int | None] = (None, None), description: str = ""
+) -> onnx.ModelProto:
     """The network with its weights, in float32.
 
     Args:
         model: computing in float32.
         sides: height and width of the pictures; None leaves one open, from 8 pixels.
+        description: kept in the file, for people.
 
     Returns:
         From "photo" to "edited", both float32 `(batch, height, width, channels)`, in [0, 1] and not clipped, as `Restormer.call`.
@@ -54,6 +57,7 @@ def onnx_from_restormer(model: Restormer, sides: tuple[int | None, int | None] =
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=8,  # of the time of the operator set; onnx would write its own newest
         producer_name="enhancer",
+        doc_string=description,
     )
     onnx.checker.check_model(proto, full_check=True)
     return proto
