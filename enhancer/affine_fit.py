@@ -17,8 +17,8 @@ import numpy as np
 
 NARROW_RADIUS = 1
 """Neighbourhood of the fit in reduced pixels; a small one keeps halos at window frames narrow."""
-NARROW_RIDGE = 1e-4
-"""On the colour covariance, in squared [0, 1] units: below a contrast of about 1 % the wide fit decides."""
+NARROW_RIDGE = 3e-5
+"""On the colour covariance, in squared [0, 1] units: below a contrast of about 0.5 % the wide fit decides."""
 WIDE_RADIUS = 4
 WIDE_RIDGE = 1e-5
 """Likewise: below a contrast of about 0.3 % in the wide neighbourhood the gain in luminance decides."""
@@ -72,16 +72,17 @@ def _fit_planes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     prior = np.zeros((3, 3, *x.shape[1:]), np.float32)
     for o in range(3):
         prior[o, o] = gain
-    wide, _, _ = _regress(x, y, products, WIDE_RADIUS, WIDE_RIDGE, prior)
-    matrix, mean_x, mean_y = _regress(x, y, products, NARROW_RADIUS, NARROW_RIDGE, wide)
+    wide = _regress(x, y, products, WIDE_RADIUS, WIDE_RIDGE, prior)
+    narrow = _regress(x, y, products, NARROW_RADIUS, NARROW_RIDGE, wide)
     maps = np.empty((3, 4, *x.shape[1:]), np.float32)
-    maps[:, :3] = matrix
-    maps[:, 3] = mean_y - (matrix * mean_x).sum(axis=1)
-    # Every pixel lies in several neighbourhoods; their maps are averaged, as in the guided filter.
-    return _box_mean(maps.reshape(12, *x.shape[1:]), NARROW_RADIUS).reshape(maps.shape)
+    # Every pixel lies in several neighbourhoods; their matrices are averaged, as in the guided filter.
+    maps[:, :3] = _box_mean(narrow.reshape(9, *x.shape[1:]), NARROW_RADIUS).reshape(narrow.shape)
+    # The offset is not averaged but takes what no matrix explains: at their centres the small edit's pixels are met exactly.
+    maps[:, 3] = y - (maps[:, :3] * x).sum(axis=1)
+    return maps
 
 
-def _regress(x, y, products, radius: int, ridge: float, prior: np.ndarray):
+def _regress(x, y, products, radius: int, ridge: float, prior: np.ndarray) -> np.ndarray:
     """Solve `matrix (cov_xx + ridge I) = cov_yx + ridge prior` in every neighbourhood, by an LDL^T factorisation.
 
     Float32 is enough for that, also where channels go together so closely that a determinant would be all rounding.
@@ -113,7 +114,7 @@ def _regress(x, y, products, radius: int, ridge: float, prior: np.ndarray):
     matrix[:, 2] = z3 / d3
     matrix[:, 1] = z2 / d2 - l32 * matrix[:, 2]
     matrix[:, 0] = z1 / d1 - l21 * matrix[:, 1] - l31 * matrix[:, 2]
-    return matrix, mean_x, mean_y
+    return matrix
 
 
 def _box_mean(planes: np.ndarray, radius: int) -> np.ndarray:
