@@ -62,7 +62,9 @@ def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedP
         width, height = raw.preview_size(path) or (0, 0)
         advice = "Copy it from the camera again"
         if width * height >= _LARGE_PREVIEW_PIXELS:
-            advice = f"The camera's own JPEG in it, {width} x {height} pixels, was not used: extract it with a photo viewer"
+            advice = (
+                f"The camera's own JPEG in it, {width} x {height} pixels, was not used: extract it with a photo viewer"
+            )
         raise PhotoError(f"{path.name} {error}. {advice}, or export a TIFF from your RAW converter.") from error
     # LibRaw turns the picture upright itself.
     tags = exif.from_tiff(path) if kind is FileKind.TIFF else None
