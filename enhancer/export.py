@@ -132,14 +132,14 @@ def largest_difference(run: Run, model: Any, pictures: list[np.ndarray]) -> floa
     """
     differences = [0.0]
     with jax.default_device(jax.devices("cpu")[0]):
-        weights = [np.asarray(v.value) for v in model.trainable_variables]
-        others = [np.asarray(v.value) for v in model.non_trainable_variables]
-        forward = jax.jit(lambda x: model.stateless_call(weights, others, x)[0])
+        variables = [model.trainable_variables, model.non_trainable_variables]
+        weights = [[np.asarray(variable.value) for variable in kind] for kind in variables]
+        forward = jax.jit(lambda weights, x: model.stateless_call(*weights, x)[0])
         for picture in pictures:
             answer = run(picture)
             if answer.shape != picture.shape:
                 raise DifferenceError(f"The exported model answers {picture.shape} with {answer.shape}.")
-            differences.append(float(np.abs(answer - np.asarray(forward(picture))).max()))
+            differences.append(float(np.abs(answer - np.asarray(forward(weights, picture))).max()))
     return float(np.max(differences))  # unlike max(), not deaf to NaN
 
 
