@@ -20,7 +20,12 @@ _STRIPE_ROWS = 64
 
 
 def transfer_edit(
-    photo: np.ndarray, low_input: np.ndarray, low_output: np.ndarray, *, stripe_rows: int = _STRIPE_ROWS
+    photo: np.ndarray,
+    low_input: np.ndarray,
+    low_output: np.ndarray,
+    *,
+    strength: float = 1.0,
+    stripe_rows: int = _STRIPE_ROWS,
 ) -> np.ndarray:
     """Apply to `photo` the edit that leads from `low_input` to `low_output`.
 
@@ -43,7 +48,7 @@ def transfer_edit(
     for top in range(0, photo.shape[0], stripe_rows):
         rows = slice(top, min(top + stripe_rows, photo.shape[0]))
         _apply_stripe(photo, planes, rows, result)
-    return result
+    return cv2.addWeighted(photo, 1.0 - strength, result, strength, 0.0) if strength < 1.0 else result
 
 
 def fit_affine(low_input: np.ndarray, low_output: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ enhancer.enhance_file(Path("kitchen.jpg"), Path("kitchen_enhanced.jpg"))
 import dataclasses
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ import numpy as np
 
 from enhancer.checkpoints import CheckpointError, load_best, read_config
 from enhancer.compilation import compiler_options
-from enhancer.edit_transfer import transfer_edit
+from enhancer.edit import Edit
 from enhancer.photo_io import read_photo, write_photo
 
 _BUCKET_STEPS = (64, 32, 16, 8)
@@ -90,11 +91,12 @@ class Enhancer:
         )
         return cls(model, stage.resolution, description)
 
-    def enhance(self, photo: np.ndarray) -> np.ndarray:
+    def enhance(self, photo: np.ndarray, *, strength: float = 1.0) -> np.ndarray:
         """Return the edited photo at its full size.
 
         Args:
             photo: uint8 `(H, W, 3)` in [0, 255], upright sRGB; any height and width from one pixel.
+            strength: 0 gives the photo itself, 1 the whole edit.
 
         Returns:
             uint8 of the same shape.
@@ -102,15 +104,36 @@ class Enhancer:
         Raises:
             ValueError: `photo` is something else; the message says what.
         """
+        return self.find_edit(photo).apply(photo, strength)
+
+    def find_edit(self, photo: np.ndarray) -> Edit:
+        """Run the network and return what it did, to be applied at several strengths.
+
+        Args, Raises: as `enhance`.
+        """
         _check_photo(photo)
         height, width = photo.shape[:2]
         scale = self.working_size * min(1 / min(height, width), MOST_ELONGATED / max(height, width))
         if scale >= 1.0:
-            prediction = self._predict(photo)
-            return np.rint(np.clip(prediction, 0.0, 1.0) * 255.0).astype(np.uint8)
+            return Edit(photo, self._predict(photo))
         low_size = (max(1, round(width * scale)), max(1, round(height * scale)))
         low_input = cv2.resize(photo, low_size, interpolation=cv2.INTER_AREA)
-        return transfer_edit(photo, low_input, self._predict(low_input))
+        return Edit(low_input, self._predict(low_input))
+
+    def warm_up(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile the sizes that photos of common shapes need.
+
+        Args:
+            on_progress: called with the number of sizes that are done, and of all.
+        """
+        shapes = [(2, 3), (3, 2), (3, 4), (4, 3), (9, 16), (16, 9), (1, 1)]
+        for done, (height, width) in enumerate(shapes):
+            if on_progress is not None:
+                on_progress(done, len(shapes))
+            side = 3 * self.working_size // min(height, width)
+            self.find_edit(np.zeros((height * side, width * side, 3), np.uint8))
+        if on_progress is not None:
+            on_progress(len(shapes), len(shapes))
 
     def enhance_file(self, source: Path, destination: Path) -> EnhancedFile:
         """Read a photo, enhance it and write it whole or not at all; its EXIF data goes along.

@@ -46,7 +46,7 @@ class Photo:
     """What was done that the user should know, such as "unreadable colour profile, treated as sRGB"."""
 
 
-def read_photo(path: str | os.PathLike) -> Photo:
+def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
     """Decode a JPEG, PNG, TIFF, WebP, HEIC (with the extra `heic`) or camera RAW file to upright 8-bit sRGB.
 
     What the file is, is read from its content; RAW and HEIC go by the suffix too. Transparent parts become white.
