@@ -20,7 +20,7 @@ from starlette.middleware import Middleware
 
 from demo.handlers import Handlers, Progress, folder_for_files
 from demo.limits import Limits
-from demo.model_card import ModelCard, render_model_card
+from demo.model_card import ModelCard, render_model_card, summarise
 from demo.path_mask import PathMask
 from demo.photo_queue import PhotoQueue
 from demo.status_list import render_status_list
@@ -31,6 +31,12 @@ from enhancer.inference import Enhancer
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.jpg"))
 """Rendered rooms to try the page with; `python -m datasets samples demo/samples` makes them."""
 _HEADING = "# Photo enhancer\nDrop one photo or many, compare before and after, download the results at full size."
+_FORMATS = (
+    "JPEG, PNG, TIFF, WebP, HEIC or camera RAW. At most {limits.upload_megabytes} MB and {limits.megapixels} megapixels a photo, "
+    "{limits.photos_per_batch} photos at a time."
+)
+_PRIVACY = "Photos stay on this server, are passed on to nobody, and are deleted {limits.keep_minutes} minutes after their last use."
+_PLACEHOLDER = '<div id="placeholder">The first result appears here</div>'
 _SESSIONS = 200
 # The browser saves what the hidden button holds: one click for the visitor, however long the file takes to be written.
 _SAVE = """(file) => { if (file && file.url) { const link = document.createElement("a"); link.href = file.url;
@@ -54,6 +60,7 @@ def build_page(
         queue: where photos wait; pass one to watch it, or to close it before the server stops.
     """
     limits = limits or Limits()
+    card = card or ModelCard(enhancer.description)
     handlers = Handlers(enhancer, queue or PhotoQueue(limits.photos_at_once, limits.visitors), limits)
     keep_seconds = limits.keep_minutes * 60
     with gr.Blocks(title="Photo enhancer", delete_cache=(min(600, keep_seconds), keep_seconds)) as page:
@@ -62,11 +69,10 @@ def build_page(
         with gr.Row(elem_id="stage"):
             with gr.Column(scale=4, min_width=300):
                 # gr.File keeps the uploaded bytes; gr.Image would re-encode them and lose depth, profile and EXIF.
-                upload = gr.File(
-                    label="Photos: JPEG, PNG, TIFF, WebP, HEIC or camera RAW", file_count="multiple", height=200, elem_id="upload"
-                )
+                upload = gr.File(label="Your photos", file_count="multiple", height=200, elem_id="upload")
+                gr.Markdown(_FORMATS.format(limits=limits), elem_id="formats")
                 button = gr.Button("Enhance", variant="primary", size="lg", interactive=False, elem_id="enhance")
-                status = gr.HTML(visible=False, elem_id="status")
+                status = gr.HTML(visible=False, padding=False, elem_id="status")
             with gr.Column(scale=9, min_width=320):
                 with gr.Column(visible=bool(SAMPLES)) as sample_box:
                     gr.Markdown("**No photo at hand?** Try a rendered room.")
@@ -81,8 +87,9 @@ def build_page(
                         buttons=[],
                         elem_id="samples",
                     )
+                placeholder = gr.HTML(_PLACEHOLDER, visible=False, padding=False)
                 with gr.Column(visible=False, elem_id="results") as result_box:
-                    shown = gr.HTML(elem_id="shown")
+                    shown = gr.HTML(padding=False, elem_id="shown")
                     comparison = gr.ImageSlider(
                         show_label=False,
                         type="filepath",
@@ -110,18 +117,14 @@ def build_page(
                         download = gr.Button("Download", variant="primary", elem_id="download")
                         download_all = gr.Button("Download all", visible=False, elem_id="download-all")
                         start_over = gr.Button("Start over", elem_id="start-over")
-                    file = gr.DownloadButton(visible="hidden", elem_id="file")
-        with gr.Accordion("About the model", open=False):
-            gr.HTML(render_model_card(card or ModelCard(enhancer.description, "")), elem_id="model")
-        gr.Markdown(
-            f"Photos stay on this server, are passed on to nobody, and are deleted {limits.keep_minutes} minutes after their last use. "
-            f"At most {limits.upload_megabytes} MB and {limits.megapixels} megapixels a photo, {limits.photos_per_batch} photos at a time.",
-            elem_id="privacy",
-        )
+                    file = gr.DownloadButton(elem_id="file")
+        with gr.Accordion(summarise(card), open=False, elem_id="card"):
+            gr.HTML(render_model_card(card), padding=False, elem_id="model")
+        gr.Markdown(_PRIVACY.format(limits=limits), elem_id="privacy")
         _offer_api(handlers)
 
         view = [visit, shown, comparison, photos, download]
-        everything = [*view, upload, button, status, sample_box, result_box, download_all, start_over]
+        everything = [*view, upload, button, status, sample_box, placeholder, result_box, download_all, start_over]
 
         async def enhance(before: Visit | None, uploads: list[str] | None, percent: float) -> AsyncIterator[dict]:
             async for progress in handlers.enhance(before, uploads or [], int(percent)):
@@ -132,6 +135,7 @@ def build_page(
                     upload: gr.skip() if progress.new_result else gr.File(None),
                     button: gr.Button("Enhance", interactive=False),
                     sample_box: gr.Column(visible=False),
+                    placeholder: gr.HTML(visible=not progress.visit.done and not progress.is_finished),
                     start_over: gr.Button(interactive=False),
                 }
                 yield updates | (show_new(progress, int(percent)) if progress.new_result else {})
@@ -139,6 +143,7 @@ def build_page(
         def show_new(progress: Progress, percent: int) -> dict:
             several = len(progress.visit.done) > 1
             updates = {
+                download: gr.Button(_download_label(progress.visit)),
                 photos: _gallery(progress.visit, visible=several),
                 download_all: gr.Button(f"Download all {len(progress.visit.done)} (ZIP)", visible=several),
                 result_box: gr.Column(visible=True),
@@ -148,13 +153,12 @@ def build_page(
             return updates
 
         def show(current: Visit, percent: float) -> dict:
-            entry = current.entries[current.shown or 0]
             before, after = handlers.previews(current, int(percent))
             return {
                 visit: current,
                 shown: _caption(current),
                 comparison: gr.ImageSlider((str(before), str(after))),
-                download: gr.Button("Download" if len(current.done) == 1 else f"Download {_short(entry.name)}"),
+                download: gr.Button(_download_label(current)),
             }
 
         async def enhance_sample(event: gr.SelectData, before: Visit | None, percent: float) -> AsyncIterator[dict]:
@@ -181,6 +185,7 @@ def build_page(
             return {
                 visit: None,
                 status: gr.HTML("", visible=False),
+                placeholder: gr.HTML(visible=False),
                 result_box: gr.Column(visible=False),
                 sample_box: gr.Column(visible=bool(SAMPLES)),
             }
@@ -243,5 +248,8 @@ def _caption(visit: Visit) -> str:
     return str(Markup('<p><span class="name">{}</span> <span class="size">{}</span></p>').format(entry.name, size))
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:20]}…"
+def _download_label(visit: Visit) -> str:
+    if len(visit.done) < 2:
+        return "Download"
+    name = visit.entries[visit.shown or 0].name
+    return f"Download {name if len(name) <= 24 else f'{name[:20]}…'}"

@@ -35,6 +35,10 @@ class Progress:
     new_result: Entry | None
     """The entry that was finished just now."""
 
+    @property
+    def is_finished(self) -> bool:
+        return all(entry.state in ("done", "failed") for entry in self.visit.entries)
+
 
 class Handlers:
     """The model, the queue and the limits that all visitors share; each visitor's photos are in a `Visit`."""

@@ -37,7 +37,7 @@ class ModelCard:
     """All of it as plain values."""
 
     description: str
-    trained_on: str
+    trained_on: str = "What it was trained on is not known."
     """A sentence."""
     photos: int = 0
     """Test photos; 0 where there was no test."""
@@ -68,6 +68,15 @@ def read_model_card(workdir: Path, description: str) -> ModelCard:
         return ModelCard(description, "What it was trained on is not recorded beside it.")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ModelCard(description, "Its record (results.json) cannot be read.")
+
+
+def summarise(card: ModelCard) -> str:
+    """Return one line."""
+    line = f"About the model: {card.trained_on[:1].lower()}{card.trained_on[1:].rstrip('.')}"
+    if not card.scores:
+        return f"{line}; no test scores"
+    psnr, photos = card.scores[0], f"{card.photos} test photo{'' if card.photos == 1 else 's'}"
+    return f"{line}; {psnr.model[0]:.1f} dB on {photos} against {psnr.unedited[0]:.1f} dB unedited"
 
 
 def render_model_card(card: ModelCard) -> str:

@@ -33,9 +33,9 @@ def _headline(entries: Sequence[Entry], seconds_left: float | None) -> Markup:
         return Markup("")
     finished = sum(entry.state in ("done", "failed") for entry in entries)
     failed = sum(entry.state == "failed" for entry in entries)
-    words = f"{finished} of {len(entries)} photos"
+    words = f"{finished - failed} of {len(entries)} photos done"
     if failed:
-        words += f", {failed} of them not possible"
+        words += f", {failed} not possible"
     if finished < len(entries) and seconds_left is not None:
         words += f" · about {_duration(seconds_left)} left"
     return Markup('<p class="headline">{}</p>').format(words)
