@@ -29,7 +29,8 @@ def main() -> int:
         "width": width,
         "height": height,
         "dtype": photo.pixels.dtype.name,
-        "exif": base64.b64encode(photo.exif).decode() if photo.exif is not None else None,
+        "exif": _as_text(photo.exif),
+        "xmp": _as_text(photo.xmp),
         "notes": photo.notes,
     }
     return _answer(header, np.ascontiguousarray(photo.pixels))
@@ -42,6 +43,10 @@ def limit_resources(address_space: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds * 8, seconds * 8 + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _as_text(block: bytes | None) -> str | None:
+    return None if block is None else base64.b64encode(block).decode()
 
 
 def _is_memory_error(error: BaseException | None) -> bool:

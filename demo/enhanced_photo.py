@@ -14,7 +14,7 @@ from demo.isolated_decoding import read_upload
 from demo.limits import Limits
 from enhancer.edit import Edit
 from enhancer.inference import Enhancer
-from enhancer.photo_io import encode_jpeg, write_photo
+from enhancer.photo_io import Photo, encode_jpeg, write_photo
 
 PREVIEW_PIXELS = 1600
 """Long edge of the pictures in the before/after view; the download is at full size."""
@@ -79,7 +79,7 @@ def enhance_upload(
     _write_preview(folder / "after.jpg", edited, PREVIEW_PIXELS)
     _write_preview(folder / "thumbnail.jpg", edited, THUMBNAIL_PIXELS)
     photo = EnhancedPhoto(folder, source, width, height, tuple(decoded.notes), 0.0)
-    _write_result(photo, edited if percent == 100 else edit.apply(pixels, percent / 100), decoded.exif, percent)
+    _write_result(photo, edited if percent == 100 else edit.apply(pixels, percent / 100), decoded, percent)
     return dataclasses.replace(photo, seconds=time.perf_counter() - started)
 
 
@@ -94,7 +94,7 @@ def render_result(photo: EnhancedPhoto, percent: int, limits: Limits) -> Path:
         decoded = read_upload(photo.source, limits)
         with np.load(photo.folder / "edit.npz") as saved:
             edit = Edit(saved["low_input"], saved["low_output"])
-        _write_result(photo, edit.apply(decoded.pixels, percent / 100), decoded.exif, percent)
+        _write_result(photo, edit.apply(decoded.pixels, percent / 100), decoded, percent)
     return path
 
 
@@ -133,13 +133,13 @@ def _result_path(photo: EnhancedPhoto, percent: int) -> Path:
     return photo.folder / f"at-{percent}" / photo.result_name
 
 
-def _write_result(photo: EnhancedPhoto, pixels: np.ndarray, exif: bytes | None, percent: int) -> None:
+def _write_result(photo: EnhancedPhoto, pixels: np.ndarray, decoded: Photo, percent: int) -> None:
     path = _result_path(photo, percent)
     for earlier in photo.folder.glob("at-*"):
         if earlier != path.parent:
             shutil.rmtree(earlier, ignore_errors=True)
     path.parent.mkdir(exist_ok=True)
-    write_photo(path, pixels, exif=exif)
+    write_photo(path, pixels, exif=decoded.exif, xmp=decoded.xmp)
 
 
 def _write_preview(path: Path, pixels: np.ndarray, long_edge: int) -> None:

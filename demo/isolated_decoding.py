@@ -98,8 +98,8 @@ def _photo_of(output: bytes, path: Path, limits: Limits) -> Photo:
     if "dtype" not in header:
         raise _too_large(path, header["width"], header["height"], limits)
     shape = (header["height"], header["width"], 3)
-    exif = base64.b64decode(header["exif"]) if header["exif"] is not None else None
-    return Photo(np.frombuffer(pixels, header["dtype"]).reshape(shape), exif, tuple(header["notes"]))
+    exif, xmp = (None if header[name] is None else base64.b64decode(header[name]) for name in ("exif", "xmp"))
+    return Photo(np.frombuffer(pixels, header["dtype"]).reshape(shape), exif, xmp, tuple(header["notes"]))
 
 
 def _environment() -> dict[str, str]:

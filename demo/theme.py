@@ -13,6 +13,7 @@ THEME = gr.themes.Base(
     font_mono=["ui-monospace", "monospace"],
 ).set(
     body_background_fill="*neutral_50",
+    body_text_color_subdued="*neutral_500",  # the theme's own grey is too faint to read
     # White on the theme's own blue is too faint to read.
     button_primary_background_fill="*primary_700",
     button_primary_background_fill_hover="*primary_800",
