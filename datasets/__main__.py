@@ -132,7 +132,9 @@ def samples(out: Annotated[Path, tyro.conf.Positional], size: int = 1080) -> Non
         written = write_samples(out, long_edge=size)
     except OSError as error:
         sys.exit(_describe(error))
-    print(f"wrote {', '.join(path.name for path in written)} to {out} ({sum(p.stat().st_size for p in written) / 1e3:.0f} KB)")
+    print(
+        f"wrote {', '.join(path.name for path in written)} to {out} ({sum(p.stat().st_size for p in written) / 1e3:.0f} KB)"
+    )
 
 
 def _describe(error: OSError) -> str:
@@ -144,4 +146,6 @@ def _describe(error: OSError) -> str:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"build": build, "miniature": miniature, "samples": samples}, prog="python -m datasets")
+    tyro.extras.subcommand_cli_from_dict(
+        {"build": build, "miniature": miniature, "samples": samples}, prog="python -m datasets"
+    )

@@ -111,7 +111,13 @@ def build_page(
                         elem_id="photos",
                     )
                     strength = gr.Slider(
-                        0, 100, 100, step=1, label="Strength, %", info="of all photos; 0 is the photo as it was", elem_id="strength"
+                        0,
+                        100,
+                        100,
+                        step=1,
+                        label="Strength, %",
+                        info="of all photos; 0 is the photo as it was",
+                        elem_id="strength",
                     )
                     with gr.Row(elem_id="actions"):
                         download = gr.Button("Download", variant="primary", elem_id="download")
@@ -194,7 +200,11 @@ def build_page(
             number = len(uploads or [])
             return gr.Button(f"Enhance {number} photos" if number > 1 else "Enhance", interactive=number > 0)
 
-        finish = {"fn": lambda uploads: (count(uploads), gr.Button(interactive=True)), "inputs": upload, "outputs": [button, start_over]}
+        finish = {
+            "fn": lambda uploads: (count(uploads), gr.Button(interactive=True)),
+            "inputs": upload,
+            "outputs": [button, start_over],
+        }
         upload.change(count, upload, button, **_HIDDEN)
         button.click(enhance, [visit, upload, strength], everything, **_HIDDEN).then(**finish, **_HIDDEN)
         samples.select(enhance_sample, [visit, strength], everything, **_HIDDEN).then(**finish, **_HIDDEN)
@@ -232,14 +242,21 @@ def _offer_api(handlers: Handlers) -> None:
     strength = gr.Number(1.0, visible=False, label="strength")
     result = gr.File(visible=False, label="result")
     gr.Button(visible=False).click(
-        handlers.enhance_file, [photo, strength], result, api_name="enhance", concurrency_limit=None, show_progress="hidden"
+        handlers.enhance_file,
+        [photo, strength],
+        result,
+        api_name="enhance",
+        concurrency_limit=None,
+        show_progress="hidden",
     )
 
 
 def _gallery(visit: Visit, *, visible: bool) -> Any:
     done = visit.done
     chosen = next((place for place, entry in enumerate(done) if entry.number == visit.shown), None)
-    return gr.Gallery([str(entry.photo.thumbnail) for entry in done if entry.photo], visible=visible, selected_index=chosen)
+    return gr.Gallery(
+        [str(entry.photo.thumbnail) for entry in done if entry.photo], visible=visible, selected_index=chosen
+    )
 
 
 def _caption(visit: Visit) -> str:

@@ -17,7 +17,9 @@ class Credentials:
     password: str = dataclasses.field(repr=False)
 
 
-def read_credentials(user: str | None, password_file: Path | None, environment: Mapping[str, str]) -> Credentials | None:
+def read_credentials(
+    user: str | None, password_file: Path | None, environment: Mapping[str, str]
+) -> Credentials | None:
     """Return what visitors have to give, or None when the page is open to everybody.
 
     Args:

@@ -92,9 +92,7 @@ def render_result(photo: EnhancedPhoto, percent: int, limits: Limits) -> Path:
     path = _result_path(photo, percent)
     if not path.exists():
         decoded = read_upload(photo.source, limits)
-        with np.load(photo.folder / "edit.npz") as saved:
-            edit = Edit(saved["low_input"], saved["low_output"])
-        _write_result(photo, edit.apply(decoded.pixels, percent / 100), decoded, percent)
+        _write_result(photo, _read_edit(photo).apply(decoded.pixels, percent / 100), decoded, percent)
     return path
 
 
@@ -111,9 +109,9 @@ def compare(photo: EnhancedPhoto, percent: int) -> tuple[Path, Path]:
         return before, after
     blended = photo.folder / f"after-{percent}.jpg"
     if not blended.exists():
-        whole, none = (cv2.imread(str(path)) for path in (after, before))
-        mixed = cv2.addWeighted(whole, percent / 100, none, 1 - percent / 100, 0)
-        blended.write_bytes(encode_jpeg(cv2.cvtColor(mixed, cv2.COLOR_BGR2RGB), quality=90))
+        # As the result is made, and not by mixing the previews: those are clipped, the edit is not.
+        pixels = cv2.cvtColor(cv2.imread(str(before)), cv2.COLOR_BGR2RGB)
+        blended.write_bytes(encode_jpeg(_read_edit(photo).apply(pixels, percent / 100), quality=90))
     return before, blended
 
 
@@ -127,6 +125,11 @@ def _keep(upload: Path, folder: Path) -> Path:
     except OSError:  # another file system
         shutil.copyfile(upload, source)
     return source
+
+
+def _read_edit(photo: EnhancedPhoto) -> Edit:
+    with np.load(photo.folder / "edit.npz") as saved:
+        return Edit(saved["low_input"], saved["low_output"])
 
 
 def _result_path(photo: EnhancedPhoto, percent: int) -> Path:

@@ -55,7 +55,10 @@ class Handlers:
         entries = visit.add([Path(upload) for upload in uploads])
         taken = entries[: max(0, self._limits.photos_per_batch - (len(visit.entries) - len(entries)))]
         for entry in entries[len(taken) :]:
-            entry.state, entry.text = "failed", f"More than {self._limits.photos_per_batch} photos at a time are not possible."
+            entry.state, entry.text = (
+                "failed",
+                f"More than {self._limits.photos_per_batch} photos at a time are not possible.",
+            )
         yield Progress(visit, None, None)
         started = time.monotonic()
         async for entry in enhance_batch(self._enhancer, self._queue, self._limits, taken, visit.folder, percent):
@@ -133,7 +136,9 @@ class Handlers:
             raise gr.Error(_GONE, print_exception=False) from None
         except Exception as error:
             log_failure(error)
-            raise gr.Error("The photo could not be enhanced; the server's log says why.", print_exception=False) from None
+            raise gr.Error(
+                "The photo could not be enhanced; the server's log says why.", print_exception=False
+            ) from None
         raise AssertionError("a queue ends with a result or an exception")
 
 

@@ -19,6 +19,7 @@ from demo.limits import Limits
 from enhancer.photo_io import RAW_SUFFIXES, Photo, PhotoError, read_photo
 
 _PLAIN = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
+_DECODER = "import sys; from demo.decoder_process import main; sys.exit(main())"
 _PACKAGES = Path(__file__).resolve().parents[1]
 
 
@@ -60,24 +61,23 @@ def _read_in_process(path: Path, limits: Limits) -> Photo:
         "seconds": limits.decoder_seconds,
         "pixels": limits.megapixels * 1_000_000,
     }
-    decoder = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from demo.decoder_process import main; sys.exit(main())"],
+    with subprocess.Popen(
+        [sys.executable, "-c", _DECODER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=_environment(),
         start_new_session=True,  # Ctrl-C in the terminal is for the server, which finishes the photo in hand
-    )
-    try:
-        output, _ = decoder.communicate(json.dumps(request).encode(), timeout=limits.decoder_seconds)
-    except subprocess.TimeoutExpired:
-        raise PhotoError(
-            f"{path.name} was not decoded within {limits.decoder_seconds} seconds, the limit. "
-            "Export it as a JPEG or TIFF from your photo editor."
-        ) from None
-    finally:
-        decoder.kill()
-        decoder.communicate()
+    ) as decoder:
+        try:
+            output, _ = decoder.communicate(json.dumps(request).encode(), timeout=limits.decoder_seconds)
+        except subprocess.TimeoutExpired:
+            raise PhotoError(
+                f"{path.name} was not decoded within {limits.decoder_seconds} seconds, the limit. "
+                "Export it as a JPEG or TIFF from your photo editor."
+            ) from None
+        finally:
+            decoder.kill()
     if decoder.returncode != 0:
         raise PhotoError(
             f"{path.name} could not be decoded: its decoder was stopped, because it crashed or needed more memory "

@@ -19,7 +19,9 @@ _METRICS = {
 }
 _FEW_PHOTOS = 10
 _HEAD = Markup("<table><thead><tr><th>{}</th><th>This model</th><th>Unedited</th></tr></thead><tbody>")
-_ROW = Markup('<tr><th scope="row">{}<small>{}</small></th><td>{}<small>{}</small></td><td>{}<small>{}</small></td></tr>')
+_ROW = Markup(
+    '<tr><th scope="row">{}<small>{}</small></th><td>{}<small>{}</small></td><td>{}<small>{}</small></td></tr>'
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,10 @@ _ROW = Markup(
     '<li class="entry {state}"{current}><span class="sign" aria-hidden="true">{sign}</span>'
     '<span class="words"><b>{name}</b><span class="text">{text}</span>{notes}{bar}</span></li>'
 )
-_BAR = Markup('<span class="bar" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" aria-label="{name}">'
-              '<span style="width: {percent}%"></span></span>')
+_BAR = Markup(
+    '<span class="bar" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" aria-label="{name}">'
+    '<span style="width: {percent}%"></span></span>'
+)
 
 
 def render_status_list(entries: Sequence[Entry], seconds_left: float | None = None) -> str:
@@ -25,7 +27,9 @@ def render_status_list(entries: Sequence[Entry], seconds_left: float | None = No
     if not entries:
         return ""
     rows = Markup("").join(_row(entry) for entry in entries)
-    return str(Markup('{}<ul class="entries" aria-live="polite">{}</ul>').format(_headline(entries, seconds_left), rows))
+    return str(
+        Markup('{}<ul class="entries" aria-live="polite">{}</ul>').format(_headline(entries, seconds_left), rows)
+    )
 
 
 def _headline(entries: Sequence[Entry], seconds_left: float | None) -> Markup:

@@ -171,9 +171,7 @@ def _matrix_tables(profile: bytes, dtype: str) -> _MatrixTables | None:
     return tables if error <= max(1, int(levels[-1]) // _MAX_TABLE_ERROR) else None
 
 
-def _transform(
-    pixels: np.ndarray, profile: bytes, target: bytes, dtype: str, *, colorspace: str = "rgb"
-) -> np.ndarray:
+def _transform(pixels: np.ndarray, profile: bytes, target: bytes, dtype: str, *, colorspace: str = "rgb") -> np.ndarray:
     try:
         return imagecodecs.cms_transform(
             np.ascontiguousarray(pixels),

@@ -162,7 +162,7 @@ class Enhancer:
         height, width = picture.shape[:2]
         margins = ((0, bucket(height) - height), (0, bucket(width) - width), (0, 0))
         padded = np.pad(picture, margins, mode="reflect")
-        x = padded[None].astype(np.float32) / np.float32(255.0)
+        x = padded[None].astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
         with self._lock:
             trainable = [variable.value for variable in self.model.trainable_variables]
             non_trainable = [variable.value for variable in self.model.non_trainable_variables]
@@ -207,7 +207,7 @@ def find_stage(workdir: Path) -> Path:
 def _check_photo(photo: np.ndarray) -> None:
     if not isinstance(photo, np.ndarray):
         raise ValueError(f"A photo must be a NumPy array, received {type(photo).__name__}.")
-    if photo.dtype != np.uint8:
+    if photo.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"A photo must be uint8 in [0, 255], received {photo.dtype}; convert it first.")
     if photo.ndim != 3 or photo.shape[-1] != 3 or photo.size == 0:
         raise ValueError(

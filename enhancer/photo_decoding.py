@@ -63,9 +63,7 @@ def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedP
             if preview
             else "Copy it from the camera again"
         )
-        raise PhotoError(
-            f"{path.name} {error}. {advice}, or export a TIFF from your RAW converter."
-        ) from error
+        raise PhotoError(f"{path.name} {error}. {advice}, or export a TIFF from your RAW converter.") from error
     # LibRaw turns the picture upright itself.
     tags = exif.from_tiff(path) if kind is FileKind.TIFF else None
     tags = tags or exif.from_jpeg(raw.preview_jpeg(path))

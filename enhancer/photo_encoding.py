@@ -16,9 +16,7 @@ _TIFF_XMP, _TIFF_ICC_PROFILE = 700, 34675
 _TIFF_STRIP_OFFSETS = 273
 
 
-def encode_jpeg(
-    pixels: np.ndarray, *, quality: int = 95, exif: bytes | None = None, xmp: bytes | None = None
-) -> bytes:
+def encode_jpeg(pixels: np.ndarray, *, quality: int = 95, exif: bytes | None = None, xmp: bytes | None = None) -> bytes:
     """Encode as JPEG with full chroma resolution (4:4:4).
 
     Args:

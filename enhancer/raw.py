@@ -26,9 +26,7 @@ class RawError(ValueError):
     """A RAW file that gives no picture. The message is a clause that says why, without the file's name."""
 
 
-def develop(
-    path: str | os.PathLike, *, max_pixels: int, bits_per_channel: Literal[8, 16] = 8
-) -> np.ndarray:
+def develop(path: str | os.PathLike, *, max_pixels: int, bits_per_channel: Literal[8, 16] = 8) -> np.ndarray:
     """Develop a RAW file: camera white balance, no automatic brightening, sRGB primaries and transfer curve, upright.
 
     The result depends on nothing but the file and the LibRaw version.
