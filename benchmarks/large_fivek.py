@@ -30,9 +30,15 @@ def write(folder: Path, number: int, long_edge: int) -> None:
         rng = np.random.default_rng(index)
         scene = miniature.fivek_scene(index, _RENDERED_LONG_EDGE)
         height, width = (2 * round(side * long_edge / _RENDERED_LONG_EDGE / 2) for side in scene.shape[:2])
-        scene = cv2.resize(scene, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, None)
-        scene *= rng.normal(1, _GRAIN, (height, width, 1)).astype(np.float32)
+        grain = rng.normal(1, _GRAIN, (height, width, 1)).astype(np.float32)
+        # Retouched before it is enlarged: the edit's wide blur would take a minute at full size.
+        retouched = _enlarge(camera.retouch(scene), width, height) * grain
+        scene = _enlarge(scene, width, height) * grain
         sensor = np.rot90(scene) if height > width else scene
         mosaic = camera.add_sensor_noise(files.mosaic_of(np.ascontiguousarray(sensor)), rng)
         files.write_dng(inputs / f"{names[index - 1]}.dng", mosaic, orientation=6 if height > width else 1)
-        files.write_prophoto_tiff(targets / f"{names[index - 1]}.tif", camera.decode_srgb(camera.retouch(scene)))
+        files.write_prophoto_tiff(targets / f"{names[index - 1]}.tif", camera.decode_srgb(retouched.clip(0, 1)))
+
+
+def _enlarge(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, None)

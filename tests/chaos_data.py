@@ -2,6 +2,8 @@
 
     python -m tests.chaos_data                      twenty kills, five minutes on two cores
     python -m tests.chaos_data --kills 3 --seed 1
+    python -m tests.chaos_data --source server      fetched from a server on this machine, pair by pair
+    python -m tests.chaos_data --source archive     read out of fivek_dataset.tar
 
 Each trial builds the miniature FiveK (RAW and TIFF files) in a folder of its own with `python -m datasets build`. It is killed with
 SIGKILL once and then started again with the same command. The moment is drawn from the whole build: a tenth of the kills come while
@@ -11,6 +13,7 @@ which says when it was made) and of every file of records. Nothing else may be l
 Exit codes: 0 all equal, 1 not.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,11 +23,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import tyro
+
+from tests import misbehaving_server
 
 ROOT = Path(__file__).resolve().parents[1]
 _KEEPS = ("prepared", "fivek")
@@ -42,14 +50,16 @@ class Arguments:
     """Of the data set."""
     size: int = 448
     """Long edge of the source photos, in pixels."""
+    source: Literal["folder", "server", "archive"] = "folder"
+    """Where the photos come from."""
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m tests.chaos_data")
     moments = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory(prefix="enhancer-chaos-data-") as scratch:
-        folder = Path(scratch)
-        source = write_source(folder / "source", arguments)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="enhancer-chaos-data-")))
+        source = stack.enter_context(provide_source(folder / "source", arguments))
         began = time.monotonic()
         if start(source, folder / "undisturbed").wait():
             print((folder / "undisturbed.log").read_text(), file=sys.stderr)
@@ -86,19 +96,32 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if equal == arguments.kills else 1
 
 
-def write_source(folder: Path, arguments: Arguments) -> Path:
+@contextlib.contextmanager
+def provide_source(folder: Path, arguments: Arguments) -> Iterator[list[str]]:
+    """Render the photos and yield the options that name them, as long as they are there."""
     from datasets import miniature
 
     miniature.write(folder, long_edge=arguments.size, fivek_pairs=arguments.pairs, real_estate_pairs={"train": 1})
-    return folder / "fivek"
+    fivek = folder / "fivek"
+    match arguments.source:
+        case "folder":
+            yield ["--manual-dir", str(fivek)]
+        case "server":
+            with misbehaving_server.serve(fivek) as server:
+                yield ["--base-url", server.url, "--names", str(fivek / "names.txt")]
+        case "archive":
+            with tarfile.open(folder / "fivek_dataset.tar", "w") as tar:
+                tar.add(fivek / "img" / "dng", "fivek_dataset/raw_photos/HQa1to700/photos")
+            (fivek / "img" / "tiff16_c").rename(folder / "tiff16_c")
+            yield ["--manual-dir", str(folder / "fivek_dataset.tar")]
 
 
-def start(source: Path, data_dir: Path) -> "subprocess.Popen[bytes]":
+def start(source: list[str], data_dir: Path) -> "subprocess.Popen[bytes]":
     """The build; what it prints is added to a file beside its folder, and its temporary files go there too."""
     data_dir.mkdir(parents=True, exist_ok=True)
     temporary = data_dir / "temporary"
     temporary.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "datasets", "build", "fivek", "--manual-dir", str(source)]
+    command = [sys.executable, "-m", "datasets", "build", "fivek", *source]
     command += ["--data-dir", str(data_dir), "--config", "c_512"]
     environment = os.environ | {"TMPDIR": str(temporary)}
     with open(data_dir.with_name(f"{data_dir.name}.log"), "ab") as log:
