@@ -104,7 +104,7 @@ def _photo_of(output: bytes, path: Path, limits: Limits) -> Photo:
 
 def _environment() -> dict[str, str]:
     # One thread each: thread stacks and arenas are what fills an address space first.
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX")}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
     search_path = os.pathsep.join([str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, **threads, "PYTHONPATH": search_path}
 

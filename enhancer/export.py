@@ -222,7 +222,9 @@ def _parse_size(size: str) -> Sides:
 
 def _check_pictures(check_photo: Path | None, working_size: int, sides: Sides) -> list[np.ndarray]:
     """What the network would see of a photo; where sizes are open, a part of it too, of another shape and odd sides."""
-    photo = render_room(4 * working_size // 3, 2 * working_size) if check_photo is None else read_photo(check_photo).pixels
+    photo = (
+        render_room(4 * working_size // 3, 2 * working_size) if check_photo is None else read_photo(check_photo).pixels
+    )
     if sides[0] and sides[1]:
         pictures = [cv2.resize(photo, (sides[1], sides[0]), interpolation=cv2.INTER_AREA)]
     else:

@@ -53,7 +53,8 @@ class ForwardPass:
             ValueError: the answer holds values that are not numbers.
         """
         x = np.stack(
-            [pad_to_bucket(p).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures], dtype=np.float32
+            [pad_to_bucket(p).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures],
+            dtype=np.float32,
         )
         with self._lock:
             weights = self._weights()

@@ -66,9 +66,7 @@ class Enhancer:
             nothing, and 4 on an accelerator.
     """
 
-    def __init__(
-        self, model: keras.Model, working_size: int, description: str = "", *, batch_size: int | None = None
-    ):
+    def __init__(self, model: keras.Model, working_size: int, description: str = "", *, batch_size: int | None = None):
         if working_size < _SMALLEST_WORKING_SIZE:
             raise ValueError(f"working_size must be at least {_SMALLEST_WORKING_SIZE} pixels, received {working_size}.")
         self.model = model

@@ -54,10 +54,7 @@ def plan_jobs(
     if not found:
         raise UsageError(f"There are no photos in {', '.join(map(str, inputs))}.")
     wanted = _without_collisions(
-        {
-            source: output / relative.with_suffix(_suffix(source, result_format))
-            for source, relative in found.items()
-        }
+        {source: output / relative.with_suffix(_suffix(source, result_format)) for source, relative in found.items()}
     )
     sources = {source.resolve() for source in found}
     for source, destination in wanted.items():

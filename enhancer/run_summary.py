@@ -36,7 +36,9 @@ class RunSummary:
     def table(self) -> str:
         """Lines of done, skipped and failed photos, and below them each failure with its reason."""
         seconds = time.monotonic() - self.started
-        rows = [("done", self.done, f"{self.megapixels:.1f} MP, {seconds / self.done:.1f} s per photo" if self.done else "")]
+        rows = [
+            ("done", self.done, f"{self.megapixels:.1f} MP, {seconds / self.done:.1f} s per photo" if self.done else "")
+        ]
         if self.notes:
             rows.append(("  with a note", self.notes, "see above"))
         if self.skipped:

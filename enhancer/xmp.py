@@ -32,8 +32,20 @@ _PREFIXES = {
 # Of these two, the parts that people write; of Dublin Core, not the file format.
 _WRITTEN = {
     _PHOTOSHOP: set(
-        "AuthorsPosition CaptionWriter City Country Credit DateCreated Headline Instructions Source State "
-        "TransmissionReference Urgency".split()
+        [
+            "AuthorsPosition",
+            "CaptionWriter",
+            "City",
+            "Country",
+            "Credit",
+            "DateCreated",
+            "Headline",
+            "Instructions",
+            "Source",
+            "State",
+            "TransmissionReference",
+            "Urgency",
+        ]
     ),
     _XMP: {"Rating", "Label"},
 }

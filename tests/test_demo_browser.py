@@ -143,11 +143,9 @@ def test_a_file_above_the_limit_is_told_in_words_and_a_good_one_after_it_works(p
 
 
 def test_two_visitors_see_their_own_photos(browser, address, tmp_path):
-    pages = []
-    for blue in (40, 220):
-        context = browser.new_context()
-        pages.append(context.new_page())
-        pages[-1].goto(address)
+    pages = [browser.new_context().new_page() for _ in range(2)]
+    for page in pages:
+        page.goto(address)
     for page, blue in zip(pages, (40, 220), strict=True):
         drop(page, write_gradient(tmp_path / "same.jpg", 300, 400, blue=blue))
     for page, blue in zip(pages, (40, 220), strict=True):
