@@ -12,6 +12,7 @@ import tqdm
 import tyro
 
 from demo.credentials import CredentialsError, read_credentials
+from demo.freed_memory import share_arenas
 from demo.limits import Limits
 
 # What needs JAX and gradio is imported after the command line is understood, so that --help answers at once.
@@ -49,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         credentials = read_credentials(arguments.user, arguments.password_file, os.environ)
     except CredentialsError as error:
         return _cannot_start(str(error))
+    share_arenas()
     from demo.temporary_files import private_folder, sweeping
     from enhancer import compilation
     from enhancer.checkpoints import CheckpointError
