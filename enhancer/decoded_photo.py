@@ -57,7 +57,8 @@ def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
     Raises:
         PhotoError: it is animated, or its size is refused.
     """
-    with Image.open(path, formats=(kind,)) as image:
+    # Given a path, Pillow maps some TIFFs into memory and scrambles those that lie on their side.
+    with open(path, "rb") as file, Image.open(file, formats=(kind,)) as image:
         num_frames = getattr(image, "n_frames", 1)
         if kind in ("PNG", "WEBP") and num_frames > 1:
             raise refusal.animated(path, "WebP" if kind == "WEBP" else kind, num_frames)
@@ -65,8 +66,12 @@ def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
         if frame:
             image.seek(frame)
         refusal.check_size(path, image.width, image.height)
+        if kind == "WEBP":
+            refusal.check_tail(path)
         image.load()
-        return from_image(image, dataclasses.replace(tags, profile=image.info.get("icc_profile")))
+        # Of some formats, Pillow turns the picture upright while it loads it, and takes the tag away.
+        turn = exif.orientation(image.getexif())
+        return from_image(image, dataclasses.replace(tags, profile=image.info.get("icc_profile"), orientation=turn))
 
 
 def from_image(image: Image.Image, tags: Tags) -> DecodedPhoto:

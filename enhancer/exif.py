@@ -20,6 +20,7 @@ _STALE_DETAILS = (
     ExifTags.Base.Gamma,
 )
 _SRGB = 1
+_BIG_TIFF_MAGIC = (b"II+\0", b"MM\0+")
 _MAX_BYTES = 65_000  # a JPEG's EXIF block cannot exceed 64 KiB
 
 
@@ -37,6 +38,10 @@ def from_tiff(path: Path) -> Image.Exif | None:
     exif = Image.Exif()
     try:
         with open(path, "rb") as file:
+            if file.read(4) in _BIG_TIFF_MAGIC:  # beyond Pillow's EXIF reader, but not beyond its TIFF reader
+                with Image.open(path, formats=("TIFF",)) as image:
+                    return _copy(image.getexif())
+            file.seek(0)
             exif.load_from_fp(file)
             return _copy(exif)
     except Exception:

@@ -11,10 +11,11 @@ import dataclasses
 import importlib.util
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import cv2
 import jax
@@ -154,9 +155,7 @@ def _write(enhancer: Enhancer, file_format: Format, sides: Sides, path: Path) ->
     if file_format == "onnx":
         path.write_bytes(proto.SerializeToString())
         return
-    import openvino
-
-    # Not openvino.convert_model, which forks to send usage statistics; a fork beside JAX's threads may hang.
+    openvino = _import_openvino()
     graph = openvino.Core().read_model(proto.SerializeToString())
     openvino.save_model(graph, path, compress_to_fp16=False)
 
@@ -169,12 +168,16 @@ def _open(file_format: Format, path: Path) -> Run:
         session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
         return lambda x: np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
     if file_format == "openvino":
-        import openvino
-
-        compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = _import_openvino().Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         return lambda x: np.asarray(compiled(x)[0])
     program = jax.export.deserialize(bytearray(path.read_bytes()))
     return lambda x: np.asarray(program.call(x))
+
+
+def _import_openvino() -> Any:
+    """OpenVINO without its usage statistics: importing it forks to send some, and a fork beside JAX's threads may hang."""
+    sys.modules.setdefault("openvino_telemetry", cast(Any, None))  # as if not installed
+    return importlib.import_module("openvino")
 
 
 def stablehlo_from_restormer(model: Restormer, sides: Sides = (None, None)) -> bytes:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from enhancer.compilation import compiler_options
-from enhancer.working_size import bucket, pad_to_bucket
+from enhancer.working_size import crop, pad, padded_size
 
 
 class ForwardPass:
@@ -38,7 +38,7 @@ class ForwardPass:
     def compile(self, height: int, width: int) -> None:
         """Compile what a single picture of this size needs, without running it."""
         with self._lock:
-            self._program((1, bucket(height), bucket(width), 3), self._weights())
+            self._program((1, *padded_size(height, width), 3), self._weights())
 
     def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the network's answers.
@@ -53,13 +53,12 @@ class ForwardPass:
             ValueError: the answer holds values that are not numbers.
         """
         x = np.stack(
-            [pad_to_bucket(p).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures],
-            dtype=np.float32,
+            [pad(p).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures], dtype=np.float32
         )
         with self._lock:
             weights = self._weights()
             answers = np.asarray(self._program(x.shape, weights)(*weights, x))
-        cropped = [answer[: p.shape[0], : p.shape[1]] for answer, p in zip(answers, pictures, strict=True)]
+        cropped = [crop(answer, *p.shape[:2]) for answer, p in zip(answers, pictures, strict=True)]
         if not all(np.isfinite(answer).all() for answer in cropped):
             raise ValueError(
                 "The model answered with values that are not numbers; its training failed, train it again."

@@ -4,11 +4,10 @@ import dataclasses
 import functools
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 from PIL import Image
 
-from enhancer import decoded_photo, refusal
+from enhancer import color_management, decoded_photo, refusal
 from enhancer.decoded_photo import DecodedPhoto
 from enhancer.refusal import PhotoError
 
@@ -33,6 +32,7 @@ def decode(path: Path, *, keep_depth: bool) -> DecodedPhoto:
         )
     with Image.open(path, formats=("HEIF",)) as image:
         refusal.check_size(path, image.width, image.height)
+        refusal.check_tail(path)
         tags = decoded_photo.tags_of(image)
         if profile := image.info.get("nclx_profile"):
             tags = dataclasses.replace(tags, profile=tags.profile or _profile_of(path, profile))
@@ -75,5 +75,4 @@ def _profile_of(path: Path, profile: dict) -> bytes | None:
         )
     if int(profile.get("color_primaries", 2)) != _DISPLAY_P3:
         return None
-    primaries = [0.680, 0.320, 1.0, 0.265, 0.690, 1.0, 0.150, 0.060, 1.0]
-    return bytes(imagecodecs.cms_profile("rgb", whitepoint=[0.3127, 0.3290, 1.0], primaries=primaries))
+    return color_management.display_p3_profile()

@@ -11,11 +11,13 @@ enhancer.enhance_file("kitchen.jpg", "kitchen_enhanced.jpg")
 
 import dataclasses
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import jax
 import keras
 import numpy as np
@@ -25,7 +27,8 @@ from enhancer.edit import Edit
 from enhancer.forward_pass import ForwardPass
 from enhancer.kept_metadata import MetadataPolicy, kept_metadata
 from enhancer.photo_io import read_photo, write_photo
-from enhancer.working_size import COMMON_ASPECTS, MOST_ELONGATED, bucket, reduce_photo, reduced_size
+from enhancer.tiled_inference import TiledInference
+from enhancer.working_size import COMMON_ASPECTS, MOST_ELONGATED, pad, padded_size, reduce_photo, reduced_size
 
 __all__ = ["MOST_ELONGATED", "EnhancedFile", "Enhancer", "Mode", "find_stage"]
 
@@ -74,6 +77,8 @@ class Enhancer:
         self.description = description or f"{model.name}, {working_size} pixels"
         self.batch_size = batch_size or (1 if jax.default_backend() == "cpu" else _ACCELERATOR_BATCH)
         self._forward = ForwardPass(model)
+        self._tiles: TiledInference | None = None
+        self._tiles_lock = threading.Lock()
 
     @classmethod
     def load(cls, workdir: str | os.PathLike[str]) -> "Enhancer":
@@ -197,7 +202,7 @@ class Enhancer:
         reduced = [reduce_photo(photo, self.working_size) for photo in photos]
         groups: dict[tuple, list[int]] = {}
         for index, picture in enumerate(reduced):
-            groups.setdefault((bucket(picture.shape[0]), bucket(picture.shape[1])), []).append(index)
+            groups.setdefault(padded_size(*picture.shape[:2]), []).append(index)
         answers: dict[int, np.ndarray] = {}
         for indices in groups.values():
             # Full batches and single photos: another program for each remainder would cost more than it saves.
@@ -208,7 +213,13 @@ class Enhancer:
         return [Edit(picture, answers[index]) for index, picture in enumerate(reduced)]
 
     def _enhance_in_tiles(self, photo: np.ndarray, strength: float) -> np.ndarray:
-        raise NotImplementedError
+        # Padded as in `_find_edits`, so that the network's attention is the same in both modes, and compiled once per bucket.
+        low_input = pad(reduce_photo(photo, self.working_size))
+        with self._tiles_lock:
+            if self._tiles is None:
+                self._tiles = TiledInference(self.model)
+            edited = self._tiles.enhance(photo, low_input, batch=self.batch_size)
+        return edited if strength == 1.0 else cv2.addWeighted(edited, strength, photo, 1.0 - strength, 0.0)
 
 
 def refuse_overwriting(source: Path, destination: Path, overwrite: bool) -> None:

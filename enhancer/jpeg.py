@@ -4,15 +4,19 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 import simplejpeg
 from PIL import Image
 
 from enhancer import color_management, decoded_photo, refusal
 from enhancer.decoded_photo import DecodedPhoto
 
+# libjpeg's warnings that say nothing about the pixels.
+_HARMLESS = ("Unknown Adobe color transform code", "Warning: unknown JFIF revision", "Invalid SOS parameters")
+_UNKNOWN = "Could not determine subsampling"
 # Some cameras fill up the last bytes; where more is left over, the decoder lost its place.
-_MAX_LEFT_OVER_BYTES = 16
 _LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
+_MAX_LEFT_OVER_BYTES = 16
 
 
 def decode(path: Path) -> DecodedPhoto:
@@ -27,28 +31,27 @@ def decode(path: Path) -> DecodedPhoto:
     with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
         refusal.check_size(path, image.width, image.height)
         tags = decoded_photo.tags_of(image)
-        if image.mode == "CMYK":
-            # Pillow knows whose CMYK values are stored inverted.
-            _decode_strictly(path, content, "CMYK")
+        pixels = _decode_strictly(path, content, {"L": "GRAY"}.get(image.mode, image.mode))
+        # Pillow knows whose CMYK values are stored inverted, and reads rare kinds of chroma subsampling.
+        if pixels is None or image.mode == "CMYK":
             image.load()
             return decoded_photo.from_image(image, tags)
-        pixels = _decode_strictly(path, content, "RGB" if image.mode == "RGB" else "GRAY")
-    if pixels.shape[-1] == 1 or (tags.profile and not color_management.is_srgb(tags.profile)):
-        return decoded_photo.from_image(Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels), tags)
+    if pixels.shape[-1] == 1:
+        return decoded_photo.from_image(Image.fromarray(pixels[..., 0]), tags)
+    if tags.profile and not color_management.is_srgb(tags.profile):
+        return decoded_photo.from_image(Image.fromarray(pixels), tags)
     return DecodedPhoto(pixels, tags.orientation, tags.exif, tags.xmp)
 
 
-def _decode_strictly(path: Path, content: bytes, color_space: str):
+def _decode_strictly(path: Path, content: bytes, color_space: str) -> np.ndarray | None:
+    """Decode to uint8 `(height, width, channels)`; None when the file is of a kind that this decoder does not know."""
     try:
         return simplejpeg.decode_jpeg(content, color_space, fastdct=False, fastupsample=False, strict=True)
     except ValueError as error:
         warning = str(error)
+    if _UNKNOWN in warning:
+        return None
     left_over = _LEFT_OVER.match(warning)
-    harmless = int(left_over[1]) <= _MAX_LEFT_OVER_BYTES if left_over else not _means_damage(warning)
-    if not harmless:
-        raise refusal.damaged(path, "a part of the picture is missing" if _means_damage(warning) else warning)
-    return simplejpeg.decode_jpeg(content, color_space, fastdct=False, fastupsample=False, strict=False)
-
-
-def _means_damage(warning: str) -> bool:
-    return warning.startswith(("Corrupt JPEG data", "Premature end"))
+    if warning.startswith(_HARMLESS) or (left_over and int(left_over[1]) <= _MAX_LEFT_OVER_BYTES):
+        return simplejpeg.decode_jpeg(content, color_space, fastdct=False, fastupsample=False, strict=False)
+    raise refusal.damaged(path, f"a part of the picture is missing: {warning}")

@@ -13,6 +13,8 @@ _PLAIN_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", 
 PHOTO_SUFFIXES = _PLAIN_SUFFIXES | RAW_SUFFIXES
 """Lower-case suffixes, with the dot, of the files that `read_photo` is meant for."""
 
+_LARGE_PREVIEW_PIXELS = 1_000_000  # anything smaller is for the camera's screen
+
 
 def decode(path: Path, head: bytes, *, keep_depth: bool = False) -> DecodedPhoto:
     """Decode a file by its content; camera RAW goes by the suffix too.
@@ -57,12 +59,12 @@ def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedP
         pixels = raw.develop(path, max_pixels=MAX_PIXELS, bits_per_channel=16 if keep_depth else 8)
     except raw.RawError as error:
         # The camera's own rendering looks unlike ours, and may be a thumbnail: it is never passed off as the photo.
-        preview = raw.preview_size(path)
-        advice = (
-            f"Its embedded preview of {preview[0]} x {preview[1]} pixels was not used instead: export that from a photo viewer"
-            if preview
-            else "Copy it from the camera again"
-        )
+        width, height = raw.preview_size(path) or (0, 0)
+        advice = "Copy it from the camera again"
+        if width * height >= _LARGE_PREVIEW_PIXELS:
+            advice = (
+                f"The camera's own JPEG in it, {width} x {height} pixels, was not used: extract it with a photo viewer"
+            )
         raise PhotoError(f"{path.name} {error}. {advice}, or export a TIFF from your RAW converter.") from error
     # LibRaw turns the picture upright itself.
     tags = exif.from_tiff(path) if kind is FileKind.TIFF else None

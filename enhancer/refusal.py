@@ -4,6 +4,7 @@ A file is refused by what it is (`check_file`) or by the size that its header cl
 decoding shows is reported by the decoders.
 """
 
+import os
 import stat
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from enhancer.file_kind import HEAD_BYTES
 MAX_PIXELS = 200_000_000
 """Pictures above this are refused from their header; the largest camera sensors have 150 million pixels."""
 
+_DISK_SECTOR_BYTES = 512  # the least that is copied or lost
 _MAX_ASPECT = 100  # panoramas of a full turn stay below 20
 # Drawings and white pages compress without a limit, and small ones are harmless. No real photo is near half of this.
 _MIN_BITS_PER_PIXEL, _SMALL_ENOUGH_PIXELS = 0.05, 50_000_000
@@ -72,6 +74,18 @@ def check_size(path: Path, width: int, height: int, *, bytes_per_pixel: int = 3)
             f"{name} claims {num_pixels / 1e6:.0f} megapixels ({width} x {height}) in {num_bytes / 1e3:.0f} kB, which "
             "no photo fits into. Export it again from your photo editor."
         )
+
+
+def check_tail(path: Path) -> None:
+    """Refuse a file of entropy-coded pixels whose end is nothing but zeros: room that was made for a copy which broke off.
+
+    Raises:
+        PhotoError: it is one.
+    """
+    with open(path, "rb") as file:
+        file.seek(-min(_DISK_SECTOR_BYTES, path.stat().st_size), os.SEEK_END)
+        if not any(file.read()):
+            raise damaged(path, "its end is nothing but zeros")
 
 
 def too_large(path: Path, claimed: str = "more megapixels than anyone's camera has") -> PhotoError:

@@ -22,6 +22,7 @@ _SENSOR_VALUES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
 _PLAIN = (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK)
 _FOR_PILLOW = (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR, PHOTOMETRIC.MINISWHITE)
 _JPEG_INSIDE = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY)
+_JPEG_TAIL_BYTES = 16  # a JPEG ends in a marker, perhaps with some padding behind it
 _LEFT_OUT = "an extra channel, such as a saved selection, was left out"
 
 
@@ -107,13 +108,17 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
     refusal.check_size(path, page.imagewidth, page.imagelength, bytes_per_pixel=num_bytes)
     if page.is_tiled:
         refusal.check_size(path, page.tilewidth, page.tilelength * page.tiledepth)
-    if 0 in page.databytecounts:
+    parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+    if 0 in page.databytecounts or max(offset + size for offset, size in parts) > page.parent.filehandle.size:
         raise refusal.damaged(path, "a part of the picture is missing")
     if page.compression in _JPEG_INSIDE:
         # The JPEGs inside have sizes of their own, which their decoder allocates whatever the page says.
         most_pixels = 2 * (page.tilewidth * page.tilelength if page.is_tiled else page.imagewidth * page.rowsperstrip)
         for content, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts):
-            with Image.open(io.BytesIO(content or b""), formats=("JPEG",)) as part:
+            content = content or b""
+            if not any(content[-_JPEG_TAIL_BYTES:]):
+                raise refusal.damaged(path, "a part of the picture is missing")
+            with Image.open(io.BytesIO(content), formats=("JPEG",)) as part:
                 if part.width * part.height > max(most_pixels, 2**20):
                     raise refusal.damaged(path, "its parts are larger than the whole picture")
 

@@ -32,20 +32,8 @@ _PREFIXES = {
 # Of these two, the parts that people write; of Dublin Core, not the file format.
 _WRITTEN = {
     _PHOTOSHOP: set(
-        [
-            "AuthorsPosition",
-            "CaptionWriter",
-            "City",
-            "Country",
-            "Credit",
-            "DateCreated",
-            "Headline",
-            "Instructions",
-            "Source",
-            "State",
-            "TransmissionReference",
-            "Urgency",
-        ]
+        "AuthorsPosition CaptionWriter City Country Credit DateCreated Headline Instructions Source State "
+        "TransmissionReference Urgency".split()
     ),
     _XMP: {"Rating", "Label"},
 }
