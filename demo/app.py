@@ -200,14 +200,15 @@ def build_page(
             number = len(uploads or [])
             return gr.Button(f"Enhance {number} photos" if number > 1 else "Enhance", interactive=number > 0)
 
-        finish = {
-            "fn": lambda uploads: (count(uploads), gr.Button(interactive=True)),
-            "inputs": upload,
-            "outputs": [button, start_over],
-        }
+        def finish(current: Visit | None, uploads: list[str] | None, percent: float) -> dict:
+            updates = {button: count(uploads), start_over: gr.Button(interactive=True)}
+            # Once more: of updates that follow each other closely the browser keeps the last, which may not have had a picture.
+            return updates | (show(current, percent) if current and current.shown is not None else {})
+
+        last = {"fn": finish, "inputs": [visit, upload, strength], "outputs": [*view, button, start_over]}
         upload.change(count, upload, button, **_HIDDEN)
-        button.click(enhance, [visit, upload, strength], everything, **_HIDDEN).then(**finish, **_HIDDEN)
-        samples.select(enhance_sample, [visit, strength], everything, **_HIDDEN).then(**finish, **_HIDDEN)
+        button.click(enhance, [visit, upload, strength], everything, **_HIDDEN).then(**last, **_HIDDEN)
+        samples.select(enhance_sample, [visit, strength], everything, **_HIDDEN).then(**last, **_HIDDEN)
         photos.select(choose, [visit, strength], view, **_HIDDEN)
         strength.change(show, [visit, strength], view, trigger_mode="always_last", **_HIDDEN)
         download.click(save_shown, [visit, strength], file, **_HIDDEN | {"show_progress": "minimal"}).success(
