@@ -81,7 +81,8 @@ def main(argv: list[str] | None = None) -> int:
             card = read_model_card(arguments.workdir, enhancer.description)
             app = create_app(enhancer, card, limits, queue, credentials)
             with running(app, listening), sweeping(folder, limits.keep_minutes * 60):
-                _greet(*listening.getsockname()[:2], enhancer.description, has_login=credentials is not None)
+                host, port = listening.getsockname()[:2]
+                _greet(host, port, enhancer.description, has_login=credentials is not None)
                 wait_for_stop(queue)
     print("Stopped.", flush=True)
     return STOPPED

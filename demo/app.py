@@ -158,8 +158,8 @@ def build_page(
                 updates |= show(progress.visit, percent)
             return updates
 
-        def show(current: Visit, percent: float) -> dict:
-            before, after = handlers.previews(current, int(percent))
+        def show(current: Visit | None, percent: float) -> dict:
+            before, after = handlers.previews(current, int(percent))  # refuses what is gone
             return {
                 visit: current,
                 shown: _caption(current),
@@ -171,14 +171,15 @@ def build_page(
             async for updates in enhance(before, [str(SAMPLES[event.index])], percent):
                 yield updates
 
-        def choose(event: gr.SelectData, current: Visit, percent: float) -> dict:
-            current.shown = current.done[event.index].number
+        def choose(event: gr.SelectData, current: Visit | None, percent: float) -> dict:
+            if current is not None:
+                current.shown = current.done[event.index].number
             return show(current, percent)
 
-        async def save_shown(current: Visit, percent: float) -> str:
+        async def save_shown(current: Visit | None, percent: float) -> str:
             return str(await handlers.render_shown(current, int(percent)))
 
-        async def save_all(current: Visit, percent: float) -> AsyncIterator[dict]:
+        async def save_all(current: Visit | None, percent: float) -> AsyncIterator[dict]:
             async for ready, total, archive in handlers.render_all(current, int(percent)):
                 if archive is None:
                     yield {download_all: gr.Button(f"Preparing {ready + 1} of {total}", interactive=False)}
@@ -267,7 +268,4 @@ def _caption(visit: Visit) -> str:
 
 
 def _download_label(visit: Visit) -> str:
-    if len(visit.done) < 2:
-        return "Download"
-    name = visit.entries[visit.shown or 0].name
-    return f"Download {name if len(name) <= 24 else f'{name[:20]}…'}"
+    return "Download" if len(visit.done) < 2 else "Download this photo"

@@ -14,7 +14,7 @@ from enhancer.inference import Enhancer
 from enhancer.photo_io import PhotoError
 
 _LOG = logging.getLogger(__name__)
-# Names and paths of uploads have no place in the log.
+# How much of a photo's work is done when a step begins.
 _SHARES = {"Reading": 0.1, "Enhancing": 0.3, "Writing": 0.8}
 
 

@@ -14,7 +14,7 @@ from gradio import utils as gradio_utils
 
 from demo.archive import write_archive
 from demo.batch import enhance_batch, log_failure, without_paths
-from demo.enhanced_photo import compare, enhance_upload, render_result
+from demo.enhanced_photo import EnhancedPhoto, compare, enhance_upload, render_result
 from demo.limits import Limits
 from demo.photo_queue import PhotoQueue, Refused
 from demo.visit import Entry, Visit
@@ -69,23 +69,22 @@ class Handlers:
             yield Progress(visit, left, entry if entry.photo is not None else None)
         visit.touch()
 
-    def previews(self, visit: Visit, percent: int) -> tuple[Path, Path]:
+    def previews(self, visit: Visit | None, percent: int) -> tuple[Path, Path]:
         """Return before and after of the photo that is shown."""
-        visit.touch()
-        photo = visit.entries[_chosen(visit)].photo
+        photo = _shown_photo(visit)
         return _or_gone(lambda: compare(photo, percent))
 
-    async def render_shown(self, visit: Visit, percent: int) -> Path:
+    async def render_shown(self, visit: Visit | None, percent: int) -> Path:
         """Return the full-size result of the photo that is shown."""
-        visit.touch()
-        photo = visit.entries[_chosen(visit)].photo
+        photo = _shown_photo(visit)
         return await self._in_turn(lambda: render_result(photo, percent, self._limits))
 
-    async def render_all(self, visit: Visit, percent: int) -> AsyncIterator[tuple[int, int, Path | None]]:
+    async def render_all(self, visit: Visit | None, percent: int) -> AsyncIterator[tuple[int, int, Path | None]]:
         """Yield how many of the results are ready, of how many, and at last the ZIP with all of them."""
+        if visit is None:
+            raise gr.Error(_GONE, print_exception=False)
         visit.touch()
-        photos = [entry.photo for entry in visit.done]
-        paths = []
+        photos, paths = visit.photos, []
         for photo in photos:
             yield len(paths), len(photos), None
             paths.append(await self._in_turn(lambda photo=photo: render_result(photo, percent, self._limits)))
@@ -151,10 +150,12 @@ def folder_for_files() -> Path:
     return folder
 
 
-def _chosen(visit: Visit | None) -> int:
-    if visit is None or visit.shown is None:
+def _shown_photo(visit: Visit | None) -> EnhancedPhoto:
+    photo = visit.shown_photo if visit is not None else None
+    if visit is None or photo is None:
         raise gr.Error(_GONE, print_exception=False)
-    return visit.shown
+    visit.touch()
+    return photo
 
 
 def _or_gone(action: Callable[[], T]) -> T:

@@ -95,7 +95,11 @@ def render_model_card(card: ModelCard) -> str:
             parts.append(_ROW.format(title, meaning, *cells[0], *cells[1]))
         parts.append(Markup("</tbody></table>"))
         if card.photos < _FEW_PHOTOS:
-            parts.append(Markup("<p>In brackets: 95 % intervals. {} is a small test.</p>").format(number.capitalize()))
+            parts.append(
+                Markup("<p>In brackets: 95 % intervals. {} {} a small test.</p>").format(
+                    number, "is" if card.photos == 1 else "are"
+                )
+            )
         else:
             parts.append(Markup("<p>In brackets: 95 % intervals.</p>"))
     return str(Markup("").join(parts))

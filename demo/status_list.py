@@ -26,6 +26,9 @@ def render_status_list(entries: Sequence[Entry], seconds_left: float | None = No
     """
     if not entries:
         return ""
+    if all(entry.state in ("done", "failed") for entry in entries):
+        # What needs the visitor's attention comes first, as soon as rows no longer change under the pointer.
+        entries = sorted(entries, key=lambda entry: entry.state != "failed")
     rows = Markup("").join(_row(entry) for entry in entries)
     return str(
         Markup('{}<ul class="entries" aria-live="polite">{}</ul>').format(_headline(entries, seconds_left), rows)

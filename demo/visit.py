@@ -56,6 +56,16 @@ class Visit:
         """The entries with a result."""
         return [entry for entry in self.entries if entry.photo is not None]
 
+    @property
+    def photos(self) -> list[EnhancedPhoto]:
+        """The results."""
+        return [entry.photo for entry in self.entries if entry.photo is not None]
+
+    @property
+    def shown_photo(self) -> EnhancedPhoto | None:
+        """The result in the before/after view."""
+        return None if self.shown is None else self.entries[self.shown].photo
+
     def touch(self) -> None:
         """Say that the visit is in use, which puts off its deletion."""
         if self.folder.exists():

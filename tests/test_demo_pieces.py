@@ -244,6 +244,13 @@ def test_names_of_files_cannot_put_markup_into_the_page():
     assert "no <b>" not in shown
 
 
+def test_failures_come_first_when_all_is_done():
+    entries = [Entry(Path("a.jpg"), 0, "done"), Entry(Path("b.jpg"), 1, "failed"), Entry(Path("c.jpg"), 2, "working")]
+    assert render_status_list(entries).index("a.jpg") < render_status_list(entries).index("b.jpg")
+    entries[2].state = "done"
+    assert render_status_list(entries).index("b.jpg") < render_status_list(entries).index("a.jpg")
+
+
 def test_paths_in_a_decoders_own_words_are_left_out():
     upload = Path("/srv/uploads/1/a.tif")
     assert without_paths(f"{upload} is bad (cannot read {upload}). Copy it.", upload) == "a.tif is bad. Copy it."
