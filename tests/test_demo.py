@@ -119,7 +119,7 @@ def test_the_message_names_the_photo_and_its_size(client, photo):
 def test_a_file_that_is_no_photo_is_told_so_without_the_servers_paths(client, tmp_path):
     (tmp_path / "holiday.jpg").write_text("no photo")
     message, comparison, download = enhance(client, tmp_path / "holiday.jpg")
-    assert "holiday.jpg is damaged, cut off, or not a photo" in message["value"]
+    assert "holiday.jpg is not a photo but a text file" in message["value"]
     assert "/" not in message["value"]
     assert (comparison["visible"], download["visible"]) == (False, False)
 
@@ -188,7 +188,7 @@ def test_a_bad_file_is_told_on_the_page_and_a_good_one_after_it_works(browser, a
     page.goto(address)
     page.set_input_files("#upload input[type=file]", tmp_path / "bad.jpg")
     page.click("#enhance:not([disabled])")
-    page.wait_for_selector("#message:has-text('bad.jpg is damaged')")
+    page.wait_for_selector("#message:has-text('bad.jpg is not a photo')")
     page.click("#upload button[aria-label='Clear']")
     page.set_input_files("#upload input[type=file]", photo)
     page.click("#enhance:not([disabled])")

@@ -140,7 +140,7 @@ def test_a_bad_file_is_named_and_the_others_are_done(enhancer, tmp_path, capsys)
     assert run(tmp_path / "in", "--output", tmp_path / "out") == 1
     assert files(tmp_path / "out") == ["a.jpg", "c.jpg"]
     printed = capsys.readouterr()
-    assert f"{tmp_path / 'in' / 'b.jpg'} is damaged" in printed.err
+    assert f"{tmp_path / 'in' / 'b.jpg'} is not a photo but a text file" in printed.err
     assert "1 failed" in printed.out
 
 
