@@ -20,7 +20,7 @@ _MAX_LEFT_OVER_BYTES = 16
 
 
 def decode(path: Path) -> DecodedPhoto:
-    """Decode a baseline, progressive or arithmetic JPEG: grey, YCbCr, RGB, CMYK or YCCK.
+    """Decode a JPEG: grey, YCbCr, RGB, CMYK or YCCK.
 
     libjpeg only warns when data is missing, and fills what it misses with grey or with rubbish.
 
@@ -32,10 +32,12 @@ def decode(path: Path) -> DecodedPhoto:
         refusal.check_size(path, image.width, image.height)
         tags = decoded_photo.tags_of(image)
         pixels = _decode_strictly(path, content, {"L": "GRAY"}.get(image.mode, image.mode))
-        # Pillow knows whose CMYK values are stored inverted, and reads rare kinds of chroma subsampling.
-        if pixels is None or image.mode == "CMYK":
-            image.load()
+        if pixels is None:  # Pillow reads it all
             return decoded_photo.from_image(image, tags)
+    if image.mode == "CMYK":
+        # Adobe's programs store ink as light, and leave their mark in the file.
+        ink = 255 - pixels if "adobe" in image.info else pixels
+        return decoded_photo.from_image(Image.frombytes("CMYK", image.size, ink.tobytes()), tags)
     if pixels.shape[-1] == 1:
         return decoded_photo.from_image(Image.fromarray(pixels[..., 0]), tags)
     if tags.profile and not color_management.is_srgb(tags.profile):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from enhancer import decoded_photo, exif, file_kind, heic, jpeg, png, raw, refusal, tiff, xmp
+from enhancer import exif, file_kind, heic, jpeg, png, raw, refusal, tiff, webp, xmp
 from enhancer.decoded_photo import DecodedPhoto
 from enhancer.file_kind import FileKind
 from enhancer.refusal import MAX_PIXELS, PhotoError
@@ -43,7 +43,7 @@ def decode(path: Path, head: bytes, *, keep_depth: bool = False) -> DecodedPhoto
         case FileKind.TIFF:
             return tiff.decode(path, head) or _develop(path, kind, keep_depth=keep_depth)
         case FileKind.WEBP:
-            return decoded_photo.read_with_pillow(path, "WEBP")
+            return webp.decode(path, head)
         case FileKind.HEIC:
             return heic.decode(path, keep_depth=keep_depth)
     raise refusal.damaged(path, "its content is of no known picture format")

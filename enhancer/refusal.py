@@ -71,7 +71,7 @@ def check_size(path: Path, width: int, height: int, *, bytes_per_pixel: int = 3)
     num_bytes = path.stat().st_size
     if num_pixels > _SMALL_ENOUGH_PIXELS and num_bytes * 8 < num_pixels * _MIN_BITS_PER_PIXEL:
         raise PhotoError(
-            f"{name} claims {num_pixels / 1e6:.0f} megapixels ({width} x {height}) in {num_bytes / 1e3:.0f} kB, which "
+            f"{name} claims {num_pixels / 1e6:.0f} megapixels ({width} x {height}) in {-(-num_bytes // 1000)} kB, which "
             "no photo fits into. Export it again from your photo editor."
         )
 

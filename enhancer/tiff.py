@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import logging
 import re
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 from enhancer import decoded_photo, exif, refusal, xmp
 from enhancer.decoded_photo import DecodedPhoto, Tags
 from enhancer.refusal import PhotoError
+
+# It reports every oddity of a file, most of which cost nothing; what does is reported here.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 # RAW files of Canon (CR2) and Phase One (IIQ): as TIFFs they show nothing but their previews.
 _RAW_SIGNATURE = re.compile(rb"II\*\0\x10\0\0\0CR|.{8}(IIII.waR|MMMMRaw)", re.DOTALL)
@@ -80,7 +84,7 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
     is_negative = page.bitspersample == 16 and page.photometric == PHOTOMETRIC.MINISWHITE
     if page.photometric not in _PLAIN and not is_negative:
         raise PhotoError(
-            f"{path.name} is a {page.bitspersample}-bit {PHOTOMETRIC(page.photometric).name} TIFF. "
+            f"{path.name} is a {PHOTOMETRIC(page.photometric).name} TIFF of {page.bitspersample} bits per channel. "
             "Export it as an RGB TIFF."
         )
     pixels = page.asarray()
@@ -93,6 +97,9 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
     profile = bytes(profile_tag.value) if profile_tag is not None else None
     tags = exif.from_tiff(path)
     decoded = decoded_photo.from_array(pixels, Tags(profile, tags, xmp.from_tiff(path), exif.orientation(tags)))
+    if profile is None and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
+        # 16 bits are what editors write their wide working spaces with.
+        notes = (*notes, "16 bits without a colour profile, treated as sRGB")
     return dataclasses.replace(decoded, notes=notes + decoded.notes)
 
 
@@ -115,7 +122,7 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
         # The JPEGs inside have sizes of their own, which their decoder allocates whatever the page says.
         most_pixels = 2 * (page.tilewidth * page.tilelength if page.is_tiled else page.imagewidth * page.rowsperstrip)
         for content, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts):
-            content = content or b""
+            content = content if isinstance(content, bytes) else b""
             if not any(content[-_JPEG_TAIL_BYTES:]):
                 raise refusal.damaged(path, "a part of the picture is missing")
             with Image.open(io.BytesIO(content), formats=("JPEG",)) as part:

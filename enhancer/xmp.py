@@ -31,10 +31,8 @@ _PREFIXES = {
 }
 # Of these two, the parts that people write; of Dublin Core, not the file format.
 _WRITTEN = {
-    _PHOTOSHOP: set(
-        "AuthorsPosition CaptionWriter City Country Credit DateCreated Headline Instructions Source State "
-        "TransmissionReference Urgency".split()
-    ),
+    _PHOTOSHOP: {"AuthorsPosition", "CaptionWriter", "City", "Country", "Credit", "DateCreated", "Headline"}
+    | {"Instructions", "Source", "State", "TransmissionReference", "Urgency"},
     _XMP: {"Rating", "Label"},
 }
 # IPTC-IIM record 2 -> XMP property and the kind of list that it is.
@@ -110,7 +108,7 @@ def _packet(source: bytes | str | None, iptc: bytes) -> bytes | None:
         return None
     rdf = ET.Element(f"{{{_RDF}}}RDF")
     rdf.append(written)
-    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + ET.tostring(rdf) + b"</x:xmpmeta>"
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + ET.tostring(rdf, encoding="unicode").encode() + b"</x:xmpmeta>"
     packet = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>' + packet + b'<?xpacket end="w"?>'
     return packet if len(packet) <= _MAX_BYTES else None
 

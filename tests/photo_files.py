@@ -86,7 +86,9 @@ def _pillow(
         image = Image.fromarray(grey(values) if mode.startswith("L") else values).convert(mode)
         image = prepare(image) if prepare else image
         buffer = io.BytesIO()
-        image.save(buffer, kind, exif=_first_directory(exif) if kind == "TIFF" else exif, icc_profile=profile, **options)
+        image.save(
+            buffer, kind, exif=_first_directory(exif) if kind == "TIFF" else exif, icc_profile=profile, **options
+        )
         return buffer.getvalue()
 
     return write
