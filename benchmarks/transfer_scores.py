@@ -30,7 +30,10 @@ def psnr_db(result: np.ndarray, truth: np.ndarray, near_edges: np.ndarray) -> tu
         total += float(squared.sum(dtype=np.float64))
         at_edges += float(squared[near_edges[rows]].sum(dtype=np.float64))
     count = int(near_edges.sum())
-    decibel = [-10 * np.log10(max(a / b, 1e-12)) if b else float("nan") for a, b in ((total, result[..., 0].size), (at_edges, count))]
+    decibel = [
+        -10 * np.log10(max(a / b, 1e-12)) if b else float("nan")
+        for a, b in ((total, result[..., 0].size), (at_edges, count))
+    ]
     return float(decibel[0]), float(decibel[1])
 
 
