@@ -1,17 +1,14 @@
-"""Ways to carry an edit from a small picture to the full-size photo, ours and those that it is compared with."""
+"""Ways to carry an edit from a small picture to the full-size photo: the one in use, and those it is compared with."""
 
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-from benchmarks.bilateral_grid import transfer_by_grid
 from enhancer.edit_transfer import transfer_edit
 
 Transfer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
-_RADIUS = 1
-_RIDGE = 1e-4
 _STRIPE_ROWS = 256
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
@@ -35,36 +32,41 @@ def ratio_map(photo: np.ndarray, low_input: np.ndarray, low_output: np.ndarray) 
 
 def guided_filter(photo: np.ndarray, low_input: np.ndarray, low_output: np.ndarray) -> np.ndarray:
     """He et al., ECCV 2010, as in arXiv:1505.00996: a local affine fit whose ridge pulls the matrix to zero."""
-    return _apply(photo, *_local_fit(low_input, low_output, np.zeros(low_input.shape[:2], np.float32)))
+    return _apply(photo, *_local_fit(low_input, low_output, radius=1, ridge=1e-4, to_gain=False))
 
 
-def one_scale_fit(photo: np.ndarray, low_input: np.ndarray, low_output: np.ndarray) -> np.ndarray:
-    """The same with a ridge that pulls to the gain in luminance: our method without its wide fit."""
-    mean_x, mean_y = (_box_mean(picture @ _LUMINANCE) for picture in (low_input, low_output))
-    return _apply(photo, *_local_fit(low_input, low_output, np.clip(mean_y / np.maximum(mean_x, 1e-6), 0.25, 4)))
+def narrow_fit(photo: np.ndarray, low_input: np.ndarray, low_output: np.ndarray) -> np.ndarray:
+    """The same with a ridge that pulls to the gain in luminance: what this project used before the grid."""
+    return _apply(photo, *_local_fit(low_input, low_output, radius=1, ridge=1e-4, to_gain=True))
+
+
+def wide_fit(photo: np.ndarray, low_input: np.ndarray, low_output: np.ndarray) -> np.ndarray:
+    """The same in 9 x 9 pixels, which see more of the tone curve, so that less is left to the ridge."""
+    return _apply(photo, *_local_fit(low_input, low_output, radius=4, ridge=1e-5, to_gain=True))
 
 
 METHODS: dict[str, Transfer] = {
     "bicubic": bicubic,
     "ratio map": ratio_map,
     "guided filter": guided_filter,
-    "one-scale fit": one_scale_fit,
-    "bilateral grid": transfer_by_grid,
-    "ours": transfer_edit,
+    "narrow fit": narrow_fit,
+    "wide fit": wide_fit,
+    "bilateral grid": transfer_edit,
 }
 """From a photo, uint8 `(H, W, 3)`, and a small pair, float32 `(h, w, 3)` in [0, 1], to the edited photo."""
 
 
-def _local_fit(x: np.ndarray, y: np.ndarray, prior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean_x, mean_y = _box_mean(x), _box_mean(y)
-    covariance_xx = _box_mean(x[..., :, None] * x[..., None, :]) - mean_x[..., :, None] * mean_x[..., None, :]
-    covariance_xy = _box_mean(x[..., :, None] * y[..., None, :]) - mean_x[..., :, None] * mean_y[..., None, :]
-    ridge = np.float32(_RIDGE) * np.eye(3, dtype=np.float32)
-    matrix = np.linalg.solve(
-        (covariance_xx + ridge).astype(np.float64), covariance_xy + prior[..., None, None] * ridge
-    ).astype(np.float32)
+def _local_fit(
+    x: np.ndarray, y: np.ndarray, *, radius: int, ridge: float, to_gain: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    mean_x, mean_y = _box_mean(x, radius), _box_mean(y, radius)
+    covariance_xx = _box_mean(x[..., :, None] * x[..., None, :], radius) - mean_x[..., :, None] * mean_x[..., None, :]
+    covariance_xy = _box_mean(x[..., :, None] * y[..., None, :], radius) - mean_x[..., :, None] * mean_y[..., None, :]
+    gain = np.clip(mean_y @ _LUMINANCE / np.maximum(mean_x @ _LUMINANCE, 1e-6), 0.25, 4) * to_gain
+    eye = ridge * np.eye(3)
+    matrix = np.linalg.solve(covariance_xx + eye, covariance_xy + gain[..., None, None] * eye).astype(np.float32)
     offset = mean_y - np.einsum("hwi,hwio->hwo", mean_x, matrix)
-    return _box_mean(matrix), _box_mean(offset)
+    return _box_mean(matrix, radius), _box_mean(offset, radius)
 
 
 def _apply(photo: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
@@ -89,8 +91,8 @@ def _enlarge(plane: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(plane), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _box_mean(planes: np.ndarray) -> np.ndarray:
-    side = 2 * _RADIUS + 1
+def _box_mean(planes: np.ndarray, radius: int) -> np.ndarray:
     flat = planes.reshape(*planes.shape[:2], -1)
-    means = [cv2.blur(np.ascontiguousarray(flat[..., i]), (side, side)) for i in range(flat.shape[-1])]
+    size = (2 * radius + 1, 2 * radius + 1)
+    means = [cv2.blur(np.ascontiguousarray(flat[..., i]), size) for i in range(flat.shape[-1])]
     return np.stack(means, axis=-1).reshape(planes.shape)

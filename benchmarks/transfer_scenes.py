@@ -19,35 +19,61 @@ FRAME_WIDTH = 0.012
 WINDOW = (0.18, 0.62, 0.72, 1.18)
 """Top, bottom, left, right of the opening, in photo heights. The frame lies inside of it."""
 
+_PATTERN_PERIOD = 8
+_SEED = 7
+
+Draw = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+"""From rows `(h, 1)` and columns `(1, w)` in photo heights, and the photo's height in pixels, to colours `(h, w, 3)` in [0, 1]."""
 Edit = Callable[[np.ndarray], np.ndarray]
+"""From a photo, uint8 `(H, W, 3)`, to the edited one, uint16 of the same shape, 65535 is 1."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """A photo and what the edit makes of it."""
+    """How a photo is made and edited."""
 
-    photo: np.ndarray
-    """uint8 `(height, width, 3)` sRGB."""
-    truth: np.ndarray
-    """The edited photo, uint16 `(height, width, 3)`, 65535 is 1."""
-    has_window: bool
-    """Whether the window lies at `WINDOW`."""
+    draw: Draw
+    noise: float
+    """Standard deviation, in 8-bit steps."""
+    edit: Edit
+    pattern: float = 0.0
+    """Standard deviation, of white, of the regular pattern that a weak network leaves on everything: on the small edit, and
+    not on the truth."""
 
+    @property
+    def has_window(self) -> bool:
+        """Whether the window lies at `WINDOW`."""
+        return self.draw is _room
 
-def render(name: str, height: int) -> Scene:
-    """Render the scene `name` of `SCENES`, `height` pixels high and half as wide again."""
-    draw, noise, edit = SCENES[name]
-    width = height * 3 // 2
-    photo = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, _STRIPE_ROWS):
-        rows = np.arange(top, min(top + _STRIPE_ROWS, height))
-        y = ((rows + 0.5) / height).astype(np.float32)[:, None]
+    def render(self, height: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the photo, uint8, and the edited one, uint16; `height` pixels high and half as wide again."""
+        width = height * 3 // 2
+        photo = np.empty((height, width, 3), np.uint8)
         x = ((np.arange(width) + 0.5) / height).astype(np.float32)[None, :]
-        picture = draw(y, x, height)
-        rng = np.random.default_rng((top, 7))
-        picture = picture + noise / 255 * rng.standard_normal(picture.shape, dtype=np.float32)
-        photo[rows] = np.rint(np.clip(picture, 0, 1) * 255)
-    return Scene(photo, edit(photo), has_window=draw is _room)
+        for top in range(0, height, _STRIPE_ROWS):
+            rows = np.arange(top, min(top + _STRIPE_ROWS, height))
+            picture = self.draw(((rows + 0.5) / height).astype(np.float32)[:, None], x, height)
+            noise = np.random.default_rng((top, _SEED)).standard_normal(picture.shape, dtype=np.float32)
+            photo[rows] = np.rint(np.clip(picture + self.noise / 255 * noise, 0, 1) * 255)
+        return photo, self.edit(photo)
+
+    def small_pair(self, photo: np.ndarray, truth: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what a network sees and a perfect one would make of it, float32 `(height, width, 3)` in [0, 1].
+
+        That is the reduced truth, and not the edit of the reduced photo: a network learns from reduced pairs.
+        """
+        size = (round(photo.shape[1] * height / photo.shape[0]), height)
+        small = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (photo, truth)]
+        low_input, low_output = small[0].astype(np.float32) / 255, small[1].astype(np.float32) / 65535
+        if self.pattern:
+            tile = np.random.default_rng(_SEED).standard_normal((_PATTERN_PERIOD, _PATTERN_PERIOD, 3))
+            tile = cv2.GaussianBlur(np.tile(tile, (3, 3, 1)), (0, 0), 0.8)[
+                _PATTERN_PERIOD:-_PATTERN_PERIOD, _PATTERN_PERIOD:-_PATTERN_PERIOD
+            ]
+            tile = (tile - tile.mean(axis=(0, 1))) * (self.pattern / tile.std())
+            times = (-(-height // _PATTERN_PERIOD), -(-size[0] // _PATTERN_PERIOD), 1)
+            low_output = low_output + np.tile(tile, times)[:height, : size[0]].astype(np.float32)
+        return low_input, low_output
 
 
 def _room(y: np.ndarray, x: np.ndarray, height: int) -> np.ndarray:
@@ -155,14 +181,15 @@ def _to_uint16(x: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(x, 0, 1) * 65535).astype(np.uint16)
 
 
-Draw = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-SCENES: dict[str, tuple[Draw, float, Edit]] = {
-    "window": (_room, 1.5, _striped(_lift_shadows)),
-    "look": (_room, 1.5, _striped(_look)),
-    "dodge and burn": (_room, 1.5, _striped(_dodge_and_burn)),
-    "retouched": (_room, 1.5, _retouch),
-    "high ISO": (_room, 6.0, _striped(_lift_shadows)),
-    "landscape": (_landscape, 1.0, _striped(_expert)),
-    "walls": (_walls, 0.5, _striped(_lift_shadows)),
+SCENES = {
+    "window": Scene(_room, 1.5, _striped(_lift_shadows)),
+    "look": Scene(_room, 1.5, _striped(_look)),
+    "dodge and burn": Scene(_room, 1.5, _striped(_dodge_and_burn)),
+    "retouched": Scene(_room, 1.5, _retouch),
+    "high ISO": Scene(_room, 6.0, _striped(_lift_shadows)),
+    "weak network": Scene(_room, 1.5, _striped(_lift_shadows), pattern=0.01),
+    "landscape": Scene(_landscape, 1.0, _striped(_expert)),
+    "walls": Scene(_walls, 0.5, _striped(_lift_shadows)),
 }
-"""What is drawn, standard deviation of the noise in 8-bit steps, and the edit."""
+"""By name: a pointwise edit, a strong one, one that varies over the picture, one that looks at surroundings; then what may be
+hard about the photo or the network."""

@@ -127,6 +127,24 @@ def miniature(
     print(f"wrote {out / 'fivek'} and {out / 'real_estate'}")
 
 
+def samples(out: Annotated[Path, tyro.conf.Positional], size: int = 1080) -> None:
+    """Render the demo's sample photos: unedited rooms that are in no data set. The repository's are from `samples demo/samples`.
+
+    Args:
+        out: Folder for the JPEG files; created if missing.
+        size: Long edge of the photos, in pixels.
+    """
+    from datasets.miniature import write_samples
+
+    try:
+        written = write_samples(out, long_edge=size)
+    except OSError as error:
+        sys.exit(_describe(error))
+    print(
+        f"wrote {', '.join(path.name for path in written)} to {out} ({sum(p.stat().st_size for p in written) / 1e3:.0f} KB)"
+    )
+
+
 def _describe(error: OSError) -> str:
     """Say what the operating system refused: no folder, read-only, disk full, ..."""
     if error.strerror is None:
@@ -136,4 +154,6 @@ def _describe(error: OSError) -> str:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"build": build, "miniature": miniature}, prog="python -m datasets")
+    tyro.extras.subcommand_cli_from_dict(
+        {"build": build, "miniature": miniature, "samples": samples}, prog="python -m datasets"
+    )

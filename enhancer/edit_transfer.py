@@ -1,20 +1,20 @@
-"""Carry an edit made on a reduced photo over to the photo's own pixels, by a local affine fit of colours.
+"""Carry an edit made on a reduced photo over to the photo's own pixels, by local affine maps of colour.
 
-At every pixel of the reduced pair an affine map from input colour to output colour is fitted to its neighbourhood
-(`enhancer.affine_fit`); the maps, and not the pictures, are enlarged and applied to the full-size pixels, so that no
-detail is lost.
-
-Reference:
-    He and Sun, "Fast Guided Filter", arXiv:1505.00996 (fit at low resolution, enlarge the coefficients).
+The maps are fitted to the reduced pair (`enhancer.bilateral_grid`); they, and not the pictures, are enlarged and applied to
+the full-size pixels, so that no detail is lost. Why this way: docs/decisions/0007-edit-transfer.md.
 """
+
+import concurrent.futures
+import os
 
 import cv2
 import numpy as np
 
-from enhancer.affine_fit import fit_affine, for_each
+from enhancer.bilateral_grid import fit_grid, slice_grid
 
-_STRIPE_ROWS = 64
-_SCALES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+_STRIPE_ROWS = 8  # the maps looked up for so many rows stay in the processor's cache
+_STRIPE_COLUMNS = 8192  # OpenCV looks up in pictures of less than 32768 columns
+_WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 def transfer_edit(
@@ -42,66 +42,49 @@ def transfer_edit(
         ValueError: an argument is something else; the message says what.
     """
     _check(photo, low_input, low_output, strength)
-    maps = fit_affine(_as_unit(low_input), np.asarray(low_output, np.float32))
+    maps = fit_grid(_as_unit(low_input), np.asarray(low_output, np.float32))
     if strength != 1.0:
-        # Blending the maps blends the pictures, and there are twenty times fewer of them.
+        # Blending the maps blends the pictures, and there are a hundred times fewer of them.
         maps *= np.float32(strength)
         for o in range(3):
-            maps[o, o] += np.float32(1.0 - strength)
-    maps[:, 3] *= np.float32(_SCALES[photo.dtype])  # the photo stays on its own scale
+            maps[o, ..., o] += np.float32(1.0 - strength)
+    maps *= np.float32(_WHITE[photo.dtype])
     result = np.empty_like(photo)
 
     def apply_to_stripe(top: int) -> None:
-        _apply_stripe(photo, maps, slice(top, min(top + stripe_rows, photo.shape[0])), result)
+        _apply_to_stripe(photo, maps, slice(top, min(top + stripe_rows, photo.shape[0])), result)
 
-    for_each(apply_to_stripe, range(0, photo.shape[0], stripe_rows))
+    # OpenCV and NumPy let other threads run.
+    with concurrent.futures.ThreadPoolExecutor(_num_cores()) as pool:
+        for _ in pool.map(apply_to_stripe, range(0, photo.shape[0], stripe_rows)):
+            pass
     return result
 
 
-def _apply_stripe(photo: np.ndarray, maps: np.ndarray, rows: slice, result: np.ndarray) -> None:
+def _apply_to_stripe(photo: np.ndarray, maps: np.ndarray, rows: slice, result: np.ndarray) -> None:
     height, width = photo.shape[:2]
-    low_height, low_width = maps.shape[2:]
-    # Rows are interpolated here and columns by OpenCV, both between pixel centres; giving the stripe to cv2.resize
-    # as a whole would let it clamp at the stripe's edges and show seams.
-    centre = (np.arange(rows.start, rows.stop) + 0.5) * (low_height / height) - 0.5
-    centre = np.clip(centre, 0.0, low_height - 1.0)
-    above = np.floor(centre).astype(np.intp)
-    below = np.minimum(above + 1, low_height - 1)
-    weight = (centre - above).astype(np.float32)[:, None]
-    size = (width, len(centre))
-    lines, other = np.empty((2, len(centre), low_width), np.float32)
-    factor = np.empty(size[::-1], np.float32)
-
-    def enlarge(plane: np.ndarray, out: np.ndarray) -> None:
-        np.take(plane, above, axis=0, out=lines, mode="clip")
-        np.take(plane, below, axis=0, out=other, mode="clip")
-        np.subtract(other, lines, out=other)
-        np.multiply(other, weight, out=other)
-        np.add(lines, other, out=lines)
-        cv2.resize(lines, size, dst=out, interpolation=cv2.INTER_LINEAR)
-
     depth = cv2.CV_8U if photo.dtype == np.uint8 else cv2.CV_16U
-    channels = [np.ascontiguousarray(photo[rows, :, i], np.float32) for i in range(3)]
-    edited = []
-    for o in range(3):
-        total = np.empty_like(factor)
-        enlarge(maps[o, 3], total)
-        for i in range(3):
-            enlarge(maps[o, i], factor)
-            np.multiply(factor, channels[i], out=factor)
-            if i < 2:
-                np.add(total, factor, out=total)
-        # OpenCV's sum rounds to the nearest whole number and stays within the range of the result.
-        edited.append(cv2.add(total, factor, dtype=depth))
-    cv2.merge(edited, dst=result[rows])
+    for left in range(0, width, _STRIPE_COLUMNS):
+        block = rows, slice(left, min(left + _STRIPE_COLUMNS, width))
+        places = (
+            np.arange(side.start, side.stop) / max(total - 1, 1)
+            for side, total in zip(block, (height, width), strict=True)
+        )
+        edited = slice_grid(maps, _as_unit(photo[block]), *places)
+        # OpenCV's conversion rounds to the nearest whole number and stays within the range of the result.
+        result[block] = cv2.add(cv2.merge(edited), np.zeros(4), dtype=depth)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _as_unit(picture: np.ndarray) -> np.ndarray:
-    return picture.astype(np.float32) / np.float32(_SCALES.get(picture.dtype, 1))
+    return picture.astype(np.float32) / np.float32(_WHITE.get(picture.dtype, 1))
 
 
 def _check(photo: np.ndarray, low_input: np.ndarray, low_output: np.ndarray, strength: float) -> None:
-    if photo.dtype not in _SCALES or photo.ndim != 3 or photo.shape[-1] != 3 or photo.size == 0:
+    if photo.dtype not in _WHITE or photo.ndim != 3 or photo.shape[-1] != 3 or photo.size == 0:
         raise ValueError(
             f"photo must be uint8 or uint16 (height, width, 3) with at least one pixel, received {photo.dtype} "
             f"{photo.shape}."
