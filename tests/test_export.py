@@ -69,6 +69,8 @@ def test_the_onnx_graph_equals_the_official_implementation():
     ids=["several blocks and heads", "biases"],
 )
 def test_the_onnx_graph_takes_every_shape_of_network_and_picture(config):
+    # Seeded: now and then chance draws a network whose norms divide by almost nothing and enlarge rounding.
+    keras.utils.set_random_seed(0)
     model = Restormer(config)
     generator = np.random.default_rng(0)
     for variable in model.trainable_variables:  # biases and norms begin at 0 and 1, where mistakes would not show
