@@ -137,22 +137,23 @@ def _measure(model: "Restormer", photo: "np.ndarray", target: "np.ndarray | None
             compared |= {} if overlap is None else _seams(error, tile, overlap)
         return {"network": way, "overlap": overlap, **compared, "PSNR to target dB": against_target}
 
-    def whole(x: "np.ndarray") -> "np.ndarray":
-        return edit_in_tiles(x, alone, tile=-(-max(x.shape) // 8) * 8, overlap=0)
+    # One tile for all, large enough for what is added beyond the edges.
+    one_tile = -(-max(photo.shape) // 8) * 8 + 2 * max(_OVERLAPS)
 
     yield row("none", None, photo, None)
     low_output = alone(low_input[None].astype(np.float32) / 255)[0]
     yield row("reduced photo, transferred", None, transfer_edit(photo, low_input, low_output), None)
-    untiled = whole(wide)
+    untiled = edit_in_tiles(wide, alone, tile=one_tile, overlap=0)
     yield row("untiled", None, untiled, None)
+    edited = tiled.enhance(wide, low_input, tile=one_tile, overlap=0)
+    yield row("untiled, the reduced photo's attention", None, edited, untiled)
     for overlap in (0, 64):
+        untiled = edit_in_tiles(wide, alone, tile=one_tile, overlap=overlap)
         edited = edit_in_tiles(wide, alone, tile=tile, overlap=overlap)
         yield row("tiles, each its own attention", overlap, edited, untiled)
-    own = untiled
-    untiled = tiled.enhance(wide, low_input, tile=-(-max(photo.shape) // 8) * 8, overlap=0)
-    yield row("untiled, the reduced photo's attention", None, untiled, own)
     for overlap in _OVERLAPS:
         if 2 * overlap <= tile:
+            untiled = tiled.enhance(wide, low_input, tile=one_tile, overlap=overlap)
             edited = tiled.enhance(wide, low_input, tile=tile, overlap=overlap)
             yield row("tiles, the reduced photo's attention", overlap, edited, untiled)
 
@@ -165,8 +166,9 @@ def _seams(error: "np.ndarray", tile: int, overlap: int) -> dict[str, float]:
 
     at_borders, elsewhere, edges = [0.0], [0.0], []
     for axis in (0, 1):
-        length = -(-error.shape[axis] // 8) * 8
-        starts = [span.start for span in spans(length, min(tile, length), overlap)]
+        context = overlap // 4
+        length = -(-(error.shape[axis] + 2 * context) // 8) * 8
+        starts = [span.start - context for span in spans(length, min(tile, length), overlap)]
         steps = np.abs(np.diff(error, axis=axis)).mean(axis=(1 - axis, 2))
         shared = np.zeros(len(steps), bool)
         for left, right in itertools.pairwise(starts):
@@ -174,7 +176,7 @@ def _seams(error: "np.ndarray", tile: int, overlap: int) -> dict[str, float]:
         at_borders += steps[shared].tolist()
         elsewhere += steps[~shared].tolist()
         edges.append([0, *((a + tile + b) // 2 for a, b in itertools.pairwise(starts)), error.shape[axis]])
-    means = np.array(
+    means = np.asarray(
         [
             [error[top:bottom, left:right].mean(axis=(0, 1)) for left, right in itertools.pairwise(edges[1])]
             for top, bottom in itertools.pairwise(edges[0])

@@ -66,9 +66,10 @@ class ExportArguments:
     The file appears only if both agree.
 
     Exit codes:
-      0  written
-      1  the exported model computes something else; nothing is written
-      2  wrong usage, no model, or a package that the format needs is missing
+      0    written
+      1    the exported model computes something else; nothing is written
+      2    wrong usage, no model, or a package that the format needs is missing
+      130  interrupted by Ctrl-C; nothing is written
     """
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
@@ -170,6 +171,9 @@ def _export(arguments: ExportArguments) -> int:
         return SOME_FAILED
     except (ExportError, ValueError, OSError) as error:
         return _cannot_start(error)
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written")
+        return INTERRUPTED
     print(exported)
     return ALL_DONE
 

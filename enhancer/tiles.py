@@ -63,15 +63,17 @@ def edit_in_tiles(
 ) -> np.ndarray:
     """Apply `edit` to overlapping tiles of a photo and blend the results.
 
-    Every call of `edit` gets the same shape, so that it compiles once: the last batch is filled up. Sides that are no multiple of 8 are
-    continued by reflection and cropped back; along a side shorter than a tile there is one tile of its length. Beyond the photo and the
-    result this takes one row of tiles in float32.
+    Every call of `edit` gets the same shape, so that it compiles once: the last batch is filled up. The photo is continued by reflection
+    beyond its edges, by a quarter of the overlap and up to a multiple of 8, and cropped back: there, too, the border of a tile does not
+    count. Along a side shorter than a tile there is one tile of its length. Beyond the photo and the result this takes one row of tiles
+    in float32.
 
     Args:
         photo: uint8 or uint16 `(H, W, 3)`.
         edit: from float32 `(batch, tile, tile, 3)` in [0, 1] to the same shape, not necessarily clipped.
         tile: side in pixels, a multiple of 8.
-        overlap: pixels that neighbouring tiles share, at least; a multiple of 8, at most half of `tile`. With 0 they only touch.
+        overlap: pixels that neighbouring tiles share, at least; a multiple of 8, at most half of `tile`. With 0 they only touch, and
+            `edit` sees the edges of the photo as they are.
         batch: tiles per call of `edit`.
         on_progress: called with the tiles that are done and their number.
 
@@ -83,7 +85,9 @@ def edit_in_tiles(
     """
     _check(photo, tile, overlap, batch)
     peak = np.float32(np.iinfo(photo.dtype).max)
-    rows, columns = (_reflected(length) for length in photo.shape[:2])
+    height, width = photo.shape[:2]
+    context = overlap // 4
+    rows, columns = _reflected(height, context), _reflected(width, context)
     tile_height, tile_width = min(tile, len(rows)), min(tile, len(columns))
     across = spans(len(columns), tile_width, overlap)
     places = [(y, x) for y in spans(len(rows), tile_height, overlap) for x in across]
@@ -91,8 +95,9 @@ def edit_in_tiles(
     blended, top = np.zeros((tile_height, len(columns), 3), np.float32), 0
 
     def finish(bottom: int) -> None:
-        bottom = min(bottom, photo.shape[0])
-        result[top:bottom] = np.rint(np.clip(blended[: bottom - top, : photo.shape[1]], 0, 1) * peak)
+        first_row, end_row = max(top, context), min(bottom, context + height)
+        finished = blended[first_row - top : end_row - top, context : context + width]
+        result[first_row - context : end_row - context] = np.rint(np.clip(finished, 0, 1) * peak)
 
     for first in range(0, len(places), batch):
         placed = places[first : first + batch]
@@ -116,9 +121,10 @@ def edit_in_tiles(
     return result
 
 
-def _reflected(length: int) -> np.ndarray:
-    """Indices of a side, continued by reflection to a multiple of `MULTIPLE`."""
-    return np.pad(np.arange(length), (0, -length % MULTIPLE), mode="reflect" if length > 1 else "edge")
+def _reflected(length: int, context: int) -> np.ndarray:
+    """Indices of a side, continued by reflection beyond both ends, to a multiple of `MULTIPLE` altogether."""
+    margins = (context, context + -(length + 2 * context) % MULTIPLE)
+    return np.pad(np.arange(length), margins, mode="reflect" if length > 1 else "edge")
 
 
 def _check(photo: np.ndarray, tile: int, overlap: int, batch: int) -> None:
