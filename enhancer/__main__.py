@@ -1,6 +1,7 @@
 """`python -m enhancer IN... --workdir RUN --output OUT/`: enhance photos and folders of photos from the terminal."""
 
 import dataclasses
+import io
 import os
 import sys
 from pathlib import Path
@@ -88,6 +89,8 @@ class ExportArguments:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: a file's name need not be text
     try:
         with signals_raise():
             if argv[:1] == ["export"]:

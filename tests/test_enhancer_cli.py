@@ -1,5 +1,7 @@
 """`python -m enhancer`: what it makes of files and folders, and what it tells."""
 
+import io
+import os
 import re
 import signal
 import subprocess
@@ -391,3 +393,11 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(enhancer, tmp_path, capsys, monkeypat
     assert run(tmp_path / "in", "--output", tmp_path / "out") == 130
     assert "interrupted; run the same command to continue" in capsys.readouterr().out
     assert not [name for name in files(tmp_path / "out") if name.endswith(".tmp")]
+
+
+def test_a_name_that_is_no_text_is_named_all_the_same(enhancer, tmp_path, monkeypatch):
+    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_text("no photo")
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "utf-8", write_through=True))
+    assert run(tmp_path, "--output", tmp_path / "out") == 1
+    assert b"caf\\udce9.jpg is not a photo" in printed.getvalue()
