@@ -1,12 +1,15 @@
 """`python -m enhancer IN... --workdir RUN --output OUT/`: enhance photos and folders of photos from the terminal."""
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tqdm
 import tyro
+
+from enhancer.interruption import Interrupted, signals_raise
 
 # What needs JAX and Keras is imported after the command line is understood, so that --help answers at once.
 
@@ -29,7 +32,7 @@ class Arguments:
       0    all photos done
       1    some failed; each is named with its reason
       2    wrong usage, or no model
-      130  interrupted by Ctrl-C; nothing is left half-written
+      130  interrupted by Ctrl-C or SIGTERM; nothing is left half-written
     """
 
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IN...", help_behavior_hint="")]
@@ -85,9 +88,17 @@ class ExportArguments:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["export"]:
-        return _export(tyro.cli(ExportArguments, args=argv[1:], prog="python -m enhancer export"))
-    arguments = tyro.cli(Arguments, args=argv, prog="python -m enhancer")
+    try:
+        with signals_raise():
+            if argv[:1] == ["export"]:
+                return _export(tyro.cli(ExportArguments, args=argv[1:], prog="python -m enhancer export"))
+            return _enhance(tyro.cli(Arguments, args=argv, prog="python -m enhancer"))
+    except (KeyboardInterrupt, Interrupted):
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _enhance(arguments: Arguments) -> int:
     if not 0.0 <= arguments.strength <= 1.0:
         return _cannot_start(f"--strength takes a number from 0 to 1, received {arguments.strength}.")
     from enhancer.photo_plan import UsageError, plan_jobs
@@ -95,9 +106,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         strips = arguments.output / STRIPS if arguments.compare else None
         jobs = plan_jobs(arguments.inputs, arguments.output, arguments.format, strips)
-    except UsageError as error:
+    except (UsageError, OSError) as error:
         return _cannot_start(error)
-    waiting = jobs if arguments.overwrite else [job for job in jobs if not job.destination.exists()]
+    # Unlike `Path.exists`, it takes a name that is too long, or a folder that may not be read, for one that is not there.
+    waiting = jobs if arguments.overwrite else [job for job in jobs if not os.path.exists(job.destination)]
 
     from enhancer.run_summary import RunSummary
 
@@ -115,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
             except (CheckpointError, OSError) as error:
                 return _cannot_start(error)
             _run(enhancer, waiting, arguments, summary)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         print(f"\n{summary.table()}\ninterrupted; run the same command to continue")
         return INTERRUPTED
     print(f"{summary.table()}\nresults are in {arguments.output}")

@@ -11,7 +11,6 @@ enhancer.enhance_file("kitchen.jpg", "kitchen_enhanced.jpg")
 
 import dataclasses
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,7 +77,6 @@ class Enhancer:
         self.batch_size = batch_size or (1 if jax.default_backend() == "cpu" else _ACCELERATOR_BATCH)
         self._forward = ForwardPass(model)
         self._tiles: TiledInference | None = None
-        self._tiles_lock = threading.Lock()
 
     @classmethod
     def load(cls, workdir: str | os.PathLike[str]) -> "Enhancer":
@@ -215,7 +213,7 @@ class Enhancer:
     def _enhance_in_tiles(self, photo: np.ndarray, strength: float) -> np.ndarray:
         # Padded as in `_find_edits`, so that the network's attention is the same in both modes, and compiled once per bucket.
         low_input = pad(reduce_photo(photo, self.working_size))
-        with self._tiles_lock:
+        with self._forward.lock:
             if self._tiles is None:
                 self._tiles = TiledInference(self.model)
             edited = self._tiles.enhance(photo, low_input, batch=self.batch_size)

@@ -161,6 +161,12 @@ def test_a_file_that_exists_is_replaced_on_request_only(trained_stage, tmp_path)
     assert (tmp_path / "m.stablehlo").read_text() == "precious"
 
 
+def test_a_weights_file_that_exists_is_replaced_on_request_only(tmp_path):
+    (tmp_path / "m.bin").write_text("precious")
+    with pytest.raises(ExportError, match=r"m\.bin exists already; --overwrite replaces it"):
+        export_model("unused", "openvino", tmp_path / "m.xml")
+
+
 def test_missing_packages_are_named(trained_stage, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ExportError, match="needs onnx and openvino, not installed here; install the extra `openvino`"):
