@@ -8,6 +8,7 @@ Real-time", TPAMI 2020.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,7 +48,7 @@ class ColorLookup:
         tables = 1 + (features.shape[1] if adaptive else 0)
         size = _NODES**3
         identity = np.stack(np.meshgrid(*[np.linspace(0.0, 1.0, _NODES)] * 3, indexing="ij"), axis=-1).reshape(size, 3)
-        normal = sparse.csr_matrix((tables * size, tables * size))
+        normal: Any = sparse.csr_matrix((tables * size, tables * size))
         right = np.zeros((tables * size, 3))
         for sample in small:
             corners = _interpolation(sample.colors)
@@ -58,9 +59,9 @@ class ColorLookup:
         base = _SMOOTHNESS * (bends.T @ bends) + _SHRINKAGE * sparse.identity(size)
         extra = _SMOOTHNESS * (bends.T @ bends) + _ADAPTIVE_SHRINKAGE * sparse.identity(size)
         penalty = sparse.block_diag([base, *[extra] * (tables - 1)], format="csr")
-        solved = spsolve((normal / len(small) + penalty).tocsc(), right / len(small)).reshape(tables, size, 3)
+        solved = np.asarray(spsolve((normal / len(small) + penalty).tocsc(), right / len(small)))
         # What is fitted is the change of colour: without pixels nearby there is none.
-        self._tables = solved
+        self._tables = solved.reshape(tables, size, 3)
         self._tables[0] += identity
 
     def __call__(self, photo: np.ndarray) -> np.ndarray:
@@ -119,8 +120,11 @@ def _interpolation(colors: np.ndarray) -> sparse.csr_matrix:
     return sparse.csr_matrix(values, shape=(len(colors), _NODES**3))
 
 
-def _second_differences() -> sparse.csr_matrix:
-    line = sparse.diags([1.0, -2.0, 1.0], [0, 1, 2], shape=(_NODES - 2, _NODES))
+def _second_differences() -> Any:
+    """One row per three nodes in a line, sparse `(rows, nodes)`: how far the middle one is off their line."""
+    line = sparse.csr_matrix(
+        np.eye(_NODES - 2, _NODES) - 2.0 * np.eye(_NODES - 2, _NODES, 1) + np.eye(_NODES - 2, _NODES, 2)
+    )
     same = sparse.identity(_NODES)
     along = [[line, same, same], [same, line, same], [same, same, line]]
     return sparse.vstack([sparse.kron(sparse.kron(a, b), c) for a, b, c in along], format="csr")

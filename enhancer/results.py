@@ -19,6 +19,8 @@ The schema (strict JSON: numbers are finite, what is unknown is `null`)::
                 "relative_percent": -12.3, "relative_low": -20.0, "relative_high": -4.0,
                 "detectable_percent": 9.5}, ...}},
      "stages": {"pretrain": {...}, ...},           what is known about each training stage, as given
+     "training": {"seconds": 40.1, "price_per_hour": null, "cost": null},
+     "notes": [...],                               what a reader must know, a sentence each
      "hardware": {...}}                            what the test ran on
 """
 
@@ -34,7 +36,7 @@ from scipy import stats
 from enhancer import bootstrap
 from enhancer.hardware import describe
 from enhancer.power import smallest_detectable
-from enhancer.score_columns import COLUMNS, DETAIL_COLUMNS, MAIN_COLUMNS, Row
+from enhancer.score_columns import COLUMNS, MAIN_COLUMNS, Row
 from enhancer.verdict import outcome_of
 
 RESULTS_SCHEMA_VERSION = 2
@@ -122,6 +124,8 @@ def build_results(
     config: Mapping[str, Any],
     stages: Mapping[str, Any],
     scene_of: Mapping[str, Hashable] | None = None,
+    notes: Sequence[str] = (),
+    price_per_hour: float | None = None,
 ) -> dict[str, Any]:
     """Compose the contents of `results.json`, whose schema stands at the top of this module.
 
@@ -129,8 +133,10 @@ def build_results(
         rows: per method ("unedited", "pretrained", "scratch", "finetuned", or others) what `evaluate` returned.
         weights_sha256: per method the hash over its weights; "unedited" has none.
         config: the run's resolved configuration.
-        stages: what is worth keeping about each training stage.
+        stages: what is worth keeping about each training stage; `seconds` among it is added up.
         scene_of: the scene of each photo by id, where some show the same one.
+        notes: what a reader must know about this test, a sentence each.
+        price_per_hour: of the machine that trained.
 
     Raises:
         ValueError: a number is not finite or a value has no place in JSON.
@@ -159,6 +165,8 @@ def build_results(
         "methods": methods,
         "paired": paired,
         "stages": stages,
+        "training": _expenses(stages, price_per_hour),
+        "notes": notes,
         "hardware": describe(),
     }
     # A round trip turns tuples into lists and refuses NaN, so what is returned equals what a reader gets back.
@@ -176,18 +184,32 @@ def method_title(method: str) -> str:
     return METHOD_TITLES.get(method, method)
 
 
-def results_table(results: Mapping[str, Any], columns: Sequence[str] = MAIN_COLUMNS) -> str:
-    """Return the scores as text for a terminal: methods as rows, mean ± half of the 95 % interval."""
-    shown = [column for column in columns if any(column in scores["mean"] for scores in results["methods"].values())]
-    lines = [["", *(f"{COLUMNS[column].title} {COLUMNS[column].arrow}" for column in shown)]]
-    for method, scores in results["methods"].items():
-        lines.append([method_title(method), *(score_text(scores, column) for column in shown)])
+def results_table(results: Mapping[str, Any]) -> str:
+    """Return the scores as text for a terminal: methods as rows, mean ± half of the 95 % interval, then the pairs."""
+    headings = ["", *(f"{COLUMNS[column].title} {COLUMNS[column].arrow}" for column in MAIN_COLUMNS)]
+    lines = [
+        [method_title(method), *(score_text(scores, column) for column in MAIN_COLUMNS)]
+        for method, scores in results["methods"].items()
+    ]
+    return "\n".join([text_table([headings, *lines]), "", *paired_sentences(results)])
+
+
+def wide_table(results: Mapping[str, Any]) -> str:
+    """Return all scores as one table for a terminal, with intervals where the plan's figures are: L1 and L1 in its protocol."""
+    methods = results["methods"]
+    first = ("l1_plan", "l1")
+    shown = [
+        *first,
+        *(c for c in COLUMNS if c not in first and any(c in scores["mean"] for scores in methods.values())),
+    ]
+    lines = [["", "n", *(f"{COLUMNS[column].title} {COLUMNS[column].arrow}" for column in shown)]]
+    for method, scores in methods.items():
+        cells = [
+            score_text(scores, c) if c in first or c not in scores["mean"] else COLUMNS[c].text(scores["mean"][c])
+            for c in shown
+        ]
+        lines.append([method_title(method), str(scores["n"]), *cells])
     return text_table(lines)
-
-
-def details_table(results: Mapping[str, Any]) -> str:
-    """The same for the plan's protocol, the network's size and the regions."""
-    return results_table(results, DETAIL_COLUMNS)
 
 
 def text_table(lines: Sequence[Sequence[str]]) -> str:
@@ -238,6 +260,13 @@ def _paired_columns(rows_a, rows_b, methods, a: str, b: str, scene_of) -> dict[s
         for column in columns
         if any(row.get(column) is not None for row in rows_a)
     }
+
+
+def _expenses(stages: Mapping[str, Any], price_per_hour: float | None) -> dict[str, float | None]:
+    seconds = [stage["seconds"] for stage in stages.values() if stage.get("seconds") is not None]
+    total = sum(seconds) if seconds else None
+    cost = None if total is None or price_per_hour is None else total / 3600 * price_per_hour
+    return {"seconds": total, "price_per_hour": price_per_hour, "cost": cost}
 
 
 def _ids(rows: Sequence[Row]) -> list[str]:

@@ -52,19 +52,19 @@ COLUMNS: Mapping[str, ScoreColumn] = {
         _L1, title="L1, plan", meaning=f"the plan's protocol: photo and target squashed to {PLAN_SIDE} x {PLAN_SIDE}"
     ),
     "l1_network": dataclasses.replace(
-        _L1, title="L1, network size", meaning="the photo reduced to what the network sees, without the edit transfer"
+        _L1, title="L1, network", meaning="the photo reduced to what the network sees, without the edit transfer"
     ),
-    "ciede2000_network": dataclasses.replace(_CIEDE2000, title="CIEDE2000, network size", meaning="likewise"),
+    "ciede2000_network": dataclasses.replace(_CIEDE2000, title="ΔE00, network", meaning="likewise"),
     "l1_highlights": dataclasses.replace(
         _L1,
         title="L1, highlights",
         meaning="over the pixels that are bright before the edit, L* of 75 and more: windows, lamps",
     ),
-    "ciede2000_highlights": dataclasses.replace(_CIEDE2000, title="CIEDE2000, highlights", meaning="likewise"),
+    "ciede2000_highlights": dataclasses.replace(_CIEDE2000, title="ΔE00, highlights", meaning="likewise"),
     "l1_shadows": dataclasses.replace(
         _L1, title="L1, shadows", meaning="over the pixels that are dark before the edit, L* of 20 and less"
     ),
-    "ciede2000_shadows": dataclasses.replace(_CIEDE2000, title="CIEDE2000, shadows", meaning="likewise"),
+    "ciede2000_shadows": dataclasses.replace(_CIEDE2000, title="ΔE00, shadows", meaning="likewise"),
 }
 MAIN_COLUMNS = tuple(METRICS)
 """Of the photo at its stored size."""
