@@ -31,13 +31,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import tyro
 
-from enhancer.config import MODEL_SIZES
 from recipes import data_sets, estimate
 from recipes.experiment import (
     PRESETS,
     Experiment,
     UsageError,
     configuration,
+    network_shape,
     refuse_other_run,
     refuse_senseless,
     save_configuration,
@@ -134,11 +134,11 @@ def run(experiment: Experiment) -> int:
     refuse_other_run(experiment)
     for stage in (experiment.pretrain, experiment.finetune):  # now, not when the second begins
         Devices().refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)
-    workdir, model = experiment.workdir, MODEL_SIZES[experiment.model]
+    workdir, model = experiment.workdir, network_shape(experiment)
 
     _headline(1, "Data")
     with first_process_first("building the data sets"):
-        fivek, real_estate, data = data_sets.open_or_build(experiment)
+        sources, data = data_sets.open_or_build(experiment)
         if is_first_process():
             save_configuration(experiment, data)
 
@@ -147,12 +147,19 @@ def run(experiment: Experiment) -> int:
     if experiment.pretrained is None:
         _headline(2, "Pre-train on FiveK")
         stages["pretrain"] = train_stage(
-            experiment.pretrain, model, fivek("train"), fivek("validation"), workdir / "pretrain"
+            experiment.pretrain,
+            model,
+            sources.fivek("train"),
+            sources.fivek("validation"),
+            workdir / "pretrain",
+            mixed_in=sources.extra,
         )
     start = experiment.pretrained or workdir / "pretrain"
     _warn_of_unfinished(start)
-    mixed_in = fivek("train") if experiment.finetune.mix_weight else None
-    pairs = real_estate("train"), real_estate("validation")
+    mixed_in = sources.fivek("train") if experiment.finetune.mix_weight else None
+    pairs = sources.real_estate("train"), sources.real_estate("validation")
+    if experiment.train_on_validation:
+        pairs = data_sets.JoinedSources(pairs), pairs[1]
     _headline(3, "Fine-tune on real estate")
     stages["finetune"] = train_stage(
         experiment.finetune, model, *pairs, workdir / "finetune", initialise_from=start, mixed_in=mixed_in
@@ -167,7 +174,7 @@ def run(experiment: Experiment) -> int:
     code = 0
     with first_process_first("the test"):
         if is_first_process():
-            code = _test(experiment, data, networks, stages, real_estate("test"))
+            code = _test(experiment, data, networks, stages, sources.real_estate("test"))
     return greatest(code)
 
 
