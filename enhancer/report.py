@@ -104,13 +104,18 @@ def _method_rows(results: Mapping[str, Any], columns: Sequence[str]) -> list[dic
         {
             "title": method_title(method),
             "cells": [
-                {"text": score_text(scores, column), "best": scores["mean"].get(column) == best[column] is not None}
+                _cell(score_text(scores, column)) | {"best": scores["mean"].get(column) == best[column] is not None}
                 for column in columns
             ],
             "hash": scores["weights_sha256"],
         }
         for method, scores in results["methods"].items()
     ]
+
+
+def _cell(text: str) -> dict[str, str]:
+    mean, sign, half = text.partition(" ± ")
+    return {"text": mean, "half": f"{sign.strip()} {half}" if half else ""}
 
 
 def _details(results: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -195,7 +195,7 @@ def results_table(results: Mapping[str, Any]) -> str:
 
 
 def wide_table(results: Mapping[str, Any]) -> str:
-    """Return all scores as one table for a terminal, with intervals where the plan's figures are: L1 and L1 in its protocol."""
+    """Return the scores as one table for a terminal, regions and sizes by L1; L1, and L1 in the plan's protocol, with intervals."""
     methods = results["methods"]
     first = ("l1_plan", "l1")
     shown = [

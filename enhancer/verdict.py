@@ -12,6 +12,9 @@ SAME_PERCENT = 2.0
 LEVELS = ((10.0, "minimum"), (15.0, "target"), (20.0, "stretch"))
 """What the project's plan calls a success: test L1 so many percent below training from scratch."""
 
+_UNSAID = {"lookup", "adaptive_lookup", "pretrained"}
+"""Comparisons that are left to the table."""
+
 _HEADLINES: dict[str, dict[Outcome, str]] = {
     "scratch": {
         "better": "The gain is real: pre-training lowers the test L1 by {percent:.0f} %",
@@ -45,7 +48,7 @@ def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str,
     """
     answers: list[tuple[str | None, str]] = []
     pairs = {key.partition("_vs_")[2]: pair["l1"] for key, pair in results["paired"].items()}
-    for baseline in sorted(pairs, key=lambda name: {"scratch": 0, "unedited": 1}.get(name, 2)):
+    for baseline in sorted(set(pairs) - _UNSAID, key=lambda name: ({"scratch": 0, "unedited": 1}.get(name, 2), name)):
         pair = pairs[baseline]
         outcome: Outcome = pair["outcome"]
         main = "scratch-trained" if title == "scratch" else title

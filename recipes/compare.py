@@ -23,8 +23,6 @@ from typing import Literal
 import tyro
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
-_FIT_SIDE = 256
-"""Short side in pixels of the training pairs on which curve and tables are fitted, and of what scenes are looked for in."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +78,7 @@ def run(options: Options) -> int:
     from enhancer.saved_predictions import SavedPredictions
     from enhancer.strips import make_strips
     from enhancer.verdict import verdict
-    from recipes.fitted_baselines import fit_baselines
+    from recipes.fitted_baselines import FIT_SIDE, fit_baselines
     from recipes.run_folder import open_run
     from recipes.scenes import find_leaks, find_scenes
     from recipes.scored_pairs import ScoredPairs, read_reduced
@@ -93,9 +91,9 @@ def run(options: Options) -> int:
     pairs = ScoredPairs(options.pairs, options.split)
     compilation.enable_cache()
 
-    small = read_reduced(pairs, _FIT_SIDE, "looking for scenes")
+    small = read_reduced(pairs, FIT_SIDE, "looking for scenes")
     scene_of = {pair.id: scene for pair, scene in zip(small, find_scenes(small), strict=True)}
-    baselines, trained, notes = fit_baselines(run, _FIT_SIDE)
+    baselines, trained, notes = fit_baselines(run)
     if leaks := find_leaks(small, trained):
         notes.append(
             f"{len(leaks)} of the {len(pairs)} photos show a scene that the run was trained on, so their scores are too good: {_some(leaks)}."

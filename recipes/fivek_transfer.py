@@ -174,24 +174,28 @@ def run(experiment: Experiment) -> int:
     code = 0
     with first_process_first("the test"):
         if is_first_process():
-            code = _test(experiment, data, networks, stages, sources.real_estate("test"))
+            code = _test(experiment, data, networks, stages, pairs[0], sources.real_estate("test"))
     return greatest(code)
 
 
-def _test(experiment: Experiment, data: dict[str, str], networks, stages, test) -> int:
+def _test(experiment: Experiment, data: dict[str, str], networks, stages, trained, test) -> int:
     """Score every method on the test photos and write what the run found."""
-    from enhancer.evaluation import evaluate, results_table, unedited
+    from enhancer.evaluation import evaluate_methods, unedited
     from enhancer.inference import Enhancer
     from enhancer.learning_curves import draw
-    from enhancer.readable_pairs import WithoutDamaged
-    from enhancer.report import make_strips, write_report
+    from enhancer.readable_pairs import ReadablePairs, WithoutDamaged
+    from enhancer.report import write_report
+    from enhancer.results import results_table
+    from enhancer.strips import make_strips
+    from recipes.fitted_baselines import FIT_SIDE, fit
+    from recipes.scored_pairs import read_reduced
 
     workdir, side = experiment.workdir, experiment.finetune.resolution
     test = WithoutDamaged(test, "test data")
-    methods = {"unedited": unedited} | {
-        method: Enhancer(network, side).enhance for method, (network, _) in networks.items()
-    }
-    rows = {name: evaluate(enhance, test, squash=experiment.squash, name=name) for name, enhance in methods.items()}
+    baselines = fit(read_reduced(ReadablePairs(trained, "training data"), FIT_SIDE, "fitting the baselines"))
+    enhancers = {method: Enhancer(network, side).enhance for method, (network, _) in networks.items()}
+    methods = {"unedited": unedited, **baselines, **enhancers}
+    rows = evaluate_methods(methods, test, squash=experiment.squash, network_side=side)
     hashes = {method: sha256 for method, (_, sha256) in networks.items()}
     results = _write_results(configuration(experiment, data), workdir, rows, hashes, stages)
     histories = {stage: result.history for stage, result in stages.items()}
@@ -232,8 +236,8 @@ def _best(stage_dir: Path):
 
 def _write_results(config: dict[str, Any], workdir: Path, rows, hashes: dict[str, str], stages) -> dict[str, Any]:
     from enhancer.atomic_file import write_json
-    from enhancer.evaluation import build_results
     from enhancer.history import best_row
+    from enhancer.results import build_results
 
     described = {
         name: {
