@@ -101,6 +101,13 @@ def outcome_of(difference: Mapping[str, Any], lower_is_better: bool = True) -> O
     return "better" if (high < 0.0) == lower_is_better else "worse"
 
 
+def scratch_headline(difference: Mapping[str, Any]) -> str:
+    """Whether pre-training helps, as a headline."""
+    return _HEADLINES["scratch"][difference["outcome"]].format(
+        percent=abs(difference["relative_percent"] or 0.0), photos=photos_text(difference["n"], difference["scenes"])
+    )
+
+
 def levels_sentence(difference: Mapping[str, Any]) -> str:
     """Where a gain stands on the plan's scale of success; empty without an interval."""
     if difference["relative_low"] is None:

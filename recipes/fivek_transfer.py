@@ -3,6 +3,7 @@
     python -m recipes.fivek_transfer --fivek FOLDER --real-estate FOLDER --workdir RUN     the plan, to the letter
     python -m recipes.fivek_transfer quick                                                 minutes, nothing needed
     python -m recipes.fivek_transfer estimate                                              memory and hours, no training
+    python -m recipes.fivek_transfer ablate                                                many trainings, seeds, folds: one table
 
 Without a preset's name the plan's own settings run: 26 M parameters, 512 px x 8 then 896 px x 4. That takes one 80 GB GPU
 and the plan estimates 9 to 11 hours; it expects a test L1 10 to 20 % below training from scratch. `quick` runs the same
@@ -26,12 +27,13 @@ import json
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import tyro
 
-from recipes import data_sets, estimate
+from recipes import ablation, data_sets, estimate
 from recipes.experiment import (
     PRESETS,
     Experiment,
@@ -55,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["estimate"]:
         return estimate.main(arguments[1:])
+    if arguments[:1] == ["ablate"]:
+        return _run_in_folder(ablation.parse(arguments[1:]), ablation.run)
     named = bool(arguments) and arguments[0] in PRESETS
     preset = arguments[0] if named else "plan"
     experiment = tyro.cli(
@@ -64,6 +68,11 @@ def main(arguments: list[str] | None = None) -> int:
         prog=f"python -m recipes.fivek_transfer {preset}",
         description=__doc__,
     )
+    return _run_in_folder(experiment, run)
+
+
+def _run_in_folder(experiment: Experiment, run: Callable[[Any], int]) -> int:
+    """Run with the work folder locked; turn what may go wrong into a sentence and an exit code."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each file it writes
     # Heavy imports wait until here, so that --help answers at once.
     from datasets.build import DatasetNotBuilt
