@@ -73,6 +73,8 @@ def ssim(prediction: np.ndarray, target: np.ndarray) -> float:
         )
         return float(similarity)
 
+    if prediction.shape[0] <= _ROWS_PER_STRIP:
+        return float(np.mean([of_channel(channel) for channel in range(3)]))  # sooner done than threads are started
     return float(np.mean(_in_threads(of_channel, range(3))))
 
 
@@ -118,7 +120,8 @@ def _mean_color_difference(
         return float(difference(*lab).sum(dtype=np.float64))
 
     # Strips keep the formula's many temporaries in cache.
-    sums = _in_threads(sum_of_strip, range(0, prediction.shape[0], _ROWS_PER_STRIP))
+    tops = range(0, prediction.shape[0], _ROWS_PER_STRIP)
+    sums = _in_threads(sum_of_strip, tops) if len(tops) > 1 else [sum_of_strip(top) for top in tops]
     return sum(sums) / (prediction.shape[0] * prediction.shape[1])
 
 
