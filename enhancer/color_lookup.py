@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import cg
 
 from enhancer.readable_pairs import Pair
 
@@ -59,7 +59,8 @@ class ColorLookup:
         base = _SMOOTHNESS * (bends.T @ bends) + _SHRINKAGE * sparse.identity(size)
         extra = _SMOOTHNESS * (bends.T @ bends) + _ADAPTIVE_SHRINKAGE * sparse.identity(size)
         penalty = sparse.block_diag([base, *[extra] * (tables - 1)], format="csr")
-        solved = np.asarray(spsolve((normal / len(small) + penalty).tocsc(), right / len(small)))
+        matrix = (normal / len(small) + penalty).tocsr()
+        solved = np.stack([_solve(matrix, channel) for channel in right.T / len(small)], axis=-1)
         # What is fitted is the change of colour: without pixels nearby there is none.
         self._tables = solved.reshape(tables, size, 3)
         self._tables[0] += identity
@@ -118,6 +119,12 @@ def _interpolation(colors: np.ndarray) -> sparse.csr_matrix:
     starts = np.arange(0, 8 * len(colors) + 1, 8)
     values = (np.stack(weights, axis=1).ravel(), np.stack(columns, axis=1).ravel(), starts)
     return sparse.csr_matrix(values, shape=(len(colors), _NODES**3))
+
+
+def _solve(matrix: Any, right: np.ndarray) -> np.ndarray:
+    """Solve a positive definite system by conjugate gradients: photos of many colours fill a factorisation, but not these."""
+    solution, _ = cg(matrix, right, rtol=1e-5, maxiter=2000, M=sparse.diags(1.0 / matrix.diagonal()))
+    return solution
 
 
 def _second_differences() -> Any:

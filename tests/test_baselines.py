@@ -46,11 +46,14 @@ def test_a_curve_is_found_to_the_level():
     assert l1(curve(fresh), brighten(fresh)) < 1 / 255
 
 
-def test_the_curve_has_the_least_l1_of_all_curves():
-    """Two targets for each level, one of them in two thirds of the photos: the median takes that, a mean would not."""
+def test_the_curve_takes_what_most_photos_show_as_l1_does():
+    """Two photos stay as they are, one gets white: the mean of the targets is tens of levels off, the median is not.
+
+    It is off by 2 levels, 0.67 standard deviations of the smoothing over neighbouring levels.
+    """
     photo = photos(1)[0]
     pairs = [Pair("a", photo, photo), Pair("b", photo, photo), Pair("c", photo, np.full_like(photo, 255))]
-    assert np.abs(GlobalCurve(pairs)(photo).astype(int) - photo).mean() < 1.5
+    assert np.abs(GlobalCurve(pairs)(photo).astype(int) - photo).max() <= 3
 
 
 def test_every_photo_has_the_same_weight_whatever_its_size():
@@ -64,20 +67,17 @@ def test_a_lookup_table_mixes_channels_which_a_curve_cannot():
     pairs = pairs_of(desaturate)
     (fresh,) = photos(1, seed=9)
     lookup, curve = ColorLookup(pairs), GlobalCurve(pairs)
-    assert l1(lookup(fresh), desaturate(fresh)) < 0.02
-    assert l1(curve(fresh), desaturate(fresh)) > 0.05
+    assert l1(lookup(fresh), desaturate(fresh)) < 0.25 * l1(curve(fresh), desaturate(fresh))
 
 
 def test_an_adaptive_table_follows_the_photo():
     dark = [(photo * 0.5).astype(np.uint8) for photo in photos(4, seed=1)]
     pairs = [Pair(str(i), photo, expose_automatically(photo)) for i, photo in enumerate([*photos(4), *dark])]
     tested = [*photos(2, seed=9), *[(photo * 0.6).astype(np.uint8) for photo in photos(2, seed=8)]]
-    errors = {
-        adaptive: np.mean(
-            [l1(ColorLookup(pairs, adaptive=adaptive)(photo), expose_automatically(photo)) for photo in tested]
-        )
-        for adaptive in (False, True)
-    }
+    errors = {}
+    for adaptive in (False, True):
+        lookup = ColorLookup(pairs, adaptive=adaptive)
+        errors[adaptive] = np.mean([l1(lookup(photo), expose_automatically(photo)) for photo in tested])
     assert errors[True] < 0.7 * errors[False]
 
 
