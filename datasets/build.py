@@ -102,6 +102,15 @@ def source(name: DatasetName, split: Split, data_dir: Path, config: str | None =
     return builder.as_data_source(split, decoders={"input": skip, "target": skip})
 
 
+def splits(name: DatasetName, data_dir: Path, config: str | None = None) -> list[Split]:
+    """Return the splits that a built data set has.
+
+    Raises:
+        DatasetNotBuilt: it is not there.
+    """
+    return list(_open(name, data_dir, config).info.splits)
+
+
 def fingerprint(name: DatasetName, data_dir: Path, config: str | None = None) -> str:
     """Return what tells this data set's photos from all others: the SHA-256 over its ids and pictures, hexadecimal.
 

@@ -6,10 +6,11 @@
 
 "weights" are what is validated: the moving average in a stage that keeps one, and then "live_weights" are what the optimizer
 changes. "metrics" hold the progress, which with the seed says where the data stand. Resuming takes everything from the latest
-checkpoint; the next stage takes the weights of the best one alone.
+checkpoint; the next stage takes the weights of the best one alone, or of the last one where `StageConfig.keep` says so.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -24,7 +25,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from enhancer.atomic_file import write_json
-from enhancer.config import ModelConfig, StageConfig
+from enhancer.config import Keep, ModelConfig, StageConfig
 from enhancer.console import say
 from enhancer.processes import first_process_first, is_first_process
 from enhancer.progress import Progress
@@ -52,7 +53,7 @@ class Checkpoints:
     Orbax writes to a temporary folder and renames it, so a killed save leaves the one before intact.
     """
 
-    def __init__(self, stage_dir: Path):
+    def __init__(self, stage_dir: Path, keep: Keep = "best"):
         self.stage_dir = stage_dir
         with first_process_first("incomplete checkpoints are put aside"):
             if is_first_process():
@@ -61,7 +62,7 @@ class Checkpoints:
         self._checkpointer = ocp.training.Checkpointer(
             str((stage_dir / "checkpoints").absolute()),
             preservation_policy=policies.AnyPreservationPolicy(
-                [policies.LatestN(1), policies.BestN(n=1, get_metric_fn=_rank)]
+                [policies.LatestN(1), policies.BestN(n=1, get_metric_fn=functools.partial(_rank, keep=keep))]
             ),
             cleanup_tmp_directories=True,
         )
@@ -187,11 +188,13 @@ def _is_complete(checkpoint: Path) -> bool:
     return bool(items) and all((checkpoint / item).exists() for item in (*items, "metrics"))
 
 
-def _rank(metrics: Any) -> tuple[float, float]:
-    """Higher is better: the lowest validation loss, and the earlier of two equal ones. Within an epoch nothing is known yet."""
+def _rank(metrics: Any, keep: Keep) -> tuple[float, float]:
+    """Higher is better: the lowest validation loss and the earlier of two equal ones, or the latest. Within an epoch nothing is known yet."""
     progress = Progress.from_json(metrics)
     if not progress.at_epoch_end:
         return -math.inf, -progress.step
+    if keep == "last":
+        return 0.0, progress.step
     return -progress.history[-1]["validation_loss"], -progress.step
 
 
@@ -200,7 +203,7 @@ def _abstract(arrays: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """The weights with the lowest validation loss, and nothing else of the checkpoint.
+    """The weights that a stage leaves, by its `keep` those with the lowest validation loss or the last, and nothing else of the checkpoint.
 
     Args:
         stage_dir: folder of a stage that has trained.
@@ -213,6 +216,7 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
         raise CheckpointError(
             f"{stage_dir} holds no checkpoints/ folder; train the stage first or name another folder."
         )
+    keep = read_config(stage_dir)[1].keep
     try:
         with ocp.training.Checkpointer(str((stage_dir / "checkpoints").absolute())) as checkpointer:
             found = {
@@ -221,7 +225,7 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
         finished = [folder for folder in found if _is_complete(folder)]
         if not finished:
             raise CheckpointError(f"{stage_dir}/checkpoints holds no finished checkpoint; train the stage first.")
-        best = max(finished, key=lambda folder: _rank(found[folder].metrics))
+        best = max(finished, key=lambda folder: _rank(found[folder].metrics, keep))
         saved = cast(Any, ocp.metadata(str(best.absolute()), checkpointable_name="weights").metadata)
         saved_shapes = {path: tuple(array.shape) for path, array in saved.items()}
         if different := sorted(set(saved_shapes.items()) ^ {(path, tuple(x.shape)) for path, x in like.items()}):

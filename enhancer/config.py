@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 Precision = Literal["mixed", "float32"]
 Remat = Literal["none", "block"]
+Output = Literal["residual", "gain"]
+Keep = Literal["best", "last"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,9 @@ class ModelConfig:
     """BiasFree divides by the standard deviation only; WithBias is the ordinary layer norm."""
     channels: int = 3
     """Image channels, in and out."""
+    output: Output = "residual"
+    """residual: the network adds its output to the photo, as the paper's does. gain: it multiplies the photo first, by a factor per
+    pixel and channel, and then adds; an edit that is mostly exposure and white balance is a smooth factor."""
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ModelConfig":
@@ -57,20 +62,27 @@ class StageConfig:
     gradient_accumulation_steps: int = 1
     """Equal parts in which a batch passes through the network, one after the other: less memory, the same gradient."""
     epochs: int = 30
-    """Passes over the training pairs, at most."""
+    """Passes over the training pairs, at most; see `passes_per_epoch`."""
+    passes_per_epoch: int = 1
+    """Times that the training pairs pass in what counts as one epoch. Of a handful of pairs many, or validations and checkpoints take
+    longer than training."""
     peak_learning_rate: float = 5e-5
     """AdamW's learning rate after the warm-up; it then falls to 0 along a cosine."""
     warmup_epochs: int = 5
     """Epochs in which the learning rate rises linearly from 0 to its peak."""
     early_stopping_patience: int = 10
     """Epochs without a better validation loss after which the stage ends."""
-    augmentation: Literal["none", "flip", "strong"] = "flip"
+    keep: Keep = "best"
+    """best: the epoch with the lowest validation loss is what the stage leaves. last: the last one, for a number of epochs that was fixed
+    beforehand, where the validation photos are too few to choose by."""
+    augmentation: Literal["none", "flip", "strong", "relight"] = "flip"
     """flip: mirror half of the pairs left to right, the same for input and target. strong: besides, turn them by up to 3 degrees, crop
-    down to half the short side, and change exposure, contrast, saturation and white balance of the input a little."""
+    down to half the short side, and change exposure, contrast, saturation and white balance of the input a little. relight: besides flips, light the scene of the input
+    anew: exposure, white balance, light that varies across the picture; half of the inputs are made from the target that way."""
     min_crop_scale: float = 1.0
     """Smallest training crop, as a fraction of the photo's short side, in (0, 1]. 1 takes the largest square."""
     mix_weight: float = 0.0
-    """Share of the training pairs that comes from a second set, in [0, 1): FiveK during fine-tuning. An epoch keeps its number of steps."""
+    """Share of the training pairs that comes from a second set, in [0, 1): extra pairs in stage 1, FiveK during fine-tuning. An epoch keeps its number of steps."""
     precision: Precision = "mixed"
     """mixed: bfloat16 activations with float32 weights, norms, softmax and loss."""
     remat: Remat = "block"

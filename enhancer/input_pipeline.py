@@ -108,11 +108,11 @@ def validation_batches(
 
 
 def steps_per_epoch(source: Source | ReadablePairs, stage: StageConfig) -> int:
-    """Steps in which as many pairs pass as the source holds, rounded down, at least one.
+    """Steps in which as many pairs pass as the source holds, `stage.passes_per_epoch` times, rounded down, at least one.
 
     Pairs that are mixed in count as pairs but not for the source's length: a stage takes as many steps with them as without.
     """
-    return max(1, len(source) // stage.batch_size)
+    return max(1, len(source) * stage.passes_per_epoch // stage.batch_size)
 
 
 def _shuffled(pairs: ReadablePairs, seed: int) -> grain.MapDataset[Pair]:

@@ -15,6 +15,7 @@ from enhancer.layers import fan_in_uniform, unfolded_convolution
 from enhancer.transformer_blocks import TransformerBlocks, is_static, on_one_cpu_device
 
 SIZE_MULTIPLE = 8  # three halvings
+MAX_LOG_GAIN = 4.0  # a factor of 55: the darkest photos need about 20
 
 
 def pixel_unshuffle(x: KerasTensor) -> KerasTensor:
@@ -48,6 +49,8 @@ def _refuse_impossible(model: ModelConfig) -> None:
         raise ValueError(
             f"dim must be even, because each level down starts by halving the channels; received {model.dim}."
         )
+    if model.output not in ("residual", "gain"):
+        raise ValueError(f"output must be 'residual' or 'gain', received {model.output!r}.")
     if model.norm not in ("bias_free", "with_bias"):
         raise ValueError(f"norm must be 'bias_free' or 'with_bias', received {model.norm!r}.")
 
@@ -116,7 +119,8 @@ class Restormer(keras.Model):
         self.up2_1 = conv(2 * dim, 4 * dim, "up2_1")
         self.decoder_level1 = blocks("decoder_level1", 1, model.num_blocks[0], 2 * dim)
         self.refinement = blocks("refinement", 1, model.num_refinement_blocks, 2 * dim)
-        self.output_conv = conv(2 * dim, model.channels, "output", use_bias=model.conv_bias)
+        outputs = model.channels * (2 if model.output == "gain" else 1)
+        self.output_conv = conv(2 * dim, outputs, "output", use_bias=model.conv_bias)
         self.built = True
 
     def build(self, input_shape=None):
@@ -161,5 +165,9 @@ class Restormer(keras.Model):
         y = run(self.refinement, run(self.decoder_level1, y))
 
         # The photo itself never passes through a narrower type: bfloat16 has 8 bits, and near white they are 1/256 apart.
-        edited = (ops.cast(self.output_conv(y), "float32") + x)[:, :height, :width]
+        y = ops.cast(self.output_conv(y), "float32")
+        if self.config.output == "gain":
+            y, log_gain = ops.split(y, 2, axis=-1)
+            x = x * ops.exp(MAX_LOG_GAIN * ops.tanh(log_gain / MAX_LOG_GAIN))
+        edited = (y + x)[:, :height, :width]
         return (edited, own) if return_attention else edited

@@ -93,7 +93,7 @@ def train(
     # Signals are only noted until the last checkpoint is written.
     with (
         SaveRequests(save_minutes, greatest).noting_signals() as requests,
-        Checkpoints(stage_dir) as saved,
+        Checkpoints(stage_dir, stage.keep) as saved,
         _event_log(stage_dir) as events,
     ):
         state = devices.copy_to_each(state)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from enhancer.config import ModelSize, StageConfig
+from enhancer.config import MODEL_SIZES, ModelConfig, ModelSize, Output, StageConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +16,8 @@ class Experiment:
     """Source folder of FiveK; prepared and built into --data-dir when it is not yet there."""
     real_estate: Path | None = None
     """Source folder of the real-estate pairs (JSON lines and images), likewise."""
+    extra_pairs: Path | None = None
+    """Source folder of more pairs for stage 1 (JSON lines and images); the share that they get is --pretrain.mix-weight."""
     miniature: bool = False
     """Render small stand-ins for the data sets that no folder was named for."""
     data_dir: Path | None = None
@@ -30,6 +32,8 @@ class Experiment:
     """Accept a source whose lists put photos of one scene into several splits: the test is then easier than it should be."""
     model: ModelSize = "base"
     """Size of the network: base has the paper's 26.1 M parameters, small 3.8 M, tiny 0.26 M."""
+    output: Output = "residual"
+    """How the network's output becomes the edit. residual: it is added to the photo. gain: the photo is multiplied first, per pixel."""
     pretrain: StageConfig = StageConfig()
     """Stage 1, on FiveK."""
     finetune: StageConfig = StageConfig(
@@ -45,6 +49,9 @@ class Experiment:
     """Folder of a finished stage whose best weights fine-tuning starts from, such as OTHER_RUN/pretrain; stage 1 is then left out."""
     from_scratch: bool = True
     """Also train the network from scratch, which is what pre-training is judged against."""
+    train_on_validation: bool = False
+    """Fine-tune on the validation pairs too; what is printed as validation loss is then of photos that were trained on, and chooses
+    nothing with --finetune.keep last. The test pairs stay unseen."""
     save_minutes: float = 10.0
     """Time between checkpoints within an epoch: what a kill costs at most."""
     squash: int | None = None
@@ -65,6 +72,19 @@ _QUICK_STAGE = StageConfig(
     precision="float32",
     remat="none",
 )
+# What was measured of each setting stands in docs/experiments.md.
+_RECOMMENDED_STAGE = StageConfig(
+    resolution=64,
+    batch_size=8,
+    peak_learning_rate=2e-3,
+    warmup_epochs=1,
+    keep="last",
+    augmentation="relight",
+    min_crop_scale=0.7,
+    precision="float32",
+    remat="none",
+    ema_decay=0.99,
+)
 PRESETS = {
     "plan": Experiment(),
     "quick": Experiment(
@@ -76,11 +96,37 @@ PRESETS = {
         finetune=dataclasses.replace(_QUICK_STAGE, epochs=20, early_stopping_patience=20, peak_learning_rate=1e-3),
         require_gain=True,
     ),
+    "recommended": Experiment(
+        data_dir=Path("runs/recommended/data"),
+        workdir=Path("runs/recommended"),
+        fivek_config="c_512",
+        model="tiny",
+        output="gain",
+        pretrain=dataclasses.replace(
+            _RECOMMENDED_STAGE, epochs=20, passes_per_epoch=26, early_stopping_patience=20, mix_weight=0.65
+        ),
+        finetune=dataclasses.replace(
+            _RECOMMENDED_STAGE,
+            epochs=20,
+            passes_per_epoch=40,
+            early_stopping_patience=20,
+            peak_learning_rate=1e-3,
+            mix_weight=0.25,
+        ),
+        from_scratch=False,
+        train_on_validation=True,
+        squash=896,
+    ),
 }
 
 
 class UsageError(Exception):
     """The command cannot run as given; the message says what to change."""
+
+
+def network_shape(experiment: Experiment) -> ModelConfig:
+    """The shape of the network that the experiment trains."""
+    return dataclasses.replace(MODEL_SIZES[experiment.model], output=experiment.output)
 
 
 def configuration(experiment: Experiment, data: dict[str, str]) -> dict[str, Any]:
@@ -95,6 +141,7 @@ def refuse_senseless(experiment: Experiment) -> None:
         "batch_size": (1, 1 << 20),
         "gradient_accumulation_steps": (1, 1 << 20),
         "epochs": (1, 1 << 20),
+        "passes_per_epoch": (1, 1 << 20),
         "peak_learning_rate": (1e-12, 10),
         "warmup_epochs": (0, 1 << 20),
         "early_stopping_patience": (1, 1 << 20),
@@ -123,8 +170,19 @@ def refuse_senseless(experiment: Experiment) -> None:
     for name, (value, (low, high)) in values.items():
         if not low <= value <= high:
             raise UsageError(f"{name} must lie in [{low}, {high}], received {value}.")
-    if experiment.pretrain.mix_weight:
-        raise UsageError("pretrain.mix_weight: stage 1 trains on FiveK alone; mix FiveK into --finetune.mix-weight.")
+    if experiment.pretrained is None and experiment.pretrain.mix_weight and experiment.extra_pairs is None:
+        raise UsageError(
+            f"pretrain.mix_weight is {experiment.pretrain.mix_weight}, but there are no pairs to mix into stage 1; name their folder "
+            "with --extra-pairs, or set --pretrain.mix-weight 0."
+        )
+    if experiment.extra_pairs is not None and not experiment.pretrain.mix_weight:
+        raise UsageError(
+            "extra_pairs would not be used: say with --pretrain.mix-weight what share of stage 1 they get."
+        )
+    if experiment.train_on_validation and experiment.finetune.keep == "best":
+        raise UsageError(
+            "train_on_validation: photos that were trained on cannot choose the best epoch; add --finetune.keep last."
+        )
 
 
 def refuse_other_run(experiment: Experiment, data: dict[str, str] | None = None) -> None:
@@ -136,7 +194,15 @@ def refuse_other_run(experiment: Experiment, data: dict[str, str] | None = None)
     if not path.exists():
         return
     saved, wanted = json.loads(path.read_text()), configuration(experiment, data or {})
-    trained = ("model", "pretrained", "pretrain", "finetune", *(("data",) if data else ()))
+    trained = (
+        "model",
+        "output",
+        "pretrained",
+        "pretrain",
+        "finetune",
+        "train_on_validation",
+        *(("data",) if data else ()),
+    )
     differences = [line for key in trained for line in _differences(saved.get(key), wanted[key], key)]
     if differences:
         raise UsageError(

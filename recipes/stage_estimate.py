@@ -9,10 +9,10 @@ from datasets import build, miniature
 from datasets.build import DatasetName
 from datasets.splits import Shares
 from enhancer.compile_target import CompileTarget
-from enhancer.config import MODEL_SIZES, StageConfig
+from enhancer.config import StageConfig
 from enhancer.input_pipeline import steps_per_epoch
 from enhancer.step_memory import StepMemory, step_memory
-from recipes.experiment import Experiment, UsageError
+from recipes.experiment import Experiment, UsageError, network_shape
 
 PLAN_PAIRS: dict[DatasetName, int] = {"fivek": 4750, "real_estate": 511}
 """Training pairs of the plan: 95 % of 5000, and what is left of 577."""
@@ -73,7 +73,7 @@ def estimate_stage(experiment: Experiment, name: str, devices: int, target: Comp
         pairs_are_assumed=built is None,
         steps_per_epoch=steps_per_epoch(cast(Any, range(pairs)), stage),
         epochs_by_side=sides,
-        memory=step_memory(MODEL_SIZES[experiment.model], widest, target),
+        memory=step_memory(network_shape(experiment), widest, target),
         cuda_temporary_bytes=known * GIB if known and same_program and not target.is_accelerator else None,
     )
 

@@ -19,6 +19,17 @@ def test_hash_depends_on_every_bit_and_not_on_the_order():
     assert weights_sha256(weights) != weights_sha256(other)
 
 
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_stage_leaves_its_best_or_its_last_epoch(tmp_path, nano, nano_stage, brightened_pairs, keep):
+    """A rate that spoils the network at once makes epoch 0 the best one."""
+    stage = dataclasses.replace(nano_stage, epochs=2, peak_learning_rate=1.0, warmup_epochs=0, keep=keep)
+    result = train(stage, nano, brightened_pairs, brightened_pairs[:3], tmp_path)
+    assert result.history[0]["validation_loss"] < result.history[2]["validation_loss"]
+    left = load_best(tmp_path)
+    is_last = weights_sha256({v.path: v.value for v in left.trainable_variables}) == result.weights_sha256
+    assert is_last == (keep == "last")
+
+
 @pytest.fixture
 def copied_stage(tmp_path, trained_stage) -> Path:
     return shutil.copytree(trained_stage, tmp_path / "finetune")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from datasets import miniature
 from enhancer.config import StageConfig
 from recipes import fivek_transfer
+from recipes.data_sets import JoinedSources
 from recipes.experiment import PRESETS, UsageError, refuse_other_run, save_configuration
 from recipes.fivek_transfer import main
 
@@ -95,7 +98,15 @@ def test_quick_runs_the_whole_road_and_its_folder_refuses_other_settings(tmp_pat
     assert "FAILED: the fine-tuned network's L1 is not at least 10 % lower" in capsys.readouterr().err
 
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert list(results["methods"]) == ["unedited", "pretrained", "scratch", "finetuned"]
+    assert list(results["methods"]) == [
+        "unedited",
+        "curve",
+        "lookup",
+        "adaptive_lookup",
+        "pretrained",
+        "scratch",
+        "finetuned",
+    ]
     assert {len(method["per_image"]) for method in results["methods"].values()} == {8}
     assert results["methods"]["unedited"]["weights_sha256"] is None
     assert len(results["methods"]["finetuned"]["weights_sha256"]) == 64
@@ -103,6 +114,49 @@ def test_quick_runs_the_whole_road_and_its_folder_refuses_other_settings(tmp_pat
 
     assert main(arguments) == 2
     assert "finetune.peak_learning_rate: 1e-07 -> 0.001" in capsys.readouterr().err
+
+
+@pytest.fixture
+def rendered(tmp_path) -> Path:
+    """Both data sets, rendered, in the layouts of their sources."""
+    miniature.write(tmp_path / "rendered")
+    return tmp_path / "rendered"
+
+
+def test_recommended_trains_on_extra_pairs_and_on_validation(tmp_path, rendered, capsys):
+    """Extra pairs have the layout of the real-estate ones, here only their training list."""
+    extra = shutil.copytree(rendered / "real_estate", tmp_path / "extra")
+    for name in ("val", "test"):
+        (extra / f"{name}.jsonl").unlink()
+    folders = [f"--fivek={rendered / 'fivek'}", f"--real-estate={rendered / 'real_estate'}", f"--extra-pairs={extra}"]
+    shortest = [*SHORTEST, "--pretrain.passes-per-epoch=1", "--finetune.passes-per-epoch=1", "--no-squash"]
+    run = tmp_path / "run"
+    assert main(["recommended", *folders, f"--workdir={run}", f"--data-dir={tmp_path / 'data'}", *shortest]) == 0
+    counts = {
+        name: len((rendered / "real_estate" / f"{name}.jsonl").read_text().splitlines()) for name in ("train", "val")
+    }
+    assert f"extra pairs for stage 1: {counts['train']}" in capsys.readouterr().out
+    assert json.loads((run / "finetune" / "history.json").read_text())[-1]["step"] == sum(counts.values()) // 4
+    assert set(json.loads((run / "results.json").read_text())["methods"]) == {"unedited", "pretrained", "finetuned"}
+    assert set(json.loads((run / "config.json").read_text())["data"]) == {"fivek", "real_estate", "extra_pairs"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["recommended"], "name their folder with --extra-pairs, or set --pretrain.mix-weight 0"),
+        (["--extra-pairs=more"], "extra_pairs would not be used"),
+        (["--train-on-validation"], "add --finetune.keep last"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(tmp_path, capsys, options, sentence):
+    assert main([*options, f"--workdir={tmp_path / 'run'}"]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_joined_sources_are_one_after_the_other():
+    joined = JoinedSources([[{"id": 0}], [], [{"id": 1}, {"id": 2}]])
+    assert [joined[index]["id"] for index in range(len(joined))] == [0, 1, 2]
 
 
 def test_margin_is_judged_with_its_interval(capsys):
@@ -179,7 +233,8 @@ def test_two_processes_run_the_whole_road_together(tmp_path):
     assert "FiveK: 38 train" in outputs[0]
     assert "FiveK" not in outputs[1]
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert set(results["methods"]) == {"unedited", "pretrained", "finetuned"}
+    assert set(results["methods"]) >= {"unedited", "pretrained", "finetuned"}
+    assert "scratch" not in results["methods"]
 
 
 def test_preempted_run_keeps_others_out_saves_exits_with_75_and_continues(tmp_path):

@@ -204,6 +204,10 @@ def test_steps_per_epoch_round_down_but_never_to_nothing(brightened_pairs, nano_
     assert steps_per_epoch(brightened_pairs[:2], nano_stage) == 1
 
 
+def test_an_epoch_may_be_several_passes(brightened_pairs, nano_stage):
+    assert steps_per_epoch(brightened_pairs, dataclasses.replace(nano_stage, passes_per_epoch=4)) == 9
+
+
 def test_fewer_pairs_than_a_batch_still_make_batches(brightened_pairs, nano_stage):
     assert len(taken(1, brightened_pairs[:2], nano_stage)[0].ids) == 4
 

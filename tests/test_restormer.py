@@ -54,6 +54,27 @@ def test_zero_output_convolution_leaves_the_input_because_of_the_global_residual
     np.testing.assert_array_equal(run(model, x), x)
 
 
+def test_gain_multiplies_the_photo_per_pixel_and_then_adds(nano):
+    """With an output convolution that only has a bias, the edit is `photo x exp(gain) + offset`."""
+    model, x = Restormer(dataclasses.replace(nano, output="gain", conv_bias=True)), picture(16, 16)
+    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
+    model.output_conv.bias.assign([0.1, 0.2, 0.3, 0.0, 0.5, -0.5])
+    gain = np.exp(4 * np.tanh(np.array([0.0, 0.5, -0.5]) / 4))
+    np.testing.assert_allclose(run(model, x), x * gain + [0.1, 0.2, 0.3], rtol=1e-5, atol=1e-6)
+
+
+def test_gain_is_bounded(nano):
+    model, x = Restormer(dataclasses.replace(nano, output="gain", conv_bias=True)), picture(16, 16)
+    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
+    model.output_conv.bias.assign([0.0, 0.0, 0.0, 1e6, 1e6, 1e6])
+    np.testing.assert_allclose(run(model, x), x * np.exp(4), rtol=1e-5)
+
+
+def test_unknown_output_is_refused(nano):
+    with pytest.raises(ValueError, match="output must be 'residual' or 'gain', received 'product'"):
+        Restormer(dataclasses.replace(nano, output="product"))
+
+
 @pytest.mark.parametrize(("norm", "conv_bias"), [("bias_free", False), ("with_bias", True)])
 def test_saved_and_loaded_model_is_identical(nano, tmp_path, norm, conv_bias):
     model = with_random_weights(Restormer(dataclasses.replace(nano, norm=norm, conv_bias=conv_bias), remat="block"))
