@@ -161,7 +161,8 @@ class RandomLight(grain.transforms.RandomMap):
         linear = _to_linear(np.arange(256) / 255).astype("float32")[element.target if from_target else element.input]
         height, width = linear.shape[:2]
         luminance = np.log2(max(1e-6, float((linear @ _LUMA).mean())))
-        wanted = rng.uniform(*(LUMINANCE_STOPS if from_target else luminance + np.array(INPUT_STOPS)))
+        low, high = LUMINANCE_STOPS if from_target else (luminance + stops for stops in INPUT_STOPS)
+        wanted = rng.uniform(low, high)
         stops = np.clip(wanted, *LUMINANCE_STOPS) - luminance
         warmth, tint = rng.uniform(-MAX_WARMTH_STOPS, MAX_WARMTH_STOPS, 2) * (1, 0.5)
         field = rng.normal(0, LOCAL_LIGHT_STOPS, (3, 3)).astype("float32")

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from enhancer.layers import EPSILON_L2, EPSILON_NORM
-from enhancer.restormer import SIZE_MULTIPLE, Restormer
+from enhancer.restormer import MAX_LOG_GAIN, SIZE_MULTIPLE, Restormer
 from enhancer.transformer_blocks import TransformerBlocks
 
 OPSET = 18
@@ -46,7 +46,13 @@ def onnx_from_restormer(
     y = _pixel_shuffle_beside(graph, model.up2_1, y, level1)
     y = _blocks(graph, model.refinement, _blocks(graph, model.decoder_level1, y))
 
-    edited = graph.add("Add", _convolution(graph, model.output_conv, y), padded)
+    y = _convolution(graph, model.output_conv, y)
+    if model.config.output == "gain":
+        y, log_gain = graph.split(y, 2)
+        most = graph.constant(MAX_LOG_GAIN)
+        bounded = graph.add("Mul", graph.add("Tanh", graph.add("Div", log_gain, most)), most)
+        padded = graph.add("Mul", padded, graph.add("Exp", bounded))
+    edited = graph.add("Add", y, padded)
     cropped = graph.add("Slice", edited, graph.constant([0, 0]), size, graph.constant([2, 3]))
     graph.add("Transpose", cropped, output=OUTPUT, perm=(0, 2, 3, 1))
 

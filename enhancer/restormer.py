@@ -167,7 +167,7 @@ class Restormer(keras.Model):
         # The photo itself never passes through a narrower type: bfloat16 has 8 bits, and near white they are 1/256 apart.
         y = ops.cast(self.output_conv(y), "float32")
         if self.config.output == "gain":
-            y, log_gain = ops.split(y, 2, axis=-1)
+            y, log_gain = y[..., : self.config.channels], y[..., self.config.channels :]
             x = x * ops.exp(MAX_LOG_GAIN * ops.tanh(log_gain / MAX_LOG_GAIN))
         edited = (y + x)[:, :height, :width]
         return (edited, own) if return_attention else edited

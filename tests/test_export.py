@@ -64,9 +64,10 @@ def test_the_onnx_graph_equals_the_official_implementation():
             num_heads=(1, 1, 1, 1),
             norm="with_bias",
             conv_bias=True,
+            output="gain",
         ),
     ],
-    ids=["several blocks and heads", "biases"],
+    ids=["several blocks and heads", "biases and gains"],
 )
 def test_the_onnx_graph_takes_every_shape_of_network_and_picture(config):
     # Seeded: now and then chance draws a network whose norms divide by almost nothing and enlarge rounding.
