@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
     finally:
-        print(f"\n{aligned(rows)}")
+        print(f"\n{aligned(rows)}\n\nmean of all\n{aligned(_means(rows, methods))}")
         if arguments.json and rows:
             settings = {"height": arguments.height, "working_size": arguments.working_size}
             if arguments.workdir:
@@ -141,6 +141,18 @@ def _score_known_edits(arguments: Arguments, methods: tuple[str, ...]):
                     "of all cores": cost["processor_seconds"],
                     "MB": cost["extra_bytes"] / 1e6,
                 }
+
+
+def _means(rows: list[dict[str, Any]], methods: tuple[str, ...]) -> list[dict[str, Any]]:
+    """By method, of every column of numbers; what was not measured everywhere counts where it was."""
+    means = []
+    for method in methods:
+        own = [row for row in rows if row["method"] == method]
+        columns = {
+            key: [row[key] for row in own if isinstance(row[key], (int, float))] for key in (own[0] if own else {})
+        }
+        means.append({"method": method} | {key: sum(values) / len(values) for key, values in columns.items() if values})
+    return means
 
 
 def _short(value: Any) -> str:

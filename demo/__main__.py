@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     compilation.enable_cache()
     try:
         enhancer = Enhancer.load(arguments.workdir)
-    except CheckpointError as error:
+    except (CheckpointError, OSError) as error:
         return _cannot_start(str(error))
     with private_folder() as folder:
         # From here on Gradio knows where its files go.
@@ -69,8 +69,9 @@ def main(argv: list[str] | None = None) -> int:
 
         try:
             listening = open_port(arguments.host, arguments.port)
-        except OSError as error:
-            return _cannot_start(f"port {arguments.port} of {arguments.host} cannot be opened ({error.strerror})")
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            return _cannot_start(f"port {arguments.port} of {arguments.host} cannot be opened ({reason})")
         with listening:
             try:
                 _warm_up(enhancer)

@@ -57,7 +57,8 @@ class Handlers:
         for entry in entries[len(taken) :]:
             entry.state, entry.text = (
                 "failed",
-                f"More than {self._limits.photos_per_batch} photos at a time are not possible.",
+                f"More than {self._limits.photos_per_batch} photos at a time are not possible; download the results, "
+                "and press Start over before the next.",
             )
         yield Progress(visit, None, None)
         started = time.monotonic()
@@ -104,7 +105,7 @@ class Handlers:
         """
         if not photo:
             raise gr.Error("There is no photo; upload one first.", print_exception=False)
-        if not 0.0 <= strength <= 1.0:
+        if strength is None or not 0.0 <= strength <= 1.0:
             raise gr.Error(f"strength must be between 0 and 1, received {strength}.", print_exception=False)
         upload, percent = Path(photo), round(100 * strength)
         folder = Visit.open(folder_for_files()).folder / "photo-0"

@@ -23,3 +23,8 @@ class Limits:
     """Time that this process may take for one file."""
     keep_minutes: int = 60
     """How long photos and results are kept after the last use."""
+
+    def __post_init__(self):
+        for name, value in dataclasses.asdict(self).items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, received {value}.")

@@ -56,6 +56,8 @@ def open_port(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        # At once, and not when the model is ready: until somebody listens, a second server could be bound here as well.
+        listening.listen()
     except BaseException:
         listening.close()
         raise

@@ -1,12 +1,16 @@
 """`python -m enhancer IN... --workdir RUN --output OUT/`: enhance photos and folders of photos from the terminal."""
 
 import dataclasses
+import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tqdm
 import tyro
+
+from enhancer.interruption import Interrupted, signals_raise
 
 # What needs JAX and Keras is imported after the command line is understood, so that --help answers at once.
 
@@ -29,7 +33,7 @@ class Arguments:
       0    all photos done
       1    some failed; each is named with its reason
       2    wrong usage, or no model
-      130  interrupted by Ctrl-C; nothing is left half-written
+      130  interrupted by Ctrl-C or SIGTERM; nothing is left half-written
     """
 
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IN...", help_behavior_hint="")]
@@ -62,9 +66,10 @@ class ExportArguments:
     The file appears only if both agree.
 
     Exit codes:
-      0  written
-      1  the exported model computes something else; nothing is written
-      2  wrong usage, no model, or a package that the format needs is missing
+      0    written
+      1    the exported model computes something else; nothing is written
+      2    wrong usage, no model, or a package that the format needs is missing
+      130  interrupted by Ctrl-C; nothing is written
     """
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
@@ -84,9 +89,19 @@ class ExportArguments:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["export"]:
-        return _export(tyro.cli(ExportArguments, args=argv[1:], prog="python -m enhancer export"))
-    arguments = tyro.cli(Arguments, args=argv, prog="python -m enhancer")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: a file's name need not be text
+    try:
+        with signals_raise():
+            if argv[:1] == ["export"]:
+                return _export(tyro.cli(ExportArguments, args=argv[1:], prog="python -m enhancer export"))
+            return _enhance(tyro.cli(Arguments, args=argv, prog="python -m enhancer"))
+    except (KeyboardInterrupt, Interrupted):
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _enhance(arguments: Arguments) -> int:
     if not 0.0 <= arguments.strength <= 1.0:
         return _cannot_start(f"--strength takes a number from 0 to 1, received {arguments.strength}.")
     from enhancer.photo_plan import UsageError, plan_jobs
@@ -94,9 +109,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         strips = arguments.output / STRIPS if arguments.compare else None
         jobs = plan_jobs(arguments.inputs, arguments.output, arguments.format, strips)
-    except UsageError as error:
+    except (UsageError, OSError) as error:
         return _cannot_start(error)
-    waiting = jobs if arguments.overwrite else [job for job in jobs if not job.destination.exists()]
+    # Unlike `Path.exists`, it takes a name that is too long, or a folder that may not be read, for one that is not there.
+    waiting = jobs if arguments.overwrite else [job for job in jobs if not os.path.exists(job.destination)]
 
     from enhancer.run_summary import RunSummary
 
@@ -114,7 +130,7 @@ def main(argv: list[str] | None = None) -> int:
             except (CheckpointError, OSError) as error:
                 return _cannot_start(error)
             _run(enhancer, waiting, arguments, summary)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         print(f"\n{summary.table()}\ninterrupted; run the same command to continue")
         return INTERRUPTED
     print(f"{summary.table()}\nresults are in {arguments.output}")
@@ -155,6 +171,9 @@ def _export(arguments: ExportArguments) -> int:
         return SOME_FAILED
     except (ExportError, ValueError, OSError) as error:
         return _cannot_start(error)
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written")
+        return INTERRUPTED
     print(exported)
     return ALL_DONE
 

@@ -23,7 +23,6 @@ def transfer_edit(
     low_output: np.ndarray,
     *,
     strength: float = 1.0,
-    stripe_rows: int = _STRIPE_ROWS,
 ) -> np.ndarray:
     """Apply to `photo` the edit that leads from `low_input` to `low_output`.
 
@@ -33,7 +32,6 @@ def transfer_edit(
         low_output: the edit of `low_input`, float `(h, w, 3)`; [0, 1], where values a little outside are
             used as they are, because clipping them first would bend the fit.
         strength: how much of the edit, [0, 1]: 0 gives the photo itself, 1 the edit.
-        stripe_rows: rows of the photo that are worked on at a time; bounds the memory, not the result.
 
     Returns:
         The edited photo, of the photo's shape and dtype.
@@ -52,11 +50,11 @@ def transfer_edit(
     result = np.empty_like(photo)
 
     def apply_to_stripe(top: int) -> None:
-        _apply_to_stripe(photo, maps, slice(top, min(top + stripe_rows, photo.shape[0])), result)
+        _apply_to_stripe(photo, maps, slice(top, min(top + _STRIPE_ROWS, photo.shape[0])), result)
 
     # OpenCV and NumPy let other threads run.
     with concurrent.futures.ThreadPoolExecutor(_num_cores()) as pool:
-        for _ in pool.map(apply_to_stripe, range(0, photo.shape[0], stripe_rows)):
+        for _ in pool.map(apply_to_stripe, range(0, photo.shape[0], _STRIPE_ROWS)):
             pass
     return result
 

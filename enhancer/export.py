@@ -95,8 +95,9 @@ def export_model(
     sides = _parse_size(size)
     if output.suffix.lower() != _SUFFIXES[file_format]:
         raise ExportError(f"--output {output} must end in {_SUFFIXES[file_format]} for the format {file_format}.")
-    if output.exists() and not overwrite:
-        raise ExportError(f"{output} exists already; --overwrite replaces it.")
+    for written in (output, output.with_suffix(".bin")) if file_format == "openvino" else (output,):
+        if written.exists() and not overwrite:
+            raise ExportError(f"{written} exists already; --overwrite replaces it.")
     missing = [name for name in _PACKAGES[file_format] if importlib.util.find_spec(name) is None]
     if missing:
         raise ExportError(

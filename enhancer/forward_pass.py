@@ -21,8 +21,9 @@ class ForwardPass:
 
     def __init__(self, model: keras.Model):
         self._model = model
-        # Tracing a Keras model is not safe in two threads at once, and one photo keeps the machine busy anyway.
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
+        """Held while the network is traced or run: tracing a Keras model is not safe in two threads at once, and one photo keeps
+        the machine busy anyway. Whoever runs the same network in another way holds it too."""
         self._programs: dict[tuple[int, ...], Any] = {}
 
         def forward(trainable, non_trainable, x):
@@ -37,7 +38,7 @@ class ForwardPass:
 
     def compile(self, height: int, width: int) -> None:
         """Compile what a single picture of this size needs, without running it."""
-        with self._lock:
+        with self.lock:
             self._program((1, *padded_size(height, width), 3), self._weights())
 
     def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -55,7 +56,7 @@ class ForwardPass:
         x = np.stack(
             [pad(p).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures], dtype=np.float32
         )
-        with self._lock:
+        with self.lock:
             weights = self._weights()
             answers = np.asarray(self._program(x.shape, weights)(*weights, x))
         cropped = [crop(answer, *p.shape[:2]) for answer, p in zip(answers, pictures, strict=True)]

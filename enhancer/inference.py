@@ -11,7 +11,6 @@ enhancer.enhance_file("kitchen.jpg", "kitchen_enhanced.jpg")
 
 import dataclasses
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,7 +58,8 @@ class Enhancer:
     The network sees the photo with its short side reduced to `working_size`, as in training, aspect ratio kept and
     never enlarged; of panoramas the long side is bounded instead (`MOST_ELONGATED`). A photo that already fits comes
     back as the network made it; a larger one gets the network's edit carried over to its own pixels
-    (`enhancer.edit_transfer`), so that no detail is lost.
+    (`enhancer.edit_transfer`), so that no detail is lost. A black-and-white photo stays one: a network that has seen
+    coloured rooms only would tint it.
 
     Args:
         model: a network from float32 `(batch, H, W, 3)` in [0, 1] to the same shape. Its weights are read at each call.
@@ -78,7 +78,6 @@ class Enhancer:
         self.batch_size = batch_size or (1 if jax.default_backend() == "cpu" else _ACCELERATOR_BATCH)
         self._forward = ForwardPass(model)
         self._tiles: TiledInference | None = None
-        self._tiles_lock = threading.Lock()
 
     @classmethod
     def load(cls, workdir: str | os.PathLike[str]) -> "Enhancer":
@@ -210,15 +209,21 @@ class Enhancer:
             batches = [indices[start : start + self.batch_size] for start in range(0, full, self.batch_size)]
             for batch in batches + [[index] for index in indices[full:]]:
                 answers |= zip(batch, self._forward([reduced[index] for index in batch]), strict=True)
-        return [Edit(picture, answers[index]) for index, picture in enumerate(reduced)]
+        return [
+            Edit(picture, _without_color(answers[index]) if _has_no_color(picture) else answers[index])
+            for index, picture in enumerate(reduced)
+        ]
 
     def _enhance_in_tiles(self, photo: np.ndarray, strength: float) -> np.ndarray:
         # Padded as in `_find_edits`, so that the network's attention is the same in both modes, and compiled once per bucket.
-        low_input = pad(reduce_photo(photo, self.working_size))
-        with self._tiles_lock:
+        reduced = reduce_photo(photo, self.working_size)
+        low_input = pad(reduced)
+        with self._forward.lock:
             if self._tiles is None:
                 self._tiles = TiledInference(self.model)
             edited = self._tiles.enhance(photo, low_input, batch=self.batch_size)
+        if _has_no_color(reduced):
+            edited = _without_color(edited)
         return edited if strength == 1.0 else cv2.addWeighted(edited, strength, photo, 1.0 - strength, 0.0)
 
 
@@ -249,6 +254,15 @@ def find_stage(workdir: Path) -> Path:
     raise CheckpointError(
         f"{workdir} {found}; train one with: python -m recipes.fivek_transfer quick --workdir {workdir}"
     )
+
+
+def _has_no_color(picture: np.ndarray) -> bool:
+    return bool((picture[..., :1] == picture[..., 1:]).all())
+
+
+def _without_color(picture: np.ndarray) -> np.ndarray:
+    """The luminance of uint8, uint16 or float32 `(h, w, 3)` in all three channels."""
+    return cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def _check_photo(photo: np.ndarray) -> None:

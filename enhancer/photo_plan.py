@@ -56,20 +56,23 @@ def plan_jobs(
     wanted = _without_collisions(
         {source: output / relative.with_suffix(_suffix(source, result_format)) for source, relative in found.items()}
     )
-    sources = {source.resolve() for source in found}
-    for source, destination in wanted.items():
-        if destination.resolve() in sources:
-            raise UsageError(
-                f"The result of {source} would overwrite the photo {destination}; choose another --output."
-            )
-        if strips and destination.is_relative_to(strips):
-            raise UsageError(
-                f"The result of {source} would lie in {strips}, where the before/after strips go; rename its folder."
-            )
-    return [
+    jobs = [
         Job(source, destination, strips and _strip(strips, destination.relative_to(output)))
         for source, destination in wanted.items()
     ]
+    # Case is ignored, as some file systems do.
+    sources = {str(source.resolve()).lower() for source in found}
+    for job in jobs:
+        for made, what in ((job.destination, "result"), (job.strip, "before/after strip")):
+            if made and str(made.resolve()).lower() in sources:
+                raise UsageError(
+                    f"The {what} of {job.source} would overwrite the photo {made}; choose another --output."
+                )
+        if strips and job.destination.is_relative_to(strips):
+            raise UsageError(
+                f"The result of {job.source} would lie in {strips}, where the before/after strips go; rename its folder."
+            )
+    return jobs
 
 
 def _find(inputs: Sequence[Path], output: Path) -> dict[Path, Path]:
@@ -79,7 +82,12 @@ def _find(inputs: Sequence[Path], output: Path) -> dict[Path, Path]:
     seen: set[Path] = set()
     for path in inputs:
         if path.is_dir():
-            inside_output = output.resolve() != path.resolve() and output.resolve().is_relative_to(path.resolve())
+            if output.resolve() == path.resolve():
+                raise UsageError(
+                    f"Results in {path} would overwrite the photos there, or be taken for photos by the next run; "
+                    "choose another --output."
+                )
+            inside_output = output.resolve().is_relative_to(path.resolve())
             photos = [
                 photo
                 for photo in sorted(path.rglob("*"))

@@ -350,3 +350,25 @@ def _wait_for(condition, seconds: float) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+def test_a_port_that_a_starting_server_has_taken_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
+    monkeypatch.setattr(compilation, "enable_cache", lambda: None)
+    with open_port("127.0.0.1", 0) as taken:  # as it is while the first server still compiles
+        assert command.main(["--workdir", "unused", "--port", str(taken.getsockname()[1])]) == 2
+    assert "cannot be opened" in capsys.readouterr().err
+
+
+def test_a_port_that_is_none_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
+    monkeypatch.setattr(compilation, "enable_cache", lambda: None)
+    assert command.main(["--workdir", "unused", "--port", "70000"]) == 2
+    assert "port 70000 of 127.0.0.1 cannot be opened" in capsys.readouterr().err
+
+
+def test_limits_that_admit_nobody_are_usage_errors(capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--workdir", "unused", "--photos-at-once", "0"])
+    assert ended.value.code == 2
+    assert "photos_at_once must be at least 1, received 0" in capsys.readouterr().err

@@ -81,8 +81,10 @@ def test_upload_progress_strength_download_with_no_outside_connection(page, addr
     photo = write_gradient(tmp_path / "kitchen.jpg", 1300, 1950)
     assert page.locator("#enhance").is_disabled()
     calls = enhancer.calls
+    enhancer.may_finish.clear()
     drop(page, photo)
     page.wait_for_selector("#status [role=progressbar]")
+    enhancer.may_finish.set()
     page.wait_for_selector("#comparison img")
     expect(page.locator("#status")).to_contain_text("1950 × 1300 pixels in")
     widths = page.eval_on_selector_all("#comparison img", "images => images.map(image => image.naturalWidth)")
@@ -110,6 +112,7 @@ def test_a_batch_with_a_bad_file_shows_each_and_saves_all_that_worked(page, tmp_
     expect(page.locator("#status li.failed")).to_contain_text("not a photo but a text file")
     page.wait_for_selector("#start-over:not([disabled])")
     expect(page.locator("#shown")).to_contain_text("a.jpg")
+    expect(page.locator("#comparison img")).to_have_count(2)
     page.click("#photos button.thumbnail-item >> nth=1")
     expect(page.locator("#shown")).to_contain_text("b.jpg")
     name, content = saved(page, "#download")

@@ -1,6 +1,9 @@
 """`python -m enhancer`: what it makes of files and folders, and what it tells."""
 
+import io
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -326,3 +329,75 @@ def test_help_comes_without_loading_a_framework():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "130  interrupted by Ctrl-C" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp", "A.JPG"])
+def test_the_folder_of_the_photos_is_no_output(enhancer, tmp_path, capsys, name):
+    """Results in it would be edited once more by the next run."""
+    write(tmp_path / name)
+    assert run(tmp_path, "--output", tmp_path) == 2
+    assert "taken for photos by the next run; choose another --output" in capsys.readouterr().err
+    assert files(tmp_path) == [name]
+
+
+def test_a_photo_is_not_overwritten_by_a_result_whose_name_differs_in_case_only(enhancer, tmp_path, capsys):
+    write(tmp_path / "A.JPG")
+    assert run(tmp_path / "A.JPG", "--output", tmp_path) == 2
+    assert "would overwrite the photo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+def test_a_photo_is_not_overwritten_by_a_strip(enhancer, tmp_path, capsys, overwrite):
+    photo = tmp_path / "before_after" / "a.jpg"
+    write(photo)
+    before = photo.read_bytes()
+    assert run(photo, "--output", tmp_path, "--compare", *overwrite) == 2
+    assert photo.read_bytes() == before
+    assert "strip of" in capsys.readouterr().err
+
+
+def test_a_photo_that_is_linked_into_the_output_stays_as_it_is(enhancer, tmp_path):
+    write(tmp_path / "in" / "a.jpg", tmp_path / "in" / "b.jpg")
+    before = {name: (tmp_path / "in" / name).read_bytes() for name in ("a.jpg", "b.jpg")}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.jpg").hardlink_to(tmp_path / "in" / "a.jpg")
+    (tmp_path / "out" / "b.jpg").hardlink_to(tmp_path / "in" / "a.jpg")
+    assert run(tmp_path / "in", "--output", tmp_path / "out", "--overwrite") == 1
+    assert {name: (tmp_path / "in" / name).read_bytes() for name in before} == before
+
+
+def test_the_longest_names_are_no_trouble(enhancer, tmp_path):
+    name = "ä" * 125 + ".jpg"  # 254 bytes
+    write(tmp_path / "a.jpg")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.jpg").rename(tmp_path / "in" / name)
+    assert run(tmp_path / "in", "--output", tmp_path / "out") == 0
+    assert files(tmp_path / "out") == [name]
+
+
+def test_a_name_that_cannot_be_is_a_usage_error(enhancer, tmp_path, capsys):
+    assert run("x" * 300, "--output", tmp_path / "out") == 2
+    assert "File name too long" in capsys.readouterr().err
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(enhancer, tmp_path, capsys, monkeypatch):
+    write(tmp_path / "in" / "a.jpg", tmp_path / "in" / "b.jpg")
+    write_whole = folder_run.write_photo
+
+    def write_and_terminate(path, pixels, **blocks):
+        write_whole(path, pixels, **blocks)
+        if path.name == "a.jpg":
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(folder_run, "write_photo", write_and_terminate)
+    assert run(tmp_path / "in", "--output", tmp_path / "out") == 130
+    assert "interrupted; run the same command to continue" in capsys.readouterr().out
+    assert not [name for name in files(tmp_path / "out") if name.endswith(".tmp")]
+
+
+def test_a_name_that_is_no_text_is_named_all_the_same(enhancer, tmp_path, monkeypatch):
+    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_text("no photo")
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "utf-8", write_through=True))
+    assert run(tmp_path, "--output", tmp_path / "out") == 1
+    assert b"caf\\udce9.jpg is not a photo" in printed.getvalue()

@@ -178,6 +178,29 @@ def test_tiled_the_network_sees_every_pixel(restormer_enhancer):
     np.testing.assert_allclose(half, (photo.astype(float) + whole) / 2, atol=0.51)
 
 
+class Tint(keras.Model):
+    """An edit that tints grey."""
+
+    def call(self, x):
+        return x * keras.ops.array([0.9, 0.8, 1.0])
+
+
+@pytest.mark.parametrize("size", [(48, 64), (300, 450)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_black_and_white_photo_stays_black_and_white(size, dtype):
+    grey = np.repeat(photo_of(*size)[..., :1], 3, axis=-1).astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+    tint = Tint()
+    tint.build((None, None, None, 3))
+    edited = Enhancer(tint, 64).enhance(grey)
+    assert edited.mean() < 0.9 * grey.mean()
+    assert np.ptp(edited, axis=-1).max() <= 1  # a step of rounding
+
+
+def test_a_black_and_white_photo_stays_black_and_white_in_tiles(restormer_enhancer):
+    edited = restormer_enhancer.enhance(np.repeat(photo_of(72, 104)[..., :1], 3, axis=-1), mode="tiled")
+    assert not np.ptp(edited, axis=-1).any()
+
+
 def test_tiles_are_for_restormers(lift):
     with pytest.raises(ValueError, match="received a Lift"):
         Enhancer(lift, 64).enhance(photo_of(72, 104), mode="tiled")
