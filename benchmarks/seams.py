@@ -4,8 +4,9 @@
     python -m benchmarks.seams --workdir runs/a --photos kitchen.jpg --short-side 1024 --tile 512
 
 Every way to tile is compared with the same network run over the photo at once, so the photo has to fit into the memory. Differences are in
-levels of 255. "step": how much more (or less) two neighbouring lines of pixels differ than without tiles, mean over the line, of the worst line
-where tiles meet and of the worst one elsewhere. "tone": how much the mean errors of two neighbouring tiles differ, of the worst pair.
+levels of 255. "step": by how much two neighbouring lines of pixels differ from what they do without tiles, mean over the line; of the worst line
+within 16 pixels of where tiles meet, and of the worst one elsewhere. "tone": how much the mean errors of two neighbouring tiles differ, of the
+worst pair. "overlap" is the least; tiles are spaced evenly.
 
 Rendered rooms, whose right edit is known, also give the PSNR against it. Ctrl-C keeps what is finished.
 """
@@ -43,7 +44,7 @@ class Arguments:
     """Rendered rooms."""
     short_side: int = 512
     """To which the photos are reduced, in pixels; a photo that is smaller stays as it is."""
-    tile: int = 192
+    tile: int = 256
     """Side of a tile in pixels."""
     working_size: int | None = None
     """Short side of what the network sees of the whole photo; by default the resolution that it was trained at."""
