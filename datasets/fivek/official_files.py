@@ -124,6 +124,7 @@ class OfficialFiles(BroughtOriginals):
         """
         try:
             checksums = self._bring(pair)
+            self._server_answered()  # before developing: that may outlast the failures of eight other photos
             row = develop(pair)
             if row["status"] == "rejected" and not self._is_known(checksums):
                 again = self._bring(pair, anew=True)
@@ -134,8 +135,6 @@ class OfficialFiles(BroughtOriginals):
             return self._missing_row(pair, str(error))
         except NotFetched as error:
             return self._failed_row(pair, error)
-        with self._lock:
-            self._failed_in_a_row, self._arrived = 0, self._arrived + 1
         if self._log:
             for name, checksum in checksums.items():
                 self._log.record(name, checksum)
@@ -188,6 +187,10 @@ class OfficialFiles(BroughtOriginals):
         elif checksum == first:
             _say(f"{url} has changed since it was first fetched: taking it as it is now")
         return checksum
+
+    def _server_answered(self) -> None:
+        with self._lock:
+            self._failed_in_a_row, self._arrived = 0, self._arrived + 1
 
     def _is_known(self, checksums: dict[str, Checksum]) -> bool:
         return all(self._known.get(name) == checksum for name, checksum in checksums.items())
