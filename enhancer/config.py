@@ -7,6 +7,7 @@ from typing import Any, Literal
 Precision = Literal["mixed", "float32"]
 Remat = Literal["none", "block"]
 Output = Literal["residual", "gain"]
+Exposure = Literal["as_taken", "normalised"]
 Keep = Literal["best", "last"]
 
 
@@ -33,6 +34,19 @@ class ModelConfig:
     output: Output = "residual"
     """residual: the network adds its output to the photo, as the paper's does. gain: it multiplies the photo first, by a factor per
     pixel and channel, and then adds; an edit that is mostly exposure and white balance is a smooth factor."""
+    exposure: Exposure = "as_taken"
+    """normalised: the photo is first brought to one brightness, by a factor in linear light; the network sees it before and after, and its
+    output is an edit of the latter. For colour pictures only."""
+
+    @property
+    def embedded_channels(self) -> int:
+        """Channels that the first convolution sees."""
+        return self.channels * (2 if self.exposure == "normalised" else 1)
+
+    @property
+    def output_channels(self) -> int:
+        """Channels that the last convolution makes."""
+        return self.channels * (2 if self.output == "gain" else 1)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ModelConfig":

@@ -14,7 +14,7 @@ def forward_flops(model: ModelConfig, pixels: int) -> int:
     """Operations of one forward pass over `pixels` pixels in all, on sides that are multiples of 8."""
     dim = model.dim
     convolutions = (  # kernel area, channels in, channels out, level
-        (9, model.channels, dim, 1),
+        (9, model.embedded_channels, dim, 1),
         (9, dim, dim // 2, 1),
         (9, 2 * dim, dim, 2),
         (9, 4 * dim, 2 * dim, 3),
@@ -23,7 +23,7 @@ def forward_flops(model: ModelConfig, pixels: int) -> int:
         (9, 4 * dim, 8 * dim, 3),
         (1, 4 * dim, 2 * dim, 2),
         (9, 2 * dim, 4 * dim, 2),
-        (9, 2 * dim, model.channels, 1),
+        (9, 2 * dim, model.output_channels, 1),
     )
     multiply_adds = sum(
         number * _block_multiply_adds(model, channels, level) * _pixels_on(level, pixels)

@@ -11,6 +11,7 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from enhancer.config import ModelConfig, Remat
+from enhancer.exposure import normalise_exposure
 from enhancer.layers import fan_in_uniform, unfolded_convolution
 from enhancer.transformer_blocks import TransformerBlocks, is_static, on_one_cpu_device
 
@@ -51,6 +52,10 @@ def _refuse_impossible(model: ModelConfig) -> None:
         )
     if model.output not in ("residual", "gain"):
         raise ValueError(f"output must be 'residual' or 'gain', received {model.output!r}.")
+    if model.exposure not in ("as_taken", "normalised"):
+        raise ValueError(f"exposure must be 'as_taken' or 'normalised', received {model.exposure!r}.")
+    if model.exposure == "normalised" and model.channels != 3:
+        raise ValueError(f"Only colour pictures have their exposure normalised, received channels {model.channels}.")
     if model.norm not in ("bias_free", "with_bias"):
         raise ValueError(f"norm must be 'bias_free' or 'with_bias', received {model.norm!r}.")
 
@@ -99,7 +104,7 @@ class Restormer(keras.Model):
         def blocks(name: str, level: int, num_blocks: int, channels: int) -> TransformerBlocks:
             return TransformerBlocks(channels, num_blocks, heads[level - 1], model, remat=remat, dtype=dtype, name=name)
 
-        self.patch_embed = conv(model.channels, dim, "patch_embed")
+        self.patch_embed = conv(model.embedded_channels, dim, "patch_embed")
         self.encoder_level1 = blocks("encoder_level1", 1, model.num_blocks[0], dim)
         self.down1_2 = conv(dim, dim // 2, "down1_2")
         self.encoder_level2 = blocks("encoder_level2", 2, model.num_blocks[1], 2 * dim)
@@ -116,8 +121,7 @@ class Restormer(keras.Model):
         self.up2_1 = conv(2 * dim, 4 * dim, "up2_1")
         self.decoder_level1 = blocks("decoder_level1", 1, model.num_blocks[0], 2 * dim)
         self.refinement = blocks("refinement", 1, model.num_refinement_blocks, 2 * dim)
-        outputs = model.channels * (2 if model.output == "gain" else 1)
-        self.output_conv = conv(2 * dim, outputs, "output", use_bias=model.conv_bias)
+        self.output_conv = conv(2 * dim, model.output_channels, "output", use_bias=model.conv_bias)
         self.built = True
 
     def build(self, input_shape=None):
@@ -138,7 +142,12 @@ class Restormer(keras.Model):
         height, width = x.shape[1:3]
         x = _reflect(_reflect(ops.cast(x, "float32"), 1), 2)
 
-        level1 = self.encoder_level1(self._embed(ops.cast(x, self.compute_dtype)))
+        seen = x
+        if self.config.exposure == "normalised":
+            x = normalise_exposure(x)
+            seen = ops.concatenate([x, seen], axis=-1)
+
+        level1 = self.encoder_level1(self._embed(ops.cast(seen, self.compute_dtype)))
         level2 = self.encoder_level2(pixel_unshuffle(self.down1_2(level1)))
         level3 = self.encoder_level3(pixel_unshuffle(self.down2_3(level2)))
         latent = self.latent(pixel_unshuffle(self.down3_4(level3)))

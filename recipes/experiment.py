@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from enhancer.config import MODEL_SIZES, ModelConfig, ModelSize, Output, StageConfig
+from enhancer.config import MODEL_SIZES, Exposure, ModelConfig, ModelSize, Output, StageConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Experiment:
     """Size of the network: base has the paper's 26.1 M parameters, small 3.8 M, tiny 0.26 M."""
     output: Output = "residual"
     """How the network's output becomes the edit. residual: it is added to the photo. gain: the photo is multiplied first, per pixel."""
+    exposure: Exposure = "as_taken"
+    """normalised: photos are brought to one brightness before the network edits them."""
     pretrain: StageConfig = StageConfig()
     """Stage 1, on FiveK."""
     finetune: StageConfig = StageConfig(
@@ -126,7 +128,7 @@ class UsageError(Exception):
 
 def network_shape(experiment: Experiment) -> ModelConfig:
     """The shape of the network that the experiment trains."""
-    return dataclasses.replace(MODEL_SIZES[experiment.model], output=experiment.output)
+    return dataclasses.replace(MODEL_SIZES[experiment.model], output=experiment.output, exposure=experiment.exposure)
 
 
 def configuration(experiment: Experiment, data: dict[str, str]) -> dict[str, Any]:
@@ -197,6 +199,7 @@ def refuse_other_run(experiment: Experiment, data: dict[str, str] | None = None)
     trained = (
         "model",
         "output",
+        "exposure",
         "pretrained",
         "pretrain",
         "finetune",

@@ -10,6 +10,7 @@ import pytest
 
 from enhancer import layers, transformer_blocks
 from enhancer.config import MODEL_SIZES, ModelConfig
+from enhancer.exposure import normalise_exposure
 from enhancer.restormer import Restormer, pixel_shuffle, pixel_unshuffle
 from enhancer.transformer_blocks import TransformerBlocks
 
@@ -67,6 +68,19 @@ def test_gain_is_bounded(nano):
     model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
     model.output_conv.bias.assign([0.0, 0.0, 0.0, 1e6, 1e6, 1e6])
     np.testing.assert_allclose(run(model, x), x * np.exp(4), rtol=1e-5)
+
+
+def test_photos_of_one_scene_exposed_otherwise_start_from_one_picture(nano):
+    """Without an edit the network returns what it normalised, not the photo."""
+    model, x = Restormer(dataclasses.replace(nano, exposure="normalised")), picture(16, 16)
+    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
+    np.testing.assert_allclose(run(model, x), normalise_exposure(jnp.asarray(x)), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"exposure": "auto"}, {"exposure": "normalised", "channels": 1}])
+def test_impossible_normalisation_is_refused(nano, options):
+    with pytest.raises(ValueError, match="exposure"):
+        Restormer(dataclasses.replace(nano, **options))
 
 
 def test_unknown_output_is_refused(nano):
