@@ -23,7 +23,7 @@ def forward_flops(model: ModelConfig, pixels: int) -> int:
         (9, 4 * dim, 8 * dim, 3),
         (1, 4 * dim, 2 * dim, 2),
         (9, 2 * dim, 4 * dim, 2),
-        (9, 2 * dim, model.output_channels, 1),
+        (9, 2 * dim, model.channels, 1),
     )
     multiply_adds = sum(
         number * _block_multiply_adds(model, channels, level) * _pixels_on(level, pixels)

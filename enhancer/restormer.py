@@ -11,12 +11,11 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from enhancer.config import ModelConfig, Remat
-from enhancer.exposure import normalise_exposure
+from enhancer.development import Development
 from enhancer.layers import fan_in_uniform, unfolded_convolution
 from enhancer.transformer_blocks import TransformerBlocks, is_static, on_one_cpu_device
 
 SIZE_MULTIPLE = 8  # three halvings
-MAX_LOG_GAIN = 4.0  # a factor of 55: the darkest photos need about 20
 
 
 def pixel_unshuffle(x: KerasTensor) -> KerasTensor:
@@ -50,12 +49,10 @@ def _refuse_impossible(model: ModelConfig) -> None:
         raise ValueError(
             f"dim must be even, because each level down starts by halving the channels; received {model.dim}."
         )
-    if model.output not in ("residual", "gain"):
-        raise ValueError(f"output must be 'residual' or 'gain', received {model.output!r}.")
-    if model.exposure not in ("as_taken", "normalised"):
-        raise ValueError(f"exposure must be 'as_taken' or 'normalised', received {model.exposure!r}.")
-    if model.exposure == "normalised" and model.channels != 3:
-        raise ValueError(f"Only colour pictures have their exposure normalised, received channels {model.channels}.")
+    if model.base not in ("photo", "developed"):
+        raise ValueError(f"base must be 'photo' or 'developed', received {model.base!r}.")
+    if model.base == "developed" and model.channels != 3:
+        raise ValueError(f"base 'developed' takes pictures of 3 channels, received {model.channels}.")
     if model.norm not in ("bias_free", "with_bias"):
         raise ValueError(f"norm must be 'bias_free' or 'with_bias', received {model.norm!r}.")
 
@@ -121,7 +118,11 @@ class Restormer(keras.Model):
         self.up2_1 = conv(2 * dim, 4 * dim, "up2_1")
         self.decoder_level1 = blocks("decoder_level1", 1, model.num_blocks[0], 2 * dim)
         self.refinement = blocks("refinement", 1, model.num_refinement_blocks, 2 * dim)
-        self.output_conv = conv(2 * dim, model.output_channels, "output", use_bias=model.conv_bias)
+        self.output_conv = conv(2 * dim, model.channels, "output", use_bias=model.conv_bias)
+        if model.base == "developed":
+            self.development = Development(dtype="float32", name="development")
+            # The edit begins as the curve alone: its few numbers learn first, and from few pairs they are what carries over.
+            self.output_conv.kernel.assign(np.zeros(self.output_conv.kernel.shape))
         self.built = True
 
     def build(self, input_shape=None):
@@ -143,8 +144,8 @@ class Restormer(keras.Model):
         x = _reflect(_reflect(ops.cast(x, "float32"), 1), 2)
 
         seen = x
-        if self.config.exposure == "normalised":
-            x = normalise_exposure(x)
+        if self.config.base == "developed":
+            x = self.development(x)
             seen = ops.concatenate([x, seen], axis=-1)
 
         level1 = self.encoder_level1(self._embed(ops.cast(seen, self.compute_dtype)))
@@ -160,8 +161,4 @@ class Restormer(keras.Model):
         y = self.refinement(self.decoder_level1(y))
 
         # The photo itself never passes through a narrower type: bfloat16 has 8 bits, and near white they are 1/256 apart.
-        y = ops.cast(self.output_conv(y), "float32")
-        if self.config.output == "gain":
-            y, log_gain = ops.split(y, 2, axis=-1)
-            x = x * ops.exp(MAX_LOG_GAIN * ops.tanh(log_gain / MAX_LOG_GAIN))
-        return (y + x)[:, :height, :width]
+        return (ops.cast(self.output_conv(y), "float32") + x)[:, :height, :width]

@@ -10,7 +10,6 @@ import pytest
 
 from enhancer import layers, transformer_blocks
 from enhancer.config import MODEL_SIZES, ModelConfig
-from enhancer.exposure import normalise_exposure
 from enhancer.restormer import Restormer, pixel_shuffle, pixel_unshuffle
 from enhancer.transformer_blocks import TransformerBlocks
 
@@ -54,43 +53,25 @@ def test_zero_output_convolution_leaves_the_input_because_of_the_global_residual
     np.testing.assert_array_equal(run(model, x), x)
 
 
-def test_gain_multiplies_the_photo_per_pixel_and_then_adds(nano):
-    """With an output convolution that only has a bias, the edit is `photo x exp(gain) + offset`."""
-    model, x = Restormer(dataclasses.replace(nano, output="gain", conv_bias=True)), picture(16, 16)
-    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
-    model.output_conv.bias.assign([0.1, 0.2, 0.3, 0.0, 0.5, -0.5])
-    gain = np.exp(4 * np.tanh(np.array([0.0, 0.5, -0.5]) / 4))
-    np.testing.assert_allclose(run(model, x), x * gain + [0.1, 0.2, 0.3], rtol=1e-5, atol=1e-6)
+def test_developed_network_begins_with_the_development_alone(nano):
+    model, x = Restormer(dataclasses.replace(nano, base="developed")), picture(13, 16)
+    expected = np.asarray(model.development(jnp.asarray(np.pad(x, ((0, 0), (0, 3), (0, 0), (0, 0)), mode="reflect"))))
+    np.testing.assert_allclose(run(model, x), expected[:, :13], atol=1e-6)
 
 
-def test_gain_is_bounded(nano):
-    model, x = Restormer(dataclasses.replace(nano, output="gain", conv_bias=True)), picture(16, 16)
-    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
-    model.output_conv.bias.assign([0.0, 0.0, 0.0, 1e6, 1e6, 1e6])
-    np.testing.assert_allclose(run(model, x), x * np.exp(4), rtol=1e-5)
-
-
-def test_photos_of_one_scene_exposed_otherwise_start_from_one_picture(nano):
-    """Without an edit the network returns what it normalised, not the photo."""
-    model, x = Restormer(dataclasses.replace(nano, exposure="normalised")), picture(16, 16)
-    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
-    np.testing.assert_allclose(run(model, x), normalise_exposure(jnp.asarray(x)), atol=1e-6)
-
-
-@pytest.mark.parametrize("options", [{"exposure": "auto"}, {"exposure": "normalised", "channels": 1}])
-def test_impossible_normalisation_is_refused(nano, options):
-    with pytest.raises(ValueError, match="exposure"):
+@pytest.mark.parametrize("options", [{"base": "auto"}, {"base": "developed", "channels": 1}])
+def test_impossible_base_is_refused(nano, options):
+    with pytest.raises(ValueError, match="base"):
         Restormer(dataclasses.replace(nano, **options))
 
 
-def test_unknown_output_is_refused(nano):
-    with pytest.raises(ValueError, match="output must be 'residual' or 'gain', received 'product'"):
-        Restormer(dataclasses.replace(nano, output="product"))
-
-
-@pytest.mark.parametrize(("norm", "conv_bias"), [("bias_free", False), ("with_bias", True)])
-def test_saved_and_loaded_model_is_identical(nano, tmp_path, norm, conv_bias):
-    model = with_random_weights(Restormer(dataclasses.replace(nano, norm=norm, conv_bias=conv_bias), remat="block"))
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"norm": "with_bias", "conv_bias": True}, {"base": "developed"}],
+    ids=["paper", "biases", "developed"],
+)
+def test_saved_and_loaded_model_is_identical(nano, tmp_path, options):
+    model = with_random_weights(Restormer(dataclasses.replace(nano, **options), remat="block"))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.config == model.config
