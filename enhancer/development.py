@@ -1,14 +1,17 @@
 # pyright: reportOperatorIssue=false, reportOptionalOperand=false, reportIndexIssue=false, reportReturnType=false, reportArgumentType=false
 # (keras.ops annotates its results so loosely that no arithmetic on them checks)
-"""A photo developed before a network edits it: one brightness, near neutral white, and a learned tone curve per channel."""
+"""A photo developed before a network edits it: about one brightness, near neutral white, and a learned tone curve per channel."""
 
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-BRIGHT_SHARE = 0.9  # this quantile of a photo's luminance ...
-BRIGHT_LUMINANCE = 0.6  # ... comes to lie here, in linear light: 0.8 of sRGB
-NEUTRAL_SHARE = 0.8  # of the way from the mean colour to grey, in stops
+QUANTILES = {0.5: 0.3, 0.9: 0.6}
+"""Quantiles of a photo's luminance and where they are taken to, in linear light. The middle alone would be ruled by dark furniture, the
+bright part alone by windows and lamps."""
+NORMALISED_SHARE = 0.8
+"""How much of the way is gone, in stops, to that brightness and from the mean colour to grey. The rest of a photo's own light stays: a
+bright room is published brighter than a dark one."""
 MAX_FACTOR = 32.0  # five stops, either way
 CURVE_END = 1.6  # what the curve starts from reaches beyond 1: bright parts are not clipped before it
 NUM_KNOTS = 17
@@ -51,15 +54,17 @@ def normalise_light(photos: KerasTensor) -> KerasTensor:
         float32 of the same shape, sRGB from 0 on; the brightest parts lie above 1 and are not clipped.
 
     Reference: the grey-world assumption (Buchsbaum, "A spatial processor model for object colour perception", 1980), followed for
-        `NEUTRAL_SHARE` of the way.
+        `NORMALISED_SHARE` of the way.
     """
     linear = ops.where(photos <= 0.04045, photos / 12.92, ops.power((ops.maximum(photos, 0.0) + 0.055) / 1.055, 2.4))
     mean = ops.maximum(ops.mean(linear, axis=(1, 2), keepdims=True), 1e-6)
-    linear = linear * ops.power(ops.sum(mean * _LUMA, axis=-1, keepdims=True) / mean, NEUTRAL_SHARE)
+    linear = linear * ops.power(ops.sum(mean * _LUMA, axis=-1, keepdims=True) / mean, NORMALISED_SHARE)
     luminance = ops.sum(linear * _LUMA, axis=-1)
     ranked = ops.sort(ops.reshape(luminance, (-1, photos.shape[1] * photos.shape[2])), axis=-1)
-    bright = ranked[:, int(BRIGHT_SHARE * (ranked.shape[1] - 1))]
-    factor = ops.clip(BRIGHT_LUMINANCE / ops.maximum(bright, 1e-6), 1 / MAX_FACTOR, MAX_FACTOR)
-    linear = linear * factor[:, None, None, None]
+    factor = 1.0
+    for quantile, wanted in QUANTILES.items():
+        found = ops.maximum(ranked[:, int(quantile * (ranked.shape[1] - 1))], 1e-6)
+        factor = factor * ops.power(wanted / found, NORMALISED_SHARE / len(QUANTILES))
+    linear = linear * ops.clip(factor, 1 / MAX_FACTOR, MAX_FACTOR)[:, None, None, None]
     curved = 1.055 * ops.power(ops.maximum(linear, 0.0031308), 1 / 2.4) - 0.055
     return ops.where(linear <= 0.0031308, 12.92 * linear, curved)
