@@ -6,22 +6,20 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-QUANTILES = {0.5: 0.3, 0.9: 0.6}
-"""Quantiles of a photo's luminance and where they are taken to, in linear light. The middle alone would be ruled by dark furniture, the
-bright part alone by windows and lamps."""
+GREY = 0.25
+"""Mean of each channel's linear light in a bright, neutral room."""
 NORMALISED_SHARE = 0.8
-"""How much of the way is gone, in stops, to that brightness and from the mean colour to grey. The rest of a photo's own light stays: a
-bright room is published brighter than a dark one."""
+"""How much of the way to it is gone, in stops. The rest of a photo's own light stays: a bright room is published brighter than a dark
+one, and a wooden one warmer than a white one."""
 MAX_FACTOR = 32.0  # five stops, either way
 CURVE_END = 1.6  # what the curve starts from reaches beyond 1: bright parts are not clipped before it
 NUM_KNOTS = 17
-_LUMA = np.array([0.2126, 0.7152, 0.0722], "float32")  # Rec. 709
 
 
 class Development(keras.layers.Layer):
-    """`curve(normalise_light(photo))`, with a curve per channel that starts as the identity up to 1.
+    """A photo's light multiplied by `factors`, then a tone curve per channel, which starts as the identity up to 1.
 
-    Call: float32 `(batch, height, width, 3)` sRGB in [0, 1]; returns the same shape, float32.
+    Call: photos, float32 `(batch, height, width, 3)` sRGB in [0, 1], and their `light_factors`; returns float32 of the photos' shape.
     """
 
     def __init__(self, **kwargs):
@@ -37,34 +35,35 @@ class Development(keras.layers.Layer):
     def build(self, input_shape=None):
         self.built = True
 
-    def call(self, photos: KerasTensor) -> KerasTensor:
-        position = ops.clip(normalise_light(photos), 0.0, CURVE_END) * ((NUM_KNOTS - 1) / CURVE_END)
+    def call(self, photos: KerasTensor, factors: KerasTensor) -> KerasTensor:
+        light = np.float32((NUM_KNOTS - 1) / CURVE_END) * ops.minimum(_to_srgb(_to_linear(photos) * factors), CURVE_END)
         curve = ops.convert_to_tensor(self.curve)
         # Hat functions, summed: XLA fuses the sum into one pass, where looking knots up would gather.
-        return sum(curve[knot] * ops.maximum(1 - ops.abs(position - knot), 0.0) for knot in range(NUM_KNOTS))
+        return sum(curve[knot] * ops.maximum(1 - ops.abs(light - knot), 0.0) for knot in range(NUM_KNOTS))
 
 
-def normalise_light(photos: KerasTensor) -> KerasTensor:
-    """Take most of the light's colour and all of its brightness out of each photo, by a factor per channel in linear light.
+def light_factors(photos: KerasTensor) -> KerasTensor:
+    """What to multiply the linear light of each photo with, so that its brightness and colour are nearly those of all others.
 
     Args:
         photos: float32 `(batch, height, width, 3)` sRGB, [0, 1].
 
     Returns:
-        float32 of the same shape, sRGB from 0 on; the brightest parts lie above 1 and are not clipped.
+        float32 `(batch, 1, 1, 3)`.
 
     Reference: the grey-world assumption (Buchsbaum, "A spatial processor model for object colour perception", 1980), followed for
         `NORMALISED_SHARE` of the way.
     """
-    linear = ops.where(photos <= 0.04045, photos / 12.92, ops.power((ops.maximum(photos, 0.0) + 0.055) / 1.055, 2.4))
-    mean = ops.maximum(ops.mean(linear, axis=(1, 2), keepdims=True), 1e-6)
-    linear = linear * ops.power(ops.sum(mean * _LUMA, axis=-1, keepdims=True) / mean, NORMALISED_SHARE)
-    luminance = ops.sum(linear * _LUMA, axis=-1)
-    ranked = ops.sort(ops.reshape(luminance, (-1, photos.shape[1] * photos.shape[2])), axis=-1)
-    factor = 1.0
-    for quantile, wanted in QUANTILES.items():
-        found = ops.maximum(ranked[:, int(quantile * (ranked.shape[1] - 1))], 1e-6)
-        factor = factor * ops.power(wanted / found, NORMALISED_SHARE / len(QUANTILES))
-    linear = linear * ops.clip(factor, 1 / MAX_FACTOR, MAX_FACTOR)[:, None, None, None]
-    curved = 1.055 * ops.power(ops.maximum(linear, 0.0031308), 1 / 2.4) - 0.055
-    return ops.where(linear <= 0.0031308, 12.92 * linear, curved)
+    mean = ops.mean(_to_linear(photos), axis=(1, 2), keepdims=True)
+    wanted = ops.power(GREY / ops.maximum(mean, 1e-6), NORMALISED_SHARE)
+    return ops.clip(wanted, 1 / MAX_FACTOR, MAX_FACTOR)
+
+
+def _to_linear(srgb: KerasTensor) -> KerasTensor:
+    bent = ops.power((ops.maximum(srgb, 0.0) + 0.055) / 1.055, 2.4)
+    return ops.where(srgb <= 0.04045, srgb / 12.92, bent)
+
+
+def _to_srgb(linear: KerasTensor) -> KerasTensor:
+    bent = 1.055 * ops.power(ops.maximum(linear, 0.0031308), 1 / 2.4) - 0.055
+    return ops.where(linear <= 0.0031308, 12.92 * linear, bent)

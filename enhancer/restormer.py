@@ -11,7 +11,7 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from enhancer.config import ModelConfig, Remat
-from enhancer.development import Development
+from enhancer.development import Development, light_factors
 from enhancer.layers import fan_in_uniform, unfolded_convolution
 from enhancer.transformer_blocks import TransformerBlocks, is_static, on_one_cpu_device
 
@@ -68,6 +68,10 @@ class Restormer(keras.Model):
     Call:
         Float `(batch, height, width, channels)` in [0, 1]; returns the edited pictures, float32, same shape, not clipped. Sides that are
         no multiple of 8 are padded by reflection and cropped back.
+        `attention`: what the blocks attend with instead of the picture's own, by name of the group of blocks; see `TransformerBlocks`.
+        Each pixel's result then depends on its neighbourhood alone. `return_attention=True` returns the pictures and
+        the attention that made them, float32 `(num_blocks, batch, channels, channels)` by name of the group. With base "developed" the
+        photos' light factors, float32 `(batch, 1, 1, 3)`, are among both under "development".
 
     Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al., CVPR 2022).
     """
@@ -139,26 +143,40 @@ class Restormer(keras.Model):
             return unfolded_convolution(x, ops.cast(self.patch_embed.kernel, x.dtype))
         return self.patch_embed(x)
 
-    def call(self, x: KerasTensor) -> KerasTensor:
+    def call(
+        self, x: KerasTensor, attention: dict[str, KerasTensor] | None = None, return_attention: bool = False
+    ) -> KerasTensor | tuple[KerasTensor, dict[str, KerasTensor]]:
+        own: dict[str, KerasTensor] = {}
+
+        def run(blocks: TransformerBlocks, x: KerasTensor) -> KerasTensor:
+            given = None if attention is None else attention[blocks.name]
+            x = blocks(x, attention=given, return_attention=return_attention)
+            if return_attention:
+                x, own[blocks.name] = x
+            return x
+
         height, width = x.shape[1:3]
         x = _reflect(_reflect(ops.cast(x, "float32"), 1), 2)
 
         seen = x
         if self.config.base == "developed":
-            x = self.development(x)
+            factors = light_factors(x) if attention is None else attention["development"]
+            own["development"] = factors
+            x = self.development(x, factors)
             seen = ops.concatenate([x, seen], axis=-1)
 
-        level1 = self.encoder_level1(self._embed(ops.cast(seen, self.compute_dtype)))
-        level2 = self.encoder_level2(pixel_unshuffle(self.down1_2(level1)))
-        level3 = self.encoder_level3(pixel_unshuffle(self.down2_3(level2)))
-        latent = self.latent(pixel_unshuffle(self.down3_4(level3)))
+        level1 = run(self.encoder_level1, self._embed(ops.cast(seen, self.compute_dtype)))
+        level2 = run(self.encoder_level2, pixel_unshuffle(self.down1_2(level1)))
+        level3 = run(self.encoder_level3, pixel_unshuffle(self.down2_3(level2)))
+        latent = run(self.latent, pixel_unshuffle(self.down3_4(level3)))
 
         y = ops.concatenate([pixel_shuffle(self.up4_3(latent)), level3], axis=-1)
-        y = self.decoder_level3(self.reduce_chan_level3(y))
+        y = run(self.decoder_level3, self.reduce_chan_level3(y))
         y = ops.concatenate([pixel_shuffle(self.up3_2(y)), level2], axis=-1)
-        y = self.decoder_level2(self.reduce_chan_level2(y))
+        y = run(self.decoder_level2, self.reduce_chan_level2(y))
         y = ops.concatenate([pixel_shuffle(self.up2_1(y)), level1], axis=-1)
-        y = self.refinement(self.decoder_level1(y))
+        y = run(self.refinement, run(self.decoder_level1, y))
 
         # The photo itself never passes through a narrower type: bfloat16 has 8 bits, and near white they are 1/256 apart.
-        return (ops.cast(self.output_conv(y), "float32") + x)[:, :height, :width]
+        edited = (ops.cast(self.output_conv(y), "float32") + x)[:, :height, :width]
+        return (edited, own) if return_attention else edited

@@ -1,5 +1,6 @@
 """The network's shape, sizes, padding, saving and options."""
 
+import contextlib
 import dataclasses
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 
 from enhancer import layers, transformer_blocks
 from enhancer.config import MODEL_SIZES, ModelConfig
+from enhancer.development import light_factors
 from enhancer.restormer import Restormer, pixel_shuffle, pixel_unshuffle
 from enhancer.transformer_blocks import TransformerBlocks
 
@@ -54,9 +56,17 @@ def test_zero_output_convolution_leaves_the_input_because_of_the_global_residual
 
 
 def test_developed_network_begins_with_the_development_alone(nano):
-    model, x = Restormer(dataclasses.replace(nano, base="developed")), picture(13, 16)
-    expected = np.asarray(model.development(jnp.asarray(np.pad(x, ((0, 0), (0, 3), (0, 0), (0, 0)), mode="reflect"))))
-    np.testing.assert_allclose(run(model, x), expected[:, :13], atol=1e-6)
+    model, x = Restormer(dataclasses.replace(nano, base="developed")), picture(16, 16)
+    expected = model.development(jnp.asarray(x), light_factors(jnp.asarray(x)))
+    np.testing.assert_allclose(run(model, x), expected, atol=1e-5)
+
+
+def test_part_of_a_photo_is_developed_as_the_whole_when_it_is_given_the_whole_ones_attention(nano):
+    model, x = Restormer(dataclasses.replace(nano, base="developed")), picture(16, 32)
+    weights = [v.value for v in model.trainable_variables]
+    whole, attention = model.stateless_call(weights, [], x, return_attention=True)[0]
+    part = model.stateless_call(weights, [], x[:, :, :16], attention=attention)[0]
+    np.testing.assert_allclose(part, whole[:, :, :16], atol=1e-5)  # without an edit there is no neighbourhood
 
 
 @pytest.mark.parametrize("options", [{"base": "auto"}, {"base": "developed", "channels": 1}])
@@ -77,6 +87,36 @@ def test_saved_and_loaded_model_is_identical(nano, tmp_path, options):
     assert loaded.config == model.config
     assert loaded.remat == "block"
     np.testing.assert_array_equal(run(loaded, picture(9, 16)), run(model, picture(9, 16)))
+
+
+@pytest.mark.parametrize("formulation", ["in strips", "for accelerators", "with biases"])
+def test_a_picture_edited_with_its_own_attention_is_the_same(nano, formulation):
+    """Two blocks to a group, so that the order of the maps matters."""
+    shape = dataclasses.replace(nano, num_blocks=(2, 1, 1, 2), conv_bias=formulation == "with biases")
+    for_accelerators = transformer_blocks.formulated_for_accelerators
+    with for_accelerators() if formulation == "for accelerators" else contextlib.nullcontext():
+        model, x = with_random_weights(Restormer(shape)), picture(16, 24)
+        weights = [v.value for v in model.trainable_variables]
+
+        def call(x, **options):
+            return jax.jit(lambda x: model.stateless_call(weights, [], x, **options)[0])(x)
+
+        edited, attention = call(x, return_attention=True)
+        assert attention["latent"].shape == (2, 1, 32, 32)
+        np.testing.assert_allclose(edited, run(model, x), atol=1e-6)
+        np.testing.assert_allclose(call(x, attention=attention), edited, atol=1e-5)
+
+
+def test_with_a_given_attention_a_pixel_depends_on_its_neighbourhood_alone(nano):
+    model = with_random_weights(Restormer(nano))
+    weights = [v.value for v in model.trainable_variables]
+    near = picture(16, 160)
+    far = near.copy()
+    far[:, :, 120:] = 0.9
+    _, attention = jax.jit(lambda x: model.stateless_call(weights, [], x, return_attention=True)[0])(near)
+    local = jax.jit(lambda x: model.stateless_call(weights, [], x, attention=attention)[0])
+    np.testing.assert_array_equal(local(far)[:, :, :40], local(near)[:, :, :40])
+    assert np.abs(run(model, far) - run(model, near))[:, :, :40].max() > 1e-4
 
 
 def test_rematerialised_blocks_change_no_gradient(nano):
@@ -160,7 +200,7 @@ def test_mixed_precision_does_not_round_norms_and_temperatures(nano, monkeypatch
 
     record("attention_statistics_in_strips", [1])
     record("add_gated_feed_forward_in_strips", [1])
-    record("transposed_attention", [4])
+    record("folded_attention", [3])
     run(model, picture(16, 16))
     assert len(seen) >= 3 * 8  # groups of blocks
     assert {x.dtype for x in seen} == {jnp.dtype("float32")}
