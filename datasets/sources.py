@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -83,6 +83,22 @@ def find_listed_pairs(folder: Path) -> list[SourcePair]:
             '"images/1_tar.jpg"} a line, paths relative to the folder.'
         )
     return _read_lists(folder)
+
+
+def find_any_pairs(folder: Path) -> list[SourcePair]:
+    """Read the pairs that are to be looked at, not trained on: from the lists of `find_listed_pairs`; where there are none from every
+    `*.jsonl` of the folder, whose pairs have no split.
+
+    Raises:
+        SourceError: as `find_listed_pairs`.
+    """
+    check_folder(folder)
+    if find_lists(folder):
+        return _read_lists(folder)
+    lists = sorted(path for path in folder.glob("*.jsonl") if not path.name.startswith("."))
+    if not lists:
+        return find_listed_pairs(folder)  # says what is missing
+    return _read_rows(folder, [(path, None) for path in lists])
 
 
 def source_files(pairs: list[SourcePair], folder: Path) -> list[list[object]]:
@@ -177,9 +193,13 @@ def find_lists(folder: Path) -> dict[Split, Path]:
 
 
 def _read_lists(folder: Path) -> list[SourcePair]:
-    rows: list[tuple[Path, Path, Split]] = []
+    return _read_rows(folder, [(path, split) for split, path in find_lists(folder).items()])
+
+
+def _read_rows(folder: Path, lists: Sequence[tuple[Path, Split | None]]) -> list[SourcePair]:
+    rows: list[tuple[Path, Path, Split | None]] = []
     seen: dict[Path, str] = {}
-    for split, path in find_lists(folder).items():
+    for path, split in lists:
         # Not splitlines(): a file name may hold what Unicode calls a line separator.
         for number, line in enumerate(_read_text(path).split("\n"), start=1):
             if not line.strip():

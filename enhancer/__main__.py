@@ -87,6 +87,24 @@ class ExportArguments:
     """Replace FILE if it exists."""
 
 
+class _TileBar:
+    """How far a photo is in tiled mode, which takes minutes for one."""
+
+    def __init__(self) -> None:
+        self._bar = None
+
+    def show(self, done: int, total: int) -> None:
+        if self._bar is not None and done <= self._bar.n:  # the photo before failed in its middle
+            self._bar.close()
+            self._bar = None
+        if self._bar is None:
+            self._bar = tqdm.tqdm(total=total, unit="tile", desc="this photo", leave=False, delay=2, smoothing=0)
+        self._bar.update(done - self._bar.n)
+        if done == total:
+            self._bar.close()
+            self._bar = None
+
+
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -141,7 +159,8 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
     from enhancer.folder_run import Outcome, Settings, enhance_files
     from enhancer.run_summary import named
 
-    settings = Settings(arguments.strength, arguments.mode, arguments.metadata, arguments.overwrite)
+    tiles = _TileBar()
+    settings = Settings(arguments.strength, arguments.mode, arguments.metadata, arguments.overwrite, tiles.show)
     # The first photo also pays for the compilation: smoothing 0 averages over all, so the ETA recovers.
     interval = 0.1 if sys.stderr.isatty() else _LOG_SECONDS
     with tqdm.tqdm(total=len(waiting), unit="photo", smoothing=0, mininterval=interval) as bar:

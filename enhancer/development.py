@@ -1,4 +1,4 @@
-# pyright: reportOperatorIssue=false, reportOptionalOperand=false, reportIndexIssue=false, reportReturnType=false, reportArgumentType=false
+# pyright: reportOperatorIssue=false, reportOptionalOperand=false, reportIndexIssue=false, reportReturnType=false, reportArgumentType=false, reportOptionalSubscript=false
 # (keras.ops annotates its results so loosely that no arithmetic on them checks)
 """A photo developed before a network edits it: about one brightness, near neutral white, and a learned tone curve per channel."""
 

@@ -26,6 +26,8 @@ class Settings:
     mode: Mode = "transfer"
     metadata: MetadataPolicy = "keep"
     overwrite: bool = False
+    on_tiles: Callable[[int, int], None] | None = None
+    """See `Enhancer.enhance_many`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +110,8 @@ def _edit(
 
 
 def _enhance(enhancer: Enhancer, photos: list[Photo], settings: Settings) -> list[np.ndarray]:
-    return enhancer.enhance_many([p.pixels for p in photos], strength=settings.strength, mode=settings.mode)
+    pixels = [photo.pixels for photo in photos]
+    return enhancer.enhance_many(pixels, strength=settings.strength, mode=settings.mode, on_tiles=settings.on_tiles)
 
 
 def _write(job: Job, photo: Photo, edited: np.ndarray, settings: Settings) -> Outcome:

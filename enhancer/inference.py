@@ -138,9 +138,19 @@ class Enhancer:
         return self.enhance_many([photo], strength=strength, mode=mode)[0]
 
     def enhance_many(
-        self, photos: Sequence[np.ndarray], *, strength: float = 1.0, mode: Mode = "transfer"
+        self,
+        photos: Sequence[np.ndarray],
+        *,
+        strength: float = 1.0,
+        mode: Mode = "transfer",
+        on_tiles: Callable[[int, int], None] | None = None,
     ) -> list[np.ndarray]:
-        """`enhance` for several photos: those whose reduced sizes share a bucket pass the network `batch_size` at a time."""
+        """`enhance` for several photos: those whose reduced sizes share a bucket pass the network `batch_size` at a time.
+
+        Args:
+            photos, strength, mode: as for `enhance`.
+            on_tiles: in tiled mode called with the number of tiles that are done, and of all, of each photo.
+        """
         if mode not in ("transfer", "tiled"):
             raise ValueError(f"mode must be 'transfer' or 'tiled', received {mode!r}.")
         if not 0.0 <= strength <= 1.0:
@@ -150,7 +160,7 @@ class Enhancer:
         if strength == 0.0:
             return [photo.copy() for photo in photos]
         if mode == "tiled":
-            return [self._enhance_in_tiles(photo, strength) for photo in photos]
+            return [self._enhance_in_tiles(photo, strength, on_tiles) for photo in photos]
         edits = self._find_edits(photos)
         return [edit.apply(photo, strength) for edit, photo in zip(edits, photos, strict=True)]
 
@@ -214,14 +224,16 @@ class Enhancer:
             for index, picture in enumerate(reduced)
         ]
 
-    def _enhance_in_tiles(self, photo: np.ndarray, strength: float) -> np.ndarray:
+    def _enhance_in_tiles(
+        self, photo: np.ndarray, strength: float, on_tiles: Callable[[int, int], None] | None
+    ) -> np.ndarray:
         # Padded as in `_find_edits`, so that the network's attention is the same in both modes, and compiled once per bucket.
         reduced = reduce_photo(photo, self.working_size)
         low_input = pad(reduced)
         with self._forward.lock:
             if self._tiles is None:
                 self._tiles = TiledInference(self.model)
-            edited = self._tiles.enhance(photo, low_input, batch=self.batch_size)
+            edited = self._tiles.enhance(photo, low_input, batch=self.batch_size, on_progress=on_tiles)
         if _has_no_color(reduced):
             edited = _without_color(edited)
         return edited if strength == 1.0 else cv2.addWeighted(edited, strength, photo, 1.0 - strength, 0.0)

@@ -1,39 +1,21 @@
 """Learning curves, drawn once: as a picture file, and as SVG in the colours of the report's page."""
 
 import dataclasses
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from enhancer.atomic_file import write_atomically
+from enhancer.figure_style import PICTURE, STAND_INS, Colors, page_svg, rendered
 from enhancer.history import Row, best_row, first_row_at, percent_fewer
 
 LOG_AXIS_RANGE = 10.0
 """Losses that differ by more than this factor are drawn on a logarithmic axis."""
 _PANEL_INCHES = (6.4, 4.9)
-_DPI = 150
-
-
-@dataclasses.dataclass(frozen=True)
-class _Colors:
-    ink: str
-    grid: str
-    series: Mapping[str, str]
-
-
-_PICTURE = _Colors("#1d2126", "#dfe2e5", {"finetune": "#1668b3", "scratch": "#c2570c", "pretrain": "#4a7a35"})
-# Matplotlib knows no CSS variables: the page's plots are drawn in stand-ins, which are replaced in the finished markup.
-_STAND_INS = _Colors("#010101", "#020202", {"finetune": "#010303", "scratch": "#020303", "pretrain": "#030303"})
-_PAGE = {"#010101": "currentColor", "#020202": "var(--line)"} | {
-    f"#0{number}0303": f"var(--series-{number})" for number in (1, 2, 3)
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,19 +42,16 @@ def draw(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
         raise ValueError(f"There are no epochs to draw into {path}: train at least one stage first.")
     if path.suffix not in (".png", ".svg"):
         raise ValueError(f"Learning curves are drawn as .png or .svg, received {path.name}.")
-    write_atomically(path, _drawn(panels, _PICTURE, path.suffix[1:], titles=True))
+    content = rendered(_size(panels), _filling(panels, PICTURE, titles=True), PICTURE, path.suffix[1:], panels[0].title)
+    write_atomically(path, content)
 
 
 def page_curves(histories: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
     """The same curves for the report: per plot its `title` and `svg`, markup that takes colours and font from the page."""
-    curves = []
-    for panel in _panels(histories):
-        svg = _drawn([panel], _STAND_INS, "svg", titles=False).decode()
-        svg = svg[svg.index("<svg") :]
-        for stand_in, color in _PAGE.items():
-            svg = svg.replace(stand_in, color)
-        curves.append({"title": panel.title, "svg": Markup(svg)})
-    return curves
+    return [
+        {"title": panel.title, "svg": page_svg(_size([panel]), _filling([panel], STAND_INS, titles=False), panel.title)}
+        for panel in _panels(histories)
+    ]
 
 
 def _panels(histories: Mapping[str, Sequence[Row]]) -> list[_Panel]:
@@ -85,32 +64,22 @@ def _panels(histories: Mapping[str, Sequence[Row]]) -> list[_Panel]:
     return panels
 
 
-def _drawn(panels: Sequence[_Panel], colors: _Colors, file_format: str, *, titles: bool) -> bytes:
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",  # text stays text, in the page's font
-        "svg.hashsalt": panels[0].title,  # the same curves give the same bytes
-        "font.size": 12,
-        "text.color": colors.ink,
-        "axes.labelcolor": colors.ink,
-        "xtick.color": colors.ink,
-        "ytick.color": colors.ink,
-        "axes.edgecolor": colors.grid,
-        "grid.color": colors.grid,
-    }
-    with matplotlib.rc_context(style):
-        width, height = _PANEL_INCHES
-        figure = Figure(figsize=(width * len(panels), height), layout="constrained")
+def _size(panels: Sequence[_Panel]) -> tuple[float, float]:
+    width, height = _PANEL_INCHES
+    return width * len(panels), height
+
+
+def _filling(panels: Sequence[_Panel], colors: Colors, *, titles: bool) -> Callable[[Figure], None]:
+    def fill(figure: Figure) -> None:
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             _plot(axes, panel, colors)
             if titles:
                 axes.set_title(panel.title, loc="left", fontweight="bold")
-        buffer = io.BytesIO()
-        metadata: dict[str, Any] = {"Date": None, "Creator": None} if file_format == "svg" else {"Software": None}
-        figure.savefig(buffer, format=file_format, dpi=_DPI, transparent=not titles, metadata=metadata)
-    return buffer.getvalue()
+
+    return fill
 
 
-def _plot(axes: Any, panel: _Panel, colors: _Colors) -> None:
+def _plot(axes: Any, panel: _Panel, colors: Colors) -> None:
     """Training (dashed) and validation loss (solid, its best marked) over epochs, and the baseline's best as a line."""
     values: list[float] = []
     for stage, history in panel.histories.items():
@@ -144,7 +113,7 @@ def _plot(axes: Any, panel: _Panel, colors: _Colors) -> None:
     axes.legend(fontsize=11, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.16), borderaxespad=0.0)
 
 
-def _mark_baseline(axes: Any, finetune: Sequence[Row], baseline: Row, colors: _Colors) -> None:
+def _mark_baseline(axes: Any, finetune: Sequence[Row], baseline: Row, colors: Colors) -> None:
     """The best loss from scratch across the plot, and where fine-tuning is first as good."""
     loss, reached = baseline["validation_loss"], first_row_at(finetune, baseline["validation_loss"])
     text = "best from scratch, not reached by fine-tuning"

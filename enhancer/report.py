@@ -1,93 +1,29 @@
 """Write the results of a run as one self-contained HTML page, for readers who were not there."""
 
-import base64
-import dataclasses
 import datetime
-import importlib.metadata
-import importlib.resources
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import jinja2
-import numpy as np
-
 from enhancer.atomic_file import write_atomically
-from enhancer.evaluation import (
-    LOWER_IS_BETTER,
-    METHOD_TITLES,
-    METRIC_DECIMALS,
-    METRIC_TITLES,
-    Enhance,
-    Row,
-    score_text,
-    squashed,
-)
 from enhancer.learning_curves import page_curves
-from enhancer.photo_io import encode_jpeg
-from enhancer.readable_pairs import Source, decode_pair
+from enhancer.page import image_url, render
 from enhancer.red_flags import run_flags, summary_sentences, transfer_summary
-from enhancer.verdict import count_text, verdict
+from enhancer.results import main_method, method_title, score_text
+from enhancer.score_columns import COLUMNS, DETAIL_COLUMNS, MAIN_COLUMNS, Row
+from enhancer.score_plots import plot_differences, plot_photos, plot_scale
+from enhancer.strips import Strip
+from enhancer.verdict import count_text, outcome_words, verdict
 
-METRIC_MEANINGS = {
-    "l1": "mean absolute difference of the pixel values, on a scale from 0 (equal) to 1",
-    "psnr_db": "the squared difference on a logarithmic scale; 3 dB more is half the squared error",
-    "ssim": "similarity of local structure (Wang et al. 2004); 1 is equal",
-    "ciede2000": "colour difference as the eye sees it (Sharma et al. 2005); about 1 is just noticeable",
-}
 _METHOD_MEANINGS = {
     "unedited": "the photo left as it is",
+    "curve": "one tone curve per channel, fitted on the training pairs",
+    "lookup": "one smooth colour lookup table, fitted on them",
+    "adaptive_lookup": "one that depends on the photo's histogram",
     "pretrained": "a network pre-trained on general photos only (zero-shot)",
     "scratch": "one trained from scratch on the photos of the target domain",
     "finetuned": "one pre-trained and then fine-tuned on them (fine-tuned)",
 }
-_STRIP_PIXELS = 720
-_PACKAGES = ("enhancer", "keras", "jax", "numpy", "scikit-image")
-
-
-@dataclasses.dataclass(frozen=True)
-class Strip:
-    """One test photo as its versions side by side."""
-
-    title: str
-    """Why it is shown, such as "Worst photo"."""
-    photo_id: str
-    pictures: tuple[tuple[str, np.ndarray, float | None], ...]
-    """Caption, pixels uint8 `(H, W, 3)`, and L1 against the target (None for the target itself)."""
-
-
-def make_strips(
-    source: Source, rows: Mapping[str, Sequence[Row]], methods: Mapping[str, Enhance], *, squash: int | None = None
-) -> list[Strip]:
-    """Pick the photos on which the fine-tuned model did best, middling and worst by L1, and enhance them again.
-
-    Args:
-        source: the test pairs, in the order of `rows`.
-        rows: per method what `enhancer.evaluation.evaluate` returned; "finetuned" decides, "unedited" is needed too.
-        methods: the enhance functions of "scratch" and "finetuned", or of fewer.
-        squash: as in `enhancer.evaluation.evaluate`, so that what is shown is what was scored.
-    """
-    ranking = sorted(range(len(rows["finetuned"])), key=lambda index: rows["finetuned"][index]["l1"])
-    picks = {
-        1: {"The only photo": 0},
-        2: {"Best photo": 0, "Worst photo": -1},
-    }.get(len(ranking), {"Best photo": 0, "Median photo": (len(ranking) - 1) // 2, "Worst photo": -1})
-    strips = []
-    for title, rank in picks.items():
-        index = ranking[rank]
-        photo_id, photo, target = decode_pair(source[index])
-        if squash is not None:
-            photo, target = squashed(photo, squash), squashed(target, squash)
-        pictures: list[tuple[str, np.ndarray, float | None]] = [("before", photo, rows["unedited"][index]["l1"])]
-        pictures.extend(
-            (METHOD_TITLES[method], methods[method](photo), rows[method][index]["l1"])
-            for method in ("scratch", "finetuned")
-            if method in methods and method in rows
-        )
-        strips.append(Strip(title, photo_id, (*pictures, ("target", target, None))))
-    return strips
 
 
 def write_report(
@@ -104,27 +40,31 @@ def write_report(
         histories: per stage ("pretrain", "finetune", "scratch") its `history.json`: one dictionary per epoch.
         strips: photos to show, such as `make_strips` returns.
     """
-    headline, sentences = verdict(results)
-    template = importlib.resources.files("enhancer").joinpath("report_template.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.from_string(template).render(
+    methods, paired = results["methods"], results["paired"]
+    main = main_method(methods)
+    headline, sentences = verdict(results, method_title(main))
+    against_scratch = paired.get("finetuned_vs_scratch", {}).get("l1")
+    page = render(
+        "report_template.html",
         headline=headline,
         sentences=sentences,
-        metrics=[
-            {
-                "title": METRIC_TITLES[metric],
-                "meaning": meaning,
-                "better": "lower is better" if LOWER_IS_BETTER[metric] else "higher is better",
-                "arrow": "↓" if LOWER_IS_BETTER[metric] else "↑",
-            }
-            for metric, meaning in METRIC_MEANINGS.items()
-        ],
-        compared=[_METHOD_MEANINGS.get(method, method) for method in results["methods"]],
-        methods=_method_rows(results),
+        main=method_title(main),
+        metrics=[_heading(column) for column in MAIN_COLUMNS],
+        compared=[_METHOD_MEANINGS.get(method, method) for method in methods],
+        methods=_method_rows(results, MAIN_COLUMNS),
         pairs=_pair_rows(results),
-        photos=count_text(min(scores["n"] for scores in results["methods"].values())),
+        details=_details(results),
+        scale=plot_scale(against_scratch) if against_scratch and against_scratch["relative_low"] is not None else None,
+        photos_plot=plot_photos(results),
+        difference_plots=[
+            {
+                "title": f"{method_title(main)} against {method_title(baseline)}",
+                "svg": plot_differences(results, main, baseline),
+            }
+            for baseline in ("scratch", "curve", "unedited")
+            if f"{main}_vs_{baseline}" in paired
+        ][:1],
+        photos=count_text(min(scores["n"] for scores in methods.values())),
         curves=page_curves(histories),
         transfer=summary_sentences(transfer_summary(histories)),
         red_flags=run_flags(histories, results),
@@ -134,31 +74,38 @@ def write_report(
                 "title": strip.title,
                 "id": strip.photo_id,
                 "pictures": [
-                    {"caption": caption, "l1": l1, "source": _data_url(pixels)}
+                    {"caption": caption, "l1": l1, "source": image_url(pixels)}
                     for caption, pixels, l1 in strip.pictures
                 ],
             }
             for strip in strips
         ],
+        notes=results["notes"],
+        expenses=_expenses(results),
         configuration=_sections("run", results["config"]),
         stages=_sections("", results["stages"]),
-        versions=_versions(),
         written=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
     )
     write_atomically(Path(path), page.encode())
 
 
-def _method_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    best = {
-        metric: (min if LOWER_IS_BETTER[metric] else max)(s["mean"][metric] for s in results["methods"].values())
-        for metric in METRIC_MEANINGS
-    }
+def _heading(column: str) -> dict[str, Any]:
+    heading = COLUMNS[column]
+    better = "lower is better" if heading.lower_is_better else "higher is better"
+    return {"title": heading.title, "meaning": heading.meaning, "better": better, "arrow": heading.arrow}
+
+
+def _method_rows(results: Mapping[str, Any], columns: Sequence[str]) -> list[dict[str, Any]]:
+    best = {}
+    for column in columns:
+        known = [scores["mean"][column] for scores in results["methods"].values() if column in scores["mean"]]
+        best[column] = (min if COLUMNS[column].lower_is_better else max)(known, default=None)
     return [
         {
-            "title": METHOD_TITLES.get(method, method),
+            "title": method_title(method),
             "cells": [
-                {"text": score_text(scores, metric), "best": scores["mean"][metric] == best[metric]}
-                for metric in METRIC_MEANINGS
+                _cell(score_text(scores, column)) | {"best": scores["mean"].get(column) == best[column] is not None}
+                for column in columns
             ],
             "hash": scores["weights_sha256"],
         }
@@ -166,21 +113,63 @@ def _method_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _cell(text: str) -> dict[str, str]:
+    mean, sign, half = text.partition(" ± ")
+    return {"text": mean, "half": f"{sign.strip()} {half}" if half else ""}
+
+
+def _details(results: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The table of what is beside the main columns: the plan's protocol, the network's size, regions."""
+    counts = {column: max(s["count"].get(column, 0) for s in results["methods"].values()) for column in DETAIL_COLUMNS}
+    shown = [column for column, count in counts.items() if count]
+    if not shown:
+        return None
+    headings = [_heading(column) | {"photos": f"{counts[column]} photos"} for column in shown]
+    return {"columns": headings, "rows": _method_rows(results, shown)}
+
+
 def _pair_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for key, differences in results["paired"].items():
         method, _, baseline = key.partition("_vs_")
         cells = []
-        for metric in METRIC_MEANINGS:
-            difference = differences[metric]
-            texts = [f"{difference['mean']:+.{METRIC_DECIMALS[metric]}f}"]
+        for column in MAIN_COLUMNS:
+            difference, heading = differences[column], COLUMNS[column]
+            texts = [heading.text(difference["mean"], signed=True)]
             if difference["low"] is not None:
-                bounds = (difference["low"], difference["high"])
-                texts.append("[{}]".format(", ".join(f"{bound:+.{METRIC_DECIMALS[metric]}f}" for bound in bounds)))
+                texts.append(
+                    "[{}]".format(", ".join(heading.text(difference[x], signed=True) for x in ("low", "high")))
+                )
             cells.append([text.replace("-", "−") for text in texts])
-        title = f"{METHOD_TITLES.get(method, method)} − {METHOD_TITLES.get(baseline, baseline)}"
-        rows.append({"title": title, "cells": cells})
+        title = f"{method_title(method)} − {method_title(baseline)}"
+        rows.append({"title": title, "cells": cells, "words": outcome_words(differences["l1"])})
     return rows
+
+
+def _expenses(results: Mapping[str, Any]) -> list[str]:
+    """What it ran on, how long that took, what it cost."""
+    machine, training = results["hardware"], results["training"]
+    memory = f", {machine['memory_gib']} GiB" if machine["memory_gib"] else ""
+    sentences = [f"Tested on {machine['cpu']}, {machine['cores']} cores{memory}; JAX computed on {machine['devices']}."]
+    if training["seconds"] is None:
+        return [*sentences, "How long training took is not known."]
+    times = ", ".join(
+        f"{name} {_duration(stage['seconds'])}" for name, stage in results["stages"].items() if stage.get("seconds")
+    )
+    sentences.append(
+        f"Training took {_duration(training['seconds'])} of steps, validation and compilation not counted: {times}."
+    )
+    if training["cost"] is None:
+        sentences.append(f"That is {training['seconds'] / 3600:.2f} machine hours; what one costs was not said.")
+    else:
+        sentences.append(f"At {training['price_per_hour']:g} per machine hour that is {training['cost']:.2f}.")
+    return sentences
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def _sections(title: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -199,21 +188,3 @@ def _value_text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_value_text, value))
     return "–" if value is None else str(value)
-
-
-def _data_url(pixels: np.ndarray) -> str:
-    scale = min(1.0, _STRIP_PIXELS / max(pixels.shape[:2]))
-    if scale < 1.0:
-        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(pixels, quality=88)).decode()
-
-
-def _versions() -> str:
-    versions = [f"Python {platform.python_version()}"]
-    for package in _PACKAGES:
-        try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ", ".join(versions)

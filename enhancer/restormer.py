@@ -126,7 +126,7 @@ class Restormer(keras.Model):
         if model.base == "developed":
             self.development = Development(dtype="float32", name="development")
             # The edit begins as the curve alone: its few numbers learn first, and from few pairs they are what carries over.
-            self.output_conv.kernel.assign(np.zeros(self.output_conv.kernel.shape))
+            self.output_conv.kernel.assign(np.zeros_like(np.asarray(self.output_conv.kernel)))
         self.built = True
 
     def build(self, input_shape=None):

@@ -73,7 +73,7 @@ _QUICK_STAGE = StageConfig(
     precision="float32",
     remat="none",
 )
-# What was measured of each setting stands in docs/experiments.md.
+# Work in progress: docs/experiments.md says what was measured so far, which is not yet better than a fitted curve.
 _RECOMMENDED_STAGE = StageConfig(
     resolution=64,
     batch_size=8,

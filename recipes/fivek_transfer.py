@@ -3,6 +3,7 @@
     python -m recipes.fivek_transfer --fivek FOLDER --real-estate FOLDER --workdir RUN     the plan, to the letter
     python -m recipes.fivek_transfer quick                                                 minutes, nothing needed
     python -m recipes.fivek_transfer estimate                                              memory and hours, no training
+    python -m recipes.fivek_transfer ablate                                                many trainings, seeds, folds: one table
 
 Without a preset's name the plan's own settings run: 26 M parameters, 512 px x 8 then 896 px x 4. That takes one 80 GB GPU
 and the plan estimates 9 to 11 hours; it expects a test L1 10 to 20 % below training from scratch. `quick` runs the same
@@ -26,12 +27,13 @@ import json
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import tyro
 
-from recipes import data_sets, estimate
+from recipes import ablation, data_sets, estimate
 from recipes.experiment import (
     PRESETS,
     Experiment,
@@ -55,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["estimate"]:
         return estimate.main(arguments[1:])
+    if arguments[:1] == ["ablate"]:
+        return _run_in_folder(ablation.parse(arguments[1:]), ablation.run)
     named = bool(arguments) and arguments[0] in PRESETS
     preset = arguments[0] if named else "plan"
     experiment = tyro.cli(
@@ -64,6 +68,11 @@ def main(arguments: list[str] | None = None) -> int:
         prog=f"python -m recipes.fivek_transfer {preset}",
         description=__doc__,
     )
+    return _run_in_folder(experiment, run)
+
+
+def _run_in_folder(experiment: Experiment, run: Callable[[Any], int]) -> int:
+    """Run with the work folder locked; turn what may go wrong into a sentence and an exit code."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each file it writes
     # Heavy imports wait until here, so that --help answers at once.
     from datasets.build import DatasetNotBuilt
@@ -174,24 +183,28 @@ def run(experiment: Experiment) -> int:
     code = 0
     with first_process_first("the test"):
         if is_first_process():
-            code = _test(experiment, data, networks, stages, sources.real_estate("test"))
+            code = _test(experiment, data, networks, stages, pairs[0], sources.real_estate("test"))
     return greatest(code)
 
 
-def _test(experiment: Experiment, data: dict[str, str], networks, stages, test) -> int:
+def _test(experiment: Experiment, data: dict[str, str], networks, stages, trained, test) -> int:
     """Score every method on the test photos and write what the run found."""
-    from enhancer.evaluation import evaluate, results_table, unedited
+    from enhancer.evaluation import evaluate_methods, unedited
     from enhancer.inference import Enhancer
     from enhancer.learning_curves import draw
-    from enhancer.readable_pairs import WithoutDamaged
-    from enhancer.report import make_strips, write_report
+    from enhancer.readable_pairs import ReadablePairs, WithoutDamaged
+    from enhancer.report import write_report
+    from enhancer.results import results_table
+    from enhancer.strips import make_strips
+    from recipes.fitted_baselines import FIT_SIDE, fit
+    from recipes.scored_pairs import read_reduced
 
     workdir, side = experiment.workdir, experiment.finetune.resolution
     test = WithoutDamaged(test, "test data")
-    methods = {"unedited": unedited} | {
-        method: Enhancer(network, side).enhance for method, (network, _) in networks.items()
-    }
-    rows = {name: evaluate(enhance, test, squash=experiment.squash, name=name) for name, enhance in methods.items()}
+    baselines = fit(read_reduced(ReadablePairs(trained, "training data"), FIT_SIDE, "fitting the baselines"))
+    enhancers = {method: Enhancer(network, side).enhance for method, (network, _) in networks.items()}
+    methods = {"unedited": unedited, **baselines, **enhancers}
+    rows = evaluate_methods(methods, test, squash=experiment.squash, network_side=side)
     hashes = {method: sha256 for method, (_, sha256) in networks.items()}
     results = _write_results(configuration(experiment, data), workdir, rows, hashes, stages)
     histories = {stage: result.history for stage, result in stages.items()}
@@ -232,8 +245,8 @@ def _best(stage_dir: Path):
 
 def _write_results(config: dict[str, Any], workdir: Path, rows, hashes: dict[str, str], stages) -> dict[str, Any]:
     from enhancer.atomic_file import write_json
-    from enhancer.evaluation import build_results
     from enhancer.history import best_row
+    from enhancer.results import build_results
 
     described = {
         name: {

@@ -174,7 +174,11 @@ def test_tiled_the_network_sees_every_pixel(restormer_enhancer):
     whole = restormer_enhancer.enhance(photo, mode="tiled")
     assert (whole.shape, whole.dtype) == (photo.shape, np.uint8)
     assert np.abs(whole.astype(int) - photo).mean() > 1
-    half = restormer_enhancer.enhance(photo, mode="tiled", strength=0.5)
+    calls = []
+    (half,) = restormer_enhancer.enhance_many(
+        [photo], mode="tiled", strength=0.5, on_tiles=lambda *progress: calls.append(progress)
+    )
+    assert calls[-1][0] == calls[-1][1] >= 1
     np.testing.assert_allclose(half, (photo.astype(float) + whole) / 2, atol=0.51)
 
 

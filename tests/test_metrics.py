@@ -1,4 +1,4 @@
-"""The four scores mean what the literature means by them."""
+"""The scores mean what the literature means by them."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from skimage import color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from enhancer.metrics import METRICS, PSNR_CAP_DB, ciede2000, l1, psnr_db, ssim
+from enhancer.metrics import METRICS, PSNR_CAP_DB, ciede2000, delta_e_76, l1, psnr_db, ssim
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def flat(*rgb: int) -> np.ndarray:
 
 def test_identical_pictures_are_perfect_and_their_psnr_is_capped(pair):
     scores = {name: metric(pair[1], pair[1]) for name, metric in METRICS.items()}
-    assert scores == {"l1": 0.0, "psnr_db": PSNR_CAP_DB, "ssim": 1.0, "ciede2000": 0.0}
+    assert scores == {"l1": 0.0, "psnr_db": PSNR_CAP_DB, "ssim": 1.0, "delta_e_76": 0.0, "ciede2000": 0.0}
 
 
 def test_l1_is_on_the_unit_scale():
@@ -105,6 +105,20 @@ def test_ciede2000_reads_pixels_as_srgb_under_d65(first, second, expected):
 def test_ciede2000_is_the_mean_over_all_pixels(pair):
     expected = color.deltaE_ciede2000(*(color.rgb2lab(picture) for picture in pair)).mean()
     assert ciede2000(*pair) == pytest.approx(expected, abs=1e-4)
+
+
+def test_delta_e_76_is_the_distance_in_lab(pair):
+    lab = [color.rgb2lab(picture) for picture in pair]
+    assert delta_e_76(*pair) == pytest.approx(np.sqrt(np.square(lab[0] - lab[1]).sum(axis=-1)).mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [((255, 255, 255), (0, 0, 0), 100.0), ((255, 0, 0), (0, 255, 0), 170.58), ((255, 0, 0), (0, 0, 255), 176.31)],
+)
+def test_delta_e_76_of_srgb_primaries(first, second, expected):
+    """Lab of the primaries under D65: red (53.24, 80.09, 67.20), green (87.73, -86.18, 83.18), blue (32.30, 79.19, -107.86)."""
+    assert delta_e_76(flat(*first), flat(*second)) == pytest.approx(expected, abs=0.03)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)

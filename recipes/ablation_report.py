@@ -1,0 +1,122 @@
+"""An ablation's results: written as JSON and as a page for people, and returned as a table for the screen."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from enhancer.atomic_file import write_atomically, write_json
+from enhancer.hardware import describe
+from enhancer.page import render
+from enhancer.results import method_title
+from enhancer.score_plots import plot_gain_by_pairs, plot_scale
+from enhancer.verdict import change_text, detectable_sentence, levels_sentence, photos_text, scratch_headline
+from recipes.ablation_table import HEADINGS, ablation_text, summarise_cells, table_cells
+from recipes.strategies import TRANSFER
+
+_SCHEMA_VERSION = 1
+
+
+def write(
+    workdir: Path,
+    config: Mapping[str, Any],
+    cells: Sequence[Mapping[str, Any]],
+    folds: int,
+    scene_of: Mapping[str, int],
+) -> str:
+    """Write `ablation.json` and `ablation.html`; return the table with its sentences.
+
+    Args:
+        workdir: where they go.
+        config: the resolved configuration.
+        cells: all finished cells.
+        folds: how many there are.
+        scene_of: the scene of each test photo by id.
+    """
+    table = summarise_cells(cells, folds, scene_of)
+    headline, sentences = conclude(table, folds)
+    hardware, seconds = describe(), sum(cell["seconds"] for cell in cells)
+    results = {
+        "schema_version": _SCHEMA_VERSION,
+        "config": config,
+        "table": table,
+        "headline": headline,
+        "sentences": sentences,
+        "hardware": hardware,
+        "seconds": round(seconds, 1),
+        "cells": list(cells),
+    }
+    write_json(workdir / "ablation.json", results)
+    points = [row for row in table if row["vs_scratch"] and row["vs_scratch"]["relative_low"] is not None]
+    curves = {
+        method_title(name): sorted(
+            ({"pairs": row["pairs"], **row["vs_scratch"]} for row in points if row["strategy"] == name),
+            key=lambda p: p["pairs"],
+        )
+        for name in (TRANSFER, "curve", "adaptive_lookup")
+    }
+    main = _main_row(table)
+    page = render(
+        "ablation_template.html",
+        headline=headline,
+        sentences=sentences,
+        headings=HEADINGS,
+        rows=[table_cells(row) for row in table],
+        scale=plot_scale(main["vs_scratch"]) if main and main["vs_scratch"]["relative_low"] is not None else None,
+        gain=plot_gain_by_pairs({name: line for name, line in curves.items() if line})
+        if any(curves.values())
+        else None,
+        expenses=[
+            f"Tested on {hardware['cpu']}, {hardware['cores']} cores; JAX computed on {hardware['devices']}.",
+            f"All trainings together took {seconds / 60:.0f} minutes of steps, pre-training not counted.",
+        ],
+        configuration=[(key, str(value)) for key, value in config.items()],
+        written=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+    )
+    write_atomically(workdir / "ablation.html", page.encode())
+    return "\n".join([ablation_text(table), "", f"{headline}.", *sentences])
+
+
+def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[str]]:
+    """A headline and sentences on what the table allows to be said."""
+    main = _main_row(table)
+    if main is None:
+        return "The scores of this ablation", []
+    difference = main["vs_scratch"]
+    photos = photos_text(difference["n"], difference["scenes"])
+    sentences = [
+        f"Pre-training first, on {main['pairs']} fine-tuning pairs and over {main['seeds']} seeds, changes L1 by {change_text(difference)} on "
+        f"the same {photos}.",
+        levels_sentence(difference),
+        detectable_sentence(difference) if difference["detectable_percent"] is not None else "",
+    ]
+    compared = [
+        row
+        for row in table
+        if row["vs_transfer"] and row["strategy"] not in ("unedited", "curve", "adaptive_lookup", "pretrained")
+    ]
+    if compared:
+        told = [
+            f"{row['strategy']} ({row['vs_transfer']['relative_percent']:+.1f} %)"
+            for row in compared
+            if row["vs_transfer"]["outcome"] in ("better", "worse")
+        ]
+        sentences.append(
+            f"Of {len(compared)} other strategies {', '.join(told) if told else 'none'} can be told from plain fine-tuning; of twenty that do "
+            "nothing, one would be called different by chance."
+        )
+    if main["seeds"] < 3:
+        sentences.append(
+            f"{main['seeds']} seed{'s' if main['seeds'] > 1 else ''} say little about the luck of training; take three or more."
+        )
+    if folds > 1:
+        sentences.append(
+            f"Each photo was tested by the network of the fold that had not seen its scene ({folds} folds). Training sets of the folds overlap, "
+            "which the intervals do not know: they are somewhat too narrow."
+        )
+    return scratch_headline(difference), [sentence for sentence in sentences if sentence]
+
+
+def _main_row(table: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    rows = [row for row in table if row["strategy"] == TRANSFER and row["vs_scratch"]]
+    return max(rows, key=lambda row: row["pairs"], default=None)

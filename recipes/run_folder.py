@@ -1,0 +1,125 @@
+"""What a run left behind, for those who look at it later: its networks, its histories, and what it was trained on."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets.sources import SourceError, Split
+from enhancer.checkpoints import CheckpointError, load_best, read_config, weights_sha256
+from enhancer.history import best_row, is_finished
+from enhancer.inference import Enhancer
+from enhancer.readable_pairs import Pair, ReadablePairs, UnreadableDataError
+from recipes.scored_pairs import ScoredPairs
+
+_STAGES = {"pretrain": "pretrained", "scratch": "scratch", "finetune": "finetuned"}
+"""A stage's folder, and what its network is called as a method."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run's folder."""
+
+    workdir: Path
+    config: Mapping[str, Any]
+    """The run's settings; empty where they are not known."""
+    stage_dirs: Mapping[str, Path]
+    """By stage, those that have trained."""
+
+    def histories(self) -> dict[str, list[dict[str, Any]]]:
+        """Per stage its rows, one per epoch; those that can be read."""
+        histories = {}
+        for stage, folder in self.stage_dirs.items():
+            try:
+                histories[stage] = json.loads((folder / "history.json").read_text())
+            except (OSError, ValueError):
+                continue
+        return histories
+
+    def networks(self) -> tuple[dict[str, Enhancer], dict[str, str]]:
+        """Per method its network as users run it, and the hash over its weights.
+
+        All see photos at the size that the last stage was trained at, as in the run's own test.
+        """
+        last = next(stage for stage in ("finetune", "scratch", "pretrain") if stage in self.stage_dirs)
+        side = read_config(self.stage_dirs[last])[1].resolution
+        enhancers, hashes = {}, {}
+        for stage, folder in self.stage_dirs.items():
+            network = load_best(folder)
+            enhancers[_STAGES[stage]] = Enhancer(network, side)
+            hashes[_STAGES[stage]] = weights_sha256({v.path: v.value for v in network.trainable_variables})
+        return enhancers, hashes
+
+    def describe_stages(self) -> tuple[dict[str, Any], list[str]]:
+        """What is worth keeping about each stage, and a sentence about each that was stopped on the way."""
+        described, notes = {}, []
+        for name, history in self.histories().items():
+            _, stage = read_config(self.stage_dirs[name])
+            best = best_row(history)
+            described[name] = {
+                "epochs": history[-1]["epoch"],
+                "best_epoch": best["epoch"],
+                "best_validation_loss": best["validation_loss"],
+                "seconds": round(sum(row["seconds"] for row in history), 1),
+            }
+            if not is_finished(history, stage):
+                notes.append(
+                    f"Stage {name} was stopped after epoch {history[-1]['epoch']} of {stage.epochs}; its best weights so far are tested."
+                )
+        return described, notes
+
+    def training_pairs(self, split: Split) -> Sequence[Pair]:
+        """The pairs that fine-tuning was given, at their stored size.
+
+        Raises:
+            SourceError: they are not there; the message says where they were looked for.
+        """
+        if not self.config:
+            raise SourceError(f"{self.workdir} holds no config.json of a run, which would say what it was trained on.")
+        looked = []
+        for open_pairs in (self._built, self._listed):
+            try:
+                return open_pairs(split)
+            except (SourceError, OSError, KeyError, UnreadableDataError) as error:
+                looked.append(str(error))
+        raise SourceError(" ".join(looked))
+
+    def _built(self, split: Split) -> Sequence[Pair]:
+        from datasets import build  # imports TFDS, which takes seconds
+
+        default = self.workdir / "data" if self.config.get("miniature") else Path("~/tensorflow_datasets")
+        data_dir = Path(self.config.get("data_dir") or default).expanduser()
+        name = self.config.get("real_estate_config")
+        source = build.source("real_estate", split, data_dir, name)
+        if build.fingerprint("real_estate", data_dir, name) != self.config["data"]["real_estate"]:
+            raise SourceError(f"The data set in {data_dir} is not the one that the run was trained on.")
+        return ReadablePairs(source, f"{split} data")  # type: ignore[return-value]
+
+    def _listed(self, split: Split) -> Sequence[Pair]:
+        folder = self.config.get("real_estate") or (self.workdir / "miniature" / "real_estate")
+        return ScoredPairs(Path(folder), split)  # type: ignore[return-value]
+
+
+def open_run(workdir: Path) -> Run:
+    """Find the stages of a run, or the one stage that `workdir` is.
+
+    Raises:
+        CheckpointError: there is no trained network.
+    """
+    config = {}
+    if (workdir / "checkpoints").is_dir():
+        stage = workdir.name if workdir.name in _STAGES else "finetune"
+        return Run(workdir, config, {stage: workdir})
+    try:
+        config = json.loads((workdir / "config.json").read_text())
+    except (OSError, ValueError):
+        config = {}
+    folders = {stage: workdir / stage for stage in _STAGES}
+    if config.get("pretrained"):
+        folders["pretrain"] = Path(config["pretrained"])
+    stages = {stage: folder for stage, folder in folders.items() if (folder / "checkpoints").is_dir()}
+    if not stages:
+        found = "does not exist" if not workdir.exists() else "holds no trained network"
+        raise CheckpointError(f"{workdir} {found}; name the --workdir of a run of `python -m recipes.fivek_transfer`.")
+    return Run(workdir, config, stages)

@@ -1,0 +1,100 @@
+"""Pairs of photos as somebody has them, to score methods on: found, read, and checked, without building a data set."""
+
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from datasets.bare_folder import find_marked_pairs
+from datasets.fivek.layouts import find_layout
+from datasets.sources import SourceError, SourcePair, Split, check_folder, find_any_pairs, find_fivek_pairs
+from enhancer.evaluation import reduced
+from enhancer.metrics import SSIM_WINDOW
+from enhancer.photo_io import PhotoError, read_photo
+from enhancer.readable_pairs import Pair
+
+_MOST_STRETCH = 0.02
+"""Input and target whose aspect ratios differ by more do not show the same frame."""
+
+
+class ScoredPairs:
+    """Random access to the decoded pairs of a folder; those that cannot be scored are left out.
+
+    Attributes:
+        left_out: why, by id.
+        resized: ids of the pairs whose pictures differ in size and were brought to the smaller one.
+    """
+
+    def __init__(self, folder: Path, split: Split | Literal["all"] = "all"):
+        """Find the pairs of `folder` and read each once.
+
+        Args:
+            folder: with lists in JSON lines, or photos whose names end in _src and _tar (or _input and _target), or
+                FiveK's folders.
+            split: score only the pairs of that list.
+
+        Raises:
+            SourceError: there is no pair to score.
+        """
+        found = [pair for pair in _find(folder) if split in ("all", pair.split)]
+        if not found:
+            raise SourceError(f"{folder} has no pairs in its list “{split}”. Name another --split, or leave it out.")
+        self.left_out: dict[str, str] = {}
+        self.resized: set[str] = set()
+        self._pairs: list[SourcePair] = []
+        for pair in tqdm(found, desc="reading the pairs", unit="pair", delay=2):
+            try:
+                self._read(pair)
+            except (PhotoError, ValueError) as error:
+                self.left_out[pair.id] = str(error)
+                tqdm.write(f"Left out: pair {pair.id}. {error}")
+            else:
+                self._pairs.append(pair)
+        if not self._pairs:
+            first = next(iter(self.left_out.values()))
+            raise SourceError(f"None of the {len(found)} pairs of {folder} can be scored. The first reason: {first}")
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> Pair:
+        return self._read(self._pairs[index])
+
+    def _read(self, pair: SourcePair) -> Pair:
+        before, after = read_photo(pair.input).pixels, read_photo(pair.target).pixels
+        if before.shape != after.shape:
+            ratios = [picture.shape[1] / picture.shape[0] for picture in (before, after)]
+            if max(ratios) / min(ratios) - 1 > _MOST_STRETCH:
+                sizes = " and ".join(f"{picture.shape[1]}x{picture.shape[0]}" for picture in (before, after))
+                raise ValueError(f"Input and target are not of the same shape: {sizes}.")
+            self.resized.add(pair.id)
+            before, after = _to_smaller(before, after)
+        if min(before.shape[:2]) < SSIM_WINDOW:
+            raise ValueError(f"It is smaller than {SSIM_WINDOW} pixels: {before.shape[1]}x{before.shape[0]}.")
+        return Pair(pair.id, before, after)
+
+
+def _to_smaller(before, after):
+    """Both in the size of the smaller one."""
+    import cv2
+
+    height, width = min(before.shape[:2], after.shape[:2], key=lambda shape: shape[0] * shape[1])
+    return tuple(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in (before, after))
+
+
+def _find(folder: Path) -> list[SourcePair]:
+    check_folder(folder)
+    if any(folder.glob("*.jsonl")):
+        return find_any_pairs(folder)
+    if find_layout(folder, "c"):
+        return find_fivek_pairs(folder, "c")
+    return find_marked_pairs(folder)
+
+
+def read_reduced(pairs, side: int, what: str) -> list[Pair]:
+    """All pairs in memory, each with a short side of at most `side` pixels, with a progress bar that says `what`."""
+    small = []
+    for index in tqdm(range(len(pairs)), desc=what, unit="pair", delay=2):
+        pair = pairs[index]
+        small.append(Pair(pair.id, reduced(pair.input, side), reduced(pair.target, side)))
+    return small
