@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from enhancer.development import CURVE_END, GREY, MAX_FACTOR, NORMALISED_SHARE
 from enhancer.layers import EPSILON_L2, EPSILON_NORM
-from enhancer.restormer import MAX_LOG_GAIN, SIZE_MULTIPLE, Restormer
+from enhancer.restormer import SIZE_MULTIPLE, Restormer
 from enhancer.transformer_blocks import TransformerBlocks
 
 OPSET = 18
@@ -33,8 +34,12 @@ def onnx_from_restormer(
     graph = _Graph()
     photo = graph.add("Transpose", INPUT, perm=(0, 3, 1, 2))
     padded, size = _pad(graph, photo)
+    seen = padded
+    if model.config.base == "developed":
+        padded = _developed(graph, np.asarray(model.development.curve), padded)
+        seen = graph.add("Concat", padded, seen, axis=1)
 
-    level1 = _blocks(graph, model.encoder_level1, _convolution(graph, model.patch_embed, padded))
+    level1 = _blocks(graph, model.encoder_level1, _convolution(graph, model.patch_embed, seen))
     level2 = _blocks(graph, model.encoder_level2, _pixel_unshuffle(graph, model.down1_2, level1))
     level3 = _blocks(graph, model.encoder_level3, _pixel_unshuffle(graph, model.down2_3, level2))
     latent = _blocks(graph, model.latent, _pixel_unshuffle(graph, model.down3_4, level3))
@@ -46,13 +51,7 @@ def onnx_from_restormer(
     y = _pixel_shuffle_beside(graph, model.up2_1, y, level1)
     y = _blocks(graph, model.refinement, _blocks(graph, model.decoder_level1, y))
 
-    y = _convolution(graph, model.output_conv, y)
-    if model.config.output == "gain":
-        y, log_gain = graph.split(y, 2)
-        most = graph.constant(MAX_LOG_GAIN)
-        bounded = graph.add("Mul", graph.add("Tanh", graph.add("Div", log_gain, most)), most)
-        padded = graph.add("Mul", padded, graph.add("Exp", bounded))
-    edited = graph.add("Add", y, padded)
+    edited = graph.add("Add", _convolution(graph, model.output_conv, y), padded)
     cropped = graph.add("Slice", edited, graph.constant([0, 0]), size, graph.constant([2, 3]))
     graph.add("Transpose", cropped, output=OUTPUT, perm=(0, 2, 3, 1))
 
@@ -105,6 +104,30 @@ def _pad(graph: _Graph, x: str) -> tuple[str, str]:
     missing = graph.add("Mod", graph.add("Neg", size), eight)
     pads = graph.add("Concat", graph.constant([0] * 6), missing, axis=0)
     return graph.add("Pad", x, pads, mode="reflect"), size
+
+
+def _developed(graph: _Graph, curve: np.ndarray, x: str) -> str:
+    """The photos with their light normalised, through the learned curve (`enhancer.development`)."""
+    constant = graph.constant
+
+    def choose(x: str, threshold: float, below: str, above: str) -> str:
+        return graph.add("Where", graph.add("LessOrEqual", x, constant(threshold)), below, above)
+
+    bent = graph.add("Div", graph.add("Add", x, constant(0.055)), constant(1.055))
+    linear = choose(x, 0.04045, graph.add("Div", x, constant(12.92)), graph.add("Pow", bent, constant(2.4)))
+    mean = graph.add("Max", graph.add("ReduceMean", linear, constant([2, 3])), constant(1e-6))
+    factors = graph.add("Pow", graph.add("Div", constant(GREY), mean), constant(NORMALISED_SHARE))
+    linear = graph.add("Mul", linear, graph.add("Clip", factors, constant(1 / MAX_FACTOR), constant(MAX_FACTOR)))
+    root = graph.add("Pow", graph.add("Max", linear, constant(0.0031308)), constant(1 / 2.4))
+    bent = graph.add("Sub", graph.add("Mul", root, constant(1.055)), constant(0.055))
+    light = choose(linear, 0.0031308, graph.add("Mul", linear, constant(12.92)), bent)
+    light = graph.add("Mul", graph.add("Min", light, constant(CURVE_END)), constant((len(curve) - 1) / CURVE_END))
+    total = constant(0.0)
+    for knot, values in enumerate(curve):
+        distance = graph.add("Abs", graph.add("Sub", light, constant(float(knot))))
+        hat = graph.add("Max", graph.add("Sub", constant(1.0), distance), constant(0.0))
+        total = graph.add("Add", total, graph.add("Mul", hat, constant(values.reshape(3, 1, 1))))
+    return total
 
 
 def _convolution(graph: _Graph, layer, x: str) -> str:

@@ -64,10 +64,16 @@ def test_the_onnx_graph_equals_the_official_implementation():
             num_heads=(1, 1, 1, 1),
             norm="with_bias",
             conv_bias=True,
-            output="gain",
+        ),
+        ModelConfig(
+            dim=4,
+            num_blocks=(1, 1, 1, 1),
+            num_refinement_blocks=1,
+            num_heads=(1, 1, 1, 1),
+            base="developed",
         ),
     ],
-    ids=["several blocks and heads", "biases and gains"],
+    ids=["several blocks and heads", "biases", "developed"],
 )
 def test_the_onnx_graph_takes_every_shape_of_network_and_picture(config):
     # Seeded: now and then chance draws a network whose norms divide by almost nothing and enlarge rounding.

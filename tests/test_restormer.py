@@ -11,6 +11,7 @@ import pytest
 
 from enhancer import layers, transformer_blocks
 from enhancer.config import MODEL_SIZES, ModelConfig
+from enhancer.development import light_factors
 from enhancer.restormer import Restormer, pixel_shuffle, pixel_unshuffle
 from enhancer.transformer_blocks import TransformerBlocks
 
@@ -54,30 +55,33 @@ def test_zero_output_convolution_leaves_the_input_because_of_the_global_residual
     np.testing.assert_array_equal(run(model, x), x)
 
 
-def test_gain_multiplies_the_photo_per_pixel_and_then_adds(nano):
-    """With an output convolution that only has a bias, the edit is `photo x exp(gain) + offset`."""
-    model, x = Restormer(dataclasses.replace(nano, output="gain", conv_bias=True)), picture(16, 16)
-    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
-    model.output_conv.bias.assign([0.1, 0.2, 0.3, 0.0, 0.5, -0.5])
-    gain = np.exp(4 * np.tanh(np.array([0.0, 0.5, -0.5]) / 4))
-    np.testing.assert_allclose(run(model, x), x * gain + [0.1, 0.2, 0.3], rtol=1e-5, atol=1e-6)
+def test_developed_network_begins_with_the_development_alone(nano):
+    model, x = Restormer(dataclasses.replace(nano, base="developed")), picture(16, 16)
+    expected = model.development(jnp.asarray(x), light_factors(jnp.asarray(x)))
+    np.testing.assert_allclose(run(model, x), expected, atol=1e-5)
 
 
-def test_gain_is_bounded(nano):
-    model, x = Restormer(dataclasses.replace(nano, output="gain", conv_bias=True)), picture(16, 16)
-    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
-    model.output_conv.bias.assign([0.0, 0.0, 0.0, 1e6, 1e6, 1e6])
-    np.testing.assert_allclose(run(model, x), x * np.exp(4), rtol=1e-5)
+def test_part_of_a_photo_is_developed_as_the_whole_when_it_is_given_the_whole_ones_attention(nano):
+    model, x = Restormer(dataclasses.replace(nano, base="developed")), picture(16, 32)
+    weights = [v.value for v in model.trainable_variables]
+    whole, attention = model.stateless_call(weights, [], x, return_attention=True)[0]
+    part = model.stateless_call(weights, [], x[:, :, :16], attention=attention)[0]
+    np.testing.assert_allclose(part, whole[:, :, :16], atol=1e-5)  # without an edit there is no neighbourhood
 
 
-def test_unknown_output_is_refused(nano):
-    with pytest.raises(ValueError, match="output must be 'residual' or 'gain', received 'product'"):
-        Restormer(dataclasses.replace(nano, output="product"))
+@pytest.mark.parametrize("options", [{"base": "auto"}, {"base": "developed", "channels": 1}])
+def test_impossible_base_is_refused(nano, options):
+    with pytest.raises(ValueError, match="base"):
+        Restormer(dataclasses.replace(nano, **options))
 
 
-@pytest.mark.parametrize(("norm", "conv_bias"), [("bias_free", False), ("with_bias", True)])
-def test_saved_and_loaded_model_is_identical(nano, tmp_path, norm, conv_bias):
-    model = with_random_weights(Restormer(dataclasses.replace(nano, norm=norm, conv_bias=conv_bias), remat="block"))
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"norm": "with_bias", "conv_bias": True}, {"base": "developed"}],
+    ids=["paper", "biases", "developed"],
+)
+def test_saved_and_loaded_model_is_identical(nano, tmp_path, options):
+    model = with_random_weights(Restormer(dataclasses.replace(nano, **options), remat="block"))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.config == model.config

@@ -43,7 +43,7 @@ def test_state_dict_becomes_the_network_it_describes(bias, with_bias_norm, shape
     model = restormer_from_torch(state)
     assert dataclasses.asdict(model.config) == {
         **shape,
-        "output": "residual",
+        "base": "photo",
         "num_refinement_blocks": 2,
         "conv_bias": bias,
         "norm": "with_bias" if with_bias_norm else "bias_free",
