@@ -1,0 +1,148 @@
+"""`python -m recipes.compare`: any pairs, any run, one table; what cannot be had is said."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from enhancer.photo_io import write_photo
+from enhancer.score_columns import COLUMNS
+from recipes.compare import main
+
+
+def write_pairs(
+    folder: Path,
+    names: list[str],
+    lists: dict[str, list[str]],
+    keys: tuple[str, str] = ("src", "tar"),
+    seed: int = 5,
+    scale: int = 1,
+) -> None:
+    """Pairs of pictures, 30 x 44 times `scale`, whose target is brighter, and their lists in JSON lines."""
+    generator = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        photo = np.kron(generator.integers(10, 180, (5, 6, 3)), np.ones((6 * scale, 8 * scale, 1)))
+        photo = photo[: 30 * scale, : 44 * scale].astype(np.uint8)
+        write_photo(folder / f"{name}_src.png", photo)
+        write_photo(folder / f"{name}_tar.png", np.clip(photo * 1.3 + 12, 0, 255).astype(np.uint8))
+    for list_name, members in lists.items():
+        rows = [{keys[0]: f"{name}_src.png", keys[1]: f"{name}_tar.png"} for name in members]
+        (folder / list_name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory, trained_stage) -> Path:
+    """A run with a fine-tuned stage whose training pairs lie in a folder, and whose data sets are not built."""
+    workdir = tmp_path_factory.mktemp("compared")
+    (workdir / "finetune").symlink_to(trained_stage)
+    names = [f"train{i}" for i in range(5)]
+    write_pairs(workdir / "pairs", names, {"train.jsonl": names[:4], "val.jsonl": names[4:]}, seed=1)
+    config = {"real_estate": str(workdir / "pairs"), "data_dir": str(workdir / "no"), "real_estate_config": "long_1536"}
+    (workdir / "config.json").write_text(json.dumps(config | {"miniature": False, "data": {"real_estate": "-"}}))
+    return workdir
+
+
+def compare(run_folder: Path, pairs: Path, *options: str) -> int:
+    return main(["--workdir", str(run_folder), "--pairs", str(pairs), *options])
+
+
+def test_all_pairs_of_all_lists_are_scored_by_every_method(run_folder, tmp_path, capsys):
+    names = list("abcdef")
+    write_pairs(tmp_path / "p", names, {"train.jsonl": names[:2], "test.jsonl": names[2:]})
+    write_pairs(tmp_path / "theirs", [], {})
+    for name in names:
+        write_photo(tmp_path / "theirs" / f"{name}.png", np.full((30, 44, 3), 120, np.uint8))
+    out = [str(tmp_path / name) for name in ("scores.json", "page.html")]
+    code = compare(
+        run_folder,
+        tmp_path / "p",
+        "--json",
+        out[0],
+        "--report",
+        out[1],
+        "--predictions",
+        f"theirs={tmp_path / 'theirs'}",
+    )
+    text = capsys.readouterr().out
+    assert code == 0, text
+    results = json.loads(Path(out[0]).read_text())
+    assert list(results["methods"]) == ["unedited", "curve", "lookup", "adaptive_lookup", "finetuned", "theirs"]
+    assert {scores["n"] for scores in results["methods"].values()} == {6}
+    assert set(results["methods"]["finetuned"]["mean"]) <= set(COLUMNS)
+    assert results["methods"]["curve"]["mean"]["l1"] < 0.2 * results["methods"]["unedited"]["mean"]["l1"]
+    assert "fitted curve" in text
+    assert "fine-tuned vs fitted curve: L1" in text
+    assert "fine-tuned vs theirs: L1" in text
+    page = Path(out[1]).read_text()
+    assert "Learning curves" in page
+    assert "theirs" in page
+
+
+def test_the_same_command_gives_the_same_numbers(run_folder, tmp_path, capsys):
+    write_pairs(tmp_path / "p", ["a", "b"], {"test.jsonl": ["a", "b"]})
+    for name in ("first", "second"):
+        compare(run_folder, tmp_path / "p", "--json", str(tmp_path / name))
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+    capsys.readouterr()
+
+
+def test_one_list_can_be_chosen_and_any_list_and_bare_pairs_are_read(run_folder, tmp_path, capsys):
+    write_pairs(tmp_path / "lists", list("abc"), {"train.jsonl": ["a", "b"], "test.jsonl": ["c"]})
+    write_pairs(tmp_path / "other", list("ab"), {"held_out.jsonl": ["a", "b"]}, keys=("input", "target"))
+    write_pairs(tmp_path / "bare", list("abcd"), {})
+    counts = []
+    for folder, options in (("lists", ["--split", "test"]), ("other", []), ("bare", [])):
+        assert compare(run_folder, tmp_path / folder, "--json", str(tmp_path / "s.json"), *options) == 0
+        counts.append(json.loads((tmp_path / "s.json").read_text())["methods"]["finetuned"]["n"])
+    assert counts == [1, 2, 4]
+    capsys.readouterr()
+
+
+def test_photos_that_were_trained_on_are_named(run_folder, tmp_path, capsys):
+    """The first picture's scene is one of the run's, re-exposed; grids of colour have texture enough to be recognised."""
+    write_pairs(tmp_path / "p", ["train0", "train1"], {"test.jsonl": ["train0", "train1"]}, seed=1)
+    assert compare(run_folder, tmp_path / "p") == 0
+    assert "2 of the 2 photos show a scene that the run was trained on" in capsys.readouterr().out
+
+
+def test_without_training_pairs_the_networks_are_scored_and_the_reason_is_said(trained_stage, tmp_path, capsys):
+    write_pairs(tmp_path / "p", ["a", "b"], {"test.jsonl": ["a", "b"]})
+    assert compare(trained_stage, tmp_path / "p") == 0
+    text = capsys.readouterr().out
+    assert "No curve and no lookup table could be fitted" in text
+    assert "fine-tuned vs unedited" in text
+
+
+def test_a_broken_pair_is_left_out_by_name(run_folder, tmp_path, capsys):
+    write_pairs(tmp_path / "p", ["a", "b", "c"], {"test.jsonl": ["a", "b", "c"]})
+    (tmp_path / "p" / "b_src.png").write_bytes(b"no picture")
+    write_photo(tmp_path / "p" / "c_tar.png", np.zeros((60, 20, 3), np.uint8))
+    assert compare(run_folder, tmp_path / "p", "--json", str(tmp_path / "s.json")) == 0
+    assert "2 pairs were left out: b (" in capsys.readouterr().out
+    assert json.loads((tmp_path / "s.json").read_text())["methods"]["unedited"]["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--predictions", "theirs"], "NAME=FOLDER"),
+        (["--predictions", "curve=."], "is taken"),
+        (["--predictions", "theirs=nowhere"], "not a folder"),
+        (["--split", "validation"], "no pairs in its list"),
+        (["--json", "no/such/folder/s.json"], "is not a folder"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_code_2(run_folder, tmp_path, capsys, options, said):
+    write_pairs(tmp_path / "p", ["a"], {"test.jsonl": ["a"]})
+    assert compare(run_folder, tmp_path / "p", *options) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_a_folder_without_a_network_is_refused(tmp_path, capsys):
+    write_pairs(tmp_path / "p", ["a"], {"test.jsonl": ["a"]})
+    assert compare(tmp_path / "run", tmp_path / "p") == 1
+    assert "does not exist" in capsys.readouterr().err
