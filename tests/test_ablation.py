@@ -136,7 +136,8 @@ def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_t
             names,
             {"train.jsonl": names[:5], "val.jsonl": names[5:6], "test.jsonl": names[6:]},
             seed=seed,
-            scale=3,
+            height=96,
+            width=96,
         )
     stage = [f"--{s}.{o}" for s in ("pretrain", "finetune") for o in ("resolution=16", "epochs=1", "batch-size=4")]
     arguments = [

@@ -17,14 +17,15 @@ def write_pairs(
     lists: dict[str, list[str]],
     keys: tuple[str, str] = ("src", "tar"),
     seed: int = 5,
-    scale: int = 1,
+    height: int = 30,
+    width: int = 44,
 ) -> None:
-    """Pairs of pictures, 30 x 44 times `scale`, whose target is brighter, and their lists in JSON lines."""
+    """Pairs of pictures, `height` x `width`, whose target is brighter, and their lists in JSON lines."""
     generator = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        photo = np.kron(generator.integers(10, 180, (5, 6, 3)), np.ones((6 * scale, 8 * scale, 1)))
-        photo = photo[: 30 * scale, : 44 * scale].astype(np.uint8)
+        blocks = generator.integers(10, 180, (5, 6, 3))
+        photo = np.kron(blocks, np.ones((-(-height // 5), -(-width // 6), 1)))[:height, :width].astype(np.uint8)
         write_photo(folder / f"{name}_src.png", photo)
         write_photo(folder / f"{name}_tar.png", np.clip(photo * 1.3 + 12, 0, 255).astype(np.uint8))
     for list_name, members in lists.items():
