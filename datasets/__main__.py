@@ -18,7 +18,7 @@ def build(
     names: Path | None = None,
     limit: int | None = None,
     keep_originals: Path | None = None,
-    connections: int = 4,
+    connections: int | None = None,
     config: str | None = None,
     overwrite: bool = False,
     drop_outliers: bool = False,
@@ -41,7 +41,7 @@ def build(
         names: Fetch the photos of this list only: a text file with a name a line, such as a0001-jmac_DSC1459 or a0001.
         limit: Fetch the first so many photos only, for a trial.
         keep_originals: Keep what is fetched in this folder, which is then a --manual-dir of its own.
-        connections: To the server at the same time, at most.
+        connections: To the server at the same time, at most; by default 4.
         config: Variant, such as c_512 (expert C, long edge 512 px); by default c_1024 or long_1536.
         overwrite: Build again although the data set exists.
         drop_outliers: Leave out the pairs whose edit is unlike the others' instead of flagging them.
@@ -60,10 +60,16 @@ def build(
     from datasets.pair_builder import SourceChanged
     from datasets.preparation import Choices
     from datasets.prepared_folder import PreparationError
+    from enhancer.folder_lock import FolderLockError
 
     if (manual_dir is not None) + download + (base_url is not None) != 1:
         sys.exit("Name one source: --manual-dir FOLDER, or for fivek --download or --base-url URL.")
-    fetch_options = {"--names": names, "--limit": limit, "--keep-originals": keep_originals}
+    fetch_options = {
+        "--names": names,
+        "--limit": limit,
+        "--keep-originals": keep_originals,
+        "--connections": connections,
+    }
     given = [option for option, value in fetch_options.items() if value is not None]
     if given and manual_dir is not None:
         sys.exit(f"{given[0]} goes with --download or --base-url; --manual-dir takes all photos of the folder.")
@@ -77,7 +83,9 @@ def build(
         if manual_dir is None:
             if dataset != "fivek":
                 raise SourceError(f"{dataset} is on no server. Name its folder with --manual-dir.")
-            request = Request(base_url or BASE_URL, names, limit, keep_originals, connections)
+            request = Request(
+                base_url or BASE_URL, names, limit, keep_originals, 4 if connections is None else connections
+            )
         build_dataset(
             dataset,
             manual_dir,
@@ -89,7 +97,7 @@ def build(
             request=request,
             beam_pipeline_options=beam_pipeline_options,
         )
-    except (SourceError, SourceChanged, PreparationError) as error:
+    except (SourceError, SourceChanged, PreparationError, FolderLockError) as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(_describe(error))
@@ -119,6 +127,24 @@ def miniature(
     print(f"wrote {out / 'fivek'} and {out / 'real_estate'}")
 
 
+def samples(out: Annotated[Path, tyro.conf.Positional], size: int = 1080) -> None:
+    """Render the demo's sample photos: unedited rooms that are in no data set. The repository's are from `samples demo/samples`.
+
+    Args:
+        out: Folder for the JPEG files; created if missing.
+        size: Long edge of the photos, in pixels.
+    """
+    from datasets.miniature import write_samples
+
+    try:
+        written = write_samples(out, long_edge=size)
+    except OSError as error:
+        sys.exit(_describe(error))
+    print(
+        f"wrote {', '.join(path.name for path in written)} to {out} ({sum(p.stat().st_size for p in written) / 1e3:.0f} KB)"
+    )
+
+
 def _describe(error: OSError) -> str:
     """Say what the operating system refused: no folder, read-only, disk full, ..."""
     if error.strerror is None:
@@ -128,4 +154,6 @@ def _describe(error: OSError) -> str:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"build": build, "miniature": miniature}, prog="python -m datasets")
+    tyro.extras.subcommand_cli_from_dict(
+        {"build": build, "miniature": miniature, "samples": samples}, prog="python -m datasets"
+    )

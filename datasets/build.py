@@ -61,6 +61,7 @@ def build(
         SourceChanged: it exists, made from another source.
         PreparationError: no pair can be used, or one photo is in two splits.
         DatasetNotBuilt: `manual_dir` is None and the data set is not there.
+        FolderLockError: another process is building it.
     """
     beam_options = _parse_beam_options(beam_pipeline_options)
     with _quiet():

@@ -142,6 +142,9 @@ class Downloader:
             raise self._no_answer(url, error) from error
         with response:
             self._has_answered = True
+            # Hotel networks and proxies answer with their own page, and status 200.
+            if response.headers.get_content_type() == "text/html":
+                raise _Fault("web page instead of the file")
             _agree(response, part)
             self._read_body(response, part)
 
@@ -232,7 +235,7 @@ def _agree(response: http.client.HTTPResponse, part: PartialFile) -> None:
     length = response.headers.get("Content-Length", "")
     if response.status != 206:
         # All of it: the first attempt, a server that knows no ranges, or a file that has changed.
-        part.start(int(length) if length.isdigit() else None, _validator(response))
+        part.start(int(length) if _is_number(length) else None, _validator(response))
         return
     content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     begins_right = content_range is not None and int(content_range[1]) == part.size
@@ -250,11 +253,15 @@ def _validator(response: http.client.HTTPResponse) -> str | None:
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
 
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdecimal()
+
+
 def _retry_after_s(value: str | None) -> float | None:
     """Return the seconds of a Retry-After header, which holds seconds or a date."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if _is_number(value.strip()):
         return float(value)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())

@@ -74,5 +74,18 @@ def find_groups_with_progress(accepted: list[Row], output: Path) -> list[list[Ro
         return read_photo(output / accepted[index]["target"]).pixels
 
     with tqdm.tqdm(total=len(accepted), desc="looking for near-duplicates", unit="photo", delay=2, leave=False) as bar:
-        groups = near_duplicates.find_groups(hashes, read_target, lambda compared: bar.update(compared - bar.n))
+        copies = _find_copies(accepted)
+        groups = near_duplicates.find_groups(hashes, read_target, lambda compared: bar.update(compared - bar.n), copies)
     return [[accepted[index] for index in group] for group in groups]
+
+
+def _find_copies(accepted: list[Row]) -> list[tuple[int, int]]:
+    """Pairs of indices whose inputs or whose targets are the same picture: one photo edited twice, one edit of two exposures."""
+    first_of: dict[tuple[str, str], int] = {}
+    copies = []
+    for index, row in enumerate(accepted):
+        for role in ("input_sha256", "target_sha256"):
+            first = first_of.setdefault((role, row[role]), index)
+            if first != index:
+                copies.append((first, index))
+    return copies

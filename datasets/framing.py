@@ -10,7 +10,9 @@ from datasets.registration import WORK_EDGE, Registration, mean_displacement, qu
 from datasets.rejection import PairRejected
 
 MAX_ASPECT_DIFFERENCE = 0.01
-"""Between pictures that are not RAW developments there is none; for those, see `MIN_OVERLAP`."""
+"""Between a picture and one of another resolution that shows the same; otherwise there is none."""
+MIN_SCALE_DIFFERENCE = 0.1
+"""Of a picture that was exported smaller. Sizes that differ by less are of another cut: FiveK's pair a4869 differs by one pixel."""
 MAX_DISPLACEMENT = 2.0
 """Mean, in pixels at a long edge of `WORK_EDGE`. Of 519 real pairs two are above (both at 2.7), the next one is at 1.5; of 155 that
 were moved by 1 px one is refused, of those moved by 3 px all are."""
@@ -45,6 +47,8 @@ class Framed:
 def check_framing(before: np.ndarray, after: np.ndarray) -> Framed:
     """Compare photos that should lie on each other pixel by pixel; a picture that lies on its side is turned.
 
+    Where one was exported smaller than the other, the larger one is shrunk to its size.
+
     Raises:
         PairRejected: the sizes differ, the content is displaced, or it is another scene.
     """
@@ -53,7 +57,10 @@ def check_framing(before: np.ndarray, after: np.ndarray) -> Framed:
     if turns:
         before, small_before = (np.ascontiguousarray(np.rot90(pixels, turns)) for pixels in (before, small_before))
     if before.shape != after.shape:
-        raise PairRejected("sizes differ", f"the sizes differ: {_sizes_text(before, after)}", _sizes(before, after))
+        if not _differ_in_resolution(before, after):
+            raise PairRejected("sizes differ", f"the sizes differ: {_sizes_text(before, after)}", _sizes(before, after))
+        before, after, shrunk = _shrink_the_larger(before, after)
+        small_before, small_after, changes = work_picture(before), work_picture(after), (*changes, shrunk)
     found = register(small_before, small_after)
     if found.displacement > MAX_DISPLACEMENT and _is_sure(found):
         raise PairRejected(
@@ -116,6 +123,9 @@ def _find_turn(
 ) -> tuple[int, tuple[str, ...]]:
     """Return the quarter turns that the input needs, and what to say about them."""
     turns = quarter_turns(small_before, small_after)
+    if turns and not _fits(np.rot90(small_before, turns), small_after):
+        lies_across = (before.shape[0] > before.shape[1]) != (after.shape[0] > after.shape[1])
+        turns = None if lies_across else 0
     if turns is None:
         raise PairRejected(
             "framing differs",
@@ -124,6 +134,11 @@ def _find_turn(
             _sizes(before, after),
         )
     return turns, (f"input turned by {90 * turns}° anticlockwise",) if turns else ()
+
+
+def _fits(turned: np.ndarray, small_after: np.ndarray) -> bool:
+    """Whether the turn is right: at the size that turns are found at, a room may resemble its mirror image on its head."""
+    return register(np.ascontiguousarray(turned), small_after).correlation >= _SURE
 
 
 def _refuse_another_scene(found: Registration) -> None:
@@ -136,10 +151,29 @@ def _refuse_another_scene(found: Registration) -> None:
         )
 
 
+def _have_one_aspect(before: np.ndarray, after: np.ndarray) -> bool:
+    aspect_ratio = (before.shape[1] / before.shape[0]) / (after.shape[1] / after.shape[0])
+    return abs(aspect_ratio - 1) <= MAX_ASPECT_DIFFERENCE
+
+
+def _differ_in_resolution(before: np.ndarray, after: np.ndarray) -> bool:
+    smaller, larger = sorted((max(before.shape), max(after.shape)))
+    return smaller < (1 - MIN_SCALE_DIFFERENCE) * larger and _have_one_aspect(before, after)
+
+
+def _shrink_the_larger(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return both at the smaller one's size, and what was done."""
+    is_input = max(before.shape) > max(after.shape)
+    larger, smaller = (before, after) if is_input else (after, before)
+    height, width = smaller.shape[:2]
+    larger = cv2.resize(larger, (width, height), interpolation=cv2.INTER_AREA)
+    pictures = (larger, smaller) if is_input else (smaller, larger)
+    return *pictures, f"{'input' if is_input else 'target'} shrunk to the other's resolution"
+
+
 def _refuse_other_shape(before: np.ndarray, after: np.ndarray) -> None:
     """Where the content says nothing, the shapes have to."""
-    aspect_ratio = (before.shape[1] / before.shape[0]) / (after.shape[1] / after.shape[0])
-    if abs(aspect_ratio - 1) > MAX_ASPECT_DIFFERENCE:
+    if not _have_one_aspect(before, after):
         raise PairRejected("framing differs", f"the shapes differ: {_sizes_text(before, after)}", _sizes(before, after))
 
 

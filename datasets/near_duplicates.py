@@ -42,6 +42,7 @@ def find_groups(
     hashes: Sequence[tuple[str, str]],
     read_target: Callable[[int], np.ndarray],
     progress: Callable[[int], None] = lambda _: None,
+    copies: Sequence[tuple[int, int]] = (),
 ) -> list[list[int]]:
     """Find the groups of photos that show the same scene; who is like one of a group belongs to it.
 
@@ -49,6 +50,7 @@ def find_groups(
         hashes: per pair the perceptual hashes of input and target.
         read_target: returns a pair's target by its index, sRGB, uint8 `(height, width, 3)`.
         progress: called with the number of photos compared so far.
+        copies: pairs of indices that are known to show the same scene, however little is to be seen.
 
     Returns:
         Indices in rising order, of groups of two and more, in the order of their first members.
@@ -65,6 +67,9 @@ def find_groups(
             index = group[index]
         return index
 
+    for row, other in copies:
+        first, second = sorted((root(row), root(other)))
+        group[second] = first
     for start in range(0, len(hashes), _ROWS_AT_ONCE):
         rows, others = _candidates(packed, start)
         for row, other in zip(rows.tolist(), others.tolist(), strict=True):

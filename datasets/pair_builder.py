@@ -17,6 +17,7 @@ from datasets import preparation, prepared_folder
 from datasets.fivek.official_files import Request
 from datasets.originals import Source
 from datasets.sources import SPLITS, SourceError, SourcePair
+from enhancer.folder_lock import FolderLock
 
 MANUAL_DOWNLOAD_INSTRUCTIONS = """
 Name the folder with the source photos with --manual_dir (or --manual-dir of `python -m datasets build`).
@@ -85,6 +86,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             SourceError: the source folder is missing, empty or of no known layout.
             SourceChanged: the data set exists and was made from another source.
             PreparationError: no pair can be used, or one photo is in two splits.
+            FolderLockError: another process is building it.
         """
         manual_dir = Path(download_config.manual_dir) if download_config and download_config.manual_dir else None
         overwrite = download_config is not None and download_config.download_mode.overwrite_dataset
@@ -93,21 +95,28 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             if source:
                 self._check_same_source(source)
             return
-        # Before TFDS deletes what it is going to overwrite: a source that gives nothing must not cost the old data.
-        self._prepare_source(source, download_config.beam_options if download_config else None)
-        # Left behind by a build that was killed.
-        for leftover in Path(self.data_path).parent.glob("incomplete.*"):
-            shutil.rmtree(leftover)
-        super().download_and_prepare(download_dir=download_dir, download_config=download_config, **options)
+        if source is None:
+            raise SourceError(f"No source photos named for {self.name}. {MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}")
+        if {"[", "]"} & set(str(self.data_path)):
+            raise SourceError(
+                f"A data set in {self.data_path} could not be read: TFDS takes [ and ] for patterns. Name another folder."
+            )
+        # The lock is a file already.
+        prepared_folder.refuse_inside(source.folder, self.prepared_dir)
+        with FolderLock(Path(self.data_path).parent):
+            # Before TFDS deletes what it is going to overwrite: a source that gives nothing must not cost the old data.
+            self._prepare_source(source, download_config.beam_options if download_config else None)
+            # Left behind by a build that was killed.
+            for leftover in Path(self.data_path).parent.glob("incomplete.*"):
+                shutil.rmtree(leftover)
+            super().download_and_prepare(download_dir=download_dir, download_config=download_config, **options)
 
     @property
     def prepared_dir(self) -> Path:
         """The folder of this config's prepared pairs."""
         return Path(self._data_dir_root) / "prepared" / f"{self.name}-{self.builder_config.name}"
 
-    def _prepare_source(self, source: Source | None, beam_options: Any) -> None:
-        if source is None:
-            raise SourceError(f"No source photos named for {self.name}. {MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}")
+    def _prepare_source(self, source: Source, beam_options: Any) -> None:
         folder, metadata = source.folder, self._read_prepared(source.folder)
         if metadata is None:
             folder, options = self.prepared_dir, self.preparation_options()

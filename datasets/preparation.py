@@ -36,7 +36,7 @@ from datasets.summary import describe_reasons, print_summary
 from enhancer.atomic_file import write_atomically
 from enhancer.photo_io import decoder_versions
 
-PREPARATION_VERSION = 3
+PREPARATION_VERSION = 4
 """Raised whenever the same source gives other pixels, other splits or other refusals."""
 
 
@@ -111,10 +111,7 @@ def prepare(
     """
     source, output = source.resolve(), output.resolve()
     originals = originals or Originals()
-    if output.is_relative_to(source):
-        raise PreparationError(
-            f"{output} is inside the source folder {source}, which is never written to. Move it out."
-        )
+    prepared_folder.refuse_inside(source, output)
     pairs = find_pairs(source)
     fingerprint = source_fingerprint(pairs, source, options, originals)
     metadata = prepared_folder.read_metadata(output)
@@ -240,6 +237,7 @@ def _finish(
         },
         "rejected_by_reason": reasons,
         "flagged": len(outliers) if not choices.drop_outliers else 0,
+        "remarks": _count_remarks(accepted),
         "near_duplicates": {
             "groups": len(groups),
             "photos": sum(map(len, groups)),
@@ -250,6 +248,11 @@ def _finish(
     }
     write_atomically(output / prepared_folder.METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
     return metadata
+
+
+def _count_remarks(accepted: list[Row]) -> dict[str, int]:
+    remarks = (remark for row in accepted for remark in row["measurements"].get("remarks", ()))
+    return dict(collections.Counter(remarks).most_common())
 
 
 def _hash_columns(rows: list[Row], *columns: str) -> str:

@@ -58,7 +58,8 @@ def write_report(output: Path, findings: Findings, *, title: str, source: str) -
         group_count=len(groups),
         grouped_photos=sum(map(len, groups)),
         straddling=[[f"{name} ({split})" for name, split in group] for group in findings.straddling],
-        changed=_changes(accepted),
+        changed=_named(accepted, "changes"),
+        remarks=_named(accepted, "remarks"),
         work_edge=WORK_EDGE,
         max_displacement=f"{MAX_DISPLACEMENT:g}",
     )
@@ -134,10 +135,10 @@ def _picture(path: Path) -> str:
     return base64.b64encode(thumbnail(read_photo(path).pixels)).decode()
 
 
-def _changes(accepted: list[Row]) -> list[tuple[str, list[str]]]:
-    """What was done to framings, with the ids."""
-    changes: dict[str, list[str]] = {}
+def _named(accepted: list[Row], measurement: str) -> list[tuple[str, list[str]]]:
+    """What was done to framings, or remarked about files, with the ids."""
+    ids: dict[str, list[str]] = {}
     for row in accepted:
-        for change in row["measurements"].get("changes", ()):
-            changes.setdefault(change, []).append(row["id"])
-    return sorted(changes.items(), key=lambda item: (-len(item[1]), item[0]))
+        for text in row["measurements"].get(measurement, ()):
+            ids.setdefault(text, []).append(row["id"])
+    return sorted(ids.items(), key=lambda item: (-len(item[1]), item[0]))

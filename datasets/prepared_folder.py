@@ -49,6 +49,14 @@ def read_rows(folder: Path, split: Split) -> list[Row]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
+def refuse_inside(source: Path, output: Path) -> None:
+    """Raise PreparationError where a folder to be written lies in the one that is only read."""
+    if output.resolve().is_relative_to(source.resolve()):
+        raise PreparationError(
+            f"{output} is inside the source folder {source}, which is never written to. Move it out."
+        )
+
+
 def resume(output: Path, header: Row) -> dict[str, Row]:
     """Return the finished pairs of a stopped run by id, after making the folder ready for the remaining ones."""
     progress = output / PROGRESS
@@ -62,13 +70,13 @@ def resume(output: Path, header: Row) -> dict[str, Row]:
         (output / IMAGES).mkdir()
         return {}
     complete_lines, _, torn = progress.read_bytes().rpartition(b"\n")
-    rows = [json.loads(line) for line in complete_lines.splitlines()]
+    rows = [_decode_row(line) for line in complete_lines.splitlines()]
     (output / METADATA).unlink(missing_ok=True)
     if not rows or rows[0] != header:
         print(f"{output} was made from another source or with other options: starting it anew.", file=sys.stderr)
         write_rows(progress, [header])
         rows = [header]
-    tried = [row for row in rows[1:] if row.get("kind") not in (NOT_ON_SERVER, NOT_FETCHED)]
+    tried = [row for row in rows[1:] if "id" in row and row.get("kind") not in (NOT_ON_SERVER, NOT_FETCHED)]
     intact = [rows[0], *(row for row in tried if has_images(row, output))]
     if torn or len(intact) < len(rows):  # torn: the line that was being written when the process was killed
         write_rows(progress, intact)
@@ -123,6 +131,15 @@ def remove_unlisted(output: Path, accepted: list[Row]) -> None:
 def write_rows(path: Path, rows: list[Row]) -> None:
     """Write JSON lines; the file appears complete or not at all."""
     write_atomically(path, b"".join(encode_row(row) for row in rows))
+
+
+def _decode_row(line: bytes) -> Row:
+    """Return an empty row for a damaged line, such as a disk leaves whose power was cut: its pair is done again."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) else {}
 
 
 def encode_row(row: Row) -> bytes:

@@ -21,6 +21,7 @@ _LIST_FILES: dict[Split, tuple[str, ...]] = {
     "test": ("test.jsonl",),
 }
 _ROW_KEYS = (("input", "target"), ("src", "tar"))
+_MAX_ID_BYTES = 200  # a file's name has at most 255, and those that are made of an id add up to 30
 _INPUT_MARKS = ("_src", "_input", "_SRC", "_INPUT")
 
 
@@ -269,7 +270,15 @@ def assign_ids(inputs: list[Path], folder: Path) -> dict[Path, str]:
     for rename in (with_folders, with_hash):
         counts = collections.Counter(ids.values())
         ids = {path: rename(path) if counts[name] > 1 else name for path, name in ids.items()}
-    return ids
+    return {path: _shorten(name, path.relative_to(folder)) for path, name in ids.items()}
+
+
+def _shorten(name: str, path: Path) -> str:
+    """Cut an id that is too long for a file's name; a hash keeps it unique."""
+    if len(name.encode()) <= _MAX_ID_BYTES:
+        return name
+    digest = hashlib.sha256(path.as_posix().encode()).hexdigest()[:8]
+    return f"{name.encode()[: _MAX_ID_BYTES - 9].decode(errors='ignore')}_{digest}"
 
 
 def _without_mark(stem: str) -> str:

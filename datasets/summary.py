@@ -27,11 +27,14 @@ def print_summary(metadata: dict[str, Any], output: Path, report: str) -> None:
         print("  --overwrite tries those again that were not fetched")
     if metadata["flagged"]:
         print(f"  {metadata['flagged']} have an edit unlike the others; kept (--drop-outliers leaves them out)")
+    for remark, count in metadata["remarks"].items():
+        print(f"  {count} kept with a remark, {remark}")
     near = metadata["near_duplicates"]
     if near["groups"]:
         across = near["groups_in_several_splits"]
         where = f"{across} of them in more than one split, as listed" if across else "each in one split"
-        print(f"  {near['photos']} photos show {near['groups']} scenes more than once, {where}")
+        scenes = "one scene" if near["groups"] == 1 else f"{near['groups']} scenes"
+        print(f"  {near['photos']} photos show {scenes} more than once, {where}")
     print(f"  report: {output / prepared_folder.REPORT}")
 
 

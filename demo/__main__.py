@@ -1,35 +1,57 @@
 """`python -m demo --workdir RUN`: open the page in a browser on this computer."""
 
 import dataclasses
+import ipaddress
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
+import tqdm
 import tyro
 
+from demo.credentials import CredentialsError, read_credentials
+from demo.freed_memory import share_arenas
+from demo.limits import Limits
+
 # What needs JAX and gradio is imported after the command line is understood, so that --help answers at once.
+
+STOPPED, CANNOT_START = 0, 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
     """Serve a page on which photos are enhanced with a trained model.
 
-    Exit codes: 0 stopped by Ctrl-C, 2 wrong usage, no model, or the port is taken.
+    Ctrl-C or SIGTERM finishes the photo in hand, takes no more, and ends; a second one ends at once.
+
+    Exit codes: 0 stopped, 2 wrong usage, no model, or the port is taken, 130 stopped by a second Ctrl-C.
     """
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """What a recipe left behind: its --workdir, or one stage's folder in it."""
     host: str = "127.0.0.1"
-    """Address to listen on. 0.0.0.0 lets every computer of the network in, and there is no password."""
+    """Address to listen on. 0.0.0.0 lets every computer of the network in; give --user and --password-file then."""
     port: int = 7860
-    """TCP port to listen on."""
+    """TCP port to listen on; 0 takes any free one."""
+    user: str | None = None
+    """Name that visitors log in with; by default $ENHANCER_DEMO_USER, and without either the page is open."""
+    password_file: Path | None = None
+    """File whose first line is the password; by default $ENHANCER_DEMO_PASSWORD."""
+    limits: Annotated[Limits, tyro.conf.OmitArgPrefixes] = Limits()
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m demo")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("demo").setLevel(logging.INFO)
+    try:
+        credentials = read_credentials(arguments.user, arguments.password_file, os.environ)
+    except CredentialsError as error:
+        return _cannot_start(str(error))
+    share_arenas()
+    from demo.temporary_files import private_folder, sweeping
     from enhancer import compilation
     from enhancer.checkpoints import CheckpointError
     from enhancer.inference import Enhancer
@@ -37,20 +59,57 @@ def main(argv: list[str] | None = None) -> int:
     compilation.enable_cache()
     try:
         enhancer = Enhancer.load(arguments.workdir)
-    except CheckpointError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    from demo.app import build_page, launch_options
+    except (CheckpointError, OSError) as error:
+        return _cannot_start(str(error))
+    with private_folder() as folder:
+        # From here on Gradio knows where its files go.
+        from demo.model_card import read_model_card
+        from demo.photo_queue import PhotoQueue
+        from demo.server import create_app, open_port, running, wait_for_stop
 
-    page = build_page(enhancer)
-    try:
-        page.launch(**launch_options(arguments.host, arguments.port), prevent_thread_lock=True)
-    except OSError as error:
-        print(f"error: port {arguments.port} of {arguments.host} cannot be opened ({error})", file=sys.stderr)
-        return 2
-    print(f"The page is open at {page.local_url} (Ctrl-C stops it). Model: {enhancer.description}.", flush=True)
-    page.block_thread()
-    return 0
+        try:
+            listening = open_port(arguments.host, arguments.port)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            return _cannot_start(f"port {arguments.port} of {arguments.host} cannot be opened ({reason})")
+        with listening:
+            try:
+                _warm_up(enhancer)
+            except KeyboardInterrupt:
+                return STOPPED
+            limits = arguments.limits
+            queue = PhotoQueue(limits.photos_at_once, limits.visitors)
+            card = read_model_card(arguments.workdir, enhancer.description)
+            app = create_app(enhancer, card, limits, queue, credentials)
+            with running(app, listening), sweeping(folder, limits.keep_minutes * 60):
+                host, port = listening.getsockname()[:2]
+                _greet(host, port, enhancer.description, has_login=credentials is not None)
+                wait_for_stop(queue)
+    print("Stopped.", flush=True)
+    return STOPPED
+
+
+def _warm_up(enhancer) -> None:
+    """Compile before the first visitor comes; the programs are kept on disk for the next start."""
+    with tqdm.tqdm(desc="Preparing for the usual photo sizes", unit="size", smoothing=0) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        enhancer.warm_up(show)
+
+
+def _greet(host: str, port: int, model: str, *, has_login: bool) -> None:
+    address = f"[{host}]" if ":" in host else host
+    print(f"The page is open at http://{address}:{port} (Ctrl-C stops it). Model: {model}.", flush=True)
+    if not has_login and not ipaddress.ip_address(host).is_loopback:
+        print("Everybody who reaches this address can use it; --user and --password-file ask for a login.", flush=True)
+
+
+def _cannot_start(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return CANNOT_START
 
 
 if __name__ == "__main__":

@@ -1,180 +1,271 @@
-"""The page: drop a photo, press Enhance, compare before and after, download the result at full size."""
+"""The page: drop photos, press Enhance, compare before and after, choose the strength, download at full size.
 
-import logging
+`build_page` returns it, to be mounted in any FastAPI application:
+
+    app = gr.mount_gradio_app(app, build_page(Enhancer.load("runs/a")), path="/enhance", **mount_options())
+"""
+
 import os
-import re
-import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 # Before gradio is imported: no usage statistics and no look-ups on the Hugging Face Hub.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import cv2
 import gradio as gr
-import numpy as np
+from markupsafe import Markup
+from starlette.middleware import Middleware
 
+from demo.handlers import Handlers, Progress, folder_for_files
+from demo.limits import Limits
+from demo.model_card import ModelCard, render_model_card, summarise
+from demo.path_mask import PathMask
+from demo.photo_queue import PhotoQueue
+from demo.status_list import render_status_list
+from demo.theme import CSS, THEME
+from demo.visit import Visit
 from enhancer.inference import Enhancer
-from enhancer.photo_io import PhotoError, encode_jpeg, read_photo, write_photo
 
-PREVIEW_PIXELS = 1600
-"""Long edge of the pictures in the before/after view; the download is at full size."""
-MAX_UPLOAD = "200mb"
-_KEEP_SECONDS = 3600
-_WAITING_PHOTOS = 20
-
-_LOG = logging.getLogger(__name__)
-# Names given as text are fonts of the visitor's own system; gradio's default theme would fetch some from the web.
-THEME = gr.themes.Base(
-    primary_hue="sky", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-).set(
-    # White on the theme's own blue is too faint to read.
-    button_primary_background_fill="*primary_700",
-    button_primary_background_fill_hover="*primary_800",
-    button_primary_background_fill_dark="*primary_700",
-    button_primary_background_fill_hover_dark="*primary_600",
-    button_primary_text_color="white",
-    button_primary_text_color_dark="white",
+SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.jpg"))
+"""Rendered rooms to try the page with; `python -m datasets samples demo/samples` makes them."""
+_HEADING = "# Photo enhancer\nDrop one photo or many, compare before and after, download the results at full size."
+_FORMATS = (
+    "JPEG, PNG, TIFF, WebP, HEIC or camera RAW. At most {limits.upload_megabytes} MB and {limits.megapixels} megapixels a photo, "
+    "{limits.photos_per_batch} photos at a time."
 )
-CSS = """
-.gradio-container { max-width: 60rem !important; margin: 0 auto !important; }
-#heading h1 { margin: 0.5rem 0 0.15rem; letter-spacing: -0.01em; }
-#heading p, #model p { opacity: 0.8; }
-#model p { font-size: 0.85rem; }
-#message.problem { border-left: 4px solid #d3543a; padding: 0.5rem 0.9rem; background: var(--background-fill-secondary); }
-#message.busy::after { content: ""; display: block; height: 4px; margin-top: 0.5rem; border-radius: 2px;
-  background: linear-gradient(90deg, transparent, var(--primary-500), transparent) 0 / 40% 100% no-repeat,
-    var(--border-color-primary); animation: busy 1.4s ease-in-out infinite alternate; }
-@keyframes busy { to { background-position: 100% 0, 0 0; } }
-@media (prefers-reduced-motion: reduce) { #message.busy::after { animation: none; } }
-"""
+_PRIVACY = "Photos stay on this server, are passed on to nobody, and are deleted {limits.keep_minutes} minutes after their last use."
+_PLACEHOLDER = '<div id="placeholder">The first result appears here</div>'
+_SESSIONS = 200
+# The browser saves what the hidden button holds: one click for the visitor, however long the file takes to be written.
+_SAVE = """(file) => { if (file && file.url) { const link = document.createElement("a"); link.href = file.url;
+  link.download = file.orig_name || ""; document.body.append(link); link.click(); link.remove(); } }"""
+_HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 
-def build_page(enhancer: Enhancer) -> gr.Blocks:
-    """Return the page; `launch_options` holds what its `launch` needs."""
-    with gr.Blocks(title="Photo enhancer", delete_cache=(_KEEP_SECONDS, _KEEP_SECONDS)) as page:
-        gr.Markdown(
-            "# Photo enhancer\nDrop a photo, press Enhance, compare, download. The result has the photo's full size.",
-            elem_id="heading",
+def build_page(
+    enhancer: Enhancer,
+    *,
+    card: ModelCard | None = None,
+    limits: Limits | None = None,
+    queue: PhotoQueue | None = None,
+) -> gr.Blocks:
+    """Return the page; `mount_options` holds what mounting or launching it needs.
+
+    Args:
+        enhancer: the model.
+        card: what is said about it; by default its description alone.
+        limits: what a visitor may ask for.
+        queue: where photos wait; pass one to watch it, or to close it before the server stops.
+    """
+    limits = limits or Limits()
+    card = card or ModelCard(enhancer.description)
+    handlers = Handlers(enhancer, queue or PhotoQueue(limits.photos_at_once, limits.visitors), limits)
+    keep_seconds = limits.keep_minutes * 60
+    with gr.Blocks(title="Photo enhancer", delete_cache=(min(600, keep_seconds), keep_seconds)) as page:
+        visit = gr.State(None, time_to_live=keep_seconds, delete_callback=lambda value: value and value.delete())
+        gr.Markdown(_HEADING, elem_id="heading")
+        with gr.Row(elem_id="stage"):
+            with gr.Column(scale=4, min_width=300):
+                # gr.File keeps the uploaded bytes; gr.Image would re-encode them and lose depth, profile and EXIF.
+                upload = gr.File(label="Your photos", file_count="multiple", height=200, elem_id="upload")
+                gr.Markdown(_FORMATS.format(limits=limits), elem_id="formats")
+                button = gr.Button("Enhance", variant="primary", size="lg", interactive=False, elem_id="enhance")
+                status = gr.HTML(visible=False, padding=False, elem_id="status")
+            with gr.Column(scale=9, min_width=320):
+                with gr.Column(visible=bool(SAMPLES)) as sample_box:
+                    gr.Markdown("**No photo at hand?** Try a rendered room.")
+                    samples = gr.Gallery(
+                        [str(path) for path in SAMPLES],
+                        show_label=False,
+                        columns=2,
+                        height="auto",
+                        object_fit="cover",
+                        allow_preview=False,
+                        interactive=False,
+                        buttons=[],
+                        elem_id="samples",
+                    )
+                placeholder = gr.HTML(_PLACEHOLDER, visible=False, padding=False)
+                with gr.Column(visible=False, elem_id="results") as result_box:
+                    shown = gr.HTML(padding=False, elem_id="shown")
+                    comparison = gr.ImageSlider(
+                        show_label=False,
+                        type="filepath",
+                        max_height=620,
+                        interactive=False,
+                        buttons=["fullscreen"],  # no download here: these are previews
+                        elem_id="comparison",
+                    )
+                    photos = gr.Gallery(
+                        show_label=False,
+                        visible=False,
+                        columns=6,
+                        height="auto",
+                        object_fit="cover",
+                        allow_preview=False,
+                        interactive=False,
+                        buttons=[],
+                        fit_columns=False,
+                        elem_id="photos",
+                    )
+                    strength = gr.Slider(
+                        0,
+                        100,
+                        100,
+                        step=1,
+                        label="Strength, %",
+                        info="of all photos; 0 is the photo as it was",
+                        elem_id="strength",
+                    )
+                    with gr.Row(elem_id="actions"):
+                        download = gr.Button("Download", variant="primary", elem_id="download")
+                        download_all = gr.Button("Download all", visible=False, elem_id="download-all")
+                        start_over = gr.Button("Start over", elem_id="start-over")
+                    file = gr.DownloadButton(elem_id="file")
+        with gr.Accordion(summarise(card), open=False, elem_id="card"):
+            gr.HTML(render_model_card(card), padding=False, elem_id="model")
+        gr.Markdown(_PRIVACY.format(limits=limits), elem_id="privacy")
+        _offer_api(handlers)
+
+        view = [visit, shown, comparison, photos, download]
+        everything = [*view, upload, button, status, sample_box, placeholder, result_box, download_all, start_over]
+
+        async def enhance(before: Visit | None, uploads: list[str] | None, percent: float) -> AsyncIterator[dict]:
+            async for progress in handlers.enhance(before, uploads or [], int(percent)):
+                updates = {
+                    visit: progress.visit,
+                    status: gr.HTML(render_status_list(progress.visit.entries, progress.seconds_left), visible=True),
+                    # The files are taken; the next ones can be dropped.
+                    upload: gr.skip() if progress.new_result else gr.File(None),
+                    button: gr.Button("Enhance", interactive=False),
+                    sample_box: gr.Column(visible=False),
+                    placeholder: gr.HTML(visible=not progress.visit.done and not progress.is_finished),
+                    start_over: gr.Button(interactive=False),
+                }
+                yield updates | (show_new(progress, int(percent)) if progress.new_result else {})
+
+        def show_new(progress: Progress, percent: int) -> dict:
+            several = len(progress.visit.done) > 1
+            updates = {
+                download: gr.Button(_download_label(progress.visit)),
+                photos: _gallery(progress.visit, visible=several),
+                download_all: gr.Button(f"Download all {len(progress.visit.done)} (ZIP)", visible=several),
+                result_box: gr.Column(visible=True),
+            }
+            if progress.visit.shown == progress.new_result.number:
+                updates |= show(progress.visit, percent)
+            return updates
+
+        def show(current: Visit | None, percent: float) -> dict:
+            before, after = handlers.previews(current, int(percent))  # refuses what is gone
+            return {
+                visit: current,
+                shown: _caption(current),
+                comparison: gr.ImageSlider((str(before), str(after))),
+                download: gr.Button(_download_label(current)),
+            }
+
+        async def enhance_sample(event: gr.SelectData, before: Visit | None, percent: float) -> AsyncIterator[dict]:
+            async for updates in enhance(before, [str(SAMPLES[event.index])], percent):
+                yield updates
+
+        def choose(event: gr.SelectData, current: Visit | None, percent: float) -> dict:
+            if current is not None:
+                current.shown = current.done[event.index].number
+            return show(current, percent)
+
+        async def save_shown(current: Visit | None, percent: float) -> str:
+            return str(await handlers.render_shown(current, int(percent)))
+
+        async def save_all(current: Visit | None, percent: float) -> AsyncIterator[dict]:
+            async for ready, total, archive in handlers.render_all(current, int(percent)):
+                if archive is None:
+                    yield {download_all: gr.Button(f"Preparing {ready + 1} of {total}", interactive=False)}
+                else:
+                    yield {download_all: gr.Button(f"Download all {total} (ZIP)", interactive=True), file: str(archive)}
+
+        def clear(current: Visit | None) -> dict:
+            if current is not None:
+                current.delete()
+            return {
+                visit: None,
+                status: gr.HTML("", visible=False),
+                placeholder: gr.HTML(visible=False),
+                result_box: gr.Column(visible=False),
+                sample_box: gr.Column(visible=bool(SAMPLES)),
+            }
+
+        def count(uploads: list[str] | None) -> Any:
+            number = len(uploads or [])
+            return gr.Button(f"Enhance {number} photos" if number > 1 else "Enhance", interactive=number > 0)
+
+        def finish(current: Visit | None, uploads: list[str] | None, percent: float) -> dict:
+            updates = {button: count(uploads), start_over: gr.Button(interactive=True)}
+            # Once more: of updates that follow each other closely the browser keeps the last, which may not have had a picture.
+            return updates | (show(current, percent) if current and current.shown is not None else {})
+
+        last = {"fn": finish, "inputs": [visit, upload, strength], "outputs": [*view, button, start_over]}
+        upload.change(count, upload, button, **_HIDDEN)
+        button.click(enhance, [visit, upload, strength], everything, **_HIDDEN).then(**last, **_HIDDEN)
+        samples.select(enhance_sample, [visit, strength], everything, **_HIDDEN).then(**last, **_HIDDEN)
+        photos.select(choose, [visit, strength], view, **_HIDDEN)
+        strength.change(show, [visit, strength], view, trigger_mode="always_last", **_HIDDEN)
+        download.click(save_shown, [visit, strength], file, **_HIDDEN | {"show_progress": "minimal"}).success(
+            None, file, None, js=_SAVE, api_visibility="private"
         )
-        # gr.File keeps the uploaded bytes; gr.Image would re-encode them and lose depth, profile and EXIF.
-        upload = gr.File(label="Photo (JPEG, PNG, TIFF, WebP or camera RAW)", height=170, elem_id="upload")
-        button = gr.Button("Enhance", variant="primary", interactive=False, elem_id="enhance")
-        message = gr.Markdown(elem_id="message", visible=False)
-        comparison = gr.ImageSlider(
-            label="Before (left) and after (right)",
-            type="filepath",
-            max_height=640,
-            interactive=False,
-            visible=False,
-            buttons=["fullscreen"],  # no download here: these are previews
-            elem_id="comparison",
+        download_all.click(save_all, [visit, strength], [download_all, file], **_HIDDEN).success(
+            None, file, None, js=_SAVE, api_visibility="private"
         )
-        download = gr.DownloadButton("Download", variant="primary", visible=False, elem_id="download")
-        gr.Markdown(
-            f"Model: {enhancer.description}. Photos are passed on to nobody, and deleted after an hour.",
-            elem_id="model",
-        )
-
-        results = [message, comparison, download]
-
-        def show_upload(path: str | None) -> tuple[Any, ...]:
-            return gr.Button(interactive=path is not None), *_message(None)
-
-        def wait() -> tuple[Any, ...]:
-            return gr.Button(interactive=False), *_message("Waiting for its turn", "busy")
-
-        def enhance(path: str | None) -> Iterator[tuple[Any, ...]]:
-            yield from _enhance(enhancer, path)
-
-        upload.change(
-            show_upload, upload, [button, *results], show_progress="hidden", queue=False, api_visibility="private"
-        )
-        button.click(
-            wait, None, [button, *results], show_progress="hidden", queue=False, api_visibility="private"
-        ).then(enhance, upload, results, show_progress="hidden", api_name="enhance").then(
-            lambda: gr.Button(interactive=True), None, button, queue=False, api_visibility="private"
-        )
-    return page.queue(max_size=_WAITING_PHOTOS, default_concurrency_limit=1)
+        start_over.click(clear, visit, everything, **_HIDDEN)
+    page.state_session_capacity = _SESSIONS
+    return page.queue(default_concurrency_limit=None)
 
 
-def launch_options(host: str, port: int) -> dict[str, Any]:
-    """Return the arguments of the page's `launch`."""
+def mount_options(limits: Limits | None = None) -> dict[str, Any]:
+    """Return what `gr.mount_gradio_app` needs for the page, beside the application, the page and its path."""
+    limits = limits or Limits()
     return {
-        "server_name": host,
-        "server_port": port,
         "theme": THEME,
         "css": CSS,
-        "max_file_size": MAX_UPLOAD,
+        "max_file_size": limits.upload_megabytes * 1_000_000,
         "footer_links": [],
         "run_history": False,
         "ssr_mode": False,
-        "share": False,
         "show_error": False,
-        "quiet": True,  # its own greeting advertises public links
+        "app_kwargs": {"middleware": [Middleware(PathMask, folder=folder_for_files())]},
     }
 
 
-def _enhance(enhancer: Enhancer, path: str | None) -> Iterator[tuple[Any, ...]]:
-    """Yield the updates of message, comparison and download, the steps first and the result last."""
-    if path is None:
-        yield _message("There is no photo yet; drop one above.", "problem")
-        return
-    source = Path(path)
-    started = time.perf_counter()
-    try:
-        # Gradio copies what is yielded into its own cache, which it clears; the originals go when the photo is done.
-        with tempfile.TemporaryDirectory(prefix="enhancer-") as folder:
-            yield _message("Reading the photo", "busy")
-            photo = read_photo(source)
-            height, width = photo.pixels.shape[:2]
-            yield _message(f"Enhancing {width} × {height} pixels; the first photo of a size takes longer", "busy")
-            edited = enhancer.enhance(photo.pixels)
-            yield _message("Writing the result at full size", "busy")
-            result = Path(folder) / f"{source.stem}_enhanced.jpg"
-            write_photo(result, edited, exif=photo.exif)
-            previews = [
-                _preview(pixels, Path(folder) / name)
-                for pixels, name in ((photo.pixels, "before.jpg"), (edited, "after.jpg"))
-            ]
-            seconds = time.perf_counter() - started
-            _LOG.info("enhanced %d x %d in %.1f s", width, height, seconds)
-            done = "  \n".join([f"**{source.name}**, {width} × {height} pixels, in {seconds:.1f} s.", *photo.notes])
-            yield (
-                gr.Markdown(done, visible=True, elem_classes=[]),
-                gr.ImageSlider((previews[0], previews[1]), visible=True),
-                gr.DownloadButton(
-                    f"Download at full size ({result.stat().st_size / 1e6:.1f} MB)", value=str(result), visible=True
-                ),
-            )
-    except PhotoError as error:
-        yield _message(_without_paths(str(error), source), "problem")
-    except Exception:
-        _LOG.exception("enhancing an upload failed")
-        yield _message(f"{source.name} could not be enhanced; the server's log says why.", "problem")
-
-
-def _message(sentence: str | None, kind: Literal["busy", "problem"] = "busy") -> tuple[Any, ...]:
-    """Return the updates that show a sentence, or nothing, and no result."""
-    return (
-        gr.Markdown(sentence or "", visible=sentence is not None, elem_classes=[kind]),
-        gr.ImageSlider(None, visible=False),
-        gr.DownloadButton(visible=False),
+def _offer_api(handlers: Handlers) -> None:
+    """Add the endpoint `/enhance` for programs; its components are not on the page."""
+    photo = gr.File(visible=False, label="photo")
+    strength = gr.Number(1.0, visible=False, label="strength")
+    result = gr.File(visible=False, label="result")
+    gr.Button(visible=False).click(
+        handlers.enhance_file,
+        [photo, strength],
+        result,
+        api_name="enhance",
+        concurrency_limit=None,
+        show_progress="hidden",
     )
 
 
-def _without_paths(sentence: str, source: Path) -> str:
-    """Visitors need not know where the server keeps their upload; a decoder's own words, in brackets, may say it."""
-    return re.sub(r" \([^()]*/[^()]*\)", "", sentence).replace(str(source), source.name)
+def _gallery(visit: Visit, *, visible: bool) -> Any:
+    done = visit.done
+    chosen = next((place for place, entry in enumerate(done) if entry.number == visit.shown), None)
+    return gr.Gallery(
+        [str(entry.photo.thumbnail) for entry in done if entry.photo], visible=visible, selected_index=chosen
+    )
 
 
-def _preview(pixels: np.ndarray, path: Path) -> str:
-    scale = PREVIEW_PIXELS / max(pixels.shape[:2])
-    if scale < 1.0:
-        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    path.write_bytes(encode_jpeg(pixels, quality=90))
-    return str(path)
+def _caption(visit: Visit) -> str:
+    entry = visit.entries[visit.shown or 0]
+    size = f"{entry.photo.width} × {entry.photo.height} pixels" if entry.photo else ""
+    return str(Markup('<p><span class="name">{}</span> <span class="size">{}</span></p>').format(entry.name, size))
+
+
+def _download_label(visit: Visit) -> str:
+    return "Download" if len(visit.done) < 2 else "Download this photo"

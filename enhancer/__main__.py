@@ -1,25 +1,31 @@
 """`python -m enhancer IN... --workdir RUN --output OUT/`: enhance photos and folders of photos from the terminal."""
 
-import collections
 import dataclasses
+import io
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tqdm
 import tyro
 
+from enhancer.interruption import Interrupted, signals_raise
+
 # What needs JAX and Keras is imported after the command line is understood, so that --help answers at once.
 
 ALL_DONE, SOME_FAILED, CANNOT_START, INTERRUPTED = 0, 1, 2, 130
-_KEPT_SUFFIXES = {".png": ".png", ".tif": ".tif", ".tiff": ".tif"}
+STRIPS = "before_after"
+"""Folder below the output for `--compare`."""
+_LOG_SECONDS = 30.0  # in a log file each update of the bar is a line of its own
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
     """Enhance photos at their full size with a trained model.
 
-    Results keep the photo's name: .png for PNG, .tif for TIFF, .jpg for everything else.
+    (To write the model for other programs: python -m enhancer export --help.)
+
     Photos found in a folder keep their place below it; of several folders, each keeps its own name too.
     Inputs are never overwritten. Results that exist are skipped, so the same command continues a run.
 
@@ -27,7 +33,7 @@ class Arguments:
       0    all photos done
       1    some failed; each is named with its reason
       2    wrong usage, or no model
-      130  interrupted by Ctrl-C; nothing is left half-written
+      130  interrupted by Ctrl-C or SIGTERM; nothing is left half-written
     """
 
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IN...", help_behavior_hint="")]
@@ -36,22 +42,81 @@ class Arguments:
     """What a recipe left behind: its --workdir, or one stage's folder in it."""
     output: Annotated[Path, tyro.conf.arg(metavar="OUT")]
     """Folder for the results; created if missing."""
+    strength: Annotated[float, tyro.conf.arg(metavar="0-1")] = 1.0
+    """How much of the edit: 0 gives the photo itself, 1 all of it."""
+    mode: Literal["transfer", "tiled"] = "transfer"
+    """transfer: the network sees the photo reduced, and its edit is carried over to the full-size pixels. tiled: it sees
+    every full-size pixel, in overlapping tiles; for a GPU, since it takes many times as long."""
+    format: Literal["keep", "jpeg", "png", "tiff"] = "keep"
+    """Of the results. keep: PNG for PNG, TIFF for TIFF, JPEG for the rest. PNG and TIFF keep 16 bits per channel; JPEG is
+    of quality 95 with full colour resolution."""
+    metadata: Literal["keep", "no-gps", "none"] = "keep"
+    """EXIF data, captions and copyright in the results: all, all but the place, or nothing."""
+    compare: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also write a small picture of before and after for each photo, into OUT/before_after/."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Make results again that exist already."""
 
 
-class UsageError(ValueError):
-    """The command cannot start; the message is one sentence for the user."""
+@dataclasses.dataclass(frozen=True)
+class ExportArguments:
+    """Write a trained model for other programs, and compare what it computes there with what it computes here.
+
+    From float32 (batch, height, width, 3) in [0, 1] to the same shape, not clipped: what the network sees is the reduced photo.
+    The file appears only if both agree.
+
+    Exit codes:
+      0    written
+      1    the exported model computes something else; nothing is written
+      2    wrong usage, no model, or a package that the format needs is missing
+      130  interrupted by Ctrl-C; nothing is written
+    """
+
+    workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
+    """What a recipe left behind: its --workdir, or one stage's folder in it."""
+    format: Literal["onnx", "openvino", "stablehlo"]
+    """onnx: for ONNX Runtime and many others. openvino: OpenVINO's .xml and .bin. stablehlo: a program of jax.export, which
+    needs nothing but JAX."""
+    output: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """Ends in .onnx, .xml or .stablehlo."""
+    size: Annotated[str, tyro.conf.arg(metavar="HxW|dynamic")] = "dynamic"
+    """dynamic: any height and width from 8 pixels, and any batch. HxW, such as 896x1344: this size alone, which some programs run faster."""
+    check_photo: Annotated[Path | None, tyro.conf.arg(metavar="PHOTO")] = None
+    """Photo to compare on; without one, a rendered room."""
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replace FILE if it exists."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = tyro.cli(Arguments, args=argv, prog="python -m enhancer")
+    argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: a file's name need not be text
     try:
-        jobs = plan(arguments.inputs, arguments.output)
-    except UsageError as error:
+        with signals_raise():
+            if argv[:1] == ["export"]:
+                return _export(tyro.cli(ExportArguments, args=argv[1:], prog="python -m enhancer export"))
+            return _enhance(tyro.cli(Arguments, args=argv, prog="python -m enhancer"))
+    except (KeyboardInterrupt, Interrupted):
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _enhance(arguments: Arguments) -> int:
+    if not 0.0 <= arguments.strength <= 1.0:
+        return _cannot_start(f"--strength takes a number from 0 to 1, received {arguments.strength}.")
+    from enhancer.photo_plan import UsageError, plan_jobs
+
+    try:
+        strips = arguments.output / STRIPS if arguments.compare else None
+        jobs = plan_jobs(arguments.inputs, arguments.output, arguments.format, strips)
+    except (UsageError, OSError) as error:
         return _cannot_start(error)
-    waiting = jobs if arguments.overwrite else [job for job in jobs if not job[1].exists()]
-    done, failed = 0, []
+    # Unlike `Path.exists`, it takes a name that is too long, or a folder that may not be read, for one that is not there.
+    waiting = jobs if arguments.overwrite else [job for job in jobs if not os.path.exists(job.destination)]
+
+    from enhancer.run_summary import RunSummary
+
+    summary = RunSummary(len(jobs), len(jobs) - len(waiting))
     try:
         if waiting:
             from enhancer import compilation
@@ -64,133 +129,57 @@ def main(argv: list[str] | None = None) -> int:
                 arguments.output.mkdir(parents=True, exist_ok=True)
             except (CheckpointError, OSError) as error:
                 return _cannot_start(error)
-            # The first photo also pays for the compilation: smoothing 0 averages over all, so the ETA recovers.
-            for source, destination in tqdm.tqdm(waiting, unit="photo", smoothing=0):
-                problem = _enhance(enhancer, source, destination)
-                if problem is None:
-                    done += 1
-                else:
-                    failed.append(source)
-                    # Most sentences begin with the file's name, which is shown with its folder here.
-                    named = problem.startswith(source.name)
-                    text = f"{source}{problem.removeprefix(source.name)}" if named else f"{source}: {problem}"
-                    tqdm.tqdm.write(text, file=sys.stderr)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted: {_summary(done, len(jobs) - len(waiting), failed)}; run the same command to continue")
+            _run(enhancer, waiting, arguments, summary)
+    except (KeyboardInterrupt, Interrupted):
+        print(f"\n{summary.table()}\ninterrupted; run the same command to continue")
         return INTERRUPTED
-    print(f"{_summary(done, len(jobs) - len(waiting), failed)}; results are in {arguments.output}")
-    for source in failed:
-        print(f"  not done: {source}")
-    return SOME_FAILED if failed else ALL_DONE
+    print(f"{summary.table()}\nresults are in {arguments.output}")
+    return SOME_FAILED if summary.failures else ALL_DONE
 
 
-def plan(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
-    """Decide which photo becomes which result, `[(source, destination), ...]`, with no destination twice.
+def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
+    from enhancer.folder_run import Outcome, Settings, enhance_files
+    from enhancer.run_summary import named
 
-    The same inputs always give the same answer, whatever exists in `output`, so that a second run finds the results of
-    the first.
+    settings = Settings(arguments.strength, arguments.mode, arguments.metadata, arguments.overwrite)
+    # The first photo also pays for the compilation: smoothing 0 averages over all, so the ETA recovers.
+    interval = 0.1 if sys.stderr.isatty() else _LOG_SECONDS
+    with tqdm.tqdm(total=len(waiting), unit="photo", smoothing=0, mininterval=interval) as bar:
 
-    Raises:
-        UsageError: an input is missing, there are no photos, or the results would land on the photos.
-    """
-    if not inputs:
-        raise UsageError("Name at least one photo or folder; python -m enhancer --help shows how.")
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output} is a file; name a folder for the results.")
-    found = _find(inputs, output)
-    if not found:
-        raise UsageError(f"There are no photos in {', '.join(map(str, inputs))}.")
-    wanted = _without_collisions({source: output / relative for source, relative in found.items()})
-    sources = {source.resolve() for source in found}
-    for source, destination in wanted.items():
-        if destination.resolve() in sources:
-            raise UsageError(
-                f"The result of {source} would overwrite the photo {destination}; choose another --output."
-            )
-    return list(wanted.items())
+        def show(outcome: Outcome) -> None:
+            summary.add(outcome)
+            if outcome.made is None:
+                bar.write(named(outcome), file=sys.stderr)
+            else:
+                for note in outcome.made.notes:
+                    bar.write(f"{outcome.job.source}: {note}", file=sys.stderr)
+            bar.update()
+
+        enhance_files(enhancer, waiting, settings, show)
 
 
-def _find(inputs: tuple[Path, ...], output: Path) -> dict[Path, Path]:
-    """Map each photo to its result's path below the output folder; a photo that is named twice counts once."""
-    from enhancer.photo_io import PHOTO_SUFFIXES
-
-    several = sum(path.is_dir() for path in inputs) > 1
-    found: dict[Path, Path] = {}
-    seen: set[Path] = set()
-    for path in inputs:
-        if path.is_dir():
-            inside_output = output.resolve() != path.resolve() and output.resolve().is_relative_to(path.resolve())
-            photos = [
-                photo
-                for photo in sorted(path.rglob("*"))
-                if photo.suffix.lower() in PHOTO_SUFFIXES
-                and photo.is_file()
-                and not photo.name.startswith(".")
-                # Results of an earlier run are no new photos.
-                and not (inside_output and photo.resolve().is_relative_to(output.resolve()))
-            ]
-            top = Path(path.resolve().name) if several else Path()
-            pairs = [(photo, top / photo.relative_to(path)) for photo in photos]
-        elif path.exists():
-            pairs = [(path, Path(path.name))]
-        else:
-            raise UsageError(f"{path} does not exist.")
-        for photo, relative in pairs:
-            if photo.resolve() not in seen:
-                seen.add(photo.resolve())
-                found[photo] = relative.with_suffix(_KEPT_SUFFIXES.get(photo.suffix.lower(), ".jpg"))
-    return found
-
-
-def _without_collisions(wanted: dict[Path, Path]) -> dict[Path, Path]:
-    """Give photos that want the same result (a.jpg and a.dng) names of their own: a_jpg.jpg and a_dng.jpg.
-
-    Case is ignored, as some file systems do.
-    """
-    count = collections.Counter(str(destination).lower() for destination in wanted.values())
-    taken = {name for name, times in count.items() if times == 1}
-    result = {}
-    for source, destination in wanted.items():
-        if count[str(destination).lower()] > 1:
-            stem = f"{destination.stem}_{source.suffix.lower().removeprefix('.')}"
-            number = 1
-            destination = destination.with_name(f"{stem}{destination.suffix}")
-            while str(destination).lower() in taken:
-                number += 1
-                destination = destination.with_name(f"{stem}_{number}{destination.suffix}")
-            taken.add(str(destination).lower())
-        result[source] = destination
-    return result
-
-
-def _enhance(enhancer, source: Path, destination: Path) -> str | None:
-    """Return why it failed, or None."""
-    from enhancer.photo_io import PhotoError
+def _export(arguments: ExportArguments) -> int:
+    from enhancer.export import DifferenceError, ExportError, export_model
 
     try:
-        made = enhancer.enhance_file(source, destination)
-    except PhotoError as error:
-        return str(error)
-    except OSError as error:
-        return f"{error.strerror or error}."
-    except Exception as error:  # one photo must not stop the others, whatever is wrong with it
-        return f"{type(error).__name__}: {error}"
-    for note in made.notes:
-        tqdm.tqdm.write(f"{source}: {note}", file=sys.stderr)
-    return None
+        exported = export_model(
+            arguments.workdir, arguments.format, arguments.output, arguments.size, arguments.check_photo,
+            overwrite=arguments.overwrite,
+        )  # fmt: skip
+    except DifferenceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return SOME_FAILED
+    except (ExportError, ValueError, OSError) as error:
+        return _cannot_start(error)
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written")
+        return INTERRUPTED
+    print(exported)
+    return ALL_DONE
 
 
-def _summary(done: int, skipped: int, failed: list[Path]) -> str:
-    parts = [f"{done} photo{'' if done == 1 else 's'} enhanced"]
-    if skipped:
-        parts.append(f"{skipped} skipped because the result exists (--overwrite makes them again)")
-    if failed:
-        parts.append(f"{len(failed)} failed")
-    return ", ".join(parts)
-
-
-def _cannot_start(error: Exception) -> int:
-    print(f"error: {error}", file=sys.stderr)
+def _cannot_start(reason: Exception | str) -> int:
+    print(f"error: {reason}", file=sys.stderr)
     return CANNOT_START
 
 

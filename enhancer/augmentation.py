@@ -18,15 +18,6 @@ MAX_CONTRAST = 0.1  # relative, around mid-grey
 MAX_SATURATION = 0.15  # relative
 MAX_WHITE_BALANCE = 0.05  # relative gain of red and of blue, in linear light
 
-# Relighting: how the light of a room may have been. Stops are powers of two of linear light.
-RELIT_TARGETS = 0.5  # share of inputs that are made from the target
-LUMINANCE_STOPS = (-5.5, -1.6)  # mean luminance of a relit input, white being 0: what cameras make of rooms
-INPUT_STOPS = (-1.0, 0.6)  # exposure of an input that is relit, within these bounds
-MAX_WARMTH_STOPS = 0.35  # red against blue, either way; green moves half as much against both
-LOCAL_LIGHT_STOPS = 0.4  # standard deviation of light that varies across the picture
-MAX_GAMMA_STOPS = 0.25
-MAX_RELIT_SATURATION = 0.25  # relative
-
 _STRIP_ROWS = 64
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
 
@@ -37,8 +28,6 @@ def augmentations(stage: StageConfig, resolution: int) -> list[grain.transforms.
         return [RandomSquareCrop(resolution, stage.min_crop_scale)]
     if stage.augmentation == "flip":
         return [RandomSquareCrop(resolution, stage.min_crop_scale), RandomFlip()]
-    if stage.augmentation == "relight":
-        return [RandomSquareCrop(resolution, stage.min_crop_scale), RandomFlip(), RandomLight()]
     min_crop_scale = min(stage.min_crop_scale, STRONG_MIN_CROP_SCALE)
     return [RandomRotatedSquareCrop(resolution, min_crop_scale), RandomFlip(), RandomInputColour()]
 
@@ -146,33 +135,6 @@ class RandomInputColour(grain.transforms.RandomMap):
             nothing = cast(Any, (0, 0, 0, 0))  # a scalar, which OpenCV's type stubs do not know
             cv2.add(colours, nothing, dst=changed[rows], dtype=cv2.CV_8U)
         return element._replace(input=changed)
-
-
-class RandomLight(grain.transforms.RandomMap):
-    """Light the scene of the input anew; the target stays as it is.
-
-    Exposure, warmth, a smooth field of light across the picture, gamma and saturation change far more than in `RandomInputColour`, and
-    half of the inputs are made from the target: a room that is published bright may have been photographed dark, warm and unevenly lit.
-    From few pairs a network learns in this way what does not depend on the light.
-    """
-
-    def random_map(self, element: Pair, rng: np.random.Generator) -> Pair:
-        from_target = rng.random() < RELIT_TARGETS
-        linear = _to_linear(np.arange(256) / 255).astype("float32")[element.target if from_target else element.input]
-        height, width = linear.shape[:2]
-        luminance = np.log2(max(1e-6, float((linear @ _LUMA).mean())))
-        wanted = rng.uniform(*(LUMINANCE_STOPS if from_target else luminance + np.array(INPUT_STOPS)))
-        stops = np.clip(wanted, *LUMINANCE_STOPS) - luminance
-        warmth, tint = rng.uniform(-MAX_WARMTH_STOPS, MAX_WARMTH_STOPS, 2) * (1, 0.5)
-        field = rng.normal(0, LOCAL_LIGHT_STOPS, (3, 3)).astype("float32")
-        light = cv2.resize(field - field.mean(), (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
-        gains = np.exp2(stops + light + np.array([warmth + tint, -tint, tint - warmth])).astype("float32")
-        gamma = 2 ** rng.uniform(-MAX_GAMMA_STOPS, MAX_GAMMA_STOPS)
-        saturation = 1 + rng.uniform(-MAX_RELIT_SATURATION, MAX_RELIT_SATURATION)
-        mixing = saturation * np.eye(3) + (1 - saturation) * _LUMA
-        lit = np.clip(_to_srgb(np.clip(linear * gains, 0, 1)), 0, 1) ** gamma
-        lit = np.clip(cv2.transform(lit.astype("float32"), mixing), 0, 1)
-        return element._replace(input=np.rint(255 * lit).astype("uint8"))
 
 
 def _cropped(pair: Pair, top: int, left: int, side: int, resolution: int) -> Pair:

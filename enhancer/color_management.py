@@ -62,7 +62,7 @@ def image_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     space = profile_color_space(profile)
     if space == "RGB" and image.mode in ("RGB", "L"):
         image = image.convert("RGB")
-        if _is_srgb(profile):
+        if is_srgb(profile):
             return image
     elif (space, image.mode) not in (("GRAY", "L"), ("CMYK", "CMYK")):
         raise ProfileError(f"the profile is for {space} pictures, the picture is {image.mode}")
@@ -93,11 +93,29 @@ def array_to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
     space = profile_color_space(profile)
     if space != "RGB":
         raise ProfileError(f"the profile is for {space} pictures, the picture is RGB")
-    if _is_srgb(profile):
+    if is_srgb(profile):
         return pixels
     if tables := _matrix_tables(profile, pixels.dtype.str):
         return tables.convert(pixels)
     return _transform(pixels, profile, srgb_profile(), pixels.dtype.str)
+
+
+def grey_to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
+    """Convert grey pixels to sRGB without leaving their precision.
+
+    Args:
+        pixels: uint8 or uint16 `(height, width)`, full range.
+        profile: the grey ICC profile that describes their values.
+
+    Returns:
+        sRGB pixels `(height, width, 3)` of the same dtype.
+
+    Raises:
+        ProfileError: the profile cannot be used.
+    """
+    levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)
+    table = _transform(levels[None], profile, srgb_profile(), pixels.dtype.str, colorspace="gray")
+    return table[0][pixels]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,13 +171,13 @@ def _matrix_tables(profile: bytes, dtype: str) -> _MatrixTables | None:
     return tables if error <= max(1, int(levels[-1]) // _MAX_TABLE_ERROR) else None
 
 
-def _transform(pixels: np.ndarray, profile: bytes, target: bytes, dtype: str) -> np.ndarray:
+def _transform(pixels: np.ndarray, profile: bytes, target: bytes, dtype: str, *, colorspace: str = "rgb") -> np.ndarray:
     try:
         return imagecodecs.cms_transform(
             np.ascontiguousarray(pixels),
             profile,
             target,
-            colorspace="rgb",
+            colorspace=colorspace,
             outcolorspace="rgb",
             outdtype=dtype,
             intent=int(_INTENT),
@@ -179,6 +197,21 @@ def _linear_srgb_profile() -> bytes:
     )
 
 
+@functools.cache
+def display_p3_profile() -> bytes:
+    """Return a profile of Display P3 (SMPTE EG 432-1 primaries, white point D65, sRGB's curve), which telephones use."""
+    values = np.linspace(0, 1, 4096)
+    curve = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return bytes(
+        imagecodecs.cms_profile(
+            "rgb",
+            whitepoint=[0.3127, 0.3290, 1.0],
+            primaries=[0.680, 0.320, 1.0, 0.265, 0.690, 1.0, 0.150, 0.060, 1.0],
+            transferfunction=curve.astype(np.float32),
+        )
+    )
+
+
 def to_uint8(pixels: np.ndarray) -> np.ndarray:
     """Round uint16 [0, 65535] to uint8 [0, 255]; uint8 is returned as it is."""
     if pixels.dtype == np.uint8:
@@ -191,7 +224,7 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _is_srgb(profile: bytes) -> bool:
+def is_srgb(profile: bytes) -> bool:
     """True when the RGB profile changes no colour by more than one 8-bit level: converting would only add rounding."""
     levels = np.linspace(0, 255, 18).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 Precision = Literal["mixed", "float32"]
 Remat = Literal["none", "block"]
-Output = Literal["residual", "gain"]
+Base = Literal["photo", "developed"]
 Keep = Literal["best", "last"]
 
 
@@ -30,9 +30,14 @@ class ModelConfig:
     """BiasFree divides by the standard deviation only; WithBias is the ordinary layer norm."""
     channels: int = 3
     """Image channels, in and out."""
-    output: Output = "residual"
-    """residual: the network adds its output to the photo, as the paper's does. gain: it multiplies the photo first, by a factor per
-    pixel and channel, and then adds; an edit that is mostly exposure and white balance is a smooth factor."""
+    base: Base = "photo"
+    """What the network's output is added to. photo: the photo, as in the paper. developed: the photo brought to one brightness and near
+    neutral white, through a learned tone curve per channel (`enhancer.development`); the network sees both. For colour pictures only."""
+
+    @property
+    def embedded_channels(self) -> int:
+        """Channels that the first convolution sees."""
+        return self.channels * (2 if self.base == "developed" else 1)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ModelConfig":
@@ -75,10 +80,9 @@ class StageConfig:
     keep: Keep = "best"
     """best: the epoch with the lowest validation loss is what the stage leaves. last: the last one, for a number of epochs that was fixed
     beforehand, where the validation photos are too few to choose by."""
-    augmentation: Literal["none", "flip", "strong", "relight"] = "flip"
+    augmentation: Literal["none", "flip", "strong"] = "flip"
     """flip: mirror half of the pairs left to right, the same for input and target. strong: besides, turn them by up to 3 degrees, crop
-    down to half the short side, and change exposure, contrast, saturation and white balance of the input a little. relight: besides flips, light the scene of the input
-    anew: exposure, white balance, light that varies across the picture; half of the inputs are made from the target that way."""
+    down to half the short side, and change exposure, contrast, saturation and white balance of the input a little."""
     min_crop_scale: float = 1.0
     """Smallest training crop, as a fraction of the photo's short side, in (0, 1]. 1 takes the largest square."""
     mix_weight: float = 0.0

@@ -1,5 +1,6 @@
 """The EXIF block of a photo: what can be carried over to an edited copy."""
 
+import io
 from pathlib import Path
 
 from PIL import ExifTags, Image
@@ -11,6 +12,15 @@ _METADATA_BLOCK_TAGS = frozenset({700, 33723, 34377, 34675})  # XMP, IPTC, Photo
 _STORAGE_TAGS = _LAYOUT_TAGS | _TILE_AND_PREVIEW_TAGS | _METADATA_BLOCK_TAGS
 _DNG_TAGS = range(50706, 52553)
 _DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+# What an edited copy has of its own: how it is compressed, and its colours (the interoperability index names Adobe RGB).
+_STALE_DETAILS = (
+    ExifTags.Base.ComponentsConfiguration,
+    ExifTags.Base.CompressedBitsPerPixel,
+    ExifTags.Base.ExifInteroperabilityOffset,
+    ExifTags.Base.Gamma,
+)
+_SRGB = 1
+_BIG_TIFF_MAGIC = (b"II+\0", b"MM\0+")
 _MAX_BYTES = 65_000  # a JPEG's EXIF block cannot exceed 64 KiB
 
 
@@ -28,8 +38,21 @@ def from_tiff(path: Path) -> Image.Exif | None:
     exif = Image.Exif()
     try:
         with open(path, "rb") as file:
+            if file.read(4) in _BIG_TIFF_MAGIC:  # beyond Pillow's EXIF reader, but not beyond its TIFF reader
+                with Image.open(path, formats=("TIFF",)) as image:
+                    return _copy(image.getexif())
+            file.seek(0)
             exif.load_from_fp(file)
             return _copy(exif)
+    except Exception:
+        return None
+
+
+def from_jpeg(content: bytes | None) -> Image.Exif | None:
+    """Copy what can be carried over from a JPEG such as a camera's preview; None without one."""
+    try:
+        with Image.open(io.BytesIO(content or b""), formats=("JPEG",)) as image:
+            return _copy(image.getexif())
     except Exception:
         return None
 
@@ -41,7 +64,9 @@ def orientation(exif: Image.Exif | None) -> int:
 
 
 def upright_block(exif: Image.Exif | None, height: int, width: int) -> bytes | None:
-    """Serialise for a picture that has been turned upright; None when there is nothing to say or it cannot be said.
+    """Serialise for an sRGB picture that has been turned upright; None when there is nothing to say or it cannot be said.
+
+    The thumbnail, which shows the photo before the edit, is left out.
 
     Args:
         exif: from this module's functions.
@@ -50,26 +75,44 @@ def upright_block(exif: Image.Exif | None, height: int, width: int) -> bytes | N
     if not exif:
         return None
     details = exif.get_ifd(ExifTags.IFD.Exif)
-    if ExifTags.Base.ExifImageWidth in details:
+    if details:
         details[ExifTags.Base.ExifImageHeight], details[ExifTags.Base.ExifImageWidth] = height, width
+        details[ExifTags.Base.ColorSpace] = _SRGB
     exif[ExifTags.Base.Orientation] = 1
     try:
-        block = exif.tobytes()
-        if len(block) > _MAX_BYTES:
-            details.pop(ExifTags.Base.MakerNote, None)
-            block = exif.tobytes()
+        return _serialise(exif)
     except Exception:
         return None
+
+
+def without_gps(block: bytes) -> bytes:
+    """Remove where a photo was taken: the GPS directory, and the maker's notes, which may repeat it in ways of their own.
+
+    Args:
+        block: such as `Photo.exif`.
+    """
+    exif = Image.Exif()
+    exif.load(block)
+    kept = _copy(exif, (ExifTags.IFD.Exif,))
+    kept.get_ifd(ExifTags.IFD.Exif).pop(ExifTags.Base.MakerNote, None)
+    return kept.tobytes()
+
+
+def _serialise(exif: Image.Exif) -> bytes | None:
+    block = exif.tobytes()
+    if len(block) > _MAX_BYTES:
+        exif.get_ifd(ExifTags.IFD.Exif).pop(ExifTags.Base.MakerNote, None)
+        block = exif.tobytes()
     return block if len(block) <= _MAX_BYTES else None
 
 
-def _copy(exif: Image.Exif) -> Image.Exif:
+def _copy(exif: Image.Exif, directories: tuple[ExifTags.IFD, ...] = _DIRECTORIES) -> Image.Exif:
     copy = Image.Exif()
     for tag, value in exif.items():
         if tag not in _STORAGE_TAGS and tag not in _DNG_TAGS and tag not in _DIRECTORIES:
             copy[tag] = value
-    for directory in _DIRECTORIES:
-        values = exif.get_ifd(directory)
+    for directory in directories:
+        values = {tag: value for tag, value in exif.get_ifd(directory).items() if tag not in _STALE_DETAILS}
         if values:
             copy.get_ifd(directory).update(values)
     return copy

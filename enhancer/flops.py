@@ -14,7 +14,7 @@ def forward_flops(model: ModelConfig, pixels: int) -> int:
     """Operations of one forward pass over `pixels` pixels in all, on sides that are multiples of 8."""
     dim = model.dim
     convolutions = (  # kernel area, channels in, channels out, level
-        (9, model.channels, dim, 1),
+        (9, model.embedded_channels, dim, 1),
         (9, dim, dim // 2, 1),
         (9, 2 * dim, dim, 2),
         (9, 4 * dim, 2 * dim, 3),

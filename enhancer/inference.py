@@ -1,14 +1,20 @@
 """Load a trained model and enhance photos of any size: three lines from a file to an edited file.
 
 enhancer = Enhancer.load("runs/fivek_transfer")
-edited = enhancer.enhance(photo)  # uint8 (H, W, 3) in, the same size out
-enhancer.enhance_file(Path("kitchen.jpg"), Path("kitchen_enhanced.jpg"))
+edited = enhancer.enhance(photo)  # uint8 or uint16 (H, W, 3) sRGB in, the same shape and dtype out
+enhancer.enhance_file("kitchen.jpg", "kitchen_enhanced.jpg")
+
+`enhance(photo, strength=0.5)` applies half of the edit; `enhance_many` runs several photos together where that pays;
+`find_edit` runs the network alone, and its answer can be applied at several strengths; `warm_up` compiles ahead.
+`python -m enhancer` does folders.
 """
 
 import dataclasses
-import threading
+import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import jax
@@ -16,17 +22,21 @@ import keras
 import numpy as np
 
 from enhancer.checkpoints import CheckpointError, load_best, read_config
-from enhancer.compilation import compiler_options
-from enhancer.edit_transfer import transfer_edit
+from enhancer.edit import Edit
+from enhancer.forward_pass import ForwardPass
+from enhancer.kept_metadata import MetadataPolicy, kept_metadata
 from enhancer.photo_io import read_photo, write_photo
+from enhancer.tiled_inference import TiledInference
+from enhancer.working_size import COMMON_ASPECTS, MOST_ELONGATED, pad, padded_size, reduce_photo, reduced_size
 
-_BUCKET_STEPS = (64, 32, 16, 8)
-_MOST_PADDING = 1 / 12
+__all__ = ["MOST_ELONGATED", "EnhancedFile", "Enhancer", "Mode", "find_stage"]
+
+Mode = Literal["transfer", "tiled"]
+"""transfer: the network sees the photo at its working size, and its edit is carried over to the full-size pixels.
+tiled: the network sees every full-size pixel, in overlapping tiles."""
 
 _SMALLEST_WORKING_SIZE = 8
-
-MOST_ELONGATED = 2.0
-"""Longest side of what the network sees, in working sizes: it bounds the memory that a panorama takes."""
+_ACCELERATOR_BATCH = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,30 +58,29 @@ class Enhancer:
     The network sees the photo with its short side reduced to `working_size`, as in training, aspect ratio kept and
     never enlarged; of panoramas the long side is bounded instead (`MOST_ELONGATED`). A photo that already fits comes
     back as the network made it; a larger one gets the network's edit carried over to its own pixels
-    (`enhancer.edit_transfer`), so that no detail is lost.
+    (`enhancer.edit_transfer`), so that no detail is lost. A black-and-white photo stays one: a network that has seen
+    coloured rooms only would tint it.
 
     Args:
-        model: a network from float32 `(1, H, W, 3)` in [0, 1] to the same shape. Its weights are read at each call.
+        model: a network from float32 `(batch, H, W, 3)` in [0, 1] to the same shape. Its weights are read at each call.
         working_size: short side of what the network sees, in pixels; the resolution that it was trained at.
         description: one line for people about the model.
+        batch_size: photos that the network sees together (`enhance_many`); by default 1 on a CPU, where more gain
+            nothing, and 4 on an accelerator.
     """
 
-    def __init__(self, model: keras.Model, working_size: int, description: str = ""):
+    def __init__(self, model: keras.Model, working_size: int, description: str = "", *, batch_size: int | None = None):
         if working_size < _SMALLEST_WORKING_SIZE:
             raise ValueError(f"working_size must be at least {_SMALLEST_WORKING_SIZE} pixels, received {working_size}.")
         self.model = model
         self.working_size = working_size
         self.description = description or f"{model.name}, {working_size} pixels"
-        # Tracing a Keras model is not safe in two threads at once, and one photo keeps the machine busy anyway.
-        self._lock = threading.Lock()
-
-        def forward(trainable, non_trainable, x):
-            return model.stateless_call(trainable, non_trainable, x)[0].astype("float32")
-
-        self._forward = jax.jit(forward, compiler_options=compiler_options())
+        self.batch_size = batch_size or (1 if jax.default_backend() == "cpu" else _ACCELERATOR_BATCH)
+        self._forward = ForwardPass(model)
+        self._tiles: TiledInference | None = None
 
     @classmethod
-    def load(cls, workdir: str | Path) -> "Enhancer":
+    def load(cls, workdir: str | os.PathLike[str]) -> "Enhancer":
         """Load the best weights that a recipe left behind.
 
         Args:
@@ -90,76 +99,142 @@ class Enhancer:
         )
         return cls(model, stage.resolution, description)
 
-    def enhance(self, photo: np.ndarray) -> np.ndarray:
+    @property
+    def compiled_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """`(batch, height, width, 3)` of all that was compiled so far; a second photo of a shape adds nothing."""
+        return self._forward.compiled_shapes
+
+    def warm_up(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile the sizes that photos of common shapes need, so that the first photo does not wait for it.
+
+        Args:
+            on_progress: called with the number of sizes that are done, and of all, before the first and after each.
+        """
+        sides = [
+            reduced_size(height * self.working_size, width * self.working_size, self.working_size)
+            for height, width in COMMON_ASPECTS
+        ]
+        for done, size in enumerate(sides):
+            if on_progress is not None:
+                on_progress(done, len(sides))
+            self._forward.compile(*size)
+        if on_progress is not None:
+            on_progress(len(sides), len(sides))
+
+    def enhance(self, photo: np.ndarray, *, strength: float = 1.0, mode: Mode = "transfer") -> np.ndarray:
         """Return the edited photo at its full size.
 
         Args:
-            photo: uint8 `(H, W, 3)` in [0, 255], upright sRGB; any height and width from one pixel.
+            photo: uint8 or uint16 `(H, W, 3)`, upright sRGB, full range; any height and width from one pixel.
+            strength: how much of the edit, in [0, 1]; 0 gives the photo itself.
+            mode: see `Mode`.
 
         Returns:
-            uint8 of the same shape.
+            The same shape and dtype.
 
         Raises:
-            ValueError: `photo` is something else; the message says what.
+            ValueError: an argument is something else; the message says what.
+        """
+        return self.enhance_many([photo], strength=strength, mode=mode)[0]
+
+    def enhance_many(
+        self, photos: Sequence[np.ndarray], *, strength: float = 1.0, mode: Mode = "transfer"
+    ) -> list[np.ndarray]:
+        """`enhance` for several photos: those whose reduced sizes share a bucket pass the network `batch_size` at a time."""
+        if mode not in ("transfer", "tiled"):
+            raise ValueError(f"mode must be 'transfer' or 'tiled', received {mode!r}.")
+        if not 0.0 <= strength <= 1.0:
+            raise ValueError(f"strength must be between 0 and 1, received {strength}.")
+        for photo in photos:
+            _check_photo(photo)
+        if strength == 0.0:
+            return [photo.copy() for photo in photos]
+        if mode == "tiled":
+            return [self._enhance_in_tiles(photo, strength) for photo in photos]
+        edits = self._find_edits(photos)
+        return [edit.apply(photo, strength) for edit, photo in zip(edits, photos, strict=True)]
+
+    def find_edit(self, photo: np.ndarray) -> Edit:
+        """Run the network and return what it did, to be applied at several strengths.
+
+        Args:
+            photo: as for `enhance`.
         """
         _check_photo(photo)
-        height, width = photo.shape[:2]
-        scale = self.working_size * min(1 / min(height, width), MOST_ELONGATED / max(height, width))
-        if scale >= 1.0:
-            prediction = self._predict(photo)
-            return np.rint(np.clip(prediction, 0.0, 1.0) * 255.0).astype(np.uint8)
-        low_size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        low_input = cv2.resize(photo, low_size, interpolation=cv2.INTER_AREA)
-        return transfer_edit(photo, low_input, self._predict(low_input))
+        return self._find_edits([photo])[0]
 
-    def enhance_file(self, source: Path, destination: Path) -> EnhancedFile:
-        """Read a photo, enhance it and write it whole or not at all; its EXIF data goes along.
+    def enhance_file(
+        self,
+        source: str | os.PathLike[str],
+        destination: str | os.PathLike[str],
+        *,
+        strength: float = 1.0,
+        mode: Mode = "transfer",
+        metadata: MetadataPolicy = "keep",
+        overwrite: bool = False,
+    ) -> EnhancedFile:
+        """Read a photo, enhance it and write it whole or not at all, 16 bits per channel where both files hold them.
 
         Args:
             source: a photo in any format that `enhancer.photo_io` reads.
-            destination: `.jpg`, `.png` or `.tif`; overwritten if it exists, unless it is the source. Its folder is made.
+            destination: `.jpg`, `.png` or `.tif`; its folder is made.
+            strength, mode: as for `enhance`.
+            metadata: what of the photo's EXIF data, captions and credits goes along.
+            overwrite: write over a destination that exists; never over the source.
 
         Raises:
-            PhotoError: `source` is no readable photo.
-            ValueError: `destination` is `source`.
+            PhotoError: `source` is no readable photo, or `destination` has another suffix.
+            FileExistsError: `destination` exists, or is `source`.
             OSError: reading or writing failed.
         """
         started = time.perf_counter()
-        if destination.exists() and destination.samefile(source):
-            raise ValueError(f"{destination} is the photo itself; choose another name for the result.")
-        photo = read_photo(source)
-        edited = self.enhance(photo.pixels)
+        source, destination = Path(source), Path(destination)
+        refuse_overwriting(source, destination, overwrite)
+        photo = read_photo(source, keep_depth=True)
+        edited = self.enhance(photo.pixels, strength=strength, mode=mode)
         destination.parent.mkdir(parents=True, exist_ok=True)
-        write_photo(destination, edited, exif=photo.exif)
+        write_photo(destination, edited, **kept_metadata(photo, metadata))
         height, width = edited.shape[:2]
         return EnhancedFile(destination, width, height, tuple(photo.notes), time.perf_counter() - started)
 
-    def _predict(self, picture: np.ndarray) -> np.ndarray:
-        """Return the network's answer to a uint8 picture `(h, w, 3)`: float32, same shape, not clipped."""
-        height, width = picture.shape[:2]
-        margins = ((0, bucket(height) - height), (0, bucket(width) - width), (0, 0))
-        padded = np.pad(picture, margins, mode="reflect")
-        x = padded[None].astype(np.float32) / np.float32(255.0)
-        with self._lock:
-            trainable = [variable.value for variable in self.model.trainable_variables]
-            non_trainable = [variable.value for variable in self.model.non_trainable_variables]
-            prediction = np.asarray(self._forward(trainable, non_trainable, x))[0, :height, :width]
-        if not np.isfinite(prediction).all():
-            raise ValueError(
-                "The model answered with values that are not numbers; its training failed, train it again."
-            )
-        return prediction
+    def _find_edits(self, photos: Sequence[np.ndarray]) -> list[Edit]:
+        reduced = [reduce_photo(photo, self.working_size) for photo in photos]
+        groups: dict[tuple, list[int]] = {}
+        for index, picture in enumerate(reduced):
+            groups.setdefault(padded_size(*picture.shape[:2]), []).append(index)
+        answers: dict[int, np.ndarray] = {}
+        for indices in groups.values():
+            # Full batches and single photos: another program for each remainder would cost more than it saves.
+            full = len(indices) - len(indices) % self.batch_size
+            batches = [indices[start : start + self.batch_size] for start in range(0, full, self.batch_size)]
+            for batch in batches + [[index] for index in indices[full:]]:
+                answers |= zip(batch, self._forward([reduced[index] for index in batch]), strict=True)
+        return [
+            Edit(picture, _without_color(answers[index]) if _has_no_color(picture) else answers[index])
+            for index, picture in enumerate(reduced)
+        ]
+
+    def _enhance_in_tiles(self, photo: np.ndarray, strength: float) -> np.ndarray:
+        # Padded as in `_find_edits`, so that the network's attention is the same in both modes, and compiled once per bucket.
+        reduced = reduce_photo(photo, self.working_size)
+        low_input = pad(reduced)
+        with self._forward.lock:
+            if self._tiles is None:
+                self._tiles = TiledInference(self.model)
+            edited = self._tiles.enhance(photo, low_input, batch=self.batch_size)
+        if _has_no_color(reduced):
+            edited = _without_color(edited)
+        return edited if strength == 1.0 else cv2.addWeighted(edited, strength, photo, 1.0 - strength, 0.0)
 
 
-def bucket(side: int) -> int:
-    """Return the length to which a side is padded by reflection, so that photos of nearly equal size share a compilation.
-
-    The padding is cut off again, but the network's attention, which sums over the whole picture, has seen it: a part of
-    the photo counted twice. The steps (8 to 64 pixels) are therefore such that at most a twelfth is added, except to the
-    multiple of 8 that the network needs anyway. There are about 50 lengths up to 896 pixels.
-    """
-    step = next(step for step in _BUCKET_STEPS if step <= side * _MOST_PADDING or step == _BUCKET_STEPS[-1])
-    return -(-side // step) * step
+def refuse_overwriting(source: Path, destination: Path, overwrite: bool) -> None:
+    """Raise `FileExistsError` if the result would take the place of the photo itself, or of a file that is to stay."""
+    if not destination.exists():
+        return
+    if source.exists() and destination.samefile(source):
+        raise FileExistsError(f"{destination} is the photo itself; choose another name for the result.")
+    if not overwrite:
+        raise FileExistsError(f"{destination} exists already; overwrite it on purpose, or choose another name.")
 
 
 def find_stage(workdir: Path) -> Path:
@@ -181,11 +256,20 @@ def find_stage(workdir: Path) -> Path:
     )
 
 
+def _has_no_color(picture: np.ndarray) -> bool:
+    return bool((picture[..., :1] == picture[..., 1:]).all())
+
+
+def _without_color(picture: np.ndarray) -> np.ndarray:
+    """The luminance of uint8, uint16 or float32 `(h, w, 3)` in all three channels."""
+    return cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
 def _check_photo(photo: np.ndarray) -> None:
     if not isinstance(photo, np.ndarray):
         raise ValueError(f"A photo must be a NumPy array, received {type(photo).__name__}.")
-    if photo.dtype != np.uint8:
-        raise ValueError(f"A photo must be uint8 in [0, 255], received {photo.dtype}; convert it first.")
+    if photo.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"A photo must be uint8 or uint16, received {photo.dtype}; convert it first.")
     if photo.ndim != 3 or photo.shape[-1] != 3 or photo.size == 0:
         raise ValueError(
             f"A photo must have the shape (height, width, 3) and at least one pixel, received {photo.shape}."

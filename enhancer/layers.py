@@ -175,31 +175,29 @@ def attention_statistics(query: KerasTensor, key: KerasTensor) -> tuple[KerasTen
     return gram, squared_norms(query), squared_norms(key)
 
 
-def transposed_attention(
+def folded_attention(
     gram: KerasTensor,
     query_squares: KerasTensor,
     key_squares: KerasTensor,
-    value: KerasTensor,
     temperature: KerasTensor,
     projection: KerasTensor,
 ) -> KerasTensor:
-    """Attend across channels instead of positions, and project the result.
+    """The attention map of transposed attention, folded into the projection that follows it.
 
-    The attention map is channels x channels per head, so memory grows linearly with the image area. Query and key
-    are never normalised as pictures: their Gram matrix is scaled by the inverse norms of its rows and columns.
+    Query and key are never normalised as pictures: their Gram matrix is scaled by the inverse norms of its rows and columns.
 
     Args:
         gram, query_squares, key_squares: see `attention_statistics`; heads contiguous in channels.
-        value: float `(batch, positions, channels)`.
         temperature: learned logit scale, one per head, unbounded, float `(heads,)`.
         projection: output projection, float `(channels, channels)`.
 
     Returns:
-        Float `(batch, positions, channels)`, dtype of `value`.
+        The matrix that each pixel's value is multiplied with, float32 `(batch, channels, channels)`. All that a pixel learns of the
+        rest of its picture is in it.
 
     Reference: Restormer (Zamir et al., CVPR 2022), section 3.1.
     """
-    heads, channels = temperature.shape[0], value.shape[-1]
+    heads, channels = temperature.shape[0], projection.shape[0]
     per_head = channels // heads
     blocks = ops.stack(
         [gram[:, h * per_head : (h + 1) * per_head, h * per_head : (h + 1) * per_head] for h in range(heads)], axis=1
@@ -212,4 +210,21 @@ def transposed_attention(
     attention = ops.softmax(logits * ops.reshape(ops.cast(temperature, "float32"), (heads, 1, 1)), axis=-1)
     per_head_projection = ops.reshape(ops.cast(projection, "float32"), (heads, per_head, channels))
     folded = ops.matmul(ops.transpose(attention, (0, 1, 3, 2)), per_head_projection)
-    return ops.matmul(value, ops.cast(ops.reshape(folded, (-1, channels, channels)), value.dtype))
+    return ops.reshape(folded, (-1, channels, channels))
+
+
+def transposed_attention(value: KerasTensor, folded: KerasTensor) -> KerasTensor:
+    """Attend across channels instead of positions, and project the result.
+
+    The attention map is channels x channels per head, so memory grows linearly with the image area.
+
+    Args:
+        value: float `(batch, positions, channels)`.
+        folded: see `folded_attention`; float `(batch, channels, channels)`, or `(1, channels, channels)` for all pictures alike.
+
+    Returns:
+        Float `(batch, positions, channels)`, dtype of `value`.
+
+    Reference: Restormer (Zamir et al., CVPR 2022), section 3.1.
+    """
+    return ops.matmul(value, ops.cast(folded, value.dtype))

@@ -14,7 +14,7 @@ LEVELS = (
     ("up4_3", "reduce_chan_level3", "decoder_level3"),
     ("up3_2", "reduce_chan_level2", "decoder_level2"),
     ("up2_1", "decoder_level1"),
-    ("refinement", "output"),
+    ("refinement", "output", "development"),
 )
 """The network's layers by level, in the order in which a photo passes through them."""
 

@@ -23,13 +23,13 @@ def learning_rate_at(stage: StageConfig, steps_per_epoch: int, step: int) -> flo
 def make_optimizer(weight_decay: float, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
     """AdamW, built for `variables`. Its learning rate is a variable that each step sets.
 
-    Norms, temperatures and biases are not decayed: shrinking a scale is no regulariser.
+    Norms, temperatures, biases and tone curves are not decayed: shrinking a scale is no regulariser.
     """
     optimizer = keras.optimizers.AdamW(
         name="adamw",  # a fixed name keeps variable paths equal between processes
         learning_rate=0.0,
         weight_decay=weight_decay,
     )
-    optimizer.exclude_from_weight_decay(var_names=["norm", "temperature", "bias"])
+    optimizer.exclude_from_weight_decay(var_names=["norm", "temperature", "bias", "curve"])
     optimizer.build(variables)
     return optimizer

@@ -1,4 +1,4 @@
-"""Decode any photo a user has to upright 8-bit sRGB, and encode the result.
+"""Decode any photo a user has to upright sRGB of 8 or 16 bits, and write the result.
 
 The one decoder of the project: training data, evaluation, command line and demo all read photos through `read_photo`,
 so that a file is seen in the same way everywhere.
@@ -6,7 +6,6 @@ so that a file is seen in the same way everywhere.
 
 import dataclasses
 import importlib.metadata
-import io
 import os
 from pathlib import Path
 
@@ -17,9 +16,11 @@ import PIL
 import rawpy
 from PIL import Image, UnidentifiedImageError, features
 
-from enhancer import color_management, exif, photo_decoding, raw
+from enhancer import color_management, exif, photo_decoding, photo_encoding, refusal
 from enhancer.atomic_file import write_atomically
-from enhancer.photo_decoding import MAX_PIXELS, PHOTO_SUFFIXES, RAW_SUFFIXES, PhotoError
+from enhancer.photo_decoding import PHOTO_SUFFIXES, RAW_SUFFIXES
+from enhancer.photo_encoding import encode_jpeg
+from enhancer.refusal import MAX_PIXELS, PhotoError
 
 __all__ = [
     "MAX_PIXELS",
@@ -39,63 +40,55 @@ class Photo:
     """A decoded photo."""
 
     pixels: np.ndarray
-    """uint8 `(height, width, 3)`, sRGB, [0, 255], upright."""
+    """uint8 or (see `read_photo`) uint16 `(height, width, 3)`, sRGB, full range, upright."""
     exif: bytes | None
     """EXIF block to store with an edited copy (orientation already 1), or None."""
+    xmp: bytes | None
+    """XMP packet to store with an edited copy (caption, credit, copyright, keywords, rating), or None."""
     notes: tuple[str, ...]
     """What was done that the user should know, such as "unreadable colour profile, treated as sRGB"."""
 
 
-def read_photo(path: str | os.PathLike) -> Photo:
-    """Decode a JPEG, PNG, TIFF, WebP, HEIC (with the extra `heic`) or camera RAW file to upright 8-bit sRGB.
+def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
+    """Decode a JPEG, PNG, TIFF, WebP, HEIC (with the extra `heic`) or camera RAW file to upright sRGB.
 
-    What the file is, is read from its content; RAW and HEIC go by the suffix too. Transparent parts become white.
+    What the file is, is read from its content; RAW goes by the suffix too. Transparent parts become white.
+
+    Args:
+        path: of the photo.
+        keep_depth: return uint16 where the file holds more than 8 bits per channel: PNG and TIFF of 16 bits, HEIC of 10
+            or 12, and every camera RAW.
 
     Raises:
         PhotoError: whatever is wrong with the file, including that it is missing or a folder.
     """
     path = Path(path)
-    head = _read_head(path)
     try:
-        decoded = photo_decoding.decode(path, head)
-        pixels = color_management.to_uint8(_upright(decoded.pixels, decoded.orientation))
-        return Photo(pixels, exif.upright_block(decoded.exif, *pixels.shape[:2]), decoded.notes)
+        decoded = photo_decoding.decode(path, refusal.read_head(path), keep_depth=keep_depth)
+        pixels = decoded.pixels if keep_depth else color_management.to_uint8(decoded.pixels)
+        pixels = _upright(pixels, decoded.orientation)
+        return Photo(pixels, exif.upright_block(decoded.exif, *pixels.shape[:2]), decoded.xmp, decoded.notes)
     except PhotoError:
         raise
-    except raw.RawError as error:
-        raise PhotoError(
-            f"{path.name} {error}. Copy it from the camera again, or export it as a TIFF from your RAW converter."
-        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise photo_decoding.too_large(path) from error
+        raise refusal.too_large(path) from error
     except MemoryError as error:
         raise PhotoError(f"{path.name} does not fit in this computer's memory. Export it at a smaller size.") from error
     # Decoders fed with damaged files raise whatever comes up (struct.error, KeyError, zlib.error, ...).
     except Exception as error:
-        raise PhotoError(
-            f"{path.name} is damaged, cut off, or not a photo ({_reason(error)}). "
-            "Open it in a photo editor to check it, or copy it again."
-        ) from error
+        raise refusal.damaged(path, _reason(error)) from error
 
 
-def encode_jpeg(pixels: np.ndarray, *, quality: int = 95, exif: bytes | None = None) -> bytes:
-    """Encode as JPEG with full chroma resolution (4:4:4) and an embedded sRGB profile. The same input, the same bytes.
-
-    Args:
-        pixels: uint8 `(height, width, 3)`, sRGB, [0, 255].
-        quality: libjpeg's scale, 1 to 95.
-        exif: block to embed, such as `Photo.exif`.
-    """
-    return _encode(pixels, "JPEG", exif, quality=quality, subsampling=0)
-
-
-def write_photo(path: str | os.PathLike, pixels: np.ndarray, *, exif: bytes | None = None) -> None:
-    """Write an sRGB photo; the file appears complete or not at all.
+def write_photo(
+    path: str | os.PathLike, pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | None = None
+) -> None:
+    """Write an sRGB photo, tagged as such; the file appears complete or not at all.
 
     Args:
-        path: ends in .jpg, .jpeg, .png, .tif or .tiff, which decides the format (JPEG at quality 95, 4:4:4).
-        pixels: uint8 `(height, width, 3)`, sRGB, [0, 255].
-        exif: block to embed, such as `Photo.exif`.
+        path: ends in .jpg, .jpeg, .png, .tif or .tiff, which decides the format. JPEG (quality 95, 4:4:4) holds 8 bits
+            per channel, to which 16 are rounded; PNG and TIFF keep 16.
+        pixels: uint8 or uint16 `(height, width, 3)`, sRGB, full range.
+        exif, xmp: what to embed, such as `Photo.exif` and `Photo.xmp`.
 
     Raises:
         PhotoError: the suffix is none of these.
@@ -103,12 +96,11 @@ def write_photo(path: str | os.PathLike, pixels: np.ndarray, *, exif: bytes | No
     path = Path(path)
     match path.suffix.lower():
         case ".jpg" | ".jpeg":
-            content = encode_jpeg(pixels, exif=exif)
+            content = encode_jpeg(color_management.to_uint8(pixels), exif=exif, xmp=xmp)
         case ".png":
-            content = _encode(pixels, "PNG", exif)
+            content = photo_encoding.encode_png(pixels, exif=exif, xmp=xmp)
         case ".tif" | ".tiff":
-            # Uncompressed: Pillow writes compressed TIFFs through libtiff, which cannot store the EXIF block.
-            content = _encode(pixels, "TIFF", exif)
+            content = photo_encoding.encode_tiff(pixels, exif=exif, xmp=xmp)
         case suffix:
             raise PhotoError(f"{path.name} cannot be written: '{suffix}' is none of .jpg, .jpeg, .png, .tif, .tiff.")
     write_atomically(path, content)
@@ -123,6 +115,7 @@ def decoder_versions() -> dict[str, str]:
     return {
         "pillow": PIL.__version__,
         "libjpeg": features.version("libjpeg_turbo") or features.version("jpg") or "unknown",
+        "simplejpeg": importlib.metadata.version("simplejpeg"),
         "littlecms": features.version("littlecms2") or "unknown",
         "imagecodecs": imagecodecs.__version__,
         "tifffile": importlib.metadata.version("tifffile"),
@@ -130,21 +123,6 @@ def decoder_versions() -> dict[str, str]:
         "opencv": cv2.__version__,
         "pillow-heif": heif,
     }
-
-
-def _read_head(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(32)
-    except FileNotFoundError as error:
-        raise PhotoError(f"{path} does not exist. Check the path.") from error
-    except IsADirectoryError as error:
-        raise PhotoError(f"{path} is a folder. Name a photo in it.") from error
-    except OSError as error:
-        raise PhotoError(f"{path} cannot be opened ({error.strerror}). Check the file and its permissions.") from error
-    if not head:
-        raise PhotoError(f"{path.name} is empty (0 bytes). Copy it again from where it came.")
-    return head
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -165,16 +143,6 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
         case 8:
             pixels = np.rot90(pixels)
     return np.ascontiguousarray(pixels)
-
-
-def _encode(pixels: np.ndarray, kind: str, exif_block: bytes | None, **options: int) -> bytes:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
-        raise ValueError(f"pixels must be uint8 (height, width, 3), received {pixels.dtype} {pixels.shape}")
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(
-        buffer, kind, exif=exif_block or b"", icc_profile=color_management.srgb_profile(), **options
-    )
-    return buffer.getvalue()
 
 
 def _reason(error: Exception) -> str:

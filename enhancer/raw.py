@@ -1,10 +1,13 @@
 """Development of camera RAW files to sRGB, and the recognition of damaged ones that decode without an error."""
 
+import io
 import os
+from typing import Literal
 
 import cv2
 import numpy as np
 import rawpy
+from PIL import Image
 
 _COMMON = frozenset({".arw", ".cr2", ".cr3", ".crw", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"})
 _RARE = frozenset({".3fr", ".dcr", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".raw", ".rwl"})
@@ -23,7 +26,7 @@ class RawError(ValueError):
     """A RAW file that gives no picture. The message is a clause that says why, without the file's name."""
 
 
-def develop(path: str | os.PathLike, *, max_pixels: int) -> np.ndarray:
+def develop(path: str | os.PathLike, *, max_pixels: int, bits_per_channel: Literal[8, 16] = 8) -> np.ndarray:
     """Develop a RAW file: camera white balance, no automatic brightening, sRGB primaries and transfer curve, upright.
 
     The result depends on nothing but the file and the LibRaw version.
@@ -31,16 +34,19 @@ def develop(path: str | os.PathLike, *, max_pixels: int) -> np.ndarray:
     Args:
         path: a file in any format that LibRaw reads.
         max_pixels: larger pictures are refused from their header.
+        bits_per_channel: of the result.
 
     Returns:
-        sRGB pixels, uint8 `(height, width, 3)`, [0, 255].
+        sRGB pixels, uint8 or uint16 `(height, width, 3)`, full range.
 
     Raises:
         RawError: LibRaw cannot read it, it is too large, or it decodes to something that is no picture.
     """
     try:
         with rawpy.imread(os.fspath(path)) as raw:
-            num_pixels = raw.sizes.width * raw.sizes.height
+            sizes = raw.sizes
+            # The sensor is larger than the picture; in a forged file, much larger.
+            num_pixels = max(sizes.width * sizes.height, sizes.raw_width * sizes.raw_height)
             if num_pixels > max_pixels:
                 raise RawError(
                     f"claims {num_pixels / 1e6:.0f} megapixels, more than the limit of {max_pixels / 1e6:.0f}"
@@ -55,7 +61,7 @@ def develop(path: str | os.PathLike, *, max_pixels: int) -> np.ndarray:
                 no_auto_bright=True,
                 gamma=(2.4, 12.92),
                 output_color=rawpy.ColorSpace.sRGB,
-                output_bps=8,
+                output_bps=bits_per_channel,
             )
             # The developed picture is the stand-in where LibRaw keeps no sensor values (some Foveon files).
             sensor = raw.raw_image_visible if raw.raw_image is not None else pixels
@@ -66,6 +72,25 @@ def develop(path: str | os.PathLike, *, max_pixels: int) -> np.ndarray:
     if junk:
         raise RawError(f"is damaged: {junk}")
     return pixels
+
+
+def preview_jpeg(path: str | os.PathLike) -> bytes | None:
+    """Return the JPEG that the camera made for its screen, which holds the EXIF data of formats that are no TIFFs."""
+    try:
+        with rawpy.imread(os.fspath(path)) as raw:
+            preview = raw.extract_thumb()
+    except (rawpy.LibRawError, rawpy.NotSupportedError, MemoryError):
+        return None
+    return preview.data if preview.format == rawpy.ThumbFormat.JPEG and isinstance(preview.data, bytes) else None
+
+
+def preview_size(path: str | os.PathLike) -> tuple[int, int] | None:
+    """Return width and height of the embedded JPEG, or None."""
+    try:
+        with Image.open(io.BytesIO(preview_jpeg(path) or b""), formats=("JPEG",)) as image:
+            return image.size
+    except Exception:  # of a damaged file, the preview may be damaged too
+        return None
 
 
 def describe_junk(sensor: np.ndarray) -> str | None:
@@ -131,6 +156,8 @@ def _describe_flat(pixels: np.ndarray) -> str | None:
     """A picture without any structure once noise is averaged away, such as one uniform grey."""
     scale = min(1.0, 128 / max(pixels.shape[:2]))
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    if pixels.dtype == np.uint16:
+        small = small / 257
     if float(small.std(axis=(0, 1)).max()) < _MIN_STANDARD_DEVIATION:
         return "it develops to one uniform colour"
     return None

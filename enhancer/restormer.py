@@ -11,11 +11,11 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from enhancer.config import ModelConfig, Remat
+from enhancer.development import Development, light_factors
 from enhancer.layers import fan_in_uniform, unfolded_convolution
 from enhancer.transformer_blocks import TransformerBlocks, is_static, on_one_cpu_device
 
 SIZE_MULTIPLE = 8  # three halvings
-MAX_LOG_GAIN = 4.0  # a factor of 55: the darkest photos need about 20
 
 
 def pixel_unshuffle(x: KerasTensor) -> KerasTensor:
@@ -49,8 +49,10 @@ def _refuse_impossible(model: ModelConfig) -> None:
         raise ValueError(
             f"dim must be even, because each level down starts by halving the channels; received {model.dim}."
         )
-    if model.output not in ("residual", "gain"):
-        raise ValueError(f"output must be 'residual' or 'gain', received {model.output!r}.")
+    if model.base not in ("photo", "developed"):
+        raise ValueError(f"base must be 'photo' or 'developed', received {model.base!r}.")
+    if model.base == "developed" and model.channels != 3:
+        raise ValueError(f"base 'developed' takes pictures of 3 channels, received {model.channels}.")
     if model.norm not in ("bias_free", "with_bias"):
         raise ValueError(f"norm must be 'bias_free' or 'with_bias', received {model.norm!r}.")
 
@@ -66,6 +68,10 @@ class Restormer(keras.Model):
     Call:
         Float `(batch, height, width, channels)` in [0, 1]; returns the edited pictures, float32, same shape, not clipped. Sides that are
         no multiple of 8 are padded by reflection and cropped back.
+        `attention`: what the blocks attend with instead of the picture's own, by name of the group of blocks; see `TransformerBlocks`.
+        Each pixel's result then depends on its neighbourhood alone. `return_attention=True` returns the pictures and
+        the attention that made them, float32 `(num_blocks, batch, channels, channels)` by name of the group. With base "developed" the
+        photos' light factors, float32 `(batch, 1, 1, 3)`, are among both under "development".
 
     Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al., CVPR 2022).
     """
@@ -99,7 +105,7 @@ class Restormer(keras.Model):
         def blocks(name: str, level: int, num_blocks: int, channels: int) -> TransformerBlocks:
             return TransformerBlocks(channels, num_blocks, heads[level - 1], model, remat=remat, dtype=dtype, name=name)
 
-        self.patch_embed = conv(model.channels, dim, "patch_embed")
+        self.patch_embed = conv(model.embedded_channels, dim, "patch_embed")
         self.encoder_level1 = blocks("encoder_level1", 1, model.num_blocks[0], dim)
         self.down1_2 = conv(dim, dim // 2, "down1_2")
         self.encoder_level2 = blocks("encoder_level2", 2, model.num_blocks[1], 2 * dim)
@@ -116,8 +122,11 @@ class Restormer(keras.Model):
         self.up2_1 = conv(2 * dim, 4 * dim, "up2_1")
         self.decoder_level1 = blocks("decoder_level1", 1, model.num_blocks[0], 2 * dim)
         self.refinement = blocks("refinement", 1, model.num_refinement_blocks, 2 * dim)
-        outputs = model.channels * (2 if model.output == "gain" else 1)
-        self.output_conv = conv(2 * dim, outputs, "output", use_bias=model.conv_bias)
+        self.output_conv = conv(2 * dim, model.channels, "output", use_bias=model.conv_bias)
+        if model.base == "developed":
+            self.development = Development(dtype="float32", name="development")
+            # The edit begins as the curve alone: its few numbers learn first, and from few pairs they are what carries over.
+            self.output_conv.kernel.assign(np.zeros(self.output_conv.kernel.shape))
         self.built = True
 
     def build(self, input_shape=None):
@@ -134,25 +143,40 @@ class Restormer(keras.Model):
             return unfolded_convolution(x, ops.cast(self.patch_embed.kernel, x.dtype))
         return self.patch_embed(x)
 
-    def call(self, x: KerasTensor) -> KerasTensor:
+    def call(
+        self, x: KerasTensor, attention: dict[str, KerasTensor] | None = None, return_attention: bool = False
+    ) -> KerasTensor | tuple[KerasTensor, dict[str, KerasTensor]]:
+        own: dict[str, KerasTensor] = {}
+
+        def run(blocks: TransformerBlocks, x: KerasTensor) -> KerasTensor:
+            given = None if attention is None else attention[blocks.name]
+            x = blocks(x, attention=given, return_attention=return_attention)
+            if return_attention:
+                x, own[blocks.name] = x
+            return x
+
         height, width = x.shape[1:3]
         x = _reflect(_reflect(ops.cast(x, "float32"), 1), 2)
 
-        level1 = self.encoder_level1(self._embed(ops.cast(x, self.compute_dtype)))
-        level2 = self.encoder_level2(pixel_unshuffle(self.down1_2(level1)))
-        level3 = self.encoder_level3(pixel_unshuffle(self.down2_3(level2)))
-        latent = self.latent(pixel_unshuffle(self.down3_4(level3)))
+        seen = x
+        if self.config.base == "developed":
+            factors = light_factors(x) if attention is None else attention["development"]
+            own["development"] = factors
+            x = self.development(x, factors)
+            seen = ops.concatenate([x, seen], axis=-1)
+
+        level1 = run(self.encoder_level1, self._embed(ops.cast(seen, self.compute_dtype)))
+        level2 = run(self.encoder_level2, pixel_unshuffle(self.down1_2(level1)))
+        level3 = run(self.encoder_level3, pixel_unshuffle(self.down2_3(level2)))
+        latent = run(self.latent, pixel_unshuffle(self.down3_4(level3)))
 
         y = ops.concatenate([pixel_shuffle(self.up4_3(latent)), level3], axis=-1)
-        y = self.decoder_level3(self.reduce_chan_level3(y))
+        y = run(self.decoder_level3, self.reduce_chan_level3(y))
         y = ops.concatenate([pixel_shuffle(self.up3_2(y)), level2], axis=-1)
-        y = self.decoder_level2(self.reduce_chan_level2(y))
+        y = run(self.decoder_level2, self.reduce_chan_level2(y))
         y = ops.concatenate([pixel_shuffle(self.up2_1(y)), level1], axis=-1)
-        y = self.refinement(self.decoder_level1(y))
+        y = run(self.refinement, run(self.decoder_level1, y))
 
         # The photo itself never passes through a narrower type: bfloat16 has 8 bits, and near white they are 1/256 apart.
-        y = ops.cast(self.output_conv(y), "float32")
-        if self.config.output == "gain":
-            y, log_gain = ops.split(y, 2, axis=-1)
-            x = x * ops.exp(MAX_LOG_GAIN * ops.tanh(log_gain / MAX_LOG_GAIN))
-        return (y + x)[:, :height, :width]
+        edited = (ops.cast(self.output_conv(y), "float32") + x)[:, :height, :width]
+        return (edited, own) if return_attention else edited

@@ -4,6 +4,7 @@
 """A group of identical Restormer blocks as one Keras layer with stacked weights."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from contextvars import ContextVar
 
@@ -15,6 +16,7 @@ from enhancer.config import ModelConfig, Remat
 from enhancer.layers import (
     attention_statistics,
     fan_in_uniform,
+    folded_attention,
     gated_feed_forward,
     layer_norm,
     projected_depthwise,
@@ -39,7 +41,10 @@ class TransformerBlocks(keras.layers.Layer):
         model: the rest of the shape.
         remat: "block" recomputes a block's activations in the backward pass.
 
-    Call: float `(batch, height, width, channels)` in and out.
+    Call:
+        Float `(batch, height, width, channels)` in and out. `attention`: what each block attends with instead of the picture's own,
+        float `(num_blocks, batch or 1, channels, channels)`, see `enhancer.layers.folded_attention`; each pixel's result then
+        depends on its neighbourhood alone. `return_attention=True` returns `(x, attention)`.
 
     Reference: Restormer (Zamir et al., CVPR 2022), sections 3.1 (MDTA) and 3.2 (GDFN).
     """
@@ -89,10 +94,24 @@ class TransformerBlocks(keras.layers.Layer):
     def build(self, input_shape):
         self.built = True
 
-    def _block(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
-        return self._add_feed_forward(x + self._attention(x, weights), weights)
+    def _block(
+        self,
+        x: KerasTensor,
+        weights: dict[str, KerasTensor],
+        attention: KerasTensor | None = None,
+        return_attention: bool = False,
+    ) -> KerasTensor | tuple[KerasTensor, KerasTensor]:
+        if attention is None:
+            attention, value = self._attention_and_value(x, weights)
+        else:
+            value = self._value(x, weights)
+        edited = transposed_attention(value, attention)
+        if "attention_projection_bias" in weights:
+            edited = edited + weights["attention_projection_bias"]
+        edited = self._add_feed_forward(x + ops.reshape(edited, x.shape), weights)
+        return (edited, attention) if return_attention else edited
 
-    def _attention(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
+    def _attention_and_value(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> tuple[KerasTensor, KerasTensor]:
         batch, height, width, channels = x.shape
         norm = _norm(weights, "attention")
         if self._in_strips and is_static(x):
@@ -109,17 +128,19 @@ class TransformerBlocks(keras.layers.Layer):
             )
             query, key, value = ops.split(ops.reshape(qkv, (batch, height * width, 3 * channels)), 3, axis=-1)
             gram, query_squares, key_squares = attention_statistics(query, key)
-        edited = transposed_attention(
-            gram,
-            query_squares,
-            key_squares,
-            ops.reshape(value, (batch, height * width, channels)),
-            weights["attention_temperature"],
-            weights["attention_projection"],
+        value = ops.reshape(value, (batch, height * width, channels))
+        attention = folded_attention(
+            gram, query_squares, key_squares, weights["attention_temperature"], weights["attention_projection"]
         )
-        if "attention_projection_bias" in weights:
-            edited = edited + weights["attention_projection_bias"]
-        return ops.reshape(edited, x.shape)
+        return attention, value
+
+    def _value(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
+        """The value alone, for an attention that is known: a third of the work, and too narrow to gain from strips."""
+        batch, height, width, channels = x.shape
+        pieces = (weights.get(f"attention_{name}") for name in ("qkv", "depthwise", "qkv_bias", "depthwise_bias"))
+        of_value = (None if piece is None else piece[..., -channels:] for piece in pieces)
+        value = projected_depthwise(layer_norm(x, *_norm(weights, "attention")), *of_value)
+        return ops.reshape(value, (batch, height * width, channels))
 
     def _add_feed_forward(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
         norm = _norm(weights, "ffn")
@@ -137,14 +158,25 @@ class TransformerBlocks(keras.layers.Layer):
         )
         return edited + weights["ffn_projection_bias"] if "ffn_projection_bias" in weights else edited
 
-    def call(self, x: KerasTensor) -> KerasTensor:
-        block = keras.remat(self._block) if self.remat == "block" else self._block
+    def call(self, x: KerasTensor, attention: KerasTensor | None = None, return_attention: bool = False):
+        block = functools.partial(self._block, return_attention=return_attention)
+        if self.remat == "block":
+            block = keras.remat(block)
         stacked = {name: ops.convert_to_tensor(weight) for name, weight in self.stacked.items()}
+
+        def step(x: KerasTensor, pieces: tuple) -> tuple[KerasTensor, KerasTensor | None]:
+            edited = block(x, *pieces)
+            return edited if return_attention else (edited, None)
+
         if self.num_blocks == 1 or keras.backend.backend() != "jax":
+            maps = []
             for index in range(self.num_blocks):
-                x = block(x, {name: weight[index] for name, weight in stacked.items()})
-            return x
-        return ops.scan(lambda x, weights: (block(x, weights), None), x, stacked)[0]
+                weights = {name: weight[index] for name, weight in stacked.items()}
+                x, own = step(x, (weights, None if attention is None else attention[index]))
+                maps.append(own)
+            return (x, ops.stack(maps)) if return_attention else x
+        x, maps = ops.scan(step, x, (stacked, attention))
+        return (x, maps) if return_attention else x
 
 
 def _norm(weights: dict[str, KerasTensor], half: str) -> tuple[KerasTensor, ...]:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from enhancer.config import MODEL_SIZES, ModelConfig, ModelSize, Output, StageConfig
+from enhancer.config import MODEL_SIZES, Base, ModelConfig, ModelSize, StageConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +32,9 @@ class Experiment:
     """Accept a source whose lists put photos of one scene into several splits: the test is then easier than it should be."""
     model: ModelSize = "base"
     """Size of the network: base has the paper's 26.1 M parameters, small 3.8 M, tiny 0.26 M."""
-    output: Output = "residual"
-    """How the network's output becomes the edit. residual: it is added to the photo. gain: the photo is multiplied first, per pixel."""
+    base: Base = "photo"
+    """What the network's output is added to. developed: not to the photo itself but to the photo brought to one brightness and near
+    neutral white, through a learned tone curve."""
     pretrain: StageConfig = StageConfig()
     """Stage 1, on FiveK."""
     finetune: StageConfig = StageConfig(
@@ -79,7 +80,7 @@ _RECOMMENDED_STAGE = StageConfig(
     peak_learning_rate=2e-3,
     warmup_epochs=1,
     keep="last",
-    augmentation="relight",
+    augmentation="strong",
     min_crop_scale=0.7,
     precision="float32",
     remat="none",
@@ -101,7 +102,7 @@ PRESETS = {
         workdir=Path("runs/recommended"),
         fivek_config="c_512",
         model="tiny",
-        output="gain",
+        base="developed",
         pretrain=dataclasses.replace(
             _RECOMMENDED_STAGE, epochs=20, passes_per_epoch=26, early_stopping_patience=20, mix_weight=0.65
         ),
@@ -126,7 +127,7 @@ class UsageError(Exception):
 
 def network_shape(experiment: Experiment) -> ModelConfig:
     """The shape of the network that the experiment trains."""
-    return dataclasses.replace(MODEL_SIZES[experiment.model], output=experiment.output)
+    return dataclasses.replace(MODEL_SIZES[experiment.model], base=experiment.base)
 
 
 def configuration(experiment: Experiment, data: dict[str, str]) -> dict[str, Any]:
@@ -196,7 +197,7 @@ def refuse_other_run(experiment: Experiment, data: dict[str, str] | None = None)
     saved, wanted = json.loads(path.read_text()), configuration(experiment, data or {})
     trained = (
         "model",
-        "output",
+        "base",
         "pretrained",
         "pretrain",
         "finetune",

@@ -15,7 +15,7 @@ ALTERNATIVES = (
     "strong augmentation:augmentation=strong",
     "moving average:ema_decay=0.99",
 )
-_EXPERIMENT_KEYS = ("model", "output")
+_EXPERIMENT_KEYS = ("model", "base")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ def parse_strategy(text: str, experiment: Experiment) -> Strategy:
     """Read `NAME:key=value,key=value`.
 
     Keys are the settings of fine-tuning, such as `frozen_levels`, of pre-training with `pretrain.` in front, `model` and
-    `output`, and `from=scratch` to leave pre-training out.
+    `base`, and `from=scratch` to leave pre-training out.
 
     Raises:
         UsageError: it does not read so.

@@ -156,6 +156,8 @@ def outcome(data_dir: Path) -> dict[str, str]:
     """Hash of every file of the prepared folder and of the built data set, apart from what says when and where it was made."""
     hashes = {}
     for path in sorted(path for name in _KEEPS for path in (data_dir / name).rglob("*") if path.is_file()):
+        if path.name == ".lock":  # names the process that was killed when that had nothing left to do
+            continue
         content = path.read_bytes()
         if path.name == "dataset_metadata.json":
             content = json.dumps(json.loads(content) | {"run": None}).encode()

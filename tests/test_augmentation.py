@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 
 from enhancer.augmentation import (
-    LUMINANCE_STOPS,
     MAX_ROTATION_DEGREES,
     CentreSquareCrop,
     RandomFlip,
     RandomInputColour,
-    RandomLight,
     RandomRotatedSquareCrop,
     RandomSquareCrop,
     augmentations,
@@ -151,39 +149,11 @@ def test_grey_without_a_change_of_white_balance_stays_grey(monkeypatch):
         assert (np.diff(changed[0, :, 0]) >= 0).all()
 
 
-def test_new_light_leaves_the_target_and_makes_half_of_the_inputs_from_it(photo):
-    """The target here is the input mirrored, so that an input shows where it comes from."""
-    pair, from_target = pair_of(photo, np.ascontiguousarray(photo[:, ::-1])), 0
-
-    def likeness(a, b):
-        return np.corrcoef(a.mean(axis=2).ravel(), b.mean(axis=2).ravel())[0, 1]
-
-    for seed in range(200):
-        changed = RandomLight().random_map(pair, np.random.default_rng(seed))
-        np.testing.assert_array_equal(changed.target, pair.target)
-        from_target += likeness(changed.input, pair.target) > likeness(changed.input, pair.input)
-    assert 80 <= from_target <= 120
-
-
-def test_new_light_brings_the_darkest_photo_into_the_range_of_rooms():
-    nearly_black = np.full((24, 24, 3), 2, np.uint8)
-    for seed in range(20):
-        changed = RandomLight().random_map(pair_of(nearly_black), np.random.default_rng(seed)).input / 255
-        linear = np.where(changed <= 0.04045, changed / 12.92, ((changed + 0.055) / 1.055) ** 2.4)
-        assert np.log2(linear.mean()) > LUMINANCE_STOPS[0] - 1.5  # gamma and the field of light move it a little
-
-
-def test_same_light_comes_from_the_same_seed(photo):
-    first, second = (RandomLight().random_map(pair_of(photo), np.random.default_rng(3)).input for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-
-
 @pytest.mark.parametrize(
     ("augmentation", "min_crop_scale", "expected"),
     [
         ("none", 1.0, [RandomSquareCrop]),
         ("flip", 0.8, [RandomSquareCrop, RandomFlip]),
-        ("relight", 0.7, [RandomSquareCrop, RandomFlip, RandomLight]),
         ("strong", 1.0, [RandomRotatedSquareCrop, RandomFlip, RandomInputColour]),
         ("strong", 0.3, [RandomRotatedSquareCrop, RandomFlip, RandomInputColour]),
     ],

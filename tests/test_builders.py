@@ -22,6 +22,7 @@ from datasets.fivek import fivek_dataset_builder
 from datasets.pair_builder import SourceChanged
 from datasets.prepared_folder import PreparationError
 from datasets.sources import SourceError
+from enhancer.folder_lock import FolderInUseError, FolderLock
 
 ROOT = Path(__file__).parents[1]
 
@@ -279,3 +280,23 @@ def test_real_pairs_build(shared_data, tmp_path):
     assert record["licence"] in (b"Adobe", b"AdobeMIT")
     with Image.open(io.BytesIO(record["input"])) as image:
         assert max(np.asarray(image).shape) == 512
+
+
+def test_two_processes_do_not_build_one_data_set(sets, tmp_path):
+    refused = pytest.raises(FolderInUseError, match=f"in use by process {os.getpid()}")
+    with FolderLock(tmp_path / "real_estate/long_1536"), refused:
+        build.build("real_estate", sets / "real_estate", tmp_path)
+
+
+def test_a_folder_that_tfds_could_not_read_from_is_refused_before_anything_is_made(sets, tmp_path):
+    with pytest.raises(SourceError, match=r"takes \[ and \] for patterns"):
+        build.build("real_estate", sets / "real_estate", tmp_path / "data [2]")
+    assert not (tmp_path / "data [2]/prepared").exists()
+
+
+def test_a_data_folder_inside_the_source_is_refused_before_anything_is_written(sets, tmp_path):
+    source = shutil.copytree(sets / "real_estate", tmp_path / "source")
+    before = sorted(source.rglob("*"))
+    with pytest.raises(PreparationError, match="inside the source folder"):
+        build.build("real_estate", source, source / "data")
+    assert sorted(source.rglob("*")) == before

@@ -1,11 +1,13 @@
 """Colours keep their appearance on the way to sRGB, in the precision they came in."""
 
 import io
+import zlib
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from photo_files import GREY_PROFILE, png_chunk
 from PIL import Image, ImageCms
 
 from enhancer import color_management
@@ -109,3 +111,36 @@ def test_a_profile_that_is_no_matrix_is_left_to_littlecms(monkeypatch):
         patch.setattr(color_management, "_transform", twisted)
         assert color_management._matrix_tables(PROPHOTO, "<u2") is None
     color_management._matrix_tables.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["photo.png", "deep.png", "photo.tif", "deep.tif", "photo.jpg"])
+def test_a_grey_profile_is_applied_in_every_format(tmp_path, name):
+    ramp = np.tile(np.arange(40, 240, 4, dtype=np.uint8), (32, 1))
+    path, deep = tmp_path / name, ramp.astype(np.uint16) * 257
+    if name == "deep.png":
+        content = imagecodecs.png_encode(deep)
+        path.write_bytes(content[:33] + png_chunk(b"iCCP", b"p\0\0" + zlib.compress(GREY_PROFILE)) + content[33:])
+    elif path.suffix == ".tif":
+        tifffile.imwrite(
+            path, deep if name.startswith("deep") else ramp, photometric="minisblack", iccprofile=GREY_PROFILE
+        )
+    else:
+        Image.fromarray(ramp).save(path, icc_profile=GREY_PROFILE, **({"quality": 100} if name.endswith("jpg") else {}))
+    photo = read_photo(path)
+    expected = np.asarray(
+        ImageCms.profileToProfile(
+            Image.fromarray(ramp), io.BytesIO(GREY_PROFILE), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    )
+    assert photo.notes == ()
+    assert np.abs(photo.pixels.astype(int) - expected).max() <= 1
+    assert np.abs(expected[..., 0].astype(int) - ramp).max() > 5
+
+
+def test_display_p3_red_is_redder_than_srgb_can_show():
+    profile = color_management.display_p3_profile()
+    greys = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=-1)
+    np.testing.assert_array_equal(color_management.array_to_srgb(greys, profile), greys)
+    # Linear light 0.1274, 0.5776, 0.0319 through the matrix of P3 to sRGB, by hand.
+    color = color_management.array_to_srgb(np.array([[[100, 200, 50]]], np.uint8), profile)
+    np.testing.assert_allclose(color, [[[45, 203, 0]]], atol=1)

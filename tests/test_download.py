@@ -185,3 +185,17 @@ def test_the_proxy_of_the_environment_is_used(server, tmp_path, monkeypatch):
     (server.folder / "http:/photos.invalid/a.dng").write_bytes(CONTENT)
     monkeypatch.setenv("http_proxy", server.url)
     assert_whole(Downloader().fetch("http://photos.invalid/a.dng", tmp_path / "got/a.dng"), tmp_path)
+
+
+@pytest.mark.parametrize("header", ["Content-Length", "Retry-After"])
+def test_numbers_that_are_none_are_ignored(downloader, server, tmp_path, header):
+    def answer(handler, content):
+        handler.send_response(200 if header == "Content-Length" else 503)
+        handler.send_header(header, "²")
+        handler.end_headers()
+        handler.wfile.write(content if header == "Content-Length" else b"")
+        handler.close_connection = True
+        return True
+
+    server.faults["/a.dng"] = [answer]
+    assert_whole(fetch(downloader, server, tmp_path), tmp_path)

@@ -129,7 +129,7 @@ def test_recommended_trains_on_extra_pairs_and_on_validation(tmp_path, rendered,
     for name in ("val", "test"):
         (extra / f"{name}.jsonl").unlink()
     folders = [f"--fivek={rendered / 'fivek'}", f"--real-estate={rendered / 'real_estate'}", f"--extra-pairs={extra}"]
-    shortest = [*SHORTEST, "--pretrain.passes-per-epoch=1", "--finetune.passes-per-epoch=1", "--no-squash"]
+    shortest = [*SHORTEST, "--pretrain.passes-per-epoch=1", "--finetune.passes-per-epoch=1", "--squash=None"]
     run = tmp_path / "run"
     assert main(["recommended", *folders, f"--workdir={run}", f"--data-dir={tmp_path / 'data'}", *shortest]) == 0
     counts = {

@@ -110,3 +110,24 @@ def test_a_raw_file_that_shows_a_part_only_is_refused():
     before, after = room()
     with pytest.raises(PairRejected, match=r"covers only \d\d% of what the target shows"):
         reconcile_framing(np.ascontiguousarray(before[:, :400]), after)
+
+
+def test_a_picture_of_another_resolution_is_compared_and_kept_at_the_smaller_size():
+    before, after = room()
+    smaller = cv2.resize(after, (256, 171), interpolation=cv2.INTER_AREA)
+    framed = check_framing(before, smaller)
+    assert framed.input.shape == framed.target.shape == smaller.shape
+    assert framed.changes == ("input shrunk to the other's resolution",)
+    assert framed.displacement < 0.3
+
+
+def test_sizes_that_are_nearly_the_same_are_of_another_cut():
+    before, after = room()
+    with pytest.raises(PairRejected, match="the sizes differ"):
+        check_framing(before, after[:-1, :-1])
+
+
+def test_a_room_that_resembles_its_mirror_image_on_its_head_is_not_turned():
+    before, after = real_estate_pair(124, 384)
+    with pytest.raises(PairRejected, match="do not show the same scene"):
+        check_framing(before, np.ascontiguousarray(after[:, ::-1]))

@@ -10,11 +10,12 @@ from PIL import Image
 
 from enhancer.checkpoints import CheckpointError, Checkpoints, write_config
 from enhancer.config import ModelConfig, StageConfig
-from enhancer.inference import Enhancer, bucket
+from enhancer.inference import Enhancer
 from enhancer.photo_io import PhotoError, read_photo, write_photo
 from enhancer.progress import Progress
 from enhancer.restormer import Restormer
 from enhancer.train_state import initial_state
+from enhancer.working_size import MARGIN, bucket
 
 TINY = ModelConfig(dim=8, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1, num_heads=(1, 1, 1, 1))
 
@@ -77,16 +78,21 @@ def test_a_larger_photo_is_edited_at_its_full_size(lift, size):
     assert 10 * np.log10(255**2 / np.mean(difference**2)) >= 40
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 7), (1, 300)])
-def test_the_smallest_and_thinnest_photos_work(restormer_enhancer, size):
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (1, 8)])
+def test_the_smallest_photos_work(restormer_enhancer, size):
     assert restormer_enhancer.enhance(np.full((*size, 3), 90, np.uint8)).shape == (*size, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 300), (300, 1), (2, 5000)])
+def test_the_thinnest_photos_work(lift, size):
+    assert Enhancer(lift, 64).enhance(np.full((*size, 3), 90, np.uint8)).shape == (*size, 3)
 
 
 def test_the_network_sees_the_short_side_at_its_working_size_and_panoramas_bounded(lift, monkeypatch):
     seen = []
     enhancer = Enhancer(lift, 100)
-    predict = enhancer._predict
-    monkeypatch.setattr(enhancer, "_predict", lambda picture: seen.append(picture.shape) or predict(picture))
+    forward = enhancer._forward
+    monkeypatch.setattr(enhancer, "_forward", lambda pictures: seen.append(pictures[0].shape) or forward(pictures))
     enhancer.enhance(photo_of(200, 300))
     enhancer.enhance(photo_of(800, 200))
     enhancer.enhance(photo_of(50, 30))
@@ -97,7 +103,119 @@ def test_sizes_of_one_bucket_are_compiled_once(lift):
     enhancer = Enhancer(lift, 128)
     for size in ((98, 122), (104, 128), (97, 121), (104, 124)):
         enhancer.enhance(photo_of(*size))
-    assert lift.compiled_shapes == [(1, 104, 128, 3)]
+    assert lift.compiled_shapes == [(1, 104 + 2 * MARGIN, 128 + 2 * MARGIN, 3)]
+
+
+def test_a_second_photo_of_a_shape_compiles_nothing(lift):
+    enhancer = Enhancer(lift, 64)
+    enhancer.enhance(photo_of(300, 450))
+    compiled = enhancer.compiled_shapes
+    enhancer.enhance(photo_of(300, 450))
+    enhancer.enhance(photo_of(600, 901))
+    assert enhancer.compiled_shapes == compiled == ((1, 64 + 2 * MARGIN, 96 + 2 * MARGIN, 3),)
+
+
+def test_after_warming_up_usual_photos_compile_nothing(lift):
+    enhancer = Enhancer(lift, 64)
+    progress = []
+    enhancer.warm_up(lambda done, total: progress.append((done, total)))
+    assert progress == [(done, 7) for done in range(8)]
+    traced = len(lift.compiled_shapes)
+    for size in [(200, 300), (300, 200), (240, 320), (320, 240), (180, 320), (320, 180), (200, 200), (197, 297)]:
+        enhancer.enhance(photo_of(*size))
+    assert len(lift.compiled_shapes) == traced
+
+
+def test_photos_of_one_bucket_pass_the_network_together(lift):
+    enhancer = Enhancer(lift, 64, batch_size=2)
+    photos = [photo_of(*size) for size in ((40, 60), (60, 40), (39, 59), (40, 58), (300, 450))]
+    results = enhancer.enhance_many(photos)
+    assert sorted(shape[0] for shape in enhancer.compiled_shapes) == [1, 1, 1, 2]
+    for photo, result in zip(photos, results, strict=True):
+        assert result.shape == photo.shape
+        np.testing.assert_allclose(result.astype(int), lifted(photo), atol=3)
+
+
+def test_the_border_is_edited_as_the_rest_is():
+    """A convolution sees black beyond its picture, so the network is given a picture that goes on beyond the photo."""
+    blur = keras.Sequential([keras.layers.DepthwiseConv2D(5, padding="same", depthwise_initializer="ones")])
+    blur.build((None, None, None, 3))
+    photo = np.full((32, 40, 3), 5, np.uint8)
+    np.testing.assert_array_equal(Enhancer(blur, 64).enhance(photo), 25 * photo)
+
+
+def test_sixteen_bits_stay_sixteen_bits(lift):
+    photo = photo_of(300, 450).astype(np.uint16) * 257 + 100
+    result = Enhancer(lift, 128).enhance(photo)
+    assert (result.shape, result.dtype) == (photo.shape, np.uint16)
+    difference = result / 65535 - (photo / 65535) ** 0.8
+    assert 10 * np.log10(1 / np.mean(difference**2)) >= 40
+    assert len(np.unique(result)) > 256
+
+
+@pytest.mark.parametrize("size", [(40, 60), (300, 450)])
+def test_strength_blends_photo_and_edit(lift, size):
+    enhancer, photo = Enhancer(lift, 64), photo_of(*size)
+    whole = enhancer.enhance(photo)
+    np.testing.assert_array_equal(enhancer.enhance(photo, strength=0), photo)
+    half = enhancer.enhance(photo, strength=0.5)
+    np.testing.assert_allclose(half, (photo.astype(float) + whole) / 2, atol=1.01)
+
+
+def test_an_edit_can_be_applied_at_several_strengths_without_the_network(lift):
+    enhancer, photo = Enhancer(lift, 64), photo_of(300, 450)
+    edit = enhancer.find_edit(photo)
+    lift.gain.assign(0.0)
+    assert edit.apply(photo).mean() > edit.apply(photo, 0.5).mean() > photo.mean()
+
+
+def test_tiled_the_network_sees_every_pixel(restormer_enhancer):
+    photo = photo_of(72, 104)
+    whole = restormer_enhancer.enhance(photo, mode="tiled")
+    assert (whole.shape, whole.dtype) == (photo.shape, np.uint8)
+    assert np.abs(whole.astype(int) - photo).mean() > 1
+    half = restormer_enhancer.enhance(photo, mode="tiled", strength=0.5)
+    np.testing.assert_allclose(half, (photo.astype(float) + whole) / 2, atol=0.51)
+
+
+class Tint(keras.Model):
+    """An edit that tints grey."""
+
+    def call(self, x):
+        return x * keras.ops.array([0.9, 0.8, 1.0])
+
+
+@pytest.mark.parametrize("size", [(48, 64), (300, 450)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_black_and_white_photo_stays_black_and_white(size, dtype):
+    grey = np.repeat(photo_of(*size)[..., :1], 3, axis=-1).astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+    tint = Tint()
+    tint.build((None, None, None, 3))
+    edited = Enhancer(tint, 64).enhance(grey)
+    assert edited.mean() < 0.9 * grey.mean()
+    assert np.ptp(edited, axis=-1).max() <= 1  # a step of rounding
+
+
+def test_a_black_and_white_photo_stays_black_and_white_in_tiles(restormer_enhancer):
+    edited = restormer_enhancer.enhance(np.repeat(photo_of(72, 104)[..., :1], 3, axis=-1), mode="tiled")
+    assert not np.ptp(edited, axis=-1).any()
+
+
+def test_tiles_are_for_restormers(lift):
+    with pytest.raises(ValueError, match="received a Lift"):
+        Enhancer(lift, 64).enhance(photo_of(72, 104), mode="tiled")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strength": 1.5}, "between 0 and 1, received 1.5"),
+        ({"mode": "tile"}, "'transfer' or 'tiled', received 'tile'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(lift, settings, message):
+    with pytest.raises(ValueError, match=message):
+        Enhancer(lift, 64).enhance(photo_of(16, 16), **settings)
 
 
 def test_buckets_are_few_and_add_little():
@@ -135,7 +253,7 @@ def test_threads_may_share_an_enhancer(lift):
     ("photo", "message"),
     [
         ("kitchen.jpg", "NumPy array, received str"),
-        (np.zeros((4, 4, 3)), "uint8 in .*received float64"),
+        (np.zeros((4, 4, 3)), "uint8 or uint16, received float64"),
         (np.zeros((4, 4), np.uint8), r"\(height, width, 3\).*received \(4, 4\)"),
         (np.zeros((4, 4, 4), np.uint8), r"received \(4, 4, 4\)"),
         (np.zeros((0, 4, 3), np.uint8), "at least one pixel"),
@@ -165,8 +283,18 @@ def test_a_file_is_enhanced_at_full_size_with_its_exif(lift, tmp_path):
 
 def test_a_file_is_never_its_own_result(lift, tmp_path):
     write_photo(tmp_path / "in.png", photo_of(20, 30))
-    with pytest.raises(ValueError, match="choose another name"):
-        Enhancer(lift, 64).enhance_file(tmp_path / "in.png", tmp_path / "." / "in.png")
+    with pytest.raises(FileExistsError, match="choose another name"):
+        Enhancer(lift, 64).enhance_file(tmp_path / "in.png", tmp_path / "." / "in.png", overwrite=True)
+
+
+def test_a_file_that_exists_is_overwritten_on_purpose_only(lift, tmp_path):
+    write_photo(tmp_path / "in.png", photo_of(20, 30))
+    (tmp_path / "out.png").write_text("precious")
+    with pytest.raises(FileExistsError, match="exists already"):
+        Enhancer(lift, 64).enhance_file(tmp_path / "in.png", tmp_path / "out.png")
+    assert (tmp_path / "out.png").read_text() == "precious"
+    Enhancer(lift, 64).enhance_file(str(tmp_path / "in.png"), str(tmp_path / "out.png"), overwrite=True)
+    assert read_photo(tmp_path / "out.png").pixels.shape == (20, 30, 3)
 
 
 def test_a_broken_file_leaves_nothing_behind(lift, tmp_path):

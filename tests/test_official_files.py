@@ -9,6 +9,7 @@ import threading
 import pytest
 from misbehaving_server import busy, corrupted, drop_after, ignores_ranges, serve, trickle, wrong_length
 
+from datasets import __main__ as datasets_command
 from datasets import build, miniature
 from datasets.download import Downloader, NotFetched, Patience, ServerUnreachable
 from datasets.fivek.checksums import read_checksums
@@ -248,7 +249,19 @@ def test_a_server_that_stops_answering_ends_the_run_and_costs_nothing(server, pr
     assert content(tmp_path / "out") == content(prepared_locally)
 
 
-@pytest.mark.parametrize("url", ["ftp://server/", "server/fivek", "http://", "http://a b\n/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://server/",
+        "server/fivek",
+        "http://",
+        "http://a b\n/",
+        "http://a b/",
+        "http://[::1/",
+        "http://a:99999/",
+        "http://a:b/",
+    ],
+)
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(SourceError, match="is no address of a server"):
         Request(url)
@@ -271,3 +284,25 @@ def test_a_fetched_data_set_has_the_records_of_a_local_one(server, local, tmp_pa
     server.requests.clear()
     build.build("fivek", None, tmp_path / "fetched", request=request)
     assert server.requests == []
+
+
+def test_the_page_of_a_hotel_network_costs_no_pair(server, prepared_locally, tmp_path):
+    def page(handler, content):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/html; charset=utf-8")
+        handler.send_header("Content-Length", "13")
+        handler.end_headers()
+        handler.wfile.write(b"<html>Welcome")
+        return True
+
+    server.always = {path: page for number in range(30) for path in (dng(number), tif(number))}
+    with pytest.raises(ServerUnreachable, match="web page instead of the file"):
+        fetch(official(server, tmp_path), tmp_path)
+    server.always = {}
+    fetch(official(server, tmp_path), tmp_path)
+    assert content(tmp_path / "out") == content(prepared_locally)
+
+
+def test_options_of_fetching_are_refused_for_a_folder(tmp_path):
+    with pytest.raises(SystemExit, match="--connections goes with --download or --base-url"):
+        datasets_command.build("fivek", tmp_path, manual_dir=tmp_path, connections=2)

@@ -154,3 +154,20 @@ def test_camera_files_that_are_broken_or_develop_to_junk_are_refused_in_a_senten
         with pytest.raises(PairRejected, match=rf"^{re.escape(path.name)} (is|holds) .*\. .*\.$") as caught:
             prepare_pair(path, target, None)
         assert caught.value.kind == "unreadable photo"
+
+
+def test_what_the_decoder_remarked_is_kept_with_the_pair(tmp_path):
+    paths = write_pair(tmp_path, photo())
+    tifffile.imwrite(tmp_path / "tar.tif", (photo() // 2 + 90).astype(np.uint16) * 257, photometric="rgb")
+    remarks = prepare_pair(paths[0], tmp_path / "tar.tif", None).measurements["remarks"]
+    assert remarks == ["target: 16 bits without a colour profile, treated as sRGB"]
+
+
+@pytest.mark.parametrize("quality", [60, 90])
+def test_a_copy_that_was_compressed_anew_is_no_edit(tmp_path, quality):
+    noise = np.random.default_rng(0).normal(0, 6, (288, 384, 3))
+    before = np.clip(photo(0, 288, 384) + noise, 0, 255).astype(np.uint8)
+    Image.fromarray(before).save(tmp_path / "src.png")
+    Image.fromarray(before).save(tmp_path / "tar.jpg", quality=quality)
+    with pytest.raises(PairRejected, match="the target equals the input"):
+        prepare_pair(tmp_path / "src.png", tmp_path / "tar.jpg", None)

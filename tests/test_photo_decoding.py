@@ -99,3 +99,47 @@ def test_float_tiff_names_what_to_export(tmp_path, pixels):
     tifffile.imwrite(tmp_path / "hdr.tif", pixels.astype(np.float32), photometric="rgb")
     with pytest.raises(PhotoError, match="8 or 16 bits"):
         read_photo(tmp_path / "hdr.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_saved_selection_is_no_transparency(tmp_path, pixels, dtype):
+    """Photo editors keep masks, of windows for one, as further channels."""
+    values = pixels.astype(dtype) * (np.iinfo(dtype).max // 255)
+    mask = np.zeros((*pixels.shape[:2], 1), dtype)
+    stored = np.concatenate([values, mask], axis=-1)
+    tifffile.imwrite(tmp_path / "photo.tif", stored, photometric="rgb", extrasamples=["unspecified"])
+    photo = read_photo(tmp_path / "photo.tif")
+    np.testing.assert_array_equal(photo.pixels, pixels)
+    assert photo.notes[0] == "an extra channel, such as a saved selection, was left out"
+
+
+def test_transparency_beside_a_selection(tmp_path, pixels):
+    stored = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8), np.zeros(pixels.shape[:2], np.uint8)])
+    stored[:4, :4, 3] = 0
+    tifffile.imwrite(tmp_path / "photo.tif", stored, photometric="rgb", extrasamples=["unassalpha", "unspecified"])
+    photo = read_photo(tmp_path / "photo.tif")
+    assert (photo.pixels[:4, :4] == 255).all()
+    np.testing.assert_array_equal(photo.pixels[4:], pixels[4:])
+    assert len(photo.notes) == 2
+
+
+def test_premultiplied_and_plain_transparency_look_the_same(tmp_path, pixels):
+    alpha = np.full((*pixels.shape[:2], 1), 128, np.uint8)
+    premultiplied = np.rint(pixels * (alpha / 255)).astype(np.uint8)
+    for name, values in (("unassalpha", pixels), ("assocalpha", premultiplied)):
+        stored = np.concatenate([values, alpha], axis=-1)
+        tifffile.imwrite(tmp_path / f"{name}.tif", stored, photometric="rgb", extrasamples=[name])
+    plain, other = (read_photo(tmp_path / f"{name}.tif").pixels.astype(int) for name in ("unassalpha", "assocalpha"))
+    assert np.abs(plain - other).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.cr3"])
+def test_the_raw_formats_that_are_no_tiff_are_told_by_their_content(tmp_path, name, monkeypatch):
+    developed = []
+    monkeypatch.setattr(
+        "enhancer.raw.develop", lambda path, **_: developed.append(path.name) or np.zeros((9, 9, 3), np.uint8)
+    )
+    for head in (b"FUJIFILMCCD-RAW 0201", b"\0\0\0\x18ftypcrx \0\0\0\1", b"II\x1a\0\0\0HEAPCCDR", b"IIU\0\x18\0\0\0"):
+        (tmp_path / name).write_bytes(head + bytes(99))
+        read_photo(tmp_path / name)
+    assert len(developed) == 4

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from datasets import prepared_folder
+from datasets.bare_folder import find_marked_pairs
 from datasets.preparation import Options, prepare
 from datasets.prepared_folder import PreparationError
 from datasets.sources import find_fivek_pairs, find_listed_pairs
@@ -269,3 +270,36 @@ def test_a_torn_last_line_is_ignored(source, tmp_path):
     prepare_listed(source, tmp_path / "out")
     prepare_listed(source, tmp_path / "fresh")
     assert folder_hash(tmp_path / "out") == folder_hash(tmp_path / "fresh")
+
+
+def test_a_damaged_line_of_the_log_costs_its_pair_only(source, tmp_path):
+    prepare_listed(source, tmp_path / "whole")
+    prepare_listed(source, tmp_path / "out")
+    progress = tmp_path / "out/progress.jsonl"
+    lines = progress.read_bytes().split(b"\n")
+    progress.write_bytes(b"\n".join([*lines[:2], bytes(len(lines[2])), *lines[3:]]))
+    (tmp_path / "out/dataset_metadata.json").unlink()
+    assert prepare_listed(source, tmp_path / "out")["run"]["pairs"] == 1
+    assert folder_hash(tmp_path / "out") == folder_hash(tmp_path / "whole")
+
+
+def test_one_shot_edited_twice_stays_in_one_split_however_little_is_to_be_seen(tmp_path):
+    images = tmp_path / "source/images"
+    for number in range(12):
+        write_pair(tmp_path / "source", number, number)
+    noise = np.random.default_rng(0).normal(0, 1, (72, 96, 3))
+    wall = (np.linspace(120, 160, 96)[None, :, None] + noise).astype(np.uint8)
+    for number in range(12, 18):
+        write_pair(tmp_path / "source", number, before=wall, after=wall // 2 + 10 * (number - 12))
+    options = Options("real_estate", "all pairs", None, validation_share=0.2, test_share=0.2)
+    metadata = prepare(images, find_marked_pairs, tmp_path / "out", options, num_workers=0)
+    assert metadata["near_duplicates"] == {"groups": 1, "photos": 6, "groups_in_several_splits": 0}
+
+
+def test_remarks_are_counted_and_said(source, tmp_path, capsys):
+    Image.fromarray(photo() // 2 + 90).save(source / "images/1_tar.png", icc_profile=b"no profile")
+    metadata = prepare_listed(source, tmp_path / "out")
+    remark = "target: unreadable colour profile, treated as sRGB"
+    assert metadata["remarks"] == {remark: 1}
+    assert f"1 kept with a remark, {remark}" in capsys.readouterr().out
+    assert remark in (tmp_path / "out/preparation_report.html").read_text()

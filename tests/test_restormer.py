@@ -1,5 +1,6 @@
 """The network's shape, sizes, padding, saving and options."""
 
+import contextlib
 import dataclasses
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 
 from enhancer import layers, transformer_blocks
 from enhancer.config import MODEL_SIZES, ModelConfig
+from enhancer.development import light_factors
 from enhancer.restormer import Restormer, pixel_shuffle, pixel_unshuffle
 from enhancer.transformer_blocks import TransformerBlocks
 
@@ -53,35 +55,68 @@ def test_zero_output_convolution_leaves_the_input_because_of_the_global_residual
     np.testing.assert_array_equal(run(model, x), x)
 
 
-def test_gain_multiplies_the_photo_per_pixel_and_then_adds(nano):
-    """With an output convolution that only has a bias, the edit is `photo x exp(gain) + offset`."""
-    model, x = Restormer(dataclasses.replace(nano, output="gain", conv_bias=True)), picture(16, 16)
-    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
-    model.output_conv.bias.assign([0.1, 0.2, 0.3, 0.0, 0.5, -0.5])
-    gain = np.exp(4 * np.tanh(np.array([0.0, 0.5, -0.5]) / 4))
-    np.testing.assert_allclose(run(model, x), x * gain + [0.1, 0.2, 0.3], rtol=1e-5, atol=1e-6)
+def test_developed_network_begins_with_the_development_alone(nano):
+    model, x = Restormer(dataclasses.replace(nano, base="developed")), picture(16, 16)
+    expected = model.development(jnp.asarray(x), light_factors(jnp.asarray(x)))
+    np.testing.assert_allclose(run(model, x), expected, atol=1e-5)
 
 
-def test_gain_is_bounded(nano):
-    model, x = Restormer(dataclasses.replace(nano, output="gain", conv_bias=True)), picture(16, 16)
-    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))
-    model.output_conv.bias.assign([0.0, 0.0, 0.0, 1e6, 1e6, 1e6])
-    np.testing.assert_allclose(run(model, x), x * np.exp(4), rtol=1e-5)
+def test_part_of_a_photo_is_developed_as_the_whole_when_it_is_given_the_whole_ones_attention(nano):
+    model, x = Restormer(dataclasses.replace(nano, base="developed")), picture(16, 32)
+    weights = [v.value for v in model.trainable_variables]
+    whole, attention = model.stateless_call(weights, [], x, return_attention=True)[0]
+    part = model.stateless_call(weights, [], x[:, :, :16], attention=attention)[0]
+    np.testing.assert_allclose(part, whole[:, :, :16], atol=1e-5)  # without an edit there is no neighbourhood
 
 
-def test_unknown_output_is_refused(nano):
-    with pytest.raises(ValueError, match="output must be 'residual' or 'gain', received 'product'"):
-        Restormer(dataclasses.replace(nano, output="product"))
+@pytest.mark.parametrize("options", [{"base": "auto"}, {"base": "developed", "channels": 1}])
+def test_impossible_base_is_refused(nano, options):
+    with pytest.raises(ValueError, match="base"):
+        Restormer(dataclasses.replace(nano, **options))
 
 
-@pytest.mark.parametrize(("norm", "conv_bias"), [("bias_free", False), ("with_bias", True)])
-def test_saved_and_loaded_model_is_identical(nano, tmp_path, norm, conv_bias):
-    model = with_random_weights(Restormer(dataclasses.replace(nano, norm=norm, conv_bias=conv_bias), remat="block"))
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"norm": "with_bias", "conv_bias": True}, {"base": "developed"}],
+    ids=["paper", "biases", "developed"],
+)
+def test_saved_and_loaded_model_is_identical(nano, tmp_path, options):
+    model = with_random_weights(Restormer(dataclasses.replace(nano, **options), remat="block"))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.config == model.config
     assert loaded.remat == "block"
     np.testing.assert_array_equal(run(loaded, picture(9, 16)), run(model, picture(9, 16)))
+
+
+@pytest.mark.parametrize("formulation", ["in strips", "for accelerators", "with biases"])
+def test_a_picture_edited_with_its_own_attention_is_the_same(nano, formulation):
+    """Two blocks to a group, so that the order of the maps matters."""
+    shape = dataclasses.replace(nano, num_blocks=(2, 1, 1, 2), conv_bias=formulation == "with biases")
+    for_accelerators = transformer_blocks.formulated_for_accelerators
+    with for_accelerators() if formulation == "for accelerators" else contextlib.nullcontext():
+        model, x = with_random_weights(Restormer(shape)), picture(16, 24)
+        weights = [v.value for v in model.trainable_variables]
+
+        def call(x, **options):
+            return jax.jit(lambda x: model.stateless_call(weights, [], x, **options)[0])(x)
+
+        edited, attention = call(x, return_attention=True)
+        assert attention["latent"].shape == (2, 1, 32, 32)
+        np.testing.assert_allclose(edited, run(model, x), atol=1e-6)
+        np.testing.assert_allclose(call(x, attention=attention), edited, atol=1e-5)
+
+
+def test_with_a_given_attention_a_pixel_depends_on_its_neighbourhood_alone(nano):
+    model = with_random_weights(Restormer(nano))
+    weights = [v.value for v in model.trainable_variables]
+    near = picture(16, 160)
+    far = near.copy()
+    far[:, :, 120:] = 0.9
+    _, attention = jax.jit(lambda x: model.stateless_call(weights, [], x, return_attention=True)[0])(near)
+    local = jax.jit(lambda x: model.stateless_call(weights, [], x, attention=attention)[0])
+    np.testing.assert_array_equal(local(far)[:, :, :40], local(near)[:, :, :40])
+    assert np.abs(run(model, far) - run(model, near))[:, :, :40].max() > 1e-4
 
 
 def test_rematerialised_blocks_change_no_gradient(nano):
@@ -165,7 +200,7 @@ def test_mixed_precision_does_not_round_norms_and_temperatures(nano, monkeypatch
 
     record("attention_statistics_in_strips", [1])
     record("add_gated_feed_forward_in_strips", [1])
-    record("transposed_attention", [4])
+    record("folded_attention", [3])
     run(model, picture(16, 16))
     assert len(seen) >= 3 * 8  # groups of blocks
     assert {x.dtype for x in seen} == {jnp.dtype("float32")}

@@ -133,3 +133,11 @@ def test_missing_and_empty_folders(tmp_path):
 def test_the_literature_split_of_real_estate_has_no_leak(shared_data):
     pairs = find_listed_pairs(shared_data / "real_estate/full_split")
     assert [sum(pair.split == split for pair in pairs) for split in sources.SPLITS] == [511, 56, 10]
+
+
+def test_ids_that_no_file_could_be_called_are_shortened(tmp_path):
+    house = "x" * 120
+    write_list(tmp_path / "train.jsonl", [f"{house}/{house}/{name}.jpg" for name in "12"] + [f"{house}/1.jpg"])
+    ids = [pair.id for pair in find_listed_pairs(tmp_path)]
+    assert len(set(ids)) == 3
+    assert max(len(name.encode()) for name in ids) <= 200

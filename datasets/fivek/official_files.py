@@ -44,8 +44,7 @@ class Request:
         Raises:
             SourceError: the address is none of http or https, or there are no connections.
         """
-        parts = urllib.parse.urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or not self.base_url.isprintable():
+        if not _is_address(self.base_url):
             raise SourceError(f"{self.base_url!r} is no address of a server. Expected one such as {BASE_URL}")
         if not 1 <= self.connections <= 16:
             raise SourceError(f"--connections {self.connections} is out of range. Name 1 to 16; 4 are polite.")
@@ -227,6 +226,16 @@ class OfficialFiles(BroughtOriginals):
         for path in self.folder.glob("img/*/*"):
             if str(path).removesuffix(".json").removesuffix(".part") not in wanted:
                 path.unlink()
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        has_port = parts.port is None or parts.port > 0  # or it raises
+    except ValueError:
+        return False
+    is_text = url.isprintable() and " " not in url
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and has_port and is_text
 
 
 def _rejected(pair: SourcePair, kind: str, reason: str) -> Row:

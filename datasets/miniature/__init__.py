@@ -16,7 +16,7 @@ from tqdm import tqdm
 from datasets.miniature import camera, files
 from datasets.miniature.landscapes import render_landscape
 from datasets.miniature.rooms import render_room
-from enhancer.photo_io import write_photo
+from enhancer.photo_io import encode_jpeg, write_photo
 
 LONG_EDGE = 224
 """Of the photos, in pixels."""
@@ -26,6 +26,8 @@ _TASTES = {"a": 1.15, "b": 0.88, "c": 1.0, "d": 1.07, "e": 0.94}
 """Exponents of the experts' tone curves: above 1 they like it darker than expert C."""
 _OVERSAMPLING = 1.5
 _SAMPLE_SEED = 900  # far from the seeds of the sets: a sample is a photo that no model has seen
+SAMPLES = {"living-room": 8, "dining-room": 5, "bedroom": 7, "dark-dining-room": 12}
+"""The rooms that the demo offers, by name: numbers for `sample_room`."""
 
 
 def write(
@@ -85,6 +87,16 @@ def sample_room(number: int = 0, *, long_edge: int = 960) -> np.ndarray:
         sRGB, uint8 `(height, width, 3)`.
     """
     return real_estate_pair(_SAMPLE_SEED + number, long_edge)[0]
+
+
+def write_samples(out: Path, *, long_edge: int = 1080) -> list[Path]:
+    """Write the demo's sample photos as JPEGs, one for each of `SAMPLES`, and return their paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, number in SAMPLES.items():
+        written.append(out / f"{name}.jpg")
+        written[-1].write_bytes(encode_jpeg(sample_room(number, long_edge=long_edge), quality=80))
+    return written
 
 
 def fivek_scene(number: int, long_edge: int) -> np.ndarray:

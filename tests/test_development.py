@@ -1,0 +1,60 @@
+"""One light for all photos, whatever the camera's exposure and white balance were, and a learned curve."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from enhancer.development import CURVE_END, GREY, NORMALISED_SHARE, NUM_KNOTS, Development, light_factors
+
+
+def to_srgb(linear):
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def factors_of(linear):
+    return np.asarray(jax.jit(light_factors)(jnp.asarray(to_srgb(linear)[None], "float32")))[0, 0, 0]
+
+
+@pytest.fixture
+def room():
+    """Linear light of a room, `(12, 10, 3)`."""
+    return np.random.default_rng(0).uniform(0.01, 0.4, (12, 10, 3))
+
+
+def test_of_three_stops_between_two_exposures_six_tenths_of_one_are_left(room):
+    """Four fifths of a photo's own light are taken out."""
+    left = 8 * factors_of(room) / factors_of(room / 8)
+    np.testing.assert_allclose(np.log2(left), 3 * (1 - NORMALISED_SHARE), atol=1e-3)
+
+
+def test_the_colour_of_the_light_is_taken_out_by_the_same_share(room):
+    light = np.array([1.5, 1.0, 0.6])
+    left = light * factors_of(room * light) / factors_of(room)
+    np.testing.assert_allclose(np.log2(left), np.log2(light) * (1 - NORMALISED_SHARE), atol=1e-3)
+
+
+def test_a_photo_that_is_grey_and_bright_on_the_mean_stays_as_it_is():
+    np.testing.assert_allclose(factors_of(np.full((8, 8, 3), GREY)), 1, atol=1e-4)
+
+
+def test_each_photo_of_a_batch_has_its_own_factors(room):
+    both = np.asarray(light_factors(jnp.asarray(np.stack([to_srgb(room), to_srgb(room / 4)]), "float32")))
+    for index, linear in enumerate((room, room / 4)):
+        np.testing.assert_allclose(both[index, 0, 0], factors_of(linear), rtol=1e-4)
+
+
+def test_black_has_finite_factors():
+    assert np.isfinite(factors_of(np.zeros((4, 4, 3)))).all()
+
+
+def test_curve_begins_as_the_identity_and_interpolates_between_its_knots(room):
+    development, photo, factors = Development(), to_srgb(room)[None], np.array([3.0, 2.0, 1.0])
+    development.build()
+    light = to_srgb(room * factors)[None]
+    develop = jax.jit(lambda curve: development.stateless_call([curve], [], photo.astype("float32"), factors)[0])
+    np.testing.assert_allclose(develop(development.curve.value), np.minimum(light, 1), atol=1e-5)
+    knots = np.sort(np.random.default_rng(1).random((NUM_KNOTS, 3)), axis=0)
+    places = np.linspace(0, CURVE_END, NUM_KNOTS)
+    expected = np.stack([np.interp(light[..., c], places, knots[:, c]) for c in range(3)], axis=-1)
+    np.testing.assert_allclose(develop(jnp.asarray(knots, "float32")), expected, atol=1e-5)
