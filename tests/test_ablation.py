@@ -16,7 +16,7 @@ from recipes.experiment import Experiment, UsageError
 from recipes.fivek_transfer import main
 from recipes.strategies import ALTERNATIVES, basic_strategies, parse_strategy
 from tests.conftest import NANO
-from tests.test_compare import write_pairs
+from tests.pair_folders import write_pairs
 
 
 def test_a_strategy_changes_settings_of_either_stage_and_the_network():

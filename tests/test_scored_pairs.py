@@ -8,7 +8,7 @@ from enhancer.photo_io import write_photo
 from enhancer.readable_pairs import Pair
 from recipes.scenes import find_leaks, find_scenes
 from recipes.scored_pairs import ScoredPairs, read_reduced
-from tests.test_compare import write_pairs
+from tests.pair_folders import write_pairs
 
 
 def ids(pairs: ScoredPairs) -> list[str]:
