@@ -200,7 +200,13 @@ def wide_table(results: Mapping[str, Any]) -> str:
     first = ("l1_plan", "l1")
     shown = [
         *first,
-        *(c for c in COLUMNS if c not in first and any(c in scores["mean"] for scores in methods.values())),
+        *(
+            column
+            for column in COLUMNS
+            if column not in first
+            and (column in MAIN_COLUMNS or column.startswith("l1_"))
+            and any(column in scores["mean"] for scores in methods.values())
+        ),
     ]
     lines = [["", "n", *(f"{COLUMNS[column].title} {COLUMNS[column].arrow}" for column in shown)]]
     for method, scores in methods.items():
