@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from enhancer import bootstrap
-from enhancer.results import comparison_fields, method_title, summarise, text_table
+from enhancer.results import comparison_fields, method_title, summarise
+from enhancer.results_table import text_table
 from enhancer.score_columns import MAIN_COLUMNS
 from enhancer.verdict import change_text
 from recipes.strategies import SCRATCH, TRANSFER

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from enhancer.metrics import METRICS
-from enhancer.results import build_results, main_method, paired_difference, results_table, summarise, wide_table
+from enhancer.results import build_results, main_method, paired_difference, summarise
+from enhancer.results_table import results_table, wide_table
 
 
 def rows_of(*values: float, metric: str = "l1") -> list[dict]:
