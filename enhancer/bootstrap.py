@@ -87,6 +87,8 @@ def compare(a: np.ndarray, b: np.ndarray, scenes: Sequence[Hashable] | None = No
             relative = Interval(ratio - 1.0, None, None)
         else:
             relative = _stretched(ratio - 1.0, resampled_a / resampled_b - 1.0, variance, degrees)
+            if a.min() >= 0.0 and relative.low is not None:  # nothing is more than 100 % lower
+                relative = dataclasses.replace(relative, low=max(-1.0, relative.low))
             standard_error = math.sqrt(variance)
     if num_scenes < 2:
         difference = Interval(difference.estimate, None, None)

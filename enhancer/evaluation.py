@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import tqdm
 from PIL import Image
@@ -20,6 +19,7 @@ from enhancer.readable_pairs import Pair, Source, decode_pair
 from enhancer.regions import find_regions, pixels_in
 from enhancer.saved_predictions import SavedPredictions
 from enhancer.score_columns import PLAN_SIDE, Row
+from enhancer.working_size import reduce_photo
 
 Enhance = Callable[[np.ndarray], np.ndarray]
 """uint8 `(H, W, 3)` sRGB in, the same out."""
@@ -90,15 +90,6 @@ def squashed(picture: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
 
 
-def reduced(picture: np.ndarray, side: int) -> np.ndarray:
-    """A uint8 picture `(H, W, 3)` with a short side of at most `side` pixels, its aspect ratio kept; not enlarged."""
-    scale = side / min(picture.shape[:2])
-    if scale >= 1.0:
-        return picture
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
-
-
 class _Views:
     """A pair as it is looked at; what does not depend on the method is computed once."""
 
@@ -107,7 +98,7 @@ class _Views:
         self._square = (squashed(pair.input, PLAN_SIDE), squashed(pair.target, PLAN_SIDE))
         self._small = None
         if network_side is not None:
-            self._small = (reduced(pair.input, network_side), reduced(pair.target, network_side))
+            self._small = (reduce_photo(pair.input, network_side), reduce_photo(pair.target, network_side))
 
     def score(self, enhance: Enhance) -> dict[str, Any]:
         prediction, target = enhance(self._pair.input), self._pair.target

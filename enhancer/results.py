@@ -1,4 +1,4 @@
-"""Compose `results.json` from the rows of scores, and print it as a table.
+"""Compose `results.json` from the rows of scores.
 
 The schema (strict JSON: numbers are finite, what is unknown is `null`)::
 
@@ -36,7 +36,7 @@ from scipy import stats
 from enhancer import bootstrap
 from enhancer.hardware import describe
 from enhancer.power import smallest_detectable
-from enhancer.score_columns import COLUMNS, MAIN_COLUMNS, Row
+from enhancer.score_columns import COLUMNS, Row
 from enhancer.verdict import outcome_of
 
 RESULTS_SCHEMA_VERSION = 2
@@ -184,45 +184,6 @@ def method_title(method: str) -> str:
     return METHOD_TITLES.get(method, method)
 
 
-def results_table(results: Mapping[str, Any]) -> str:
-    """Return the scores as text for a terminal: methods as rows, mean ± half of the 95 % interval, then the pairs."""
-    headings = ["", *(f"{COLUMNS[column].title} {COLUMNS[column].arrow}" for column in MAIN_COLUMNS)]
-    lines = [
-        [method_title(method), *(score_text(scores, column) for column in MAIN_COLUMNS)]
-        for method, scores in results["methods"].items()
-    ]
-    return "\n".join([text_table([headings, *lines]), "", *paired_sentences(results)])
-
-
-def wide_table(results: Mapping[str, Any]) -> str:
-    """Return the scores as one table for a terminal, regions and sizes by L1; L1, and L1 in the plan's protocol, with intervals."""
-    methods = results["methods"]
-    first = ("l1_plan", "l1")
-    shown = [
-        *first,
-        *(c for c in COLUMNS if c not in first and any(c in scores["mean"] for scores in methods.values())),
-    ]
-    lines = [["", "n", *(f"{COLUMNS[column].title} {COLUMNS[column].arrow}" for column in shown)]]
-    for method, scores in methods.items():
-        cells = [
-            score_text(scores, c) if c in first or c not in scores["mean"] else COLUMNS[c].text(scores["mean"][c])
-            for c in shown
-        ]
-        lines.append([method_title(method), str(scores["n"]), *cells])
-    return text_table(lines)
-
-
-def text_table(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells as aligned text, a rule under the first; the first column to the left, the others to the right."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    table = [
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    ]
-    table.insert(1, "-" * len(table[0]))
-    return "\n".join(table)
-
-
 def score_text(scores: Mapping[str, Any], column: str) -> str:
     """Return one method's mean of a score and half of its 95 % interval as text, `0.0514 ± 0.0175`."""
     if column not in scores["mean"]:
@@ -230,25 +191,6 @@ def score_text(scores: Mapping[str, Any], column: str) -> str:
     low, high = scores["interval_95"][column]
     mean = COLUMNS[column].text(scores["mean"][column])
     return mean if low is None else f"{mean} ± {COLUMNS[column].text((high - low) / 2)}"
-
-
-def paired_sentences(results: Mapping[str, Any], column: str = "l1") -> list[str]:
-    """Return `fine-tuned vs scratch: L1 -12.3 % [-20.0, -4.0], n=8 photos`, in L1 itself if percent have no interval."""
-    return [_paired_sentence(key, pair[column], column) for key, pair in results["paired"].items() if column in pair]
-
-
-def _paired_sentence(key: str, pair: Mapping[str, Any], column: str) -> str:
-    main, _, other = key.partition("_vs_")
-    photos = f"n={pair['n']} photo{'s' if pair['n'] != 1 else ''}"
-    if pair["scenes"] != pair["n"]:
-        photos += f" of {pair['scenes']} scenes"
-    if pair["relative_low"] is not None:
-        change = f"{pair['relative_percent']:+.1f} % [{pair['relative_low']:+.1f}, {pair['relative_high']:+.1f}]"
-    elif pair["low"] is not None:
-        change = f"{pair['mean']:+.4f} [{pair['low']:+.4f}, {pair['high']:+.4f}]"
-    else:
-        change = f"{pair['mean']:+.4f} (one photo has no interval)"
-    return f"{method_title(main)} vs {method_title(other)}: {COLUMNS[column].title} {change}, {photos}"
 
 
 def _paired_columns(rows_a, rows_b, methods, a: str, b: str, scene_of) -> dict[str, Any]:

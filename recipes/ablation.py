@@ -37,7 +37,7 @@ class Options(Experiment):
     """1 tests on the source's own test list. More pools all its pairs and tests each once; photos of one scene stay together."""
     strategies: tuple[str, ...] = ALTERNATIVES
     """Alternatives to plain fine-tuning, on all pairs: NAME:key=value,... with settings of fine-tuning (frozen_levels=3), of
-    pre-training (pretrain.epochs=60), model, output, or from=scratch."""
+    pre-training (pretrain.epochs=60), model, base, or from=scratch."""
 
 
 def _quick() -> Options:

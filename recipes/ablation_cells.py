@@ -60,6 +60,7 @@ class Cells:
     ):
         self._experiment, self._sources, self._folds = experiment, sources, folds
         self._strategies = {strategy.name: strategy for strategy in strategies}
+        self._finished: set[Path] = set()  # pre-trainings: looking into their checkpoints takes seconds
         self._fitted: dict[tuple[int, int, int], Mapping[str, Method]] = {}
 
     def read(self, cell: Cell) -> dict[str, Any] | None:
@@ -138,6 +139,8 @@ class Cells:
             / "pretrain"
             / f"{digest([dataclasses.asdict(shape), dataclasses.asdict(stage)])}_seed{seed}"
         )
+        if folder in self._finished:
+            return folder
         train(
             stage,
             shape,
@@ -147,6 +150,7 @@ class Cells:
             mixed_in=self._sources.extra,
             save_minutes=experiment.save_minutes,
         )
+        self._finished.add(folder)
         return folder
 
     def _train_source(self, cell: Cell) -> Subset:

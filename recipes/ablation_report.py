@@ -61,7 +61,7 @@ def write(
         headline=headline,
         sentences=sentences,
         headings=HEADINGS,
-        rows=[table_cells(row) for row in table],
+        rows=[[_two_lines(cell) for cell in table_cells(row)] for row in table],
         scale=plot_scale(main["vs_scratch"]) if main and main["vs_scratch"]["relative_low"] is not None else None,
         gain=plot_gain_by_pairs({name: line for name, line in curves.items() if line})
         if any(curves.values())
@@ -75,6 +75,15 @@ def write(
     )
     write_atomically(workdir / "ablation.html", page.encode())
     return "\n".join([ablation_text(table), "", f"{headline}.", *sentences])
+
+
+def _two_lines(cell: str) -> tuple[str, str]:
+    """A cell's figure, and its interval for the line below."""
+    for sign in (" ± ", " ["):
+        figure, found, rest = cell.partition(sign)
+        if found:
+            return figure, f"{sign.strip()}{' ' if sign == ' ± ' else ''}{rest}"
+    return cell, ""
 
 
 def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[str]]:

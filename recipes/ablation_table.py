@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 
 from enhancer import bootstrap
-from enhancer.results import comparison_fields, method_title, summarise, text_table
+from enhancer.results import comparison_fields, method_title, summarise
+from enhancer.results_table import text_table
 from enhancer.score_columns import MAIN_COLUMNS
-from enhancer.verdict import change_text, outcome_words
+from enhancer.verdict import change_text
 from recipes.strategies import SCRATCH, TRANSFER
 
-_FITTED = ("unedited", "curve", "adaptive_lookup", "pretrained")
+_WITHOUT_PAIRS = ("unedited", "pretrained")
+_WORDS = {"better": "better", "worse": "worse", "same": "no difference", "open": "cannot be told"}
 
 
 def summarise_cells(
@@ -63,7 +65,8 @@ def summarise_cells(
             compared = other is not None and strategy != baseline and not (baseline == TRANSFER and strategy == SCRATCH)
             row[f"vs_{baseline}"] = _compared(group, other, scene_of) if compared else None
         table.append(row)
-    return table
+    # Stable: within a number of pairs the order is the grid's.
+    return sorted(table, key=lambda row: (row["strategy"] not in _WITHOUT_PAIRS, row["pairs"]))
 
 
 class _Group:
@@ -102,7 +105,7 @@ def table_cells(row: Mapping[str, Any]) -> list[str]:
     half = "" if row["l1_low"] is None else f" ± {(row['l1_high'] - row['l1_low']) / 2:.4f}"
     between = "–" if row["l1_between_seeds"] is None else f"{row['l1_between_seeds']:.4f}"
     # An unedited photo or a pre-trained network has been fitted on no pairs.
-    pairs = "–" if row["strategy"] in ("unedited", "pretrained") else str(row["pairs"])
+    pairs = "–" if row["strategy"] in _WITHOUT_PAIRS else str(row["pairs"])
     counts = [pairs, str(row["seeds"]), str(row["n"])]
     texts = [_comparison_text(row[key]) for key in ("vs_scratch", "vs_transfer")]
     return [method_title(row["strategy"]), *counts, f"{row['mean']['l1']:.4f}{half}", between, *texts]
@@ -114,5 +117,4 @@ def _comparison_text(difference: Mapping[str, Any] | None) -> str:
     if difference["relative_low"] is None:
         return change_text(difference)
     interval = f"[{difference['relative_low']:+.1f}, {difference['relative_high']:+.1f}]"
-    words = "cannot be told" if difference["outcome"] == "open" else outcome_words(difference)
-    return f"{difference['relative_percent']:+.1f} % {interval} {words}"
+    return f"{difference['relative_percent']:+.1f} % {interval} {_WORDS[difference['outcome']]}"

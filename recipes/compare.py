@@ -74,7 +74,8 @@ def run(options: Options) -> int:
     from enhancer.atomic_file import write_json
     from enhancer.evaluation import evaluate_methods, unedited
     from enhancer.report import write_report
-    from enhancer.results import build_results, main_method, method_title, paired_sentences, wide_table
+    from enhancer.results import build_results, main_method, method_title
+    from enhancer.results_table import paired_sentences, wide_table
     from enhancer.saved_predictions import SavedPredictions
     from enhancer.strips import make_strips
     from enhancer.verdict import verdict

@@ -194,7 +194,7 @@ def _test(experiment: Experiment, data: dict[str, str], networks, stages, traine
     from enhancer.learning_curves import draw
     from enhancer.readable_pairs import ReadablePairs, WithoutDamaged
     from enhancer.report import write_report
-    from enhancer.results import results_table
+    from enhancer.results_table import results_table
     from enhancer.strips import make_strips
     from recipes.fitted_baselines import FIT_SIDE, fit
     from recipes.scored_pairs import read_reduced

@@ -8,10 +8,10 @@ from tqdm import tqdm
 from datasets.bare_folder import find_marked_pairs
 from datasets.fivek.layouts import find_layout
 from datasets.sources import SourceError, SourcePair, Split, check_folder, find_any_pairs, find_fivek_pairs
-from enhancer.evaluation import reduced
 from enhancer.metrics import SSIM_WINDOW
 from enhancer.photo_io import PhotoError, read_photo
 from enhancer.readable_pairs import Pair
+from enhancer.working_size import reduce_photo
 
 _MOST_STRETCH = 0.02
 """Input and target whose aspect ratios differ by more do not show the same frame."""
@@ -96,5 +96,5 @@ def read_reduced(pairs, side: int, what: str) -> list[Pair]:
     small = []
     for index in tqdm(range(len(pairs)), desc=what, unit="pair", delay=2):
         pair = pairs[index]
-        small.append(Pair(pair.id, reduced(pair.input, side), reduced(pair.target, side)))
+        small.append(Pair(pair.id, reduce_photo(pair.input, side), reduce_photo(pair.target, side)))
     return small

@@ -112,3 +112,8 @@ def test_one_scene_has_no_interval():
 def test_only_scores_of_as_many_photos_are_compared():
     with pytest.raises(ValueError, match="received 2 and 3"):
         compare(np.zeros(2), np.zeros(3))
+
+
+def test_an_error_is_never_said_to_be_more_than_100_percent_lower():
+    found = compare(np.array([0.001, 0.2]), np.array([0.5, 0.21])).relative
+    assert found.low == -1.0

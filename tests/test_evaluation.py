@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from enhancer import metrics
-from enhancer.evaluation import evaluate, evaluate_methods, reduced, squashed, unedited
+from enhancer.evaluation import evaluate, evaluate_methods, squashed, unedited
 from enhancer.metrics import METRICS
 from enhancer.photo_io import encode_jpeg
 from enhancer.readable_pairs import Pair
 from enhancer.score_columns import COLUMNS
+from enhancer.working_size import reduce_photo
 
 
 def picture(value: int, height: int = 24, width: int = 32) -> np.ndarray:
@@ -70,7 +71,7 @@ def test_at_network_size_photo_and_target_are_reduced_first(room):
     seen = []
     (row,) = evaluate(lambda photo: seen.append(photo.shape[:2]) or photo, [room], network_side=30, name="spy")
     assert seen[-1] == (30, 45)
-    assert row["l1_network"] == metrics.l1(reduced(room.input, 30), reduced(room.target, 30))
+    assert row["l1_network"] == metrics.l1(reduce_photo(room.input, 30), reduce_photo(room.target, 30))
 
 
 def test_without_a_network_there_is_no_network_size(room):
