@@ -13,10 +13,10 @@ from enhancer.readable_pairs import Pair
 STRONG_MIN_CROP_SCALE = 0.5  # of the photo's short side
 MAX_ROTATION_DEGREES = 3.0
 # How far the input's colours move, either way. An edit that is to be learned is larger than this.
-MAX_EXPOSURE_STOPS = 0.3
+MAX_EXPOSURE_STOPS = 0.5
 MAX_CONTRAST = 0.1  # relative, around mid-grey
 MAX_SATURATION = 0.15  # relative
-MAX_WHITE_BALANCE = 0.05  # relative gain of red and of blue, in linear light
+MAX_WHITE_BALANCE = 0.15  # relative gain of red and of blue, in linear light
 
 _STRIP_ROWS = 64
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709

@@ -104,6 +104,9 @@ class StageConfig:
     """Above 0: after every so many epochs the last frozen level is set free."""
     level_decay: float = 1.0
     """Learning rates fall by this factor from level to level, seen from the output: below 1 early levels learn slowly."""
+    curve_rate: float = 1.0
+    """The learning rate of a developed base's tone curve, in learning rates of the network. From a handful of pairs the curve's few numbers
+    can be learned, and the network's many only a little."""
     max_consecutive_skips: int = 10
     """Steps whose loss or gradient is not finite change nothing; so many in a row end the training."""
     seed: int = 0

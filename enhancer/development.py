@@ -6,11 +6,13 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-GREY = 0.25
-"""Mean of each channel's linear light in a bright, neutral room."""
-NORMALISED_SHARE = 0.8
-"""How much of the way to it is gone, in stops. The rest of a photo's own light stays: a bright room is published brighter than a dark
+BRIGHT = 0.5
+"""Luminance, in linear light, that three quarters of a bright room's pixels stay below: walls and ceilings, lit well."""
+QUARTERS_BELOW = 3
+NORMALISED_SHARE = 0.85
+"""How much of the way there is gone, in stops. The rest of a photo's own light stays: a bright room is published brighter than a dark
 one, and a wooden one warmer than a white one."""
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB (ITU-R BT.709)
 MAX_FACTOR = 32.0  # five stops, either way
 CURVE_END = 1.6  # what the curve starts from reaches beyond 1: bright parts are not clipped before it
 NUM_KNOTS = 17
@@ -45,18 +47,27 @@ class Development(keras.layers.Layer):
 def light_factors(photos: KerasTensor) -> KerasTensor:
     """What to multiply the linear light of each photo with, so that its brightness and colour are nearly those of all others.
 
+    Brightness is the upper quartile of luminance, not the mean: in published pairs it varies least from room to room, because it is what
+    an editor sets, while the mean depends on how much dark furniture stands there. Colour is the mean of each channel (the grey-world
+    assumption: Buchsbaum, "A spatial processor model for object colour perception", 1980). Both are followed for `NORMALISED_SHARE` of
+    the way.
+
     Args:
         photos: float32 `(batch, height, width, 3)` sRGB, [0, 1].
 
     Returns:
         float32 `(batch, 1, 1, 3)`.
-
-    Reference: the grey-world assumption (Buchsbaum, "A spatial processor model for object colour perception", 1980), followed for
-        `NORMALISED_SHARE` of the way.
     """
-    mean = ops.mean(_to_linear(photos), axis=(1, 2), keepdims=True)
-    wanted = ops.power(GREY / ops.maximum(mean, 1e-6), NORMALISED_SHARE)
-    return ops.clip(wanted, 1 / MAX_FACTOR, MAX_FACTOR)
+    batch, height, width, _ = photos.shape
+    linear = _to_linear(photos)
+    weights = ops.convert_to_tensor(np.asarray(LUMINANCE, "float32"))
+    luminance = ops.sort(ops.reshape(ops.sum(linear * weights, axis=-1), (batch, height * width)), axis=1)
+    bright = ops.take(luminance, QUARTERS_BELOW * (height * width - 1) // 4, axis=1)
+    colour = ops.mean(linear, axis=(1, 2)) + 1e-5  # black has a colour too: grey
+    brightness = ops.sum(colour * weights, axis=-1, keepdims=True)
+    wanted = (BRIGHT / ops.maximum(bright, 1e-5))[:, None] * brightness / colour
+    factors = ops.clip(ops.power(wanted, NORMALISED_SHARE), 1 / MAX_FACTOR, MAX_FACTOR)
+    return factors[:, None, None, :]
 
 
 def _to_linear(srgb: KerasTensor) -> KerasTensor:

@@ -61,6 +61,11 @@ def learning_rate_factors(stage: StageConfig, epoch: int) -> np.ndarray:
     return factors
 
 
+def is_curve(path: str) -> bool:
+    """Whether a variable is the tone curve of a developed base, which has a rate of its own, `StageConfig.curve_rate`."""
+    return path.startswith("development/")
+
+
 def has_one_rate(stage: StageConfig) -> bool:
-    """Whether all levels learn alike through the whole stage."""
-    return stage.frozen_levels == 0 and stage.level_decay == 1
+    """Whether all of the network learns alike through the whole stage."""
+    return stage.frozen_levels == 0 and stage.level_decay == stage.curve_rate == 1

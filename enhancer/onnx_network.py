@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from enhancer.development import CURVE_END, GREY, MAX_FACTOR, NORMALISED_SHARE
+from enhancer.development import BRIGHT, CURVE_END, LUMINANCE, MAX_FACTOR, NORMALISED_SHARE, QUARTERS_BELOW
 from enhancer.layers import EPSILON_L2, EPSILON_NORM
 from enhancer.restormer import SIZE_MULTIPLE, Restormer
 from enhancer.transformer_blocks import TransformerBlocks
@@ -87,6 +87,12 @@ class _Graph:
         self.nodes.append(helper.make_node("Split", [x], outputs, axis=1, num_outputs=parts))
         return outputs
 
+    def add_top(self, x: str, number: str) -> str:
+        """The greatest `number` values of each row, from the greatest down."""
+        values = f"topk_{len(self.nodes)}"
+        self.nodes.append(helper.make_node("TopK", [x, number], [values, f"{values}_places"], axis=1))
+        return values
+
     def constant(self, value) -> str:
         """Keep an array, as float32 or int64, and return its name."""
         array = np.asarray(value)
@@ -115,8 +121,20 @@ def _developed(graph: _Graph, curve: np.ndarray, x: str) -> str:
 
     bent = graph.add("Div", graph.add("Add", x, constant(0.055)), constant(1.055))
     linear = choose(x, 0.04045, graph.add("Div", x, constant(12.92)), graph.add("Pow", bent, constant(2.4)))
-    mean = graph.add("Max", graph.add("ReduceMean", linear, constant([2, 3])), constant(1e-6))
-    factors = graph.add("Pow", graph.add("Div", constant(GREY), mean), constant(NORMALISED_SHARE))
+    weights = constant(np.asarray(LUMINANCE).reshape(1, 3, 1, 1))
+    weighted = graph.add("ReduceSum", graph.add("Mul", linear, weights), constant([1]), keepdims=0)
+    luminance = graph.add("Reshape", weighted, constant([0, -1]))
+    pixels = graph.add("Slice", graph.add("Shape", luminance), constant([1]), constant([2]))
+    below = graph.add("Mul", graph.add("Sub", pixels, constant([1])), constant([QUARTERS_BELOW]))
+    above = graph.add("Sub", pixels, graph.add("Div", below, constant([4])))
+    # Of the values from the upper quartile on, sorted from the brightest, the last.
+    bright = graph.add_top(luminance, above)
+    bright = graph.add("Slice", bright, constant([-1]), constant([np.iinfo(np.int64).max]), constant([1]))
+    bright = graph.add("Max", graph.add("Reshape", bright, constant([-1, 1, 1, 1])), constant(1e-5))
+    colour = graph.add("Add", graph.add("ReduceMean", linear, constant([2, 3])), constant(1e-5))
+    brightness = graph.add("ReduceSum", graph.add("Mul", colour, weights), constant([1]))
+    wanted = graph.add("Mul", graph.add("Div", constant(BRIGHT), bright), graph.add("Div", brightness, colour))
+    factors = graph.add("Pow", wanted, constant(NORMALISED_SHARE))
     linear = graph.add("Mul", linear, graph.add("Clip", factors, constant(1 / MAX_FACTOR), constant(MAX_FACTOR)))
     root = graph.add("Pow", graph.add("Max", linear, constant(0.0031308)), constant(1 / 2.4))
     bent = graph.add("Sub", graph.add("Mul", root, constant(1.055)), constant(0.055))

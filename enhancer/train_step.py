@@ -10,7 +10,7 @@ import keras
 from enhancer import losses
 from enhancer.compilation import compiler_options
 from enhancer.config import StageConfig
-from enhancer.levels import has_one_rate, level_of, never_trained
+from enhancer.levels import has_one_rate, is_curve, level_of, never_trained
 from enhancer.restormer import Restormer
 from enhancer.train_state import TrainState, by_path, in_order
 
@@ -54,7 +54,7 @@ def make_train_step(model: Restormer, optimizer: keras.optimizers.Optimizer, sta
     Args:
         model, optimizer: describe the computation; their own values are not used.
         stage: of it count `gradient_accumulation_steps`, `gradient_clip_norm`, `ema_decay`, `frozen_levels`,
-            `unfreeze_every_epochs` and whether `level_decay` is 1.
+            `unfreeze_every_epochs`, `curve_rate` and whether `level_decay` is 1.
     """
     variables = model.trainable_variables
     still = never_trained(stage, (variable.path for variable in variables))
@@ -70,7 +70,10 @@ def make_train_step(model: Restormer, optimizer: keras.optimizers.Optimizer, sta
         state: TrainState, batch: dict[str, jax.Array], controls: StepControls
     ) -> tuple[TrainState, StepReport]:
         loss, gradients = _accumulated(jax.value_and_grad(loss_of), state.weights, batch, stage)
-        factors = {path: controls.level_factors[level_of(path)] for path in gradients}
+        factors = {
+            path: controls.level_factors[level_of(path)] * (stage.curve_rate if is_curve(path) else 1)
+            for path in gradients
+        }
         learning = gradients if one_rate else {path: g * (factors[path] > 0) for path, g in gradients.items()}
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in learning.values()))
         clipping = jnp.minimum(1, stage.gradient_clip_norm / jnp.maximum(norm, 1e-12))

@@ -75,7 +75,7 @@ _QUICK_STAGE = StageConfig(
 )
 # Work in progress: docs/experiments.md says what was measured so far, which is not yet better than a fitted curve.
 _RECOMMENDED_STAGE = StageConfig(
-    resolution=64,
+    resolution=96,
     batch_size=8,
     peak_learning_rate=2e-3,
     warmup_epochs=1,
@@ -84,7 +84,7 @@ _RECOMMENDED_STAGE = StageConfig(
     min_crop_scale=0.7,
     precision="float32",
     remat="none",
-    ema_decay=0.99,
+    ema_decay=0.98,
 )
 PRESETS = {
     "plan": Experiment(),
@@ -104,15 +104,20 @@ PRESETS = {
         model="tiny",
         base="developed",
         pretrain=dataclasses.replace(
-            _RECOMMENDED_STAGE, epochs=20, passes_per_epoch=26, early_stopping_patience=20, mix_weight=0.65
+            _RECOMMENDED_STAGE,
+            resolution=64,
+            epochs=10,
+            passes_per_epoch=20,
+            early_stopping_patience=10,
+            mix_weight=0.65,
         ),
         finetune=dataclasses.replace(
             _RECOMMENDED_STAGE,
-            epochs=20,
-            passes_per_epoch=40,
-            early_stopping_patience=20,
-            peak_learning_rate=1e-3,
-            mix_weight=0.25,
+            epochs=10,
+            passes_per_epoch=16,
+            early_stopping_patience=10,
+            peak_learning_rate=3e-4,
+            curve_rate=30.0,
         ),
         from_scratch=False,
         train_on_validation=True,
@@ -153,6 +158,7 @@ def refuse_senseless(experiment: Experiment) -> None:
         "frozen_levels": (0, 7),
         "unfreeze_every_epochs": (0, 1 << 20),
         "level_decay": (1e-3, 1),
+        "curve_rate": (0, 1000),
         "mix_weight": (0, 0.99),
         "max_consecutive_skips": (1, 1 << 20),
         "seed": (0, 2**32 - 1),

@@ -85,7 +85,9 @@ def test_the_onnx_graph_takes_every_shape_of_network_and_picture(config):
     run = run_onnx(model)
     assert largest_difference(run, model, pictures((17, 26))) < 1e-5
     two = np.concatenate(pictures((16, 16)) * 2)
-    np.testing.assert_allclose(run(two)[1], run(two[:1])[0], atol=1e-6)
+    np.testing.assert_allclose(
+        run(two)[1], run(two[:1])[0], rtol=2e-6, atol=1e-6
+    )  # unclipped: there are values beyond 1
 
 
 def test_of_a_fixed_size_the_onnx_graph_takes_no_other(nano):

@@ -141,6 +141,16 @@ def test_rates_that_decay_scale_each_levels_change(nano):
         )
 
 
+def test_the_curve_of_a_developed_base_has_a_rate_of_its_own(nano):
+    developed = dataclasses.replace(nano, base="developed")
+    before, after, _ = Run(developed, curve_rate=30.0).step()
+    _, plain, _ = Run(developed).step()
+    for path in before.weights:
+        change, full = after.weights[path] - before.weights[path], plain.weights[path] - before.weights[path]
+        factor = 30 if path == "development/curve" else 1
+        np.testing.assert_allclose(change, full * factor, rtol=1e-2, atol=2e-7, err_msg=path)
+
+
 def test_learning_rate_is_a_value_and_not_part_of_the_program(nano):
     run = Run(nano)
     run.step()
