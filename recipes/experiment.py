@@ -75,7 +75,7 @@ _QUICK_STAGE = StageConfig(
 )
 # Work in progress: docs/experiments.md says what was measured so far, which is not yet better than a fitted curve.
 _RECOMMENDED_STAGE = StageConfig(
-    resolution=96,
+    resolution=64,
     batch_size=8,
     peak_learning_rate=2e-3,
     warmup_epochs=1,
@@ -114,7 +114,7 @@ PRESETS = {
         finetune=dataclasses.replace(
             _RECOMMENDED_STAGE,
             epochs=10,
-            passes_per_epoch=16,
+            passes_per_epoch=20,
             early_stopping_patience=10,
             peak_learning_rate=3e-4,
             curve_rate=30.0,
