@@ -2,11 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from enhancer import config
+from enhancer.config import StageConfig
 from enhancer.metrics import METRICS
 from recipes.ablation import Options, parse
 from recipes.ablation_grid import Cell, pair_counts, plan
@@ -46,11 +48,19 @@ def test_the_built_in_strategies_can_be_read():
         ("a:epochs=many", "epochs is a number"),
         ("a:augmentation=loud", "augmentation is one of none, flip, strong"),
         ("a:test.epochs=3", "stages are pretrain and finetune"),
+        ("a:ema_decay=5", "Strategy 'a': finetune.ema_decay must lie in [0, 0.999999], received 5.0"),
+        ("a:pretrain.epochs=0", "Strategy 'a': pretrain.epochs must lie in"),
+        ("a:pretrain.mix_weight=0.5", "Strategy 'a': pretrain.mix_weight is 0.5, but there are no pairs to mix"),
     ],
 )
 def test_a_strategy_that_does_not_read_so_is_refused(text, said):
     with pytest.raises(UsageError, match=re.escape(said)):
         parse_strategy(text, Experiment())
+
+
+def test_a_strategy_may_leave_the_extra_pairs_out():
+    experiment = Experiment(extra_pairs=Path("more"), pretrain=StageConfig(mix_weight=0.5))
+    assert parse_strategy("FiveK alone:pretrain.mix_weight=0", experiment).experiment.pretrain.mix_weight == 0
 
 
 def test_numbers_of_pairs_come_from_fractions_and_numbers():
