@@ -130,7 +130,8 @@ def run(options: Options) -> int:
             saved = cells.run(cell)
             ran += 1
         finished.append(saved)
-    text = write(options.workdir, configuration(options, data), finished, len(fold_data), scene_of)
+    also_trained_on = [len(fold.validation) if options.train_on_validation else 0 for fold in fold_data]
+    text = write(options.workdir, configuration(options, data), finished, also_trained_on, scene_of)
     print(f"\n{text}\n\n{options.workdir / 'ablation.json'}\n{options.workdir / 'ablation.html'}")
     return 0
 

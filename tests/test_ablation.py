@@ -11,9 +11,11 @@ from enhancer import config
 from enhancer.config import StageConfig
 from enhancer.metrics import METRICS
 from recipes.ablation import Options, parse
+from recipes.ablation_cells import Cells, FoldData
 from recipes.ablation_grid import Cell, pair_counts, plan
-from recipes.ablation_report import conclude
+from recipes.ablation_report import conclude, write
 from recipes.ablation_table import ablation_text, summarise_cells
+from recipes.data_sets import Sources
 from recipes.experiment import Experiment, UsageError
 from recipes.fivek_transfer import main
 from recipes.strategies import ALTERNATIVES, basic_strategies, parse_strategy
@@ -127,6 +129,38 @@ def test_two_copies_of_a_strategy_show_no_difference():
 def test_a_seed_counts_when_all_of_its_folds_are_there():
     cells = [entry for entry in planted(0.15) if not (entry["cell"]["seed"] == 2 and entry["cell"]["fold"] == 1)]
     assert {row["seeds"] for row in summarise_cells(cells, 2, SCENES)} == {2}
+
+
+def fitting_cells(workdir: Path, pairs: list[dict], **options) -> Cells:
+    """Training pairs that show no edit, validation and test pairs that show a brighter one."""
+    unchanged = [pair | {"target": pair["input"]} for pair in pairs[:3]]
+    experiment = Experiment(workdir=workdir, **options)
+    sources = Sources(fivek=lambda _: [], real_estate=lambda _: [], extra=None)
+    return Cells(experiment, basic_strategies(experiment), sources, [FoldData(unchanged, pairs[3:6], pairs[6:])])
+
+
+def test_baselines_are_fitted_on_the_validation_pairs_where_networks_train_on_them(tmp_path, brightened_pairs):
+    fitted = Cell("curve", 3, 0, 0)
+    on_train = fitting_cells(tmp_path / "train", brightened_pairs).run(fitted)
+    on_both = fitting_cells(tmp_path / "both", brightened_pairs, train_on_validation=True).run(fitted)
+    assert np.mean([row["l1"] for row in on_both["rows"]]) < 0.8 * np.mean([row["l1"] for row in on_train["rows"]])
+
+
+def test_baselines_that_were_fitted_on_other_pairs_are_fitted_again(tmp_path, brightened_pairs):
+    fitted, unedited = Cell("curve", 3, 0, 0), Cell("unedited", 3, 0, 0)
+    before = fitting_cells(tmp_path, brightened_pairs)
+    saved = [before.run(cell) for cell in (fitted, unedited)]
+    assert [before.read(cell) for cell in (fitted, unedited)] == saved
+    now = fitting_cells(tmp_path, brightened_pairs, train_on_validation=True)
+    assert now.read(fitted) is None
+    assert now.read(unedited) == saved[1]
+
+
+def test_validation_pairs_that_were_trained_on_are_named_beside_the_table(tmp_path):
+    said = "have also seen the 1 to 2 validation pairs, which the numbers of pairs do not count"
+    assert said in write(tmp_path, {}, planted(0.15), [1, 2], SCENES)
+    assert said in " ".join((tmp_path / "ablation.html").read_text().split())
+    assert "validation pairs" not in write(tmp_path, {}, planted(0.15), [0, 0], SCENES)
 
 
 def test_help_and_presets():
