@@ -65,6 +65,8 @@ def parse_strategy(text: str, experiment: Experiment) -> Strategy:
                 raise UsageError(
                     f"Strategy '{name}' changes '{key}', which is no setting; stages are pretrain and finetune."
                 )
+            if field == "seed":
+                raise UsageError(f"Strategy '{name}' changes a seed; --seeds gives them to every training.")
             stage = getattr(experiment, stage_name)
             stage = dataclasses.replace(stage, **{field: _parsed(StageConfig, field, value, name)})
             experiment = dataclasses.replace(experiment, **{stage_name: stage})

@@ -50,6 +50,7 @@ def test_the_built_in_strategies_can_be_read():
         ("a:epochs=many", "epochs is a number"),
         ("a:augmentation=loud", "augmentation is one of none, flip, strong"),
         ("a:test.epochs=3", "stages are pretrain and finetune"),
+        ("a:pretrain.seed=3", "--seeds gives them"),
         ("a:ema_decay=5", "Strategy 'a': finetune.ema_decay must lie in [0, 0.999999], received 5.0"),
         ("a:pretrain.epochs=0", "Strategy 'a': pretrain.epochs must lie in"),
         ("a:pretrain.mix_weight=0.5", "Strategy 'a': pretrain.mix_weight is 0.5, but there are no pairs to mix"),
@@ -163,11 +164,28 @@ def test_validation_pairs_that_were_trained_on_are_named_beside_the_table(tmp_pa
     assert "validation pairs" not in write(tmp_path, {}, planted(0.15), [0, 0], SCENES)
 
 
-def test_help_and_presets():
+def test_help_and_presets(capsys):
     with pytest.raises(SystemExit):
         parse(["--help"])
+    said = capsys.readouterr().out
+    assert "--train-on-validation" in said
+    assert not [option for option in ("--from-scratch", "--require-gain") if option in said]  # they would do nothing
     assert isinstance(parse(["quick"]), Options)
     assert parse(["quick", "--seeds", "3", "4"]).seeds == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--finetune.seed", "3"], "--seeds gives them"),
+        (["--seeds", "-1"], "--seeds lie in"),
+        (["--folds", "0"], "--folds is at least 1"),
+    ],
+)
+def test_options_without_a_meaning_are_refused_before_anything_is_built(tmp_path, capsys, options, said):
+    assert main(["ablate", "quick", "--workdir", str(tmp_path), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "miniature").exists()
 
 
 def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_table(tmp_path, monkeypatch, capsys):
