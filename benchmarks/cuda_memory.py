@@ -67,8 +67,8 @@ def _add_kernel_gradient(sums, projected, d_filtered):
 
 
 def _checkpointed(method: Callable, policy: Callable | None = None) -> Callable:
-    def run(self, x, weights):
-        return jax.checkpoint(lambda x, weights: method(self, x, weights), policy=policy)(x, weights)
+    def run(self, *arrays, **options):
+        return jax.checkpoint(lambda *arrays: method(self, *arrays, **options), policy=policy)(*arrays)
 
     return run
 
@@ -88,7 +88,7 @@ def variant(formulation: str, remat: str) -> Iterator[None]:
     if formulation == "library":
         patches += [(module, "projected_depthwise", _library_filter) for module in (layers, transformer_blocks)]
     policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
-    wrapped = {"none": (), "half": ("_attention", "_add_feed_forward")}.get(remat, ("_block",))
+    wrapped = {"none": (), "half": ("_add_attention", "_add_feed_forward")}.get(remat, ("_block",))
     patches += [(blocks, name, _checkpointed(getattr(blocks, name), policy)) for name in wrapped]
     with contextlib.ExitStack() as stack:
         for patch in patches:

@@ -101,6 +101,14 @@ class TransformerBlocks(keras.layers.Layer):
         attention: KerasTensor | None = None,
         return_attention: bool = False,
     ) -> KerasTensor | tuple[KerasTensor, KerasTensor]:
+        x, attention = self._add_attention(x, weights, attention)
+        edited = self._add_feed_forward(x, weights)
+        return (edited, attention) if return_attention else edited
+
+    def _add_attention(
+        self, x: KerasTensor, weights: dict[str, KerasTensor], attention: KerasTensor | None
+    ) -> tuple[KerasTensor, KerasTensor]:
+        """The block's first half, and what it attended with."""
         if attention is None:
             attention, value = self._attention_and_value(x, weights)
         else:
@@ -108,8 +116,7 @@ class TransformerBlocks(keras.layers.Layer):
         edited = transposed_attention(value, attention)
         if "attention_projection_bias" in weights:
             edited = edited + weights["attention_projection_bias"]
-        edited = self._add_feed_forward(x + ops.reshape(edited, x.shape), weights)
-        return (edited, attention) if return_attention else edited
+        return x + ops.reshape(edited, x.shape), attention
 
     def _attention_and_value(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> tuple[KerasTensor, KerasTensor]:
         batch, height, width, channels = x.shape

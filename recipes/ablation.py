@@ -19,6 +19,7 @@ from typing import Any
 
 import tyro
 
+from enhancer.config import StageConfig
 from recipes.experiment import PRESETS, Experiment, UsageError, configuration, refuse_other_run, save_configuration
 from recipes.strategies import ALTERNATIVES, basic_strategies, parse_strategy
 
@@ -27,6 +28,8 @@ from recipes.strategies import ALTERNATIVES, basic_strategies, parse_strategy
 class Options(Experiment):
     """The experiment's options, and the grid's."""
 
+    from_scratch: tyro.conf.Suppress[bool] = True  # the grid always does
+    require_gain: tyro.conf.Suppress[bool] = False  # nothing is judged
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each training is repeated with these: other first weights, order, crops, and other pairs where not all are used."""
     fractions: tuple[float, ...] = (0.25, 0.5, 1.0)
@@ -88,6 +91,10 @@ def run(options: Options) -> int:
         raise UsageError(
             "ablate runs in one process, on all of its GPUs; give each machine a --workdir and --seeds of its own."
         )
+    if any(stage.seed != StageConfig.seed for stage in (options.pretrain, options.finetune)):
+        raise UsageError("Seeds of the stages have no effect in an ablation; --seeds gives them to every training.")
+    if not all(0 <= seed < 2**32 for seed in options.seeds):
+        raise UsageError(f"--seeds lie in [0, {2**32 - 1}], received {' '.join(map(str, options.seeds))}.")
     if options.folds < 1:
         raise UsageError(f"--folds is at least 1, received {options.folds}.")
     strategies = [*basic_strategies(options), *(parse_strategy(text, options) for text in options.strategies)]
@@ -130,7 +137,8 @@ def run(options: Options) -> int:
             saved = cells.run(cell)
             ran += 1
         finished.append(saved)
-    text = write(options.workdir, configuration(options, data), finished, len(fold_data), scene_of)
+    also_trained_on = [len(fold.validation) if options.train_on_validation else 0 for fold in fold_data]
+    text = write(options.workdir, configuration(options, data), finished, also_trained_on, scene_of)
     print(f"\n{text}\n\n{options.workdir / 'ablation.json'}\n{options.workdir / 'ablation.html'}")
     return 0
 

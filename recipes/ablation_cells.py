@@ -14,7 +14,7 @@ from enhancer.evaluation import Method, evaluate, unedited
 from enhancer.inference import Enhancer
 from enhancer.readable_pairs import Pair, ReadablePairs, WithoutDamaged
 from enhancer.training import train
-from recipes.ablation_grid import Cell, digest
+from recipes.ablation_grid import FITTED, Cell, digest
 from recipes.data_sets import JoinedSources, Sources
 from recipes.experiment import Experiment, UsageError, network_shape
 from recipes.fitted_baselines import FIT_SIDE, fit
@@ -66,8 +66,10 @@ class Cells:
     def read(self, cell: Cell) -> dict[str, Any] | None:
         """A finished cell's `{"cell", "settings", "seconds", "rows", "history"}`, else None.
 
+        A curve or table that was fitted with other settings counts as not finished: fitting takes seconds.
+
         Raises:
-            UsageError: it was run with other settings.
+            UsageError: a network was trained or tested with other settings.
         """
         path = self._folder(cell) / "scores.json"
         try:
@@ -75,6 +77,8 @@ class Cells:
         except (OSError, ValueError):
             return None
         if saved["settings"] != self._settings(cell):
+            if cell.strategy in FITTED:
+                return None
             raise UsageError(
                 f"{path.parent} was run with other settings; name another --workdir, another name for the strategy, or delete that folder."
             )
@@ -108,19 +112,16 @@ class Cells:
             return Enhancer(
                 load_best(self._pretrained(strategy, cell.seed)), strategy.experiment.finetune.resolution
             ).enhance, []
-        if cell.strategy in ("curve", "adaptive_lookup"):
+        if cell.strategy in FITTED:
             return self._baselines(cell)[cell.strategy], []
         strategy = self._strategies[cell.strategy]
-        experiment, data = strategy.experiment, self._folds[cell.fold]
+        experiment = strategy.experiment
         stage = dataclasses.replace(experiment.finetune, seed=cell.seed)
-        trained, validation = self._train_source(cell), data.validation
-        if experiment.train_on_validation:
-            trained = JoinedSources([trained, validation])
         result = train(
             stage,
             network_shape(experiment),
-            trained,
-            validation,
+            self._train_source(cell),
+            self._folds[cell.fold].validation,
             folder,
             initialise_from=self._pretrained(strategy, cell.seed) if strategy.pretrained else None,
             mixed_in=self._sources.fivek("train") if stage.mix_weight else None,
@@ -153,9 +154,11 @@ class Cells:
         self._finished.add(folder)
         return folder
 
-    def _train_source(self, cell: Cell) -> Subset:
-        source = self._folds[cell.fold].train
-        return Subset(source, subset(cell.pairs, len(source), cell.seed, cell.fold))
+    def _train_source(self, cell: Cell) -> Subset | JoinedSources:
+        """What a cell is trained or fitted on."""
+        fold = self._folds[cell.fold]
+        drawn = Subset(fold.train, subset(cell.pairs, len(fold.train), cell.seed, cell.fold))
+        return JoinedSources([drawn, fold.validation]) if self._experiment.train_on_validation else drawn
 
     def _baselines(self, cell: Cell) -> Mapping[str, Method]:
         key = (cell.pairs, cell.fold, cell.seed)
@@ -177,7 +180,9 @@ class Cells:
                 "shape": dataclasses.asdict(network_shape(experiment)),
             }
             parts |= {"train_on_validation": experiment.train_on_validation}
-        if strategy.pretrained and cell.strategy not in ("unedited", "curve", "adaptive_lookup"):
+        elif cell.strategy in FITTED and experiment.train_on_validation:
+            parts |= {"train_on_validation": True}
+        if strategy.pretrained and cell.strategy not in ("unedited", *FITTED):
             parts |= {"pretrain": dataclasses.asdict(experiment.pretrain), "pretrained": str(experiment.pretrained)}
         return digest(parts)
 

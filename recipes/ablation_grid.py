@@ -10,8 +10,8 @@ from typing import Any
 from recipes.experiment import UsageError
 from recipes.strategies import SCRATCH, TRANSFER, Strategy
 
-UNTRAINED = ("unedited", "curve", "adaptive_lookup", "pretrained")
-"""What is scored beside the trained networks; curve and table are fitted on the same pairs as these."""
+FITTED = ("curve", "adaptive_lookup")
+"""What is scored beside the trained networks, fitted on the same pairs as these."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def plan(strategies: Sequence[Strategy], counts: Sequence[int], folds: int, seed
                 cells.append(Cell("unedited", counts[-1], fold, seed))
             cells.append(Cell("pretrained", counts[-1], fold, seed))
             for count in reversed(counts):
-                cells += [Cell(name, count, fold, seed) for name in ("curve", "adaptive_lookup", SCRATCH, TRANSFER)]
+                cells += [Cell(name, count, fold, seed) for name in (*FITTED, SCRATCH, TRANSFER)]
             cells += [Cell(name, counts[-1], fold, seed) for name in names if name not in (SCRATCH, TRANSFER)]
     return cells
 

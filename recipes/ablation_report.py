@@ -21,7 +21,7 @@ def write(
     workdir: Path,
     config: Mapping[str, Any],
     cells: Sequence[Mapping[str, Any]],
-    folds: int,
+    also_trained_on: Sequence[int],
     scene_of: Mapping[str, int],
 ) -> str:
     """Write `ablation.json` and `ablation.html`; return the table with its sentences.
@@ -30,11 +30,19 @@ def write(
         workdir: where they go.
         config: the resolved configuration.
         cells: all finished cells.
-        folds: how many there are.
+        also_trained_on: per fold, how many validation pairs networks and baselines have seen beside the pairs that the table
+            counts.
         scene_of: the scene of each test photo by id.
     """
-    table = summarise_cells(cells, folds, scene_of)
-    headline, sentences = conclude(table, folds)
+    table = summarise_cells(cells, len(also_trained_on), scene_of)
+    headline, sentences = conclude(table, len(also_trained_on))
+    if any(also_trained_on):
+        low, high = min(also_trained_on), max(also_trained_on)
+        sentences = [
+            *sentences,
+            f"Networks, curves and tables have also seen the {low if low == high else f'{low} to {high}'} validation pairs, which the "
+            "numbers of pairs do not count.",
+        ]
     hardware, seconds = describe(), sum(cell["seconds"] for cell in cells)
     results = {
         "schema_version": _SCHEMA_VERSION,

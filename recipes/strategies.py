@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, get_args, get_origin, get_type_hints
 
 from enhancer.config import StageConfig
-from recipes.experiment import Experiment, UsageError
+from recipes.experiment import Experiment, UsageError, refuse_senseless
 
 SCRATCH, TRANSFER = "scratch", "transfer"
 ALTERNATIVES = (
@@ -40,7 +40,7 @@ def parse_strategy(text: str, experiment: Experiment) -> Strategy:
     `base`, and `from=scratch` to leave pre-training out.
 
     Raises:
-        UsageError: it does not read so.
+        UsageError: it does not read so, or asks for a value that no run can use.
     """
     name, colon, changes = text.partition(":")
     if not (name.strip() and colon and changes) or name.strip() in (SCRATCH, TRANSFER):
@@ -65,9 +65,17 @@ def parse_strategy(text: str, experiment: Experiment) -> Strategy:
                 raise UsageError(
                     f"Strategy '{name}' changes '{key}', which is no setting; stages are pretrain and finetune."
                 )
+            if field == "seed":
+                raise UsageError(f"Strategy '{name}' changes a seed; --seeds gives them to every training.")
             stage = getattr(experiment, stage_name)
             stage = dataclasses.replace(stage, **{field: _parsed(StageConfig, field, value, name)})
             experiment = dataclasses.replace(experiment, **{stage_name: stage})
+    # A strategy may leave the extra pairs out that the others are pre-trained on.
+    used = experiment if experiment.pretrain.mix_weight else dataclasses.replace(experiment, extra_pairs=None)
+    try:
+        refuse_senseless(used)
+    except UsageError as error:
+        raise UsageError(f"Strategy '{name.strip()}': {error}") from None
     return Strategy(name.strip(), pretrained, experiment)
 
 

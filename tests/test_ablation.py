@@ -2,16 +2,20 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from enhancer import config
+from enhancer.config import StageConfig
 from enhancer.metrics import METRICS
 from recipes.ablation import Options, parse
+from recipes.ablation_cells import Cells, FoldData
 from recipes.ablation_grid import Cell, pair_counts, plan
-from recipes.ablation_report import conclude
+from recipes.ablation_report import conclude, write
 from recipes.ablation_table import ablation_text, summarise_cells
+from recipes.data_sets import Sources
 from recipes.experiment import Experiment, UsageError
 from recipes.fivek_transfer import main
 from recipes.strategies import ALTERNATIVES, basic_strategies, parse_strategy
@@ -46,11 +50,20 @@ def test_the_built_in_strategies_can_be_read():
         ("a:epochs=many", "epochs is a number"),
         ("a:augmentation=loud", "augmentation is one of none, flip, strong"),
         ("a:test.epochs=3", "stages are pretrain and finetune"),
+        ("a:pretrain.seed=3", "--seeds gives them"),
+        ("a:ema_decay=5", "Strategy 'a': finetune.ema_decay must lie in [0, 0.999999], received 5.0"),
+        ("a:pretrain.epochs=0", "Strategy 'a': pretrain.epochs must lie in"),
+        ("a:pretrain.mix_weight=0.5", "Strategy 'a': pretrain.mix_weight is 0.5, but there are no pairs to mix"),
     ],
 )
 def test_a_strategy_that_does_not_read_so_is_refused(text, said):
     with pytest.raises(UsageError, match=re.escape(said)):
         parse_strategy(text, Experiment())
+
+
+def test_a_strategy_may_leave_the_extra_pairs_out():
+    experiment = Experiment(extra_pairs=Path("more"), pretrain=StageConfig(mix_weight=0.5))
+    assert parse_strategy("FiveK alone:pretrain.mix_weight=0", experiment).experiment.pretrain.mix_weight == 0
 
 
 def test_numbers_of_pairs_come_from_fractions_and_numbers():
@@ -119,11 +132,60 @@ def test_a_seed_counts_when_all_of_its_folds_are_there():
     assert {row["seeds"] for row in summarise_cells(cells, 2, SCENES)} == {2}
 
 
-def test_help_and_presets():
+def fitting_cells(workdir: Path, pairs: list[dict], **options) -> Cells:
+    """Training pairs that show no edit, validation and test pairs that show a brighter one."""
+    unchanged = [pair | {"target": pair["input"]} for pair in pairs[:3]]
+    experiment = Experiment(workdir=workdir, **options)
+    sources = Sources(fivek=lambda _: [], real_estate=lambda _: [], extra=None)
+    return Cells(experiment, basic_strategies(experiment), sources, [FoldData(unchanged, pairs[3:6], pairs[6:])])
+
+
+def test_baselines_are_fitted_on_the_validation_pairs_where_networks_train_on_them(tmp_path, brightened_pairs):
+    fitted = Cell("curve", 3, 0, 0)
+    on_train = fitting_cells(tmp_path / "train", brightened_pairs).run(fitted)
+    on_both = fitting_cells(tmp_path / "both", brightened_pairs, train_on_validation=True).run(fitted)
+    assert np.mean([row["l1"] for row in on_both["rows"]]) < 0.8 * np.mean([row["l1"] for row in on_train["rows"]])
+
+
+def test_baselines_that_were_fitted_on_other_pairs_are_fitted_again(tmp_path, brightened_pairs):
+    fitted, unedited = Cell("curve", 3, 0, 0), Cell("unedited", 3, 0, 0)
+    before = fitting_cells(tmp_path, brightened_pairs)
+    saved = [before.run(cell) for cell in (fitted, unedited)]
+    assert [before.read(cell) for cell in (fitted, unedited)] == saved
+    now = fitting_cells(tmp_path, brightened_pairs, train_on_validation=True)
+    assert now.read(fitted) is None
+    assert now.read(unedited) == saved[1]
+
+
+def test_validation_pairs_that_were_trained_on_are_named_beside_the_table(tmp_path):
+    said = "have also seen the 1 to 2 validation pairs, which the numbers of pairs do not count"
+    assert said in write(tmp_path, {}, planted(0.15), [1, 2], SCENES)
+    assert said in " ".join((tmp_path / "ablation.html").read_text().split())
+    assert "validation pairs" not in write(tmp_path, {}, planted(0.15), [0, 0], SCENES)
+
+
+def test_help_and_presets(capsys):
     with pytest.raises(SystemExit):
         parse(["--help"])
+    said = capsys.readouterr().out
+    assert "--train-on-validation" in said
+    assert not [option for option in ("--from-scratch", "--require-gain") if option in said]  # they would do nothing
     assert isinstance(parse(["quick"]), Options)
     assert parse(["quick", "--seeds", "3", "4"]).seeds == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--finetune.seed", "3"], "--seeds gives them"),
+        (["--seeds", "-1"], "--seeds lie in"),
+        (["--folds", "0"], "--folds is at least 1"),
+    ],
+)
+def test_options_without_a_meaning_are_refused_before_anything_is_built(tmp_path, capsys, options, said):
+    assert main(["ablate", "quick", "--workdir", str(tmp_path), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "miniature").exists()
 
 
 def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_table(tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """`python -m recipes.compare`: any pairs, any run, one table; what cannot be had is said."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,18 @@ def test_all_pairs_of_all_lists_are_scored_by_every_method_and_the_same_again(ru
     )
     assert again.read_bytes() == Path(out[0]).read_bytes()
     capsys.readouterr()
+
+
+def test_photos_of_scenes_that_the_run_was_trained_on_are_counted_and_named(run_folder, tmp_path, capsys):
+    folder = tmp_path / "p"
+    write_pairs(folder, ["a"], {})
+    for role in ("src", "tar"):
+        shutil.copy(run_folder / "pairs" / f"train1_{role}.png", folder / f"b_{role}.png")
+    assert compare(run_folder, folder) == 0
+    assert (
+        "1 of the 2 photos show a scene that the run was trained on, so their scores are too good: b."
+        in capsys.readouterr().out
+    )
 
 
 def test_without_training_pairs_the_networks_are_scored_and_the_reason_is_said(trained_stage, tmp_path, capsys):
