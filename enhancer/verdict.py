@@ -9,6 +9,8 @@ FEW_PHOTOS = 10
 """Below this many test photos the report warns that its test is small."""
 SAME_PERCENT = 2.0
 """A relative change whose whole interval is smaller than this is no difference that anybody would see."""
+FEWEST_SCENES = 3
+"""With two, differences that happen to be alike would make an interval of no width: nothing is concluded."""
 LEVELS = ((10.0, "minimum"), (15.0, "target"), (20.0, "stretch"))
 """What the project's plan calls a success: test L1 so many percent below training from scratch."""
 
@@ -35,6 +37,7 @@ _SENTENCES: dict[Outcome, str] = {
     "same": "{subject} changes L1 by {change} on the same {photos}: no difference, or none that anybody would see.",
     "open": "{subject} changes L1 by {change} on the same {photos}: no difference at all is compatible with that.",
 }
+_TOO_FEW = "{subject} changes L1 by {change} on the same {photos}: too few to conclude anything from."
 
 
 def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str, list[str]]:
@@ -64,7 +67,8 @@ def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str,
             "main": main,
             "subject": subject,
         }
-        answer = (headline and headline.format(**values), _SENTENCES[outcome].format(**values))
+        sentence = _SENTENCES[outcome] if pair["scenes"] >= FEWEST_SCENES or outcome == "same" else _TOO_FEW
+        answer = (headline and headline.format(**values), sentence.format(**values))
         answers.insert(0 if baseline == "unedited" and outcome != "better" else len(answers), answer)
     sentences = [sentence for _, sentence in answers]
     if "scratch" in pairs:
@@ -85,13 +89,16 @@ def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str,
 
 
 def outcome_of(difference: Mapping[str, Any], lower_is_better: bool = True) -> Outcome:
-    """Return what a paired difference says; "open" unless its 95 % interval keeps clear of zero, or close to it.
+    """Return what a paired difference says; "open" unless its 95 % interval keeps clear of zero, or close to it, over at least
+    `FEWEST_SCENES` scenes.
 
     The relative interval decides where there is one, else the absolute one. "same" are two methods with the same scores on
     every photo, or a relative change that lies within `SAME_PERCENT` with its whole interval and may be zero.
     """
     if difference.get("equal"):
         return "same"
+    if difference.get("scenes", FEWEST_SCENES) < FEWEST_SCENES:
+        return "open"
     relative = difference.get("relative_low") is not None
     low, high = (difference[f"relative_{side}"] if relative else difference[side] for side in ("low", "high"))
     if low is None:

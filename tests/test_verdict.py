@@ -41,6 +41,11 @@ def test_one_photo_leaves_everything_open():
     assert outcome_of(nothing) == "open"
 
 
+def test_nothing_is_concluded_from_two_scenes_whose_differences_are_alike():
+    assert outcome_of(difference(-20, -19, n=5, scenes=2)) == "open"
+    assert outcome_of(difference(-20, -19, n=3, scenes=3)) == "better"
+
+
 def test_equal_scores_are_no_difference():
     assert outcome_of(difference(0, 0, equal=True)) == "same"
 
