@@ -38,9 +38,10 @@ def write(
     headline, sentences = conclude(table, len(also_trained_on))
     if any(also_trained_on):
         low, high = min(also_trained_on), max(also_trained_on)
+        number = str(high) if low == high else f"{low} to {high}"
         sentences = [
             *sentences,
-            f"Networks, curves and tables have also seen the {low if low == high else f'{low} to {high}'} validation pairs, which the "
+            f"Networks, curves and tables have also seen the {number} validation {'pair' if high == 1 else 'pairs'}, which the "
             "numbers of pairs do not count.",
         ]
     hardware, seconds = describe(), sum(cell["seconds"] for cell in cells)
