@@ -87,18 +87,24 @@ def find_listed_pairs(folder: Path) -> list[SourcePair]:
 
 def find_any_pairs(folder: Path) -> list[SourcePair]:
     """Read the pairs that are to be looked at, not trained on: from the lists of `find_listed_pairs`; where there are none from every
-    `*.jsonl` of the folder, whose pairs have no split.
+    `*.jsonl` of the folder, whose pairs have no split. Their photos may lie anywhere: nothing is built of them.
 
     Raises:
-        SourceError: as `find_listed_pairs`.
+        SourceError: as `find_listed_pairs`, but for paths that leave the folder.
     """
     check_folder(folder)
-    if find_lists(folder):
-        return _read_lists(folder)
-    lists = sorted(path for path in folder.glob("*.jsonl") if not path.name.startswith("."))
-    if not lists:
+    if lists := find_lists(folder):
+        return _read_rows(folder, [(path, split) for split, path in lists.items()], anywhere=True)
+    others = find_other_lists(folder)
+    if not others:
         return find_listed_pairs(folder)  # says what is missing
-    return _read_rows(folder, [(path, None) for path in lists])
+    return _read_rows(folder, [(path, None) for path in others], anywhere=True)
+
+
+def find_other_lists(folder: Path) -> list[Path]:
+    """The `*.jsonl` files of a folder that are no split lists."""
+    known = {name for names in _LIST_FILES.values() for name in names}
+    return sorted(path for path in folder.glob("*.jsonl") if not path.name.startswith(".") and path.name not in known)
 
 
 def source_files(pairs: list[SourcePair], folder: Path) -> list[list[object]]:
@@ -196,7 +202,7 @@ def _read_lists(folder: Path) -> list[SourcePair]:
     return _read_rows(folder, [(path, split) for split, path in find_lists(folder).items()])
 
 
-def _read_rows(folder: Path, lists: Sequence[tuple[Path, Split | None]]) -> list[SourcePair]:
+def _read_rows(folder: Path, lists: Sequence[tuple[Path, Split | None]], *, anywhere: bool = False) -> list[SourcePair]:
     rows: list[tuple[Path, Path, Split | None]] = []
     seen: dict[Path, str] = {}
     for path, split in lists:
@@ -205,10 +211,10 @@ def _read_rows(folder: Path, lists: Sequence[tuple[Path, Split | None]]) -> list
             if not line.strip():
                 continue
             place = f"{path.name}, line {number}"
-            input_path, target_path = _parse_row(line, folder, place)
+            input_path, target_path = _parse_row(line, folder, place, anywhere)
             if input_path in seen:
                 raise SourceError(
-                    f"{folder}: '{input_path.relative_to(folder)}' is in {seen[input_path]} and again in {place}. "
+                    f"{folder}: '{_relative(input_path, folder)}' is in {seen[input_path]} and again in {place}. "
                     "A photo may be in one split only, once; remove one of the two lines."
                 )
             seen[input_path] = place
@@ -229,7 +235,7 @@ def _read_text(path: Path) -> str:
         raise SourceError(f"{path.parent}: {path.name}, line {number} is not UTF-8. Save the list as UTF-8.") from error
 
 
-def _parse_row(line: str, folder: Path, place: str) -> tuple[Path, Path]:
+def _parse_row(line: str, folder: Path, place: str, anywhere: bool) -> tuple[Path, Path]:
     """Return the paths of the input and the target."""
     try:
         row = json.loads(line)
@@ -237,17 +243,19 @@ def _parse_row(line: str, folder: Path, place: str) -> tuple[Path, Path]:
         raise SourceError(f"{folder}: {place} is not JSON ({error}). Correct or remove the line.") from error
     for keys in _ROW_KEYS:
         if isinstance(row, dict) and all(isinstance(row.get(key), str) and row[key] for key in keys):
-            return _inside(folder, row[keys[0]], place), _inside(folder, row[keys[1]], place)
+            return _locate(folder, row[keys[0]], place, anywhere), _locate(folder, row[keys[1]], place, anywhere)
     raise SourceError(
         f'{folder}: {place} is {line[:80]!r}. Expected {{"input": ..., "target": ...}} or {{"src": ..., "tar": ...}}.'
     )
 
 
-def _inside(folder: Path, relative: str, place: str) -> Path:
+def _locate(folder: Path, relative: str, place: str, anywhere: bool) -> Path:
     # JSON can express halves of a character, which have no UTF-8.
     if "\0" in relative or any("\ud800" <= character <= "\udfff" for character in relative):
         raise SourceError(f"{folder}: {place} names {relative!r}, which no file can be called. Correct the path.")
     normal = os.path.normpath(relative)
+    if anywhere:
+        return folder / normal  # an absolute path stays as it is
     if os.path.isabs(normal) or normal.split(os.sep)[0] == os.pardir:
         raise SourceError(
             f"{folder}: {place} names {relative!r}, outside the folder. Use paths relative to the folder."
@@ -260,17 +268,22 @@ def assign_ids(inputs: list[Path], folder: Path) -> dict[Path, str]:
     ids = {path: _without_mark(path.stem) for path in inputs}
 
     def with_folders(path: Path) -> str:
-        return _without_mark("_".join((*path.relative_to(folder).parent.parts, path.stem)))
+        return _without_mark("_".join((*_relative(path, folder).parent.parts, path.stem)))
 
     def with_hash(path: Path) -> str:
         # Files that differ in their suffix only, or `a_b/1.jpg` beside `a/b_1.jpg`.
-        relative = path.relative_to(folder).as_posix()
+        relative = _relative(path, folder).as_posix()
         return f"{with_folders(path)}_{hashlib.sha256(relative.encode()).hexdigest()[:8]}"
 
     for rename in (with_folders, with_hash):
         counts = collections.Counter(ids.values())
         ids = {path: rename(path) if counts[name] > 1 else name for path, name in ids.items()}
-    return {path: _shorten(name, path.relative_to(folder)) for path, name in ids.items()}
+    return {path: _shorten(name, _relative(path, folder)) for path, name in ids.items()}
+
+
+def _relative(path: Path, folder: Path) -> Path:
+    """The path from the folder, also of a file that is not in it."""
+    return Path(os.path.relpath(path, folder))
 
 
 def _shorten(name: str, path: Path) -> str:

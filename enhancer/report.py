@@ -65,7 +65,10 @@ def write_report(
             if f"{main}_vs_{baseline}" in paired
         ][:1],
         photos=count_text(min(scores["n"] for scores in methods.values())),
+        held_back=results["seen_in_training"] == [],
         curves=page_curves(histories),
+        best_tested=_stage_setting(results, "keep", "best") == "best",
+        trained_on_validation=results["config"].get("train_on_validation", False),
         transfer=summary_sentences(transfer_summary(histories)),
         red_flags=run_flags(histories, results),
         watched=any(histories.values()),
@@ -87,6 +90,11 @@ def write_report(
         written=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
     )
     write_atomically(Path(path), page.encode())
+
+
+def _stage_setting(results: Mapping[str, Any], name: str, default: Any) -> Any:
+    """A setting of the last stage, as far as the configuration is known."""
+    return results["config"].get("finetune", {}).get(name, default)
 
 
 def _heading(column: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ The schema (strict JSON: numbers are finite, what is unknown is `null`)::
                 "detectable_percent": 9.5}, ...}},
      "stages": {"pretrain": {...}, ...},           what is known about each training stage, as given
      "training": {"seconds": 40.1, "price_per_hour": null, "cost": null},
+     "seen_in_training": [],                       ids of photos whose scene fine-tuning was given; null: not known
      "notes": [...],                               what a reader must know, a sentence each
      "hardware": {...}}                            what the test ran on
 """
@@ -126,6 +127,7 @@ def build_results(
     scene_of: Mapping[str, Hashable] | None = None,
     notes: Sequence[str] = (),
     price_per_hour: float | None = None,
+    seen: Sequence[str] | None = (),
 ) -> dict[str, Any]:
     """Compose the contents of `results.json`, whose schema stands at the top of this module.
 
@@ -137,6 +139,7 @@ def build_results(
         scene_of: the scene of each photo by id, where some show the same one.
         notes: what a reader must know about this test, a sentence each.
         price_per_hour: of the machine that trained.
+        seen: ids of the photos whose scene was among the pairs of fine-tuning; None when nobody can tell.
 
     Raises:
         ValueError: a number is not finite or a value has no place in JSON.
@@ -166,6 +169,7 @@ def build_results(
         "paired": paired,
         "stages": stages,
         "training": _expenses(stages, price_per_hour),
+        "seen_in_training": seen,
         "notes": notes,
         "hardware": describe(),
     }

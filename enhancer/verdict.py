@@ -1,6 +1,6 @@
 """Say in words what paired scores allow to be said, and what they do not."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 Outcome = Literal["better", "worse", "same", "open"]
@@ -14,7 +14,7 @@ FEWEST_SCENES = 3
 LEVELS = ((10.0, "minimum"), (15.0, "target"), (20.0, "stretch"))
 """What the project's plan calls a success: test L1 so many percent below training from scratch."""
 
-_UNSAID = {"lookup", "adaptive_lookup", "pretrained"}
+_UNSAID = {"lookup", "pretrained"}
 """Comparisons that are left to the table."""
 
 _HEADLINES: dict[str, dict[Outcome, str]] = {
@@ -84,6 +84,8 @@ def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str,
     count = min(scores["n"] for scores in results["methods"].values())
     if count < FEW_PHOTOS:
         sentences.append(f"{count_text(count).capitalize()} is a small test: read the interval, not the mean.")
+    if seen := results["seen_in_training"]:
+        sentences.insert(0, seen_sentence(seen, count))
     headlines = [headline for headline, _ in answers if headline]
     return headlines[0] if headlines else "The scores of this run", [text for text in sentences if text]
 
@@ -116,8 +118,8 @@ def scratch_headline(difference: Mapping[str, Any]) -> str:
 
 
 def levels_sentence(difference: Mapping[str, Any]) -> str:
-    """Where a gain stands on the plan's scale of success; empty without an interval."""
-    if difference["relative_low"] is None:
+    """Where a gain stands on the plan's scale of success; empty without an interval, or of too few scenes."""
+    if difference["relative_low"] is None or difference["scenes"] < FEWEST_SCENES:
         return ""
     gain, certain = -difference["relative_percent"], -difference["relative_high"]
     levels = ", ".join(f"{level:.0f} % ({name})" for level, name in LEVELS)
@@ -128,6 +130,12 @@ def levels_sentence(difference: Mapping[str, Any]) -> str:
     return (
         f"The plan's levels are {levels} below scratch: the estimate {estimate}, and the interval as a whole {whole}."
     )
+
+
+def seen_sentence(seen: Sequence[str], photos: int) -> str:
+    """That this is no test, or only in part one."""
+    ids = ", ".join(seen[:5]) + (f" and {len(seen) - 5} more" if len(seen) > 5 else "")
+    return f"{len(seen)} of the {count_text(photos)} show a scene that fine-tuning was given, so that all scores here are too good: {ids}."
 
 
 def detectable_sentence(difference: Mapping[str, Any]) -> str:

@@ -5,9 +5,10 @@
     python -m recipes.compare --workdir RUN --pairs FOLDER --predictions theirs=FOLDER2           and another program's pictures
 
 FOLDER holds pairs as JSON lines (train.jsonl, val.jsonl, test.jsonl, or any *.jsonl; rows {"src", "tar"} or {"input",
-"target"}), or photos whose names end in _src and _tar. All of them are scored; --split takes one list. Compared are the photos
-as they are, a tone curve and two colour lookup tables fitted on the run's own training pairs (where these are still to be
-had), the run's networks, and --predictions. Nothing is trained or built; the same command gives the same numbers.
+"target"}, whose photos may lie elsewhere), or photos whose names end in _src and _tar. All of them are scored; --split takes
+one list. Compared are the photos as they are, a tone curve and two colour lookup tables fitted on the run's own training
+pairs (where these are still to be had), the run's networks, and --predictions. Nothing is trained or built; the same command
+gives the same numbers.
 
 What the scores and intervals mean: docs/evaluation.md.
 
@@ -15,7 +16,6 @@ Exit codes: 0 done, 1 a network's weights cannot be used, 2 wrong usage or no pa
 """
 
 import dataclasses
-import logging
 import sys
 from pathlib import Path
 from typing import Literal
@@ -48,13 +48,15 @@ class Options:
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, compare, and return the exit code."""
     options = tyro.cli(Options, args=arguments, prog="python -m recipes.compare", description=__doc__)
-    logging.getLogger("absl").setLevel(logging.ERROR)
     # Heavy imports wait until here, so that --help answers at once.
+    import absl.logging
+
     from datasets.sources import SourceError
     from enhancer.checkpoints import CheckpointError
     from enhancer.photo_io import PhotoError
     from enhancer.saved_predictions import SavedPredictionsError
 
+    absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of data sets that are not there
     try:
         return run(options)
     except (SourceError, SavedPredictionsError, PhotoError, OSError) as error:
@@ -95,10 +97,7 @@ def run(options: Options) -> int:
     small = read_reduced(pairs, FIT_SIDE, "looking for scenes")
     scene_of = {pair.id: scene for pair, scene in zip(small, find_scenes(small), strict=True)}
     baselines, trained, notes = fit_baselines(run)
-    if leaks := find_leaks(small, trained):
-        notes.append(
-            f"{len(leaks)} of the {len(pairs)} photos show a scene that the run was trained on, so their scores are too good: {_some(leaks)}."
-        )
+    seen = find_leaks(small, trained) if trained else None
     networks, hashes = run.networks()
     methods = {"unedited": unedited, **baselines, **{name: e.enhance for name, e in networks.items()}, **saved}
     side = next(iter(networks.values())).working_size
@@ -115,6 +114,7 @@ def run(options: Options) -> int:
         scene_of=scene_of,
         notes=notes + unfinished,
         price_per_hour=options.price_per_hour,
+        seen=seen,
     )
     headline, sentences = verdict(results, method_title(main_method(results["methods"])))
     print(
@@ -149,6 +149,11 @@ def _parse(predictions: tuple[str, ...]) -> dict[str, Path]:
 def _notes(pairs, rows, saved) -> list[str]:
     """What happened to the pairs and predictions on the way."""
     notes = []
+    if pairs.unread:
+        notes.append(
+            f"Not read, because the folder has train.jsonl, val.jsonl or test.jsonl: {_some(pairs.unread)}. "
+            "To score these pairs, put their list into another folder."
+        )
     if pairs.left_out:
         reasons = "; ".join(f"{name} ({reason})" for name, reason in list(pairs.left_out.items())[:3])
         notes.append(f"{len(pairs.left_out)} pairs were left out: {reasons}{'; …' if len(pairs.left_out) > 3 else '.'}")

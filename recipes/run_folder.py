@@ -89,12 +89,17 @@ class Run:
         from datasets import build  # imports TFDS, which takes seconds
 
         default = self.workdir / "data" if self.config.get("miniature") else Path("~/tensorflow_datasets")
-        data_dir = Path(self.config.get("data_dir") or default).expanduser()
+        data_dir = self._here(Path(self.config.get("data_dir") or default)).expanduser()
         name = self.config.get("real_estate_config")
         source = build.source("real_estate", split, data_dir, name)
         if build.fingerprint("real_estate", data_dir, name) != self.config["data"]["real_estate"]:
             raise SourceError(f"The data set in {data_dir} is not the one that the run was trained on.")
         return ReadablePairs(source, f"{split} data")  # type: ignore[return-value]
+
+    def _here(self, path: Path) -> Path:
+        """Where a folder of the run is now: one in its work folder moves with it, and is found from any directory."""
+        saved = self.config.get("workdir")
+        return self.workdir / path.relative_to(saved) if saved and path.is_relative_to(saved) else path
 
     def _listed(self, split: Split) -> Sequence[Pair]:
         folder = self.config.get("real_estate") or (self.workdir / "miniature" / "real_estate")

@@ -7,7 +7,16 @@ from tqdm import tqdm
 
 from datasets.bare_folder import find_marked_pairs
 from datasets.fivek.layouts import find_layout
-from datasets.sources import SourceError, SourcePair, Split, check_folder, find_any_pairs, find_fivek_pairs
+from datasets.sources import (
+    SourceError,
+    SourcePair,
+    Split,
+    check_folder,
+    find_any_pairs,
+    find_fivek_pairs,
+    find_lists,
+    find_other_lists,
+)
 from enhancer.metrics import SSIM_WINDOW
 from enhancer.photo_io import PhotoError, read_photo
 from enhancer.readable_pairs import Pair
@@ -23,6 +32,7 @@ class ScoredPairs:
     Attributes:
         left_out: why, by id.
         resized: ids of the pairs whose pictures differ in size and were brought to the smaller one.
+        unread: names of the folder's lists that were not read, because it has train.jsonl, val.jsonl or test.jsonl.
     """
 
     def __init__(self, folder: Path, split: Split | Literal["all"] = "all"):
@@ -41,6 +51,7 @@ class ScoredPairs:
             raise SourceError(f"{folder} has no pairs in its list “{split}”. Name another --split, or leave it out.")
         self.left_out: dict[str, str] = {}
         self.resized: set[str] = set()
+        self.unread = [path.name for path in find_other_lists(folder)] if find_lists(folder) else []
         self._pairs: list[SourcePair] = []
         for pair in tqdm(found, desc="reading the pairs", unit="pair", delay=2):
             try:

@@ -1,15 +1,18 @@
 """`python -m recipes.compare`: any pairs, any run, one table; what cannot be had is said."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from datasets.sources import SourceError
 from enhancer.photo_io import write_photo
 from enhancer.score_columns import COLUMNS
 from recipes.compare import main
+from recipes.run_folder import Run
 from tests.pair_folders import write_pairs
 
 
@@ -75,7 +78,22 @@ def test_photos_of_scenes_that_the_run_was_trained_on_are_counted_and_named(run_
         shutil.copy(run_folder / "pairs" / f"train1_{role}.png", folder / f"b_{role}.png")
     assert compare(run_folder, folder) == 0
     assert (
-        "1 of the 2 photos show a scene that the run was trained on, so their scores are too good: b."
+        "1 of the 2 test photos show a scene that fine-tuning was given, so that all scores here are too good: b."
+        in capsys.readouterr().out
+    )
+
+
+def test_a_run_whose_folders_are_relative_is_compared_from_any_directory(tmp_path):
+    run = Run(tmp_path / "moved", {"workdir": "runs/a", "data_dir": "runs/a/data"}, {})
+    with pytest.raises(SourceError, match=re.escape(str(tmp_path / "moved" / "data"))):
+        run.training_pairs("train")
+
+
+def test_lists_beside_the_known_ones_are_said_to_be_unread(run_folder, tmp_path, capsys):
+    write_pairs(tmp_path / "p", ["a", "b"], {"test.jsonl": ["a"], "held_out.jsonl": ["b"]})
+    assert compare(run_folder, tmp_path / "p") == 0
+    assert (
+        "Not read, because the folder has train.jsonl, val.jsonl or test.jsonl: held_out.jsonl."
         in capsys.readouterr().out
     )
 

@@ -224,3 +224,27 @@ def test_notes_about_the_test_are_on_the_page(tmp_path):
     )
     write_report(tmp_path / "r.html", results, {}, [])
     assert "2 pairs were left out." in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_photos_that_training_has_seen_are_the_first_thing_said(tmp_path):
+    rows = {"unedited": rows_of(0.3, 0.2, 0.3), "finetuned": rows_of(0.1, 0.1, 0.1)}
+    results = build_results(rows, weights_sha256={}, config={}, stages={}, seen=["photo 1"])
+    assert verdict(results)[1][0].startswith("1 of the 3 test photos show a scene that fine-tuning was given")
+    write_report(tmp_path / "r.html", results, {}, [])
+    assert "held back" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_the_page_says_when_the_last_weights_are_tested_and_validation_photos_were_trained_on(page, tmp_path):
+    results = results_of(config={"finetune": {"keep": "last"}, "train_on_validation": True}, **BETTER)
+    write_report(tmp_path / "r.html", results, {"finetune": HISTORY}, [])
+    last = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "held back from fine-tuning" in last
+    assert "Tested are the weights of the last epoch." in last
+    assert "Fine-tuning was given its validation photos to train on" in last
+    assert "whose weights are the ones tested" in page
+    assert "validation photos to train on" not in page
+
+
+def test_a_baseline_that_is_as_good_as_the_network_is_in_the_verdict():
+    as_good = {"unedited": [0.3, 0.2, 0.3], "adaptive_lookup": [0.1, 0.12, 0.09], "finetuned": [0.1, 0.11, 0.1]}
+    assert any("lookup table, adaptive" in sentence for sentence in verdict(results_of(**as_good))[1])

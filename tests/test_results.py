@@ -78,7 +78,17 @@ def results() -> dict:
 
 
 def test_results_follow_the_documented_schema(results):
-    assert list(results) == ["schema_version", "config", "methods", "paired", "stages", "training", "notes", "hardware"]
+    assert list(results) == [
+        "schema_version",
+        "config",
+        "methods",
+        "paired",
+        "stages",
+        "training",
+        "seen_in_training",
+        "notes",
+        "hardware",
+    ]
     assert list(results["methods"]) == ["unedited", "pretrained", "scratch", "finetuned"]
     finetuned = results["methods"]["finetuned"]
     assert list(finetuned) == ["title", "weights_sha256", "n", "mean", "interval_95", "count", "per_image"]

@@ -1,5 +1,7 @@
 """Pairs as somebody has them are found in every layout, read, and left out by name when they cannot be scored."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,16 @@ def test_all_lists_are_read_and_one_can_be_chosen(tmp_path):
 def test_a_list_of_any_name_is_read_where_there_are_no_others(tmp_path):
     write_pairs(tmp_path, list("ab"), {"held_out.jsonl": ["a", "b"]}, keys=("input", "target"))
     assert ids(ScoredPairs(tmp_path)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("list_name", ["test.jsonl", "any.jsonl"])
+def test_photos_that_are_only_scored_may_lie_anywhere(tmp_path, list_name):
+    write_pairs(tmp_path / "photos", list("ab"), {})
+    (tmp_path / "lists").mkdir()
+    absolute = {"src": str(tmp_path / "photos" / "a_src.png"), "tar": str(tmp_path / "photos" / "a_tar.png")}
+    beside = {"src": "../photos/b_src.png", "tar": "../photos/b_tar.png"}
+    (tmp_path / "lists" / list_name).write_text(f"{json.dumps(absolute)}\n{json.dumps(beside)}\n")
+    assert ids(ScoredPairs(tmp_path / "lists")) == ["a", "b"]
 
 
 def test_photos_without_lists_are_paired_by_name(tmp_path):

@@ -72,3 +72,7 @@ def test_the_words_of_a_table():
 
 def test_what_the_test_could_have_found_is_said():
     assert "a true change of 9.5 % is found 80 times of 100" in detectable_sentence(difference(-5, 5))
+
+
+def test_two_scenes_reach_no_level():
+    assert levels_sentence(difference(-25, -21, n=5, scenes=2)) == ""
