@@ -14,6 +14,8 @@ FEWEST_SCENES = 3
 LEVELS = ((10.0, "minimum"), (15.0, "target"), (20.0, "stretch"))
 """What the project's plan calls a success: test L1 so many percent below training from scratch."""
 
+_ORDER = {"scratch": 0, "unedited": 1, "curve": 2}
+"""In which order comparisons are spoken of; the others follow."""
 _UNSAID = {"lookup", "pretrained"}
 """Comparisons that are left to the table."""
 
@@ -51,7 +53,7 @@ def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str,
     """
     answers: list[tuple[str | None, str]] = []
     pairs = {key.partition("_vs_")[2]: pair["l1"] for key, pair in results["paired"].items()}
-    for baseline in sorted(set(pairs) - _UNSAID, key=lambda name: ({"scratch": 0, "unedited": 1}.get(name, 2), name)):
+    for baseline in sorted(set(pairs) - _UNSAID, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)):
         pair = pairs[baseline]
         outcome: Outcome = pair["outcome"]
         main = "scratch-trained" if title == "scratch" else title
@@ -141,6 +143,8 @@ def seen_sentence(seen: Sequence[str], photos: int) -> str:
 def detectable_sentence(difference: Mapping[str, Any]) -> str:
     """What a test like this could have found."""
     photos = photos_text(difference["n"], difference["scenes"])
+    if difference["detectable_percent"] >= 100.0:
+        return f"With {photos} whose differences scatter as these do, hardly any change would be found."
     return (
         f"With {photos} whose differences scatter as these do, a true change of {difference['detectable_percent']:.1f} % is found "
         "80 times of 100, and a smaller one more rarely."

@@ -76,3 +76,9 @@ def test_what_the_test_could_have_found_is_said():
 
 def test_two_scenes_reach_no_level():
     assert levels_sentence(difference(-25, -21, n=5, scenes=2)) == ""
+
+
+def test_a_test_that_would_miss_a_hundred_percent_says_so():
+    assert detectable_sentence(difference(-90, 50, n=2, scenes=2, detectable_percent=113.5)).endswith(
+        "hardly any change would be found."
+    )
