@@ -123,6 +123,7 @@ def plot_gain_by_pairs(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Mar
                     )
         axes.axhline(0, color=STAND_INS.ink, linewidth=1)
         axes.set_xticks(range(len(counts)), [str(count) for count in counts])
+        axes.set_xlim(-0.5, len(counts) - 0.5)  # one number of pairs is one place, not three
         axes.set_xlabel("training pairs")
         axes.set_ylabel("lower L1 than scratch")
         axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
