@@ -8,6 +8,8 @@ from keras import KerasTensor, ops
 
 BRIGHT = 0.5
 """Luminance, in linear light, that three quarters of a bright room's pixels stay below: walls and ceilings, lit well."""
+WELL_LIT = 0.25
+"""The same of a photo that was exposed well: one that is brighter is not held back, for nobody darkens a bright room to sell it."""
 QUARTERS_BELOW = 3
 NORMALISED_SHARE = 0.85
 """How much of the way there is gone, in stops. The rest of a photo's own light stays: a bright room is published brighter than a dark
@@ -45,12 +47,12 @@ class Development(keras.layers.Layer):
 
 
 def light_factors(photos: KerasTensor) -> KerasTensor:
-    """What to multiply the linear light of each photo with, so that its brightness and colour are nearly those of all others.
+    """What to multiply the linear light of each photo with, so that a dark one's brightness, and any one's colour, are nearly all others'.
 
     Brightness is the upper quartile of luminance, not the mean: in published pairs it varies least from room to room, because it is what
     an editor sets, while the mean depends on how much dark furniture stands there. Colour is the mean of each channel (the grey-world
     assumption: Buchsbaum, "A spatial processor model for object colour perception", 1980). Both are followed for `NORMALISED_SHARE` of
-    the way.
+    the way; photos brighter than `WELL_LIT` are multiplied as if they were that bright, and stay brighter than others.
 
     Args:
         photos: float32 `(batch, height, width, 3)` sRGB, [0, 1].
@@ -65,7 +67,7 @@ def light_factors(photos: KerasTensor) -> KerasTensor:
     bright = ops.take(luminance, QUARTERS_BELOW * (height * width - 1) // 4, axis=1)
     colour = ops.mean(linear, axis=(1, 2)) + 1e-5  # black has a colour too: grey
     brightness = ops.sum(colour * weights, axis=-1, keepdims=True)
-    wanted = (BRIGHT / ops.maximum(bright, 1e-5))[:, None] * brightness / colour
+    wanted = (BRIGHT / ops.clip(bright, 1e-5, WELL_LIT))[:, None] * brightness / colour
     factors = ops.clip(ops.power(wanted, NORMALISED_SHARE), 1 / MAX_FACTOR, MAX_FACTOR)
     return factors[:, None, None, :]
 

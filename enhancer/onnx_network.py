@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from enhancer.development import BRIGHT, CURVE_END, LUMINANCE, MAX_FACTOR, NORMALISED_SHARE, QUARTERS_BELOW
+from enhancer.development import BRIGHT, CURVE_END, LUMINANCE, MAX_FACTOR, NORMALISED_SHARE, QUARTERS_BELOW, WELL_LIT
 from enhancer.layers import EPSILON_L2, EPSILON_NORM
 from enhancer.restormer import SIZE_MULTIPLE, Restormer
 from enhancer.transformer_blocks import TransformerBlocks
@@ -130,7 +130,7 @@ def _developed(graph: _Graph, curve: np.ndarray, x: str) -> str:
     # Of the values from the upper quartile on, sorted from the brightest, the last.
     bright = graph.add_top(luminance, above)
     bright = graph.add("Slice", bright, constant([-1]), constant([np.iinfo(np.int64).max]), constant([1]))
-    bright = graph.add("Max", graph.add("Reshape", bright, constant([-1, 1, 1, 1])), constant(1e-5))
+    bright = graph.add("Clip", graph.add("Reshape", bright, constant([-1, 1, 1, 1])), constant(1e-5), constant(WELL_LIT))
     colour = graph.add("Add", graph.add("ReduceMean", linear, constant([2, 3])), constant(1e-5))
     brightness = graph.add("ReduceSum", graph.add("Mul", colour, weights), constant([1]))
     wanted = graph.add("Mul", graph.add("Div", constant(BRIGHT), bright), graph.add("Div", brightness, colour))

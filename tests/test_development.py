@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from enhancer.development import BRIGHT, CURVE_END, NORMALISED_SHARE, NUM_KNOTS, Development, light_factors
+from enhancer.development import BRIGHT, CURVE_END, NORMALISED_SHARE, NUM_KNOTS, WELL_LIT, Development, light_factors
 
 
 def to_srgb(linear):
@@ -18,8 +18,8 @@ def factors_of(linear):
 
 @pytest.fixture
 def room():
-    """Linear light of a room, `(12, 10, 3)`."""
-    return np.random.default_rng(0).uniform(0.01, 0.4, (12, 10, 3))
+    """Linear light of a room that is not yet well lit, `(12, 10, 3)`."""
+    return np.random.default_rng(0).uniform(0.01, 0.3, (12, 10, 3))
 
 
 def test_of_three_stops_between_two_exposures_only_the_kept_share_is_left(room):
@@ -40,8 +40,11 @@ def test_the_colour_of_the_light_is_taken_out_by_the_same_share():
     np.testing.assert_allclose(np.log2(left / left[1]), np.log2(light) * (1 - NORMALISED_SHARE), atol=2e-3)
 
 
-def test_a_photo_that_is_grey_and_bright_stays_as_it_is():
-    np.testing.assert_allclose(factors_of(np.full((8, 8, 3), BRIGHT)), 1, atol=1e-3)
+def test_a_photo_that_is_lit_well_already_keeps_what_it_is_brighter_than_others():
+    lit = (BRIGHT / WELL_LIT) ** NORMALISED_SHARE
+    for brightness in (WELL_LIT, 1.5 * WELL_LIT, 1.0):
+        np.testing.assert_allclose(factors_of(np.full((8, 8, 3), brightness)), lit, rtol=2e-3)
+    assert factors_of(np.full((8, 8, 3), 0.9 * WELL_LIT)).min() > 1.05 * lit
 
 
 def test_each_photo_of_a_batch_has_its_own_factors(room):
