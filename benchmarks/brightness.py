@@ -3,8 +3,9 @@
     python -m benchmarks.brightness PAIRS
 
 Each photo is edited by a curve that was fitted on the other photos: to the photos as they are, to photos whose light was normalised
-as `enhancer.development` does it, and to these with each photo's exposure chosen by looking at its target, which no method can do.
-What the last row still has is local. The photos' own curve, fitted on the photo itself, is the least error of any curve.
+as `enhancer.development` does it, to these with bright photos held back to the level of the others, which it does not do, and to
+these with each photo's exposure chosen by looking at its target, which no method can do. What that row still has is local. The
+photos' own curve, fitted on the photo itself, is the least error of any curve.
 """
 
 import dataclasses
@@ -32,9 +33,12 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m benchmarks.brightness")
+    from unittest import mock
+
     import cv2
     import jax.numpy as jnp
 
+    from enhancer import development
     from enhancer.development import CURVE_END, light_factors
     from enhancer.global_curve import GlobalCurve
     from enhancer.readable_pairs import Pair
@@ -69,9 +73,12 @@ def main(argv: list[str] | None = None) -> int:
             stops[i] = tried[np.argmin([l1(curve(developed(pair.input, s)), pair) for s in tried])]
         stops -= stops.mean()
 
+    with mock.patch.object(development, "WELL_LIT", 1.0):
+        held_back = [developed(pair.input) for pair in pairs]
     inputs = {
         "curve": [pair.input for pair in pairs],
         "curve on normalised light": [developed(pair.input) for pair in pairs],
+        "the same, bright ones held back": held_back,
         "the same, exposure known": [developed(pair.input, s) for pair, s in zip(pairs, stops, strict=True)],
     }
     scores = {"unedited": [l1(pair.input, pair) for pair in pairs]}
@@ -80,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         scores[name] = [l1(GlobalCurve(others[:i] + others[i + 1 :])(photos[i]), pair) for i, pair in enumerate(pairs)]
     scores["the photo's own curve"] = [l1(GlobalCurve([pair])(pair.input), pair) for pair in pairs]
     for name, values in scores.items():
-        print(f"{name:28s} L1 {np.mean(values):.4f}   per photo {' '.join(f'{value:.3f}' for value in values)}")
+        print(f"{name:32s} L1 {np.mean(values):.4f}   per photo {' '.join(f'{value:.3f}' for value in values)}")
     print(f"exposure that the targets ask for beside the rule: standard deviation {stops.std():.2f} stops")
     if arguments.json:
         rows = {"ids": [pair.id for pair in pairs], "l1": scores, "stops": stops.tolist()}
