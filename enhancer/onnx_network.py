@@ -130,7 +130,9 @@ def _developed(graph: _Graph, curve: np.ndarray, x: str) -> str:
     # Of the values from the upper quartile on, sorted from the brightest, the last.
     bright = graph.add_top(luminance, above)
     bright = graph.add("Slice", bright, constant([-1]), constant([np.iinfo(np.int64).max]), constant([1]))
-    bright = graph.add("Clip", graph.add("Reshape", bright, constant([-1, 1, 1, 1])), constant(1e-5), constant(WELL_LIT))
+    bright = graph.add(
+        "Clip", graph.add("Reshape", bright, constant([-1, 1, 1, 1])), constant(1e-5), constant(WELL_LIT)
+    )
     colour = graph.add("Add", graph.add("ReduceMean", linear, constant([2, 3])), constant(1e-5))
     brightness = graph.add("ReduceSum", graph.add("Mul", colour, weights), constant([1]))
     wanted = graph.add("Mul", graph.add("Div", constant(BRIGHT), bright), graph.add("Div", brightness, colour))
