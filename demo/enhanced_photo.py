@@ -15,11 +15,11 @@ from demo.limits import Limits
 from enhancer.edit import Edit
 from enhancer.inference import Enhancer
 from enhancer.photo_io import Photo, encode_jpeg, write_photo
+from enhancer.photo_plan import result_suffix
 
 PREVIEW_PIXELS = 1600
 """Long edge of the pictures in the before/after view; the download is at full size."""
 THUMBNAIL_PIXELS = 320
-_KEPT_SUFFIXES = {".png": ".png", ".tif": ".tif", ".tiff": ".tif"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +41,7 @@ class EnhancedPhoto:
 
     @property
     def result_name(self) -> str:
-        suffix = _KEPT_SUFFIXES.get(self.source.suffix.lower(), ".jpg")
-        return f"{self.source.stem}_enhanced{suffix}"
+        return f"{self.source.stem}_enhanced{result_suffix(self.source)}"
 
 
 def enhance_upload(

@@ -54,7 +54,10 @@ def plan_jobs(
     if not found:
         raise UsageError(f"There are no photos in {', '.join(map(str, inputs))}.")
     wanted = _without_collisions(
-        {source: output / relative.with_suffix(_suffix(source, result_format)) for source, relative in found.items()}
+        {
+            source: output / relative.with_suffix(result_suffix(source, result_format))
+            for source, relative in found.items()
+        }
     )
     jobs = [
         Job(source, destination, strips and _strip(strips, destination.relative_to(output)))
@@ -110,7 +113,8 @@ def _find(inputs: Sequence[Path], output: Path) -> dict[Path, Path]:
     return found
 
 
-def _suffix(source: Path, result_format: ResultFormat) -> str:
+def result_suffix(source: Path, result_format: ResultFormat = "keep") -> str:
+    """The suffix of what becomes of `source`, such as ".jpg"."""
     if result_format == "keep":
         return _KEPT_SUFFIXES.get(source.suffix.lower(), ".jpg")
     return _SUFFIXES[result_format]

@@ -13,7 +13,6 @@ import threading
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
@@ -24,6 +23,7 @@ from demo.server import open_port, running
 from enhancer import compilation, inference
 from enhancer.photo_io import read_photo, write_photo
 from tests.demo_page import FakeEnhancer, free_port, serving, write_gradient
+from tests.lift import Lift
 
 # isort: split
 import fastapi
@@ -222,19 +222,6 @@ def test_the_page_mounts_into_an_application_of_ones_own(photo, tmp_path, monkey
 
 
 # The model
-
-
-class Lift(keras.Model):
-    """An edit that compiles in no time, and a record of what was compiled."""
-
-    def __init__(self):
-        super().__init__()
-        self.compiled_shapes = []
-        self.gain = self.add_weight(shape=(), initializer="ones", name="gain")
-
-    def call(self, x):
-        self.compiled_shapes.append(tuple(x.shape))
-        return self.gain * x**0.8
 
 
 def test_after_the_warm_up_a_photo_of_a_usual_shape_compiles_nothing(tmp_path):

@@ -16,21 +16,9 @@ from enhancer.progress import Progress
 from enhancer.restormer import Restormer
 from enhancer.train_state import initial_state
 from enhancer.working_size import MARGIN, bucket
+from tests.lift import Lift
 
 TINY = ModelConfig(dim=8, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1, num_heads=(1, 1, 1, 1))
-
-
-class Lift(keras.Model):
-    """An edit with a known answer, and a record of what was compiled."""
-
-    def __init__(self):
-        super().__init__()
-        self.compiled_shapes = []
-        self.gain = self.add_weight(shape=(), initializer="ones", name="gain")
-
-    def call(self, x):
-        self.compiled_shapes.append(tuple(x.shape))
-        return self.gain * x**0.8
 
 
 @pytest.fixture(scope="module")
