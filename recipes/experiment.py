@@ -80,7 +80,6 @@ _RECOMMENDED_STAGE = StageConfig(
     peak_learning_rate=2e-3,
     warmup_epochs=1,
     keep="last",
-    augmentation="strong",
     min_crop_scale=0.7,
     precision="float32",
     remat="none",
@@ -109,6 +108,7 @@ PRESETS = {
             epochs=10,
             passes_per_epoch=20,
             early_stopping_patience=10,
+            augmentation="strong",
             mix_weight=0.65,
         ),
         finetune=dataclasses.replace(
