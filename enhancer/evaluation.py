@@ -66,21 +66,23 @@ def evaluate_methods(
         ValueError: a prediction has another size than its photo, or a photo is smaller than SSIM's window.
     """
     rows: dict[str, list[Row]] = {name: [] for name in methods}
-    bar = tqdm.tqdm(range(len(source)), desc="test", unit="photo", mininterval=0.2 if sys.stderr.isatty() else 30.0)
-    for index in bar:
-        item = source[index]
-        pair = item if isinstance(item, Pair) else decode_pair(item)
-        if squash is not None:
-            pair = Pair(pair.id, squashed(pair.input, squash), squashed(pair.target, squash))
-        views = _Views(pair, network_side)
-        for name, method in methods.items():
-            enhance = method.of(pair) if isinstance(method, SavedPredictions) else method
-            if enhance is None:
-                continue
-            try:
-                rows[name].append({"id": pair.id} | views.score(enhance))
-            except ValueError as error:
-                raise ValueError(f"{name} on test pair {pair.id!r}: {error}") from error
+    interval = 0.2 if sys.stderr.isatty() else 30.0
+    # A step per photo and method: of a single photo, too, there is something to say about the time that is left.
+    with tqdm.tqdm(total=len(source) * len(methods), desc="test", unit="photo", mininterval=interval) as bar:
+        for index in range(len(source)):
+            item = source[index]
+            pair = item if isinstance(item, Pair) else decode_pair(item)
+            if squash is not None:
+                pair = Pair(pair.id, squashed(pair.input, squash), squashed(pair.target, squash))
+            views = _Views(pair, network_side)
+            for name, method in methods.items():
+                enhance = method.of(pair) if isinstance(method, SavedPredictions) else method
+                if enhance is not None:
+                    try:
+                        rows[name].append({"id": pair.id} | views.score(enhance))
+                    except ValueError as error:
+                        raise ValueError(f"{name} on test pair {pair.id!r}: {error}") from error
+                bar.update()
     return rows
 
 

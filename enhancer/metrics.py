@@ -130,8 +130,8 @@ def color_differences(
             [both.sum(axis=1, dtype=np.float64)] + [both @ mask[piece].astype(np.float64) for mask in masks]
         )
 
-    total = sum(_in_threads(sums, range(0, len(pictures[0]), _PIXELS_AT_ONCE)))
-    counts = [len(pictures[0]), *(np.count_nonzero(mask) for mask in masks)]
+    total = np.sum(_in_threads(sums, range(0, len(pictures[0]), _PIXELS_AT_ONCE)), axis=0)
+    counts = [len(pictures[0]), *(int(np.count_nonzero(mask)) for mask in masks)]
     return [ColorDifference(*(row / count).tolist()) for row, count in zip(total, counts, strict=True)]
 
 
@@ -153,7 +153,7 @@ def _sum_of_similarity(prediction: np.ndarray, target: np.ndarray) -> float:
         return cv2.sepFilter2D(values, cv2.CV_32F, _BELL, _BELL)[half:-half, half:-half]
 
     # Around a tile's mean squares are small, and so is what float32 loses of their difference; variances stay what they are.
-    centres = [np.float32(cv2.mean(picture)[:3]) for picture in (prediction, target)]
+    centres = [np.asarray(cv2.mean(picture)[:3], np.float32) for picture in (prediction, target)]
     x, y = (picture.astype(np.float32) - centre for picture, centre in zip((prediction, target), centres, strict=True))
     mean_products, mean_squares = windowed(x * y), windowed(x * x + y * y)
     x, y = windowed(x), windowed(y)

@@ -21,6 +21,7 @@ The schema (strict JSON: numbers are finite, what is unknown is `null`)::
      "stages": {"pretrain": {...}, ...},           what is known about each training stage, as given
      "training": {"seconds": 40.1, "price_per_hour": null, "cost": null},
      "seen_in_training": [],                       ids of photos whose scene fine-tuning was given; null: not known
+     "seen_in_pretraining": [],                    likewise, whose scene pre-training was given
      "notes": [...],                               what a reader must know, a sentence each
      "hardware": {...}}                            what the test ran on
 """
@@ -128,6 +129,7 @@ def build_results(
     notes: Sequence[str] = (),
     price_per_hour: float | None = None,
     seen: Sequence[str] | None = (),
+    seen_in_pretraining: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Compose the contents of `results.json`, whose schema stands at the top of this module.
 
@@ -140,6 +142,7 @@ def build_results(
         notes: what a reader must know about this test, a sentence each.
         price_per_hour: of the machine that trained.
         seen: ids of the photos whose scene was among the pairs of fine-tuning; None when nobody can tell.
+        seen_in_pretraining: likewise, of those whose scene was among the pairs of stage 1.
 
     Raises:
         ValueError: a number is not finite or a value has no place in JSON.
@@ -170,6 +173,7 @@ def build_results(
         "stages": stages,
         "training": _expenses(stages, price_per_hour),
         "seen_in_training": seen,
+        "seen_in_pretraining": seen_in_pretraining,
         "notes": notes,
         "hardware": describe(),
     }

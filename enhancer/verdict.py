@@ -86,6 +86,8 @@ def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str,
     count = min(scores["n"] for scores in results["methods"].values())
     if count < FEW_PHOTOS:
         sentences.append(f"{count_text(count).capitalize()} is a small test: read the interval, not the mean.")
+    if seen := results.get("seen_in_pretraining"):
+        sentences.insert(0, seen_in_pretraining_sentence(seen, count))
     if seen := results["seen_in_training"]:
         sentences.insert(0, seen_sentence(seen, count))
     headlines = [headline for headline, _ in answers if headline]
@@ -136,8 +138,23 @@ def levels_sentence(difference: Mapping[str, Any]) -> str:
 
 def seen_sentence(seen: Sequence[str], photos: int) -> str:
     """That this is no test, or only in part one."""
-    ids = ", ".join(seen[:5]) + (f" and {len(seen) - 5} more" if len(seen) > 5 else "")
-    return f"{len(seen)} of the {count_text(photos)} show a scene that fine-tuning was given, so that all scores here are too good: {ids}."
+    return f"{len(seen)} of the {count_text(photos)} {_show(seen)} a scene that fine-tuning was given, so that all scores here are too good: {_some(seen)}."
+
+
+def seen_in_pretraining_sentence(seen: Sequence[str], photos: int) -> str:
+    """That it is one for some of the methods only."""
+    return (
+        f"{len(seen)} of the {count_text(photos)} {_show(seen)} a scene that was seen in pre-training, so that the networks that were "
+        f"pre-trained may score too well, and those from scratch and the fitted curves and tables do not: {_some(seen)}."
+    )
+
+
+def _show(seen: Sequence[str]) -> str:
+    return "shows" if len(seen) == 1 else "show"
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 def detectable_sentence(difference: Mapping[str, Any]) -> str:

@@ -86,6 +86,7 @@ def test_results_follow_the_documented_schema(results):
         "stages",
         "training",
         "seen_in_training",
+        "seen_in_pretraining",
         "notes",
         "hardware",
     ]
