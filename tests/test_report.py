@@ -250,6 +250,10 @@ def test_the_page_says_when_the_last_weights_are_tested_and_validation_photos_we
     assert "held back from fine-tuning" in last
     assert "Tested are the weights of the last epoch." in last
     assert "Fine-tuning was given its validation photos to train on" in last
+    assert "no large gap" not in last
+    assert "so that its gap tells nothing" in last
+    assert "no large gap between training and validation" in " ".join(page.split())
+    assert "so that its gap tells nothing" not in page
     assert "whose weights are the ones tested" in page
     assert "validation photos to train on" not in page
 
