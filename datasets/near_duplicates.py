@@ -55,10 +55,7 @@ def find_groups(
     Returns:
         Indices in rising order, of groups of two and more, in the order of their first members.
     """
-    packed = [
-        np.frombuffer(bytes.fromhex("".join(role)), np.uint64).reshape(-1, _BITS // 64)
-        for role in zip(*hashes, strict=True)
-    ]
+    packed = _packed(hashes)
     group = list(range(len(hashes)))
     thumbnails = _Thumbnails(read_target)
 
@@ -83,16 +80,53 @@ def find_groups(
     return [indices for indices in members.values() if len(indices) > 1]
 
 
+def find_shown(
+    hashes: Sequence[tuple[str, str]],
+    read_target: Callable[[int], np.ndarray],
+    other_hashes: Sequence[tuple[str, str]],
+    read_other: Callable[[int], np.ndarray],
+) -> list[int]:
+    """Indices of the photos whose scene one of some others shows, too; the others are not compared among themselves.
+
+    Args:
+        hashes, other_hashes: per pair the perceptual hashes of input and target.
+        read_target, read_other: return a pair's target by its index, sRGB, uint8 `(height, width, 3)`.
+    """
+    if not hashes or not other_hashes:
+        return []
+    packed, others = _packed(hashes), _packed(other_hashes)
+    thumbnails, other_thumbnails = _Thumbnails(read_target), _Thumbnails(read_other)
+    return [
+        index
+        for index in range(len(hashes))
+        if any(
+            _same_scene(thumbnails(index), other_thumbnails(other))
+            for other in np.flatnonzero(_near([words[index : index + 1] for words in packed], others)[0]).tolist()
+        )
+    ]
+
+
 def _candidates(packed: list[np.ndarray], start: int) -> tuple[np.ndarray, np.ndarray]:
     """Index pairs (the second is larger) whose inputs or targets have similar hashes, for some of the rows."""
-    stop = start + _ROWS_AT_ONCE
-    near = np.zeros((len(packed[0][start:stop]), len(packed[0])), bool)
-    for words in packed:
-        distance = np.bitwise_count(words[start:stop, None] ^ words[None]).sum(axis=-1, dtype=np.uint16)
-        near |= distance <= MAX_DISTANCE
-    rows, others = np.nonzero(near)
+    rows, others = np.nonzero(_near([words[start : start + _ROWS_AT_ONCE] for words in packed], packed))
     rows += start
     return rows[others > rows], others[others > rows]
+
+
+def _packed(hashes: Sequence[tuple[str, str]]) -> list[np.ndarray]:
+    """The bits of the inputs and of the targets, uint64 `(pairs, words)` each."""
+    return [
+        np.frombuffer(bytes.fromhex("".join(role)), np.uint64).reshape(-1, _BITS // 64)
+        for role in zip(*hashes, strict=True)
+    ]
+
+
+def _near(rows: list[np.ndarray], others: list[np.ndarray]) -> np.ndarray:
+    """Whose inputs or targets have similar hashes, bool `(rows, others)`."""
+    near = np.zeros((len(rows[0]), len(others[0])), bool)
+    for some, all_others in zip(rows, others, strict=True):
+        near |= np.bitwise_count(some[:, None] ^ all_others[None]).sum(axis=-1, dtype=np.uint16) <= MAX_DISTANCE
+    return near
 
 
 class _Thumbnails:

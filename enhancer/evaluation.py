@@ -14,9 +14,8 @@ import tqdm
 from PIL import Image
 
 from enhancer import metrics
-from enhancer.metrics import METRICS
 from enhancer.readable_pairs import Pair, Source, decode_pair
-from enhancer.regions import find_regions, pixels_in
+from enhancer.regions import find_regions
 from enhancer.saved_predictions import SavedPredictions
 from enhancer.score_columns import PLAN_SIDE, Row
 from enhancer.working_size import reduce_photo
@@ -67,21 +66,23 @@ def evaluate_methods(
         ValueError: a prediction has another size than its photo, or a photo is smaller than SSIM's window.
     """
     rows: dict[str, list[Row]] = {name: [] for name in methods}
-    bar = tqdm.tqdm(range(len(source)), desc="test", unit="photo", mininterval=0.2 if sys.stderr.isatty() else 30.0)
-    for index in bar:
-        item = source[index]
-        pair = item if isinstance(item, Pair) else decode_pair(item)
-        if squash is not None:
-            pair = Pair(pair.id, squashed(pair.input, squash), squashed(pair.target, squash))
-        views = _Views(pair, network_side)
-        for name, method in methods.items():
-            enhance = method.of(pair) if isinstance(method, SavedPredictions) else method
-            if enhance is None:
-                continue
-            try:
-                rows[name].append({"id": pair.id} | views.score(enhance))
-            except ValueError as error:
-                raise ValueError(f"{name} on test pair {pair.id!r}: {error}") from error
+    interval = 0.2 if sys.stderr.isatty() else 30.0
+    # A step per photo and method: of a single photo, too, there is something to say about the time that is left.
+    with tqdm.tqdm(total=len(source) * len(methods), desc="test", unit="photo", mininterval=interval) as bar:
+        for index in range(len(source)):
+            item = source[index]
+            pair = item if isinstance(item, Pair) else decode_pair(item)
+            if squash is not None:
+                pair = Pair(pair.id, squashed(pair.input, squash), squashed(pair.target, squash))
+            views = _Views(pair, network_side)
+            for name, method in methods.items():
+                enhance = method.of(pair) if isinstance(method, SavedPredictions) else method
+                if enhance is not None:
+                    try:
+                        rows[name].append({"id": pair.id} | views.score(enhance))
+                    except ValueError as error:
+                        raise ValueError(f"{name} on test pair {pair.id!r}: {error}") from error
+                bar.update()
     return rows
 
 
@@ -102,7 +103,14 @@ class _Views:
 
     def score(self, enhance: Enhance) -> dict[str, Any]:
         prediction, target = enhance(self._pair.input), self._pair.target
-        scores: dict[str, Any] = {metric: score(prediction, target) for metric, score in METRICS.items()}
+        marked = {region: mask for region, mask in self._regions.items() if mask is not None}
+        whole, *parts = metrics.color_differences(prediction, target, list(marked.values()))
+        scores: dict[str, Any] = {
+            "l1": metrics.l1(prediction, target),
+            "psnr_db": metrics.psnr_db(prediction, target),
+            "ssim": metrics.ssim(prediction, target),
+            **whole._asdict(),
+        }
         square, square_target = self._square
         scores["l1_plan"] = metrics.l1(enhance(square), square_target)
         if self._small is not None:
@@ -110,8 +118,8 @@ class _Views:
             small_prediction = enhance(small)
             scores["l1_network"] = metrics.l1(small_prediction, small_target)
             scores["ciede2000_network"] = metrics.ciede2000(small_prediction, small_target)
-        for region, mask in self._regions.items():
-            parts = None if mask is None else (pixels_in(prediction, mask), pixels_in(target, mask))
-            for metric in (metrics.l1, metrics.ciede2000):
-                scores[f"{metric.__name__}_{region}"] = None if parts is None else metric(*parts)
+        scores |= {f"{metric}_{region}": None for region in self._regions for metric in ("l1", "ciede2000")}
+        for (region, mask), part in zip(marked.items(), parts, strict=True):
+            scores[f"l1_{region}"] = metrics.l1(prediction, target, mask)
+            scores[f"ciede2000_{region}"] = part.ciede2000
         return scores

@@ -49,3 +49,12 @@ def _versions() -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     return ", ".join(versions)
+
+
+def value_text(value: Any) -> str:
+    """A setting for people."""
+    if isinstance(value, float):
+        return f"{value:g}".replace("-", "−")
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(value_text, value))
+    return "–" if value is None else str(value)

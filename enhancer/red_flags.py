@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from enhancer.history import Row, best_row, first_row_at, gap_of, percent_fewer
+from enhancer.score_columns import number_text
 from enhancer.verdict import outcome_of
 
 EVIDENCE_EPOCHS = 5
@@ -118,8 +119,9 @@ def transfer_summary(histories: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
     }
 
 
-def summary_sentences(summary: Mapping[str, Any]) -> list[str]:
-    """Say what `transfer_summary` found, one sentence for each thing that is known."""
+def summary_sentences(summary: Mapping[str, Any], trained_on_validation: bool = False) -> list[str]:
+    """Say what `transfer_summary` found, one sentence for each thing that is known and, where fine-tuning has trained on its
+    validation photos, means something."""
     sentences = []
     if start := summary["start"]:
         parts = []
@@ -149,10 +151,11 @@ def summary_sentences(summary: Mapping[str, Any]) -> list[str]:
             saved = f"{abs(race['fewer_percent']):.0f} % {word} epochs"
             sentences.append(f"Fine-tuning reaches {goal} in epoch {race['finetune_epoch']}: {saved}. {plan}")
     gaps = {stage: gap for stage, gap in summary["last_gap"].items() if gap is not None and stage != "pretrain"}
-    if gaps:
-        items = [f"{gap:+.4f} {'fine-tuned' if stage == 'finetune' else 'from scratch'}" for stage, gap in gaps.items()]
+    if gaps and not trained_on_validation:
+        names = {"finetune": "fine-tuned", "scratch": "from scratch"}
+        items = [f"{number_text(gap, 4, signed=True)} {names[stage]}" for stage, gap in gaps.items()]
         text = f"Validation minus training loss in the last epoch: {', '.join(items)}"
-        sentences.append(f"{text}. A smaller gap means less learned by heart.".replace("-0.", "−0."))
+        sentences.append(f"{text}. A smaller gap means less learned by heart.")
     return sentences
 
 
@@ -249,9 +252,10 @@ def _worse_than_baseline(histories: Mapping[str, Sequence[Row]], results: Mappin
         if outcome_of(test["l1"]) != "worse":
             return None
         difference = test["l1"]
+        signed = {key: number_text(difference[key], 4, signed=True) for key in ("mean", "low", "high")}
         seen = (
-            f"On {difference['n']} test photos the fine-tuned network's L1 is {difference['mean']:+.4f} higher than that of the "
-            f"network trained from scratch (95 % interval {difference['low']:+.4f} to {difference['high']:+.4f})."
+            f"On {difference['n']} test photos the fine-tuned network's L1 is {signed['mean']} higher than that of the "
+            f"network trained from scratch (95 % interval {signed['low']} to {signed['high']})."
         )
     elif finetune and scratch:
         ours, theirs = best_row(finetune), best_row(scratch)

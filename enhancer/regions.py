@@ -10,7 +10,8 @@ second what a retoucher lifts, which is where noise, blotches and halos show.
 """
 
 import numpy as np
-from skimage import color
+
+from enhancer import cielab
 
 HIGHLIGHTS_FROM = 75.0
 """L* of the darkest pixel that counts as a highlight."""
@@ -32,14 +33,9 @@ def find_regions(photo: np.ndarray) -> dict[str, np.ndarray | None]:
         Per name in `REGIONS` a mask, bool `(H, W)`; None where the photo has too little of it.
     """
     # L* rises with luminance, so that a few numbers replace a cube root per pixel.
-    luminance = color.rgb2xyz(photo.astype(np.float32) / 255.0)[..., 1]
+    luminance = cielab.luminance(photo)
     masks = {"highlights": luminance >= _luminance(HIGHLIGHTS_FROM), "shadows": luminance <= _luminance(SHADOWS_TO)}
     return {name: mask if mask.mean() >= LEAST_SHARE else None for name, mask in masks.items()}
-
-
-def pixels_in(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The pixels under a mask as a picture of one row, uint8 `(1, n, 3)`: every metric without a window takes it."""
-    return picture[mask][None]
 
 
 def _luminance(lightness: float) -> float:

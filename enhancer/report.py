@@ -7,7 +7,7 @@ from typing import Any
 
 from enhancer.atomic_file import write_atomically
 from enhancer.learning_curves import page_curves
-from enhancer.page import image_url, render
+from enhancer.page import image_url, render, value_text
 from enhancer.red_flags import run_flags, summary_sentences, transfer_summary
 from enhancer.results import main_method, method_title, score_text
 from enhancer.score_columns import COLUMNS, DETAIL_COLUMNS, MAIN_COLUMNS, Row
@@ -68,9 +68,10 @@ def write_report(
         held_back=results["seen_in_training"] == [],
         curves=page_curves(histories),
         best_tested=_stage_setting(results, "keep", "best") == "best",
-        trained_on_validation=results["config"].get("train_on_validation", False),
-        transfer=summary_sentences(transfer_summary(histories)),
+        trained_on_validation=_trained_on_validation(results),
+        transfer=summary_sentences(transfer_summary(histories), _trained_on_validation(results)),
         red_flags=run_flags(histories, results),
+        all_clear=_all_clear(histories, results),
         watched=any(histories.values()),
         strips=[
             {
@@ -95,6 +96,29 @@ def write_report(
 def _stage_setting(results: Mapping[str, Any], name: str, default: Any) -> Any:
     """A setting of the last stage, as far as the configuration is known."""
     return results["config"].get("finetune", {}).get(name, default)
+
+
+def _trained_on_validation(results: Mapping[str, Any]) -> bool:
+    return results["config"].get("train_on_validation", False)
+
+
+def _all_clear(histories: Mapping[str, Sequence[Row]], results: Mapping[str, Any]) -> str:
+    """What the absence of red flags means, of what could be watched."""
+    watched = ["no validation loss that fails to fall or rises again"]
+    without_gap = _trained_on_validation(results)
+    if not without_gap:
+        watched.append("no large gap between training and validation")
+    elif "pretrain" in histories:
+        watched.append("no large gap between training and validation in pre-training")
+    if "finetuned_vs_scratch" in results["paired"] or {"finetune", "scratch"} <= set(histories):
+        watched.append("no sign that fine-tuning is worse than training from scratch")
+    *first, last = watched
+    text = f"No red flag was raised: {', '.join(first)}, and {last}." if first else f"No red flag was raised: {last}."
+    return (
+        f"{text} What was fine-tuned has trained on its validation photos, so that its gap tells nothing."
+        if without_gap
+        else text
+    )
 
 
 def _heading(column: str) -> dict[str, Any]:
@@ -148,7 +172,7 @@ def _pair_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
                 texts.append(
                     "[{}]".format(", ".join(heading.text(difference[x], signed=True) for x in ("low", "high")))
                 )
-            cells.append([text.replace("-", "−") for text in texts])
+            cells.append(texts)
         title = f"{method_title(method)} − {method_title(baseline)}"
         rows.append({"title": title, "cells": cells, "words": outcome_words(differences["l1"])})
     return rows
@@ -183,16 +207,8 @@ def _duration(seconds: float) -> str:
 def _sections(title: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Turn a nested configuration into tables: plain values under `title`, each nested dictionary under its own name."""
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    sections = [{"title": title, "rows": [(key, _value_text(value)) for key, value in plain.items()]}] if plain else []
+    sections = [{"title": title, "rows": [(key, value_text(value)) for key, value in plain.items()]}] if plain else []
     for key, value in values.items():
         if isinstance(value, Mapping):
             sections += _sections(f"{title}.{key}" if title not in ("", "run") else key, value)
     return sections
-
-
-def _value_text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_value_text, value))
-    return "–" if value is None else str(value)

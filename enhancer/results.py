@@ -21,6 +21,7 @@ The schema (strict JSON: numbers are finite, what is unknown is `null`)::
      "stages": {"pretrain": {...}, ...},           what is known about each training stage, as given
      "training": {"seconds": 40.1, "price_per_hour": null, "cost": null},
      "seen_in_training": [],                       ids of photos whose scene fine-tuning was given; null: not known
+     "seen_in_pretraining": [],                    likewise, whose scene pre-training was given
      "notes": [...],                               what a reader must know, a sentence each
      "hardware": {...}}                            what the test ran on
 """
@@ -37,7 +38,7 @@ from scipy import stats
 from enhancer import bootstrap
 from enhancer.hardware import describe
 from enhancer.power import smallest_detectable
-from enhancer.score_columns import COLUMNS, Row
+from enhancer.score_columns import COLUMNS, Row, ScoreColumn
 from enhancer.verdict import outcome_of
 
 RESULTS_SCHEMA_VERSION = 2
@@ -81,7 +82,7 @@ def paired_difference(
     Returns:
         `mean`, `low`, `high`: the mean of a - b over photos and its 95 % interval (`enhancer.bootstrap`), in the score's
         unit; `relative_percent`, `relative_low`, `relative_high`: mean a / mean b - 1 in percent with its own interval
-        (None where it has none); `n`, `scenes`: how many; `detectable_percent`: the smallest true relative difference
+        (None where it has none, and all of it for decibels); `n`, `scenes`: how many; `detectable_percent`: the smallest true relative difference
         that this test finds 80 times of 100; `outcome`: see `enhancer.verdict.outcome_of`.
 
     Raises:
@@ -94,12 +95,12 @@ def paired_difference(
     known = [(a, b) for a, b in zip(rows_a, rows_b, strict=True) if a.get(column) is not None]
     scenes = None if scene_of is None else [scene_of[a["id"]] for a, _ in known]
     found = bootstrap.compare(np.array([a[column] for a, _ in known]), np.array([b[column] for _, b in known]), scenes)
-    return comparison_fields(found, COLUMNS[column].lower_is_better)
+    return comparison_fields(found, COLUMNS[column])
 
 
-def comparison_fields(found: bootstrap.Comparison, lower_is_better: bool = True) -> dict[str, Any]:
-    """A comparison as `results.json` holds it."""
-    relative, error = found.relative, found.standard_error
+def comparison_fields(found: bootstrap.Comparison, column: ScoreColumn = COLUMNS["l1"]) -> dict[str, Any]:
+    """A comparison of a score as `results.json` holds it."""
+    relative, error = (found.relative, found.standard_error) if column.has_ratio else (None, None)
     percent = (lambda value: None if value is None else 100.0 * value) if relative else (lambda _: None)
     fields = {
         "mean": found.difference.estimate,
@@ -115,7 +116,7 @@ def comparison_fields(found: bootstrap.Comparison, lower_is_better: bool = True)
         else None,
         "equal": found.equal,
     }
-    return fields | {"outcome": outcome_of(fields, lower_is_better)}
+    return fields | {"outcome": outcome_of(fields, column.lower_is_better)}
 
 
 def build_results(
@@ -128,6 +129,7 @@ def build_results(
     notes: Sequence[str] = (),
     price_per_hour: float | None = None,
     seen: Sequence[str] | None = (),
+    seen_in_pretraining: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Compose the contents of `results.json`, whose schema stands at the top of this module.
 
@@ -140,6 +142,7 @@ def build_results(
         notes: what a reader must know about this test, a sentence each.
         price_per_hour: of the machine that trained.
         seen: ids of the photos whose scene was among the pairs of fine-tuning; None when nobody can tell.
+        seen_in_pretraining: likewise, of those whose scene was among the pairs of stage 1.
 
     Raises:
         ValueError: a number is not finite or a value has no place in JSON.
@@ -170,6 +173,7 @@ def build_results(
         "stages": stages,
         "training": _expenses(stages, price_per_hour),
         "seen_in_training": seen,
+        "seen_in_pretraining": seen_in_pretraining,
         "notes": notes,
         "hardware": describe(),
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from enhancer.results import method_title, score_text
-from enhancer.score_columns import COLUMNS, MAIN_COLUMNS
+from enhancer.score_columns import COLUMNS, MAIN_COLUMNS, number_text
 
 
 def results_table(results: Mapping[str, Any]) -> str:
@@ -42,7 +42,7 @@ def wide_table(results: Mapping[str, Any]) -> str:
 
 
 def paired_sentences(results: Mapping[str, Any], column: str = "l1") -> list[str]:
-    """Return `fine-tuned vs scratch: L1 -12.3 % [-20.0, -4.0], n=8 photos`, in L1 itself if percent have no interval."""
+    """Return `fine-tuned vs scratch: L1 −12.3 % [−20.0, −4.0], n=8 photos`, in L1 itself if percent have no interval."""
     return [_paired_sentence(key, pair[column], column) for key, pair in results["paired"].items() if column in pair]
 
 
@@ -63,9 +63,11 @@ def _paired_sentence(key: str, pair: Mapping[str, Any], column: str) -> str:
     if pair["scenes"] != pair["n"]:
         photos += f" of {pair['scenes']} scenes"
     if pair["relative_low"] is not None:
-        change = f"{pair['relative_percent']:+.1f} % [{pair['relative_low']:+.1f}, {pair['relative_high']:+.1f}]"
+        percent, low, high = (number_text(pair[f"relative_{x}"], 1, signed=True) for x in ("percent", "low", "high"))
+        change = f"{percent} % [{low}, {high}]"
     elif pair["low"] is not None:
-        change = f"{pair['mean']:+.4f} [{pair['low']:+.4f}, {pair['high']:+.4f}]"
+        mean, low, high = (COLUMNS[column].text(pair[x], signed=True) for x in ("mean", "low", "high"))
+        change = f"{mean} [{low}, {high}]"
     else:
-        change = f"{pair['mean']:+.4f} (one photo has no interval)"
+        change = f"{COLUMNS[column].text(pair['mean'], signed=True)} (one photo has no interval)"
     return f"{method_title(main)} vs {method_title(other)}: {COLUMNS[column].title} {change}, {photos}"

@@ -24,6 +24,8 @@ class ScoreColumn:
     decimals: int
     lower_is_better: bool
     meaning: str
+    has_ratio: bool = True
+    """Whether one score is so many percent of another; decibels, of which ten are tenfold, are not."""
 
     @property
     def arrow(self) -> str:
@@ -32,7 +34,12 @@ class ScoreColumn:
 
     def text(self, value: float, *, signed: bool = False) -> str:
         """A value with this column's decimals."""
-        return f"{value:{'+' if signed else ''}.{self.decimals}f}"
+        return number_text(value, self.decimals, signed=signed)
+
+
+def number_text(value: float, decimals: int, *, signed: bool = False) -> str:
+    """A number for people, with a true minus."""
+    return f"{value:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
 
 
 _L1 = ScoreColumn("L1", 4, True, "mean absolute difference of the pixel values, on a scale from 0 (equal) to 1")
@@ -43,7 +50,11 @@ _CIEDE2000 = ScoreColumn(
 COLUMNS: Mapping[str, ScoreColumn] = {
     "l1": _L1,
     "psnr_db": ScoreColumn(
-        "PSNR (dB)", 2, False, "the squared difference on a logarithmic scale; 3 dB more is half the squared error"
+        "PSNR (dB)",
+        2,
+        False,
+        "the squared difference on a logarithmic scale; 3 dB more is half the squared error",
+        has_ratio=False,
     ),
     "ssim": ScoreColumn("SSIM", 4, False, "similarity of local structure (Wang et al. 2004); 1 is equal"),
     "delta_e_76": ScoreColumn("ΔE*ab", 2, True, "distance in CIE L*a*b* (1976), as the FiveK literature prints it"),

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from enhancer.figure_style import STAND_INS, page_svg
+from enhancer.score_columns import number_text
 from enhancer.verdict import LEVELS
 
 _WIDTH = 9.6
@@ -57,7 +58,7 @@ def plot_differences(results: Mapping[str, Any], main: str, baseline: str) -> Ma
             axes.set_xticks([])
             axes.set_xlabel(f"{len(values)} photos, sorted")
         axes.set_ylabel("change of L1")
-        axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
         _tidy(axes, "y")
 
     return page_svg((_WIDTH, 2.9), fill, f"differences {baseline}")
@@ -86,7 +87,7 @@ def plot_scale(difference: Mapping[str, Any]) -> Markup:
         axes.set_xlim(min(-5.0, low - 3), max(25.0, high + 3))
         axes.set_ylim(-1, 1)
         axes.set_yticks([])
-        axes.xaxis.set_major_formatter(PercentFormatter(decimals=0))
+        axes.xaxis.set_major_formatter(FuncFormatter(_percent))
         axes.set_xlabel("lower L1 than from scratch; the band is the 95 % interval")
         _tidy(axes, "x")
         axes.spines["left"].set_visible(False)
@@ -126,11 +127,15 @@ def plot_gain_by_pairs(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Mar
         axes.set_xlim(-0.5, len(counts) - 0.5)  # one number of pairs is one place, not three
         axes.set_xlabel("training pairs")
         axes.set_ylabel("lower L1 than scratch")
-        axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
         axes.legend(fontsize=10, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.22), ncols=2)
         _tidy(axes, "y")
 
     return page_svg((_WIDTH, 4.2), fill, "gain by pairs")
+
+
+def _percent(value: float, _: int) -> str:
+    return f"{number_text(value, 0)} %"
 
 
 def _tidy(axes: Any, grid: str) -> None:

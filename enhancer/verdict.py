@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from enhancer.score_columns import number_text
+
 Outcome = Literal["better", "worse", "same", "open"]
 
 FEW_PHOTOS = 10
@@ -64,13 +66,10 @@ def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str,
         }.get(baseline, f"Compared with “{results['methods'][baseline].get('title', baseline)}”, the {main} model")
         values = {
             "percent": abs(pair["relative_percent"] or 0.0),
-            "change": change_text(pair),
             "photos": photos_text(pair["n"], pair["scenes"]),
             "main": main,
-            "subject": subject,
         }
-        sentence = _SENTENCES[outcome] if pair["scenes"] >= FEWEST_SCENES or outcome == "same" else _TOO_FEW
-        answer = (headline and headline.format(**values), sentence.format(**values))
+        answer = (headline and headline.format(**values), comparison_sentence(subject, pair))
         answers.insert(0 if baseline == "unedited" and outcome != "better" else len(answers), answer)
     sentences = [sentence for _, sentence in answers]
     if "scratch" in pairs:
@@ -86,10 +85,20 @@ def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str,
     count = min(scores["n"] for scores in results["methods"].values())
     if count < FEW_PHOTOS:
         sentences.append(f"{count_text(count).capitalize()} is a small test: read the interval, not the mean.")
+    if seen := results.get("seen_in_pretraining"):
+        sentences.insert(0, seen_in_pretraining_sentence(seen, count))
     if seen := results["seen_in_training"]:
         sentences.insert(0, seen_sentence(seen, count))
     headlines = [headline for headline, _ in answers if headline]
     return headlines[0] if headlines else "The scores of this run", [text for text in sentences if text]
+
+
+def comparison_sentence(subject: str, difference: Mapping[str, Any]) -> str:
+    """What may be said of a difference in L1; `subject` changes L1."""
+    enough = difference["scenes"] >= FEWEST_SCENES or difference["outcome"] == "same"
+    sentence = _SENTENCES[difference["outcome"]] if enough else _TOO_FEW
+    photos = photos_text(difference["n"], difference["scenes"])
+    return sentence.format(subject=subject, change=change_text(difference), photos=photos)
 
 
 def outcome_of(difference: Mapping[str, Any], lower_is_better: bool = True) -> Outcome:
@@ -136,8 +145,23 @@ def levels_sentence(difference: Mapping[str, Any]) -> str:
 
 def seen_sentence(seen: Sequence[str], photos: int) -> str:
     """That this is no test, or only in part one."""
-    ids = ", ".join(seen[:5]) + (f" and {len(seen) - 5} more" if len(seen) > 5 else "")
-    return f"{len(seen)} of the {count_text(photos)} show a scene that fine-tuning was given, so that all scores here are too good: {ids}."
+    return f"{len(seen)} of the {count_text(photos)} {_show(seen)} a scene that fine-tuning was given, so that all scores here are too good: {_some(seen)}."
+
+
+def seen_in_pretraining_sentence(seen: Sequence[str], photos: int) -> str:
+    """That it is one for some of the methods only."""
+    return (
+        f"{len(seen)} of the {count_text(photos)} {_show(seen)} a scene that was seen in pre-training, so that the networks that were "
+        f"pre-trained may score too well, and those from scratch and the fitted curves and tables do not: {_some(seen)}."
+    )
+
+
+def _show(seen: Sequence[str]) -> str:
+    return "shows" if len(seen) == 1 else "show"
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 def detectable_sentence(difference: Mapping[str, Any]) -> str:
@@ -174,10 +198,10 @@ def photos_text(photos: int, scenes: int) -> str:
 def change_text(difference: Mapping[str, Any]) -> str:
     """A difference with its interval, in percent where it has one."""
     if difference["relative_low"] is not None:
-        low, high = difference["relative_low"], difference["relative_high"]
-        text = f"{difference['relative_percent']:+.1f} % (95 % interval {low:+.1f} to {high:+.1f} %)"
+        keys, decimals, unit = ("relative_percent", "relative_low", "relative_high"), 1, " %"
     elif difference["low"] is not None:
-        text = f"{difference['mean']:+.4f} (95 % interval {difference['low']:+.4f} to {difference['high']:+.4f})"
+        keys, decimals, unit = ("mean", "low", "high"), 4, ""
     else:
-        text = f"{difference['mean']:+.4f} (one photo has no interval)"
-    return text.replace("-", "−")
+        return f"{number_text(difference['mean'], 4, signed=True)} (one photo has no interval)"
+    change, low, high = (number_text(difference[key], decimals, signed=True) for key in keys)
+    return f"{change}{unit} (95 % interval {low} to {high}{unit})"

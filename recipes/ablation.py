@@ -57,18 +57,22 @@ def _quick() -> Options:
     )
 
 
+def defaults() -> dict[str, Options]:
+    """By preset the options of a grid for which nothing else was asked."""
+    others = {
+        name: Options(**vars(dataclasses.replace(preset, workdir=Path(f"runs/ablation_{name}"))))
+        for name, preset in PRESETS.items()
+    }
+    return others | {"quick": _quick()}
+
+
 def parse(arguments: list[str]) -> Options:
     """Read what follows `ablate` on the command line."""
     named = bool(arguments) and arguments[0] in PRESETS
     preset = arguments[0] if named else "plan"
-    default = (
-        _quick()
-        if preset == "quick"
-        else Options(**vars(dataclasses.replace(PRESETS[preset], workdir=Path(f"runs/ablation_{preset}"))))
-    )
     return tyro.cli(
         Options,
-        default=default,
+        default=defaults()[preset],
         args=arguments[1:] if named else arguments,
         prog=f"python -m recipes.fivek_transfer ablate {preset}",
         description=__doc__,
@@ -138,7 +142,8 @@ def run(options: Options) -> int:
             ran += 1
         finished.append(saved)
     also_trained_on = [len(fold.validation) if options.train_on_validation else 0 for fold in fold_data]
-    text = write(options.workdir, configuration(options, data), finished, also_trained_on, scene_of)
+    presets = {name: configuration(default, {}) for name, default in defaults().items()}
+    text = write(options.workdir, configuration(options, data), finished, also_trained_on, scene_of, presets)
     print(f"\n{text}\n\n{options.workdir / 'ablation.json'}\n{options.workdir / 'ablation.html'}")
     return 0
 

@@ -7,12 +7,21 @@ from typing import Any
 
 from enhancer.atomic_file import write_atomically, write_json
 from enhancer.hardware import describe
-from enhancer.page import render
+from enhancer.page import render, value_text
 from enhancer.results import method_title
+from enhancer.score_columns import number_text
 from enhancer.score_plots import plot_gain_by_pairs, plot_scale
-from enhancer.verdict import change_text, detectable_sentence, levels_sentence, photos_text, scratch_headline
+from enhancer.verdict import (
+    change_text,
+    comparison_sentence,
+    detectable_sentence,
+    levels_sentence,
+    photos_text,
+    scratch_headline,
+)
+from recipes.ablation_grid import FITTED
 from recipes.ablation_table import HEADINGS, ablation_text, summarise_cells, table_cells
-from recipes.strategies import TRANSFER
+from recipes.strategies import SCRATCH, TRANSFER
 
 _SCHEMA_VERSION = 1
 
@@ -23,6 +32,7 @@ def write(
     cells: Sequence[Mapping[str, Any]],
     also_trained_on: Sequence[int],
     scene_of: Mapping[str, int],
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
     """Write `ablation.json` and `ablation.html`; return the table with its sentences.
 
@@ -33,7 +43,9 @@ def write(
         also_trained_on: per fold, how many validation pairs networks and baselines have seen beside the pairs that the table
             counts.
         scene_of: the scene of each test photo by id.
+        presets: configurations by name; the page shows where `config` differs from the closest. Without them it shows all of it.
     """
+    preset, settings = closest_preset(config, presets or {"": {}})
     table = summarise_cells(cells, len(also_trained_on), scene_of)
     headline, sentences = conclude(table, len(also_trained_on))
     if any(also_trained_on):
@@ -62,7 +74,7 @@ def write(
             ({"pairs": row["pairs"], **row["vs_scratch"]} for row in points if row["strategy"] == name),
             key=lambda p: p["pairs"],
         )
-        for name in (TRANSFER, "curve", "adaptive_lookup")
+        for name in (TRANSFER, *FITTED)
     }
     main = _main_row(table)
     page = render(
@@ -79,7 +91,8 @@ def write(
             f"Tested on {hardware['cpu']}, {hardware['cores']} cores; JAX computed on {hardware['devices']}.",
             f"All trainings together took {seconds / 60:.0f} minutes of steps, pre-training not counted.",
         ],
-        configuration=[(key, str(value)) for key, value in config.items()],
+        preset=preset,
+        settings=settings,
         written=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
     )
     write_atomically(workdir / "ablation.html", page.encode())
@@ -93,6 +106,27 @@ def _two_lines(cell: str) -> tuple[str, str]:
         if found:
             return figure, f"{sign.strip()}{' ' if sign == ' ± ' else ''}{rest}"
     return cell, ""
+
+
+def closest_preset(
+    config: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, list[tuple[str, str, str]]]:
+    """The preset that differs least from a configuration; and each setting that does, its value, and the preset's, as text."""
+    asked = _flat(config)
+    differing = {}
+    for name, preset in presets.items():
+        usual = _flat(preset)
+        pairs = [(key, value_text(value), value_text(usual.get(key))) for key, value in asked.items()]
+        differing[name] = [(key, here, there) for key, here, there in pairs if here != there]
+    return min(differing.items(), key=lambda item: len(item[1]))
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings in settings under joined names, `finetune.epochs`."""
+    flat = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[str]]:
@@ -109,13 +143,11 @@ def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[
         detectable_sentence(difference) if difference["detectable_percent"] is not None else "",
     ]
     compared = [
-        row
-        for row in table
-        if row["vs_transfer"] and row["strategy"] not in ("unedited", "curve", "adaptive_lookup", "pretrained")
+        row for row in table if row["vs_transfer"] and row["strategy"] not in ("unedited", "pretrained", *FITTED)
     ]
     if compared:
         told = [
-            f"{row['strategy']} ({row['vs_transfer']['relative_percent']:+.1f} %)"
+            f"{row['strategy']} ({number_text(row['vs_transfer']['relative_percent'], 1, signed=True)} %)"
             for row in compared
             if row["vs_transfer"]["outcome"] in ("better", "worse")
         ]
@@ -123,6 +155,12 @@ def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[
             f"Of {len(compared)} other strategies {', '.join(told) if told else 'none'} can be told from plain fine-tuning; of twenty that do "
             "nothing, one would be called different by chance."
         )
+    sentences += [
+        comparison_sentence(f"Compared with “{method_title(baseline)}”, {subject}", row[f"vs_{baseline}"])
+        for subject, row in (("transfer", main), ("training from scratch", _row(table, SCRATCH, main["pairs"])))
+        for baseline in FITTED
+        if row and row[f"vs_{baseline}"]
+    ]
     if main["seeds"] < 3:
         sentences.append(
             f"{main['seeds']} seed{'s' if main['seeds'] > 1 else ''} say little about the luck of training; take three or more."
@@ -133,6 +171,10 @@ def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[
             "which the intervals do not know: they are somewhat too narrow."
         )
     return scratch_headline(difference), [sentence for sentence in sentences if sentence]
+
+
+def _row(table: Sequence[Mapping[str, Any]], strategy: str, pairs: int) -> Mapping[str, Any] | None:
+    return next((row for row in table if row["strategy"] == strategy and row["pairs"] == pairs), None)
 
 
 def _main_row(table: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

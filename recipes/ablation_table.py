@@ -8,8 +8,9 @@ import numpy as np
 from enhancer import bootstrap
 from enhancer.results import comparison_fields, method_title, summarise
 from enhancer.results_table import text_table
-from enhancer.score_columns import MAIN_COLUMNS
+from enhancer.score_columns import MAIN_COLUMNS, number_text
 from enhancer.verdict import change_text
+from recipes.ablation_grid import FITTED
 from recipes.strategies import SCRATCH, TRANSFER
 
 _WITHOUT_PAIRS = ("unedited", "pretrained")
@@ -32,7 +33,8 @@ def summarise_cells(
         Rows with `strategy`, `pairs`, `seeds`, `n` (photos), `mean` (per main score), `l1_low`, `l1_high` (Student t over
         photos, scores averaged over seeds), `l1_between_seeds` (standard deviation; None for one seed), `seconds` (of a
         training, mean), and `vs_scratch`, `vs_transfer`: L1 against these on as many pairs, as
-        `enhancer.results.comparison_fields`, None where there is nothing to compare with.
+        `enhancer.results.comparison_fields`, None where there is nothing to compare with; `vs_curve`, `vs_adaptive_lookup`:
+        likewise, of scratch and transfer, against what was fitted without a network.
     """
     rows = {}
     for cell in cells:
@@ -63,6 +65,10 @@ def summarise_cells(
         for baseline in (SCRATCH, TRANSFER):
             other = groups.get((baseline, pairs))
             compared = other is not None and strategy != baseline and not (baseline == TRANSFER and strategy == SCRATCH)
+            row[f"vs_{baseline}"] = _compared(group, other, scene_of) if compared else None
+        for baseline in FITTED:
+            other = groups.get((baseline, pairs))
+            compared = other is not None and strategy in (SCRATCH, TRANSFER)
             row[f"vs_{baseline}"] = _compared(group, other, scene_of) if compared else None
         table.append(row)
     # Stable: within a number of pairs the order is the grid's.
@@ -116,5 +122,5 @@ def _comparison_text(difference: Mapping[str, Any] | None) -> str:
         return "–"
     if difference["relative_low"] is None:
         return change_text(difference)
-    interval = f"[{difference['relative_low']:+.1f}, {difference['relative_high']:+.1f}]"
-    return f"{difference['relative_percent']:+.1f} % {interval} {_WORDS[difference['outcome']]}"
+    percent, low, high = (number_text(difference[f"relative_{x}"], 1, signed=True) for x in ("percent", "low", "high"))
+    return f"{percent} % [{low}, {high}] {_WORDS[difference['outcome']]}"

@@ -72,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: Options) -> int:
     """Score, print, write."""
+    from datasets.sources import SourceError
     from enhancer import compilation
     from enhancer.atomic_file import write_json
     from enhancer.evaluation import evaluate_methods, unedited
@@ -83,7 +84,7 @@ def run(options: Options) -> int:
     from enhancer.verdict import verdict
     from recipes.fitted_baselines import FIT_SIDE, fit_baselines
     from recipes.run_folder import open_run
-    from recipes.scenes import find_leaks, find_scenes
+    from recipes.scenes import find_leaks, find_scenes, seen_scenes
     from recipes.scored_pairs import ScoredPairs, read_reduced
 
     for path in (options.json, options.report):
@@ -95,9 +96,16 @@ def run(options: Options) -> int:
     compilation.enable_cache()
 
     small = read_reduced(pairs, FIT_SIDE, "looking for scenes")
-    scene_of = {pair.id: scene for pair, scene in zip(small, find_scenes(small), strict=True)}
+    scenes = find_scenes(small)
     baselines, trained, notes = fit_baselines(run)
-    seen = find_leaks(small, trained) if trained else None
+    seen = find_leaks(small, scenes, seen_scenes(trained)) if trained else None
+    try:
+        seen_in_pretraining = find_leaks(small, scenes, run.pretraining_scenes())
+    except SourceError as error:
+        seen_in_pretraining = None
+        notes.append(
+            f"Nobody can tell whether these photos were seen in pre-training: its pairs are not to be had. {error}"
+        )
     networks, hashes = run.networks()
     methods = {"unedited": unedited, **baselines, **{name: e.enhance for name, e in networks.items()}, **saved}
     side = next(iter(networks.values())).working_size
@@ -111,10 +119,11 @@ def run(options: Options) -> int:
         weights_sha256=hashes,
         config=run.config,
         stages=stages,
-        scene_of=scene_of,
+        scene_of={pair.id: scene for pair, scene in zip(small, scenes, strict=True)},
         notes=notes + unfinished,
         price_per_hour=options.price_per_hour,
         seen=seen,
+        seen_in_pretraining=seen_in_pretraining,
     )
     headline, sentences = verdict(results, method_title(main_method(results["methods"])))
     print(
@@ -156,7 +165,8 @@ def _notes(pairs, rows, saved) -> list[str]:
         )
     if pairs.left_out:
         reasons = "; ".join(f"{name} ({reason})" for name, reason in list(pairs.left_out.items())[:3])
-        notes.append(f"{len(pairs.left_out)} pairs were left out: {reasons}{'; …' if len(pairs.left_out) > 3 else '.'}")
+        count = "1 pair was" if len(pairs.left_out) == 1 else f"{len(pairs.left_out)} pairs were"
+        notes.append(f"{count} left out: {reasons}{'; …' if len(pairs.left_out) > 3 else '.'}")
     if pairs.resized:
         notes.append(
             f"Input and target differ in size, and were brought to the smaller: {_some(sorted(pairs.resized))}."
@@ -167,7 +177,8 @@ def _notes(pairs, rows, saved) -> list[str]:
                 f"{name}: no picture is named after one of these pairs, such as {pairs[0].id}.png; it is left out."
             )
         elif missing := [row["id"] for row in rows["unedited"] if row["id"] not in {r["id"] for r in rows[name]}]:
-            notes.append(f"{name}: {len(missing)} photos have no prediction and do not count for it: {_some(missing)}.")
+            count = "1 photo has" if len(missing) == 1 else f"{len(missing)} photos have"
+            notes.append(f"{name}: {count} no prediction, which does not count for it: {_some(missing)}.")
         if predictions.resized:
             notes.append(
                 f"{name}: predictions of another size than the photo were resized: {_some(sorted(predictions.resized))}."

@@ -266,11 +266,13 @@ def _write_results(config: dict[str, Any], workdir: Path, rows, hashes: dict[str
 
 def _judge(results: dict[str, Any]) -> int:
     """0 when the fine-tuned network clearly beats both baselines, else 1, in words."""
+    from enhancer.score_columns import number_text
+
     failed = []
     for baseline in ("unedited", "pretrained"):
         pair = results["paired"][f"finetuned_vs_{baseline}"]["l1"]
         if not (pair["high"] is not None and pair["high"] < 0 and pair["relative_percent"] <= -CLEAR_MARGIN_PERCENT):
-            failed.append(f"{baseline} ({pair['relative_percent']:+.1f} %)")
+            failed.append(f"{baseline} ({number_text(pair['relative_percent'], 1, signed=True)} %)")
     if failed:
         print(
             f"\nFAILED: the fine-tuned network's L1 is not at least {CLEAR_MARGIN_PERCENT:.0f} % lower, with a 95 % interval "

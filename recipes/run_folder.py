@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.sources import SourceError, Split
+from datasets.sources import SPLITS, SourceError, Split
 from enhancer.checkpoints import CheckpointError, load_best, read_config, weights_sha256
 from enhancer.history import best_row, is_finished
 from enhancer.inference import Enhancer
 from enhancer.readable_pairs import Pair, ReadablePairs, UnreadableDataError
 from recipes.scored_pairs import ScoredPairs
+from recipes.seen_scenes import DatasetName, SeenScenes, find_seen_scenes
 
 _STAGES = {"pretrain": "pretrained", "scratch": "scratch", "finetune": "finetuned"}
 """A stage's folder, and what its network is called as a method."""
@@ -85,11 +86,40 @@ class Run:
                 looked.append(str(error))
         raise SourceError(" ".join(looked))
 
+    def pretraining_scenes(self) -> SeenScenes:
+        """What the pairs show that the run's networks were pre-trained on; nothing if they were not.
+
+        Raises:
+            SourceError: they are not there; the message says where they were looked for.
+        """
+        if self.stage_dirs.keys() == {"scratch"}:
+            return SeenScenes()
+        if self.config.get("pretrained"):
+            other = Path(self.config["pretrained"]).parent
+            return read_run(other, {"pretrain": other / "pretrain"}).pretraining_scenes()
+        if not self.config:
+            raise SourceError(
+                f"{self.workdir} holds no config.json of a run, which would say what it was pre-trained on."
+            )
+        seen = self._scenes("fivek", "fivek", self._data_dir(), self.config.get("fivek_config"))
+        if self.config.get("extra_pairs"):
+            extra_dir, name = self._data_dir() / "extra_pairs", self.config.get("real_estate_config")
+            seen = seen + self._scenes("extra_pairs", "real_estate", extra_dir, name)
+        return seen
+
+    def _scenes(self, key: str, name: DatasetName, data_dir: Path, config: str | None) -> SeenScenes:
+        splits = SPLITS if key == "extra_pairs" else ("train", "validation")
+        source = self.config.get(key) or (self.workdir / "miniature" / key)
+        return find_seen_scenes(name, data_dir, config, self.config.get("data", {}).get(key), Path(source), splits)
+
+    def _data_dir(self) -> Path:
+        default = self.workdir / "data" if self.config.get("miniature") else Path("~/tensorflow_datasets")
+        return self._here(Path(self.config.get("data_dir") or default)).expanduser()
+
     def _built(self, split: Split) -> Sequence[Pair]:
         from datasets import build  # imports TFDS, which takes seconds
 
-        default = self.workdir / "data" if self.config.get("miniature") else Path("~/tensorflow_datasets")
-        data_dir = self._here(Path(self.config.get("data_dir") or default)).expanduser()
+        data_dir = self._data_dir()
         name = self.config.get("real_estate_config")
         source = build.source("real_estate", split, data_dir, name)
         if build.fingerprint("real_estate", data_dir, name) != self.config["data"]["real_estate"]:
@@ -106,6 +136,14 @@ class Run:
         return ScoredPairs(Path(folder), split)  # type: ignore[return-value]
 
 
+def read_run(workdir: Path, stage_dirs: Mapping[str, Path]) -> Run:
+    """A run's folder with its settings, where these can be read."""
+    try:
+        return Run(workdir, json.loads((workdir / "config.json").read_text()), stage_dirs)
+    except (OSError, ValueError):
+        return Run(workdir, {}, stage_dirs)
+
+
 def open_run(workdir: Path) -> Run:
     """Find the stages of a run, or the one stage that `workdir` is.
 
@@ -116,10 +154,7 @@ def open_run(workdir: Path) -> Run:
     if (workdir / "checkpoints").is_dir():
         stage = workdir.name if workdir.name in _STAGES else "finetune"
         return Run(workdir, config, {stage: workdir})
-    try:
-        config = json.loads((workdir / "config.json").read_text())
-    except (OSError, ValueError):
-        config = {}
+    config = read_run(workdir, {}).config
     folders = {stage: workdir / stage for stage in _STAGES}
     if config.get("pretrained"):
         folders["pretrain"] = Path(config["pretrained"])

@@ -46,7 +46,7 @@ class ScoredPairs:
         Raises:
             SourceError: there is no pair to score.
         """
-        found = [pair for pair in _find(folder) if split in ("all", pair.split)]
+        found = [pair for pair in find_pairs(folder) if split in ("all", pair.split)]
         if not found:
             raise SourceError(f"{folder} has no pairs in its list “{split}”. Name another --split, or leave it out.")
         self.left_out: dict[str, str] = {}
@@ -93,7 +93,8 @@ def _to_smaller(before, after):
     return tuple(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in (before, after))
 
 
-def _find(folder: Path) -> list[SourcePair]:
+def find_pairs(folder: Path) -> list[SourcePair]:
+    """The pairs of a folder in any layout, not read yet."""
     check_folder(folder)
     if any(folder.glob("*.jsonl")):
         return find_any_pairs(folder)

@@ -1,5 +1,6 @@
 """`ablate`: the grid, its strategies, its table, and that a stopped one continues where it was."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -10,13 +11,13 @@ import pytest
 from enhancer import config
 from enhancer.config import StageConfig
 from enhancer.metrics import METRICS
-from recipes.ablation import Options, parse
+from recipes.ablation import Options, defaults, parse
 from recipes.ablation_cells import Cells, FoldData
 from recipes.ablation_grid import Cell, pair_counts, plan
-from recipes.ablation_report import conclude, write
+from recipes.ablation_report import closest_preset, conclude, write
 from recipes.ablation_table import ablation_text, summarise_cells
 from recipes.data_sets import Sources
-from recipes.experiment import Experiment, UsageError
+from recipes.experiment import Experiment, UsageError, configuration
 from recipes.fivek_transfer import main
 from recipes.strategies import ALTERNATIVES, basic_strategies, parse_strategy
 from tests.conftest import NANO
@@ -118,7 +119,60 @@ def test_the_table_joins_folds_and_compares_over_seeds_and_photos():
     assert headline.startswith("The gain is real: pre-training lowers the test L1 by 1")
     assert "over 3 seeds" in sentences[0]
     assert any("2 folds" in sentence for sentence in sentences)
-    assert re.search(r"transfer .* -1\d\.\d % \[-\d\d\.\d, -\d+\.\d\] better", ablation_text(table))
+    assert re.search(r"transfer .* −1\d\.\d % \[−\d\d\.\d, −\d+\.\d\] better", ablation_text(table))
+
+
+def with_fits(cells: list[dict], factors: dict[str, float]) -> list[dict]:
+    """Beside each training from scratch, what was fitted on as many pairs, so many times as good."""
+    fits = []
+    for scratch in (entry for entry in cells if entry["cell"]["strategy"] == "scratch"):
+        place, values = scratch["cell"], [row["l1"] for row in scratch["rows"]]
+        fits += [
+            cell(name, place["seed"], np.array(values) * factor, place["fold"]) for name, factor in factors.items()
+        ]
+    return cells + fits
+
+
+def test_transfer_and_scratch_are_set_against_what_was_fitted_without_a_network():
+    table = summarise_cells(with_fits(planted(0.15), {"curve": 1.6, "adaptive_lookup": 0.5}), 2, SCENES)
+    scratch, transfer = (next(row for row in table if row["strategy"] == name) for name in ("scratch", "transfer"))
+    assert transfer["vs_curve"]["relative_percent"] == pytest.approx(100 * (0.85 / 1.6 - 1), abs=2)
+    assert (scratch["vs_curve"]["outcome"], scratch["vs_adaptive_lookup"]["outcome"]) == ("better", "worse")
+    curve = next(row for row in table if row["strategy"] == "curve")
+    assert (curve["vs_curve"], curve["vs_adaptive_lookup"]) == (None, None)
+    said = [sentence for sentence in conclude(table, 2)[1] if sentence.startswith("Compared with")]
+    assert len(said) == 4
+    assert said[0].startswith("Compared with “fitted curve”, transfer changes L1 by −4")
+    assert said[0].endswith("the whole interval lies on the better side.")
+    assert said[3].startswith(
+        "Compared with “fitted lookup table, adaptive”, training from scratch changes L1 by +100.0 %"
+    )
+    assert said[3].endswith("the whole interval lies on the worse side.")
+
+
+def test_without_fits_nothing_is_said_about_them():
+    assert not [text for text in conclude(summarise_cells(planted(0.15), 2, SCENES), 2)[1] if "Compared" in text]
+
+
+def test_the_page_lists_the_settings_that_differ_from_the_closest_preset(tmp_path):
+    options = dataclasses.replace(defaults()["recommended"], seeds=(4, 5), fivek=Path("photos"))
+    options = dataclasses.replace(options, finetune=dataclasses.replace(options.finetune, peak_learning_rate=1e-4))
+    config = configuration(options, {"fivek": "17c4"})
+    presets = {name: configuration(default, {}) for name, default in defaults().items()}
+    assert closest_preset(config, presets) == (
+        "recommended",
+        [
+            ("fivek", "photos", "–"),
+            ("finetune.peak_learning_rate", "0.0001", "0.0003"),
+            ("seeds", "4, 5", "0, 1, 2"),
+            ("data.fivek", "17c4", "–"),
+        ],
+    )
+    write(tmp_path, config, planted(0.15), [0, 0], SCENES, presets)
+    page = (tmp_path / "ablation.html").read_text(encoding="utf-8")
+    assert "<td>finetune.peak_learning_rate</td><td>0.0001</td><td>0.0003</td>" in page
+    assert "{&#39;" not in page  # no dictionary as Python writes it
+    assert "warmup_epochs" not in page
 
 
 def test_two_copies_of_a_strategy_show_no_difference():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.interpolate import interpn
 
 from enhancer.color_lookup import ColorLookup
 from enhancer.global_curve import GlobalCurve
@@ -68,6 +69,19 @@ def test_a_lookup_table_mixes_channels_which_a_curve_cannot():
     (fresh,) = photos(1, seed=9)
     lookup, curve = ColorLookup(pairs), GlobalCurve(pairs)
     assert l1(lookup(fresh), desaturate(fresh)) < 0.25 * l1(curve(fresh), desaturate(fresh))
+
+
+def test_a_table_is_read_trilinearly_between_its_nodes():
+    """Of a colour in the middle of a cell, the mean of the cell's eight corners; of a node, the node."""
+    lookup = ColorLookup(pairs_of(desaturate))
+    levels = np.array([[[0, 255, 255], [255, 0, 0]]], np.uint8)
+    nodes = np.rint(255 * lookup.table(levels).reshape(9, 9, 9, 3)[(0, 8), (8, 0), (8, 0)])
+    assert lookup(levels).reshape(2, 3).tolist() == nodes.tolist()
+
+    photo = np.random.default_rng(4).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    grid = [np.linspace(0, 255, 9)] * 3
+    expected = 255 * interpn(grid, lookup.table(photo).reshape(9, 9, 9, 3), photo.reshape(-1, 3), "linear")
+    assert np.abs(lookup(photo).reshape(-1, 3) - expected).max() <= 0.5 + 1e-4
 
 
 def test_an_adaptive_table_follows_the_photo():

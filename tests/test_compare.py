@@ -78,9 +78,38 @@ def test_photos_of_scenes_that_the_run_was_trained_on_are_counted_and_named(run_
         shutil.copy(run_folder / "pairs" / f"train1_{role}.png", folder / f"b_{role}.png")
     assert compare(run_folder, folder) == 0
     assert (
-        "1 of the 2 test photos show a scene that fine-tuning was given, so that all scores here are too good: b."
+        "1 of the 2 test photos shows a scene that fine-tuning was given, so that all scores here are too good: b."
         in capsys.readouterr().out
     )
+
+
+def test_photos_that_were_seen_in_pretraining_are_named_apart(run_folder, tmp_path, capsys):
+    folder, general = tmp_path / "p", tmp_path / "general"
+    write_pairs(folder, ["a", "b"], {}, seed=8, height=120, width=160)
+    (general / "input").mkdir(parents=True)
+    (general / "output_expert_C").mkdir()
+    for role, where in (("src", "input"), ("tar", "output_expert_C")):
+        shutil.copy(folder / f"b_{role}.png", general / where / "a0001.png")
+    other = tmp_path / "run"
+    other.mkdir()
+    (other / "finetune").symlink_to(run_folder / "finetune")
+    config = json.loads((run_folder / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"fivek": str(general), "fivek_config": "c_512"}))
+    scores = tmp_path / "scores.json"
+    assert compare(other, folder, "--json", str(scores)) == 0
+    text = capsys.readouterr().out
+    assert "1 of the 2 test photos shows a scene that was seen in pre-training" in text
+    assert "that fine-tuning was given" not in text
+    results = json.loads(scores.read_text())
+    assert (results["seen_in_pretraining"], results["seen_in_training"]) == (["b"], [])
+
+
+def test_a_run_whose_pretraining_pairs_are_gone_says_that_nobody_can_tell(run_folder, tmp_path, capsys):
+    write_pairs(tmp_path / "p", ["a"], {})
+    scores = tmp_path / "scores.json"
+    assert compare(run_folder, tmp_path / "p", "--json", str(scores)) == 0
+    assert "Nobody can tell whether these photos were seen in pre-training" in capsys.readouterr().out
+    assert json.loads(scores.read_text())["seen_in_pretraining"] is None
 
 
 def test_a_run_whose_folders_are_relative_is_compared_from_any_directory(tmp_path):
@@ -103,7 +132,7 @@ def test_without_training_pairs_the_networks_are_scored_and_the_reason_is_said(t
     (tmp_path / "p" / "c_src.png").write_bytes(b"no picture")
     assert compare(trained_stage, tmp_path / "p") == 0
     text = capsys.readouterr().out
-    assert "1 pairs were left out: c (" in text
+    assert "1 pair was left out: c (" in text
     assert "No curve and no lookup table could be fitted" in text
     assert "fine-tuned vs unedited" in text
 

@@ -8,6 +8,7 @@ from enhancer.evaluation import evaluate, evaluate_methods, squashed, unedited
 from enhancer.metrics import METRICS
 from enhancer.photo_io import encode_jpeg
 from enhancer.readable_pairs import Pair
+from enhancer.regions import find_regions
 from enhancer.score_columns import COLUMNS
 from enhancer.working_size import reduce_photo
 
@@ -91,6 +92,14 @@ def test_regions_are_those_of_the_photo_before_the_edit(room):
     assert after["l1_highlights"] > 5 * before["l1_highlights"]
 
 
+def test_a_regions_scores_are_those_of_its_pixels(room):
+    (row,) = evaluate(unedited, [room], name="unedited")
+    for region, mask in find_regions(room.input).items():
+        pixels = [picture[mask][None] for picture in (room.input, room.target)]
+        assert row[f"l1_{region}"] == pytest.approx(metrics.l1(*pixels))
+        assert row[f"ciede2000_{region}"] == pytest.approx(metrics.ciede2000(*pixels))
+
+
 def test_a_photo_without_highlights_has_no_score_for_them():
     (row,) = evaluate(unedited, [pair(40, 60)], name="unedited")
     assert (row["l1_highlights"], row["ciede2000_highlights"]) == (None, None)
@@ -109,3 +118,10 @@ def test_all_methods_are_scored_in_one_pass_over_the_photos():
     rows = evaluate_methods({"unedited": unedited, "brighter": brighter}, source)
     assert (source.reads, len(rows["unedited"]), len(rows["brighter"])) == (2, 2, 2)
     assert set(METRICS) <= set(rows["brighter"][0])
+
+
+def test_the_scores_are_those_of_the_metrics_by_their_names(room):
+    (row,) = evaluate(brighter, [room], name="brighter")
+    assert {name: row[name] for name in METRICS} == {
+        name: metric(brighter(room.input), room.target) for name, metric in METRICS.items()
+    }

@@ -7,7 +7,7 @@ import pytest
 from skimage import color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from enhancer.metrics import METRICS, PSNR_CAP_DB, ciede2000, delta_e_76, l1, psnr_db, ssim
+from enhancer.metrics import METRICS, PSNR_CAP_DB, ciede2000, color_differences, delta_e_76, l1, psnr_db, ssim
 
 
 @pytest.fixture
@@ -131,3 +131,41 @@ def test_pictures_of_different_sizes_are_refused(metric):
 def test_floats_are_refused(metric):
     with pytest.raises(ValueError, match="uint8 picture"):
         metric(np.zeros((20, 30, 3)), np.zeros((20, 30, 3), np.uint8))
+
+
+def test_a_picture_of_several_tiles_has_the_scores_of_scikit_image():
+    generator = np.random.default_rng(1)
+    target = generator.integers(0, 256, (150, 1100, 3), dtype=np.uint8)
+    prediction = np.clip(target + generator.normal(5, 30, target.shape), 0, 255).astype(np.uint8)
+    expected = structural_similarity(
+        prediction,
+        target,
+        channel_axis=-1,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert ssim(prediction, target) == pytest.approx(expected, abs=1e-6)
+    lab = [color.rgb2lab(picture) for picture in (prediction, target)]
+    assert ciede2000(prediction, target) == pytest.approx(color.deltaE_ciede2000(*lab).mean(), abs=1e-4)
+
+
+def test_a_part_has_the_scores_of_its_pixels_alone(pair):
+    part = np.random.default_rng(2).random(pair[0].shape[:2]) < 0.3
+    alone = [picture[part][None] for picture in pair]
+    whole, differences = color_differences(*pair, [part])
+    assert whole == pytest.approx((delta_e_76(*pair), ciede2000(*pair)))
+    assert differences == pytest.approx((delta_e_76(*alone), ciede2000(*alone)))
+    assert l1(*pair, part) == pytest.approx(l1(*alone))
+
+
+def test_a_part_of_another_size_is_refused(pair):
+    with pytest.raises(ValueError, match="height and width"):
+        color_differences(*pair, [np.ones((3, 3), bool)])
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_a_cut_out_scores_as_its_copy(metric, pair):
+    cut = [picture[7:60, 5:70] for picture in pair]
+    assert metric(*cut) == pytest.approx(metric(*(picture.copy() for picture in cut)))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from datasets.miniature import real_estate_pair
-from datasets.near_duplicates import find_groups, perceptual_hash
+from datasets.near_duplicates import find_groups, find_shown, perceptual_hash
 from enhancer.photo_io import encode_jpeg, read_photo
 
 
@@ -53,6 +53,17 @@ def test_blank_walls_are_no_evidence():
     ramp = np.linspace(120, 160, 240)[None, :, None]
     walls = [np.clip(ramp + rng.normal(0, 1, (160, 240, 3)), 0, 255).astype(np.uint8) for _ in range(4)]
     assert groups_of([(wall, wall) for wall in walls]) == []
+
+
+def test_a_few_photos_are_looked_for_among_others_that_are_not_compared_with_each_other():
+    def parts(pairs):
+        return [(perceptual_hash(before), perceptual_hash(after)) for before, after in pairs]
+
+    read = []
+    photos, others = [room(1), room(2)], [room(3), tuple(brighter(p, 0.6) for p in room(2)), room(3), room(4)]
+    shown = find_shown(parts(photos), lambda i: photos[i][1], parts(others), lambda i: read.append(i) or others[i][1])
+    assert shown == [1]
+    assert set(read) <= {1}  # of the others only those are opened that resemble one
 
 
 def test_five_thousand_photos_take_seconds():

@@ -133,6 +133,12 @@ def test_the_transfer_is_summed_up_in_plain_numbers():
     assert "+0.0050 fine-tuned, +0.0200 from scratch" in gap
 
 
+def test_the_gap_of_a_stage_that_has_trained_on_its_validation_photos_is_not_told():
+    summary = transfer_summary({"finetune": rows_of([0.08, 0.06], [0, 0.05])})
+    assert any("Validation minus training loss" in sentence for sentence in summary_sentences(summary))
+    assert not any("Validation minus" in sentence for sentence in summary_sentences(summary, True))
+
+
 def test_a_baseline_that_is_not_reached_is_said():
     summary = transfer_summary({"finetune": rows_of([0.1, 0.09]), "scratch": rows_of([0.2, 0.05])})
     assert summary["to_baseline"]["finetune_epoch"] is None

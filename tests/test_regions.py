@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import color
 
-from enhancer.regions import find_regions, pixels_in
+from enhancer.regions import find_regions
 
 
 def test_the_regions_are_those_of_lightness_75_and_20():
@@ -35,9 +35,3 @@ def test_less_than_a_thousandth_is_no_region():
     assert find_regions(photo)["highlights"] is None
     photo[0, :10] = 255
     assert find_regions(photo)["highlights"].sum() == 10
-
-
-def test_pixels_under_a_mask_are_a_picture_of_one_row():
-    photo = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    mask = np.array([[True, False], [False, True]])
-    assert pixels_in(photo, mask).tolist() == [[[0, 1, 2], [9, 10, 11]]]

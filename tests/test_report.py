@@ -229,9 +229,18 @@ def test_notes_about_the_test_are_on_the_page(tmp_path):
 def test_photos_that_training_has_seen_are_the_first_thing_said(tmp_path):
     rows = {"unedited": rows_of(0.3, 0.2, 0.3), "finetuned": rows_of(0.1, 0.1, 0.1)}
     results = build_results(rows, weights_sha256={}, config={}, stages={}, seen=["photo 1"])
-    assert verdict(results)[1][0].startswith("1 of the 3 test photos show a scene that fine-tuning was given")
+    assert verdict(results)[1][0].startswith("1 of the 3 test photos shows a scene that fine-tuning was given")
     write_report(tmp_path / "r.html", results, {}, [])
     assert "held back" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_photos_that_were_seen_in_pretraining_are_named_beside_those(tmp_path):
+    rows = {"unedited": rows_of(0.3, 0.2, 0.3), "finetuned": rows_of(0.1, 0.1, 0.1)}
+    seen = {"seen": ["photo 1"], "seen_in_pretraining": ["photo 0", "photo 1"]}
+    first, second, *_ = verdict(build_results(rows, weights_sha256={}, config={}, stages={}, **seen))[1]
+    assert "fine-tuning was given" in first
+    assert second.startswith("2 of the 3 test photos show a scene that was seen in pre-training")
+    assert second.endswith("photo 0, photo 1.")
 
 
 def test_the_page_says_when_the_last_weights_are_tested_and_validation_photos_were_trained_on(page, tmp_path):
@@ -241,6 +250,10 @@ def test_the_page_says_when_the_last_weights_are_tested_and_validation_photos_we
     assert "held back from fine-tuning" in last
     assert "Tested are the weights of the last epoch." in last
     assert "Fine-tuning was given its validation photos to train on" in last
+    assert "no large gap" not in last
+    assert "so that its gap tells nothing" in last
+    assert "no large gap between training and validation" in " ".join(page.split())
+    assert "so that its gap tells nothing" not in page
     assert "whose weights are the ones tested" in page
     assert "validation photos to train on" not in page
 

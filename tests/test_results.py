@@ -9,6 +9,7 @@ from scipy import stats
 from enhancer.metrics import METRICS
 from enhancer.results import build_results, main_method, paired_difference, summarise
 from enhancer.results_table import results_table, wide_table
+from enhancer.score_columns import COLUMNS, number_text
 
 
 def rows_of(*values: float, metric: str = "l1") -> list[dict]:
@@ -86,6 +87,7 @@ def test_results_follow_the_documented_schema(results):
         "stages",
         "training",
         "seen_in_training",
+        "seen_in_pretraining",
         "notes",
         "hardware",
     ]
@@ -111,14 +113,30 @@ def test_the_table_names_all_methods_in_order_and_states_the_paired_gain(results
     positions = [table.index(name) for name in ("\nunedited", "\npretrained (zero-shot)", "\nscratch", "\nfine-tuned")]
     assert positions == sorted(positions)
     assert "0.2500 ± 0.1242" in table
-    assert re.search(r"fine-tuned vs scratch: L1 -21\.1 % \[-\d+\.\d, [+-]\d+\.\d\], n=3 photos", table)
+    assert re.search(r"fine-tuned vs scratch: L1 −21\.1 % \[−\d+\.\d, [+−]\d+\.\d\], n=3 photos", table)
+
+
+def test_decibels_are_compared_in_decibels_only(results):
+    pair = results["paired"]["finetuned_vs_unedited"]
+    assert {
+        pair["psnr_db"][key] for key in ("relative_percent", "relative_low", "relative_high", "detectable_percent")
+    } == {None}
+    assert pair["psnr_db"]["low"] is not None
+    assert pair["l1"]["relative_low"] is not None
+
+
+def test_numbers_for_people_have_a_true_minus_and_those_in_json_do_not(results):
+    assert COLUMNS["ssim"].text(-0.25) == "−0.2500"
+    assert (number_text(-1.26, 1, signed=True), number_text(1.26, 1, signed=True)) == ("−1.3", "+1.3")
+    assert not re.search(r"-\d", results_table(results))
+    assert "−" not in json.dumps(results, ensure_ascii=False)
 
 
 def test_the_table_of_one_photo_shows_no_interval():
     rows = {"unedited": rows_of(0.3), "finetuned": rows_of(0.1)}
     table = results_table(build_results(rows, weights_sha256={}, config={}, stages={}))
     assert "±" not in table
-    assert "fine-tuned vs unedited: L1 -0.2000 (one photo has no interval), n=1 photo" in table
+    assert "fine-tuned vs unedited: L1 −0.2000 (one photo has no interval), n=1 photo" in table
 
 
 def test_a_method_that_scored_some_photos_only_is_compared_on_these():
