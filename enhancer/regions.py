@@ -10,8 +10,7 @@ second what a retoucher lifts, which is where noise, blotches and halos show.
 """
 
 import numpy as np
-
-from enhancer import cielab
+from skimage import color
 
 HIGHLIGHTS_FROM = 75.0
 """L* of the darkest pixel that counts as a highlight."""
@@ -33,7 +32,9 @@ def find_regions(photo: np.ndarray) -> dict[str, np.ndarray | None]:
         Per name in `REGIONS` a mask, bool `(H, W)`; None where the photo has too little of it.
     """
     # L* rises with luminance, so that a few numbers replace a cube root per pixel.
-    luminance = cielab.luminance(photo)
+    luminance = np.empty(photo.shape[:2], np.float32)
+    for row, line in zip(photo, luminance, strict=True):  # what lies between stays in the cache
+        line[:] = color.rgb2xyz(row.astype(np.float32) / 255.0)[:, 1]
     masks = {"highlights": luminance >= _luminance(HIGHLIGHTS_FROM), "shadows": luminance <= _luminance(SHADOWS_TO)}
     return {name: mask if mask.mean() >= LEAST_SHARE else None for name, mask in masks.items()}
 
