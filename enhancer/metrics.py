@@ -160,7 +160,7 @@ def _sum_of_similarity(prediction: np.ndarray, target: np.ndarray) -> float:
 
 
 def _in_threads(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
-    """NumPy and OpenCV release the GIL in their loops; the order of the results is that of `values`."""
+    """NumPy and SciPy, under scikit-image, release the GIL in their loops; the order of the results is that of `values`."""
     if len(values) <= 2:
         return [function(value) for value in values]  # sooner done than threads are started
     with concurrent.futures.ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:

@@ -76,6 +76,7 @@ def run(options: Options) -> int:
     from enhancer import compilation
     from enhancer.atomic_file import write_json
     from enhancer.evaluation import evaluate_methods, unedited
+    from enhancer.photo_io import PhotoError
     from enhancer.report import write_report
     from enhancer.results import build_results, main_method, method_title
     from enhancer.results_table import paired_sentences, wide_table
@@ -101,7 +102,7 @@ def run(options: Options) -> int:
     seen = find_leaks(small, scenes, seen_scenes(trained)) if trained else None
     try:
         seen_in_pretraining = find_leaks(small, scenes, run.pretraining_scenes())
-    except SourceError as error:
+    except (SourceError, PhotoError, OSError) as error:  # a target is read only where two hashes are alike
         seen_in_pretraining = None
         notes.append(
             f"Nobody can tell whether these photos were seen in pre-training: its pairs are not to be had. {error}"

@@ -54,7 +54,7 @@ def find_seen_scenes(
     Args:
         name, data_dir, config: as for `datasets.build.build`.
         fingerprint: of the data set that was trained on; another one there does not count.
-        source: the folder that it was built from.
+        source: the folder that it was built from. Whether it is still the same nobody checks: that would be preparing it again.
         splits: those that were trained on.
 
     Raises:
@@ -68,7 +68,7 @@ def find_seen_scenes(
     ):
         try:
             return attempt()
-        except (SourceError, PhotoError, OSError, KeyError, ValueError) as error:
+        except (SourceError, PhotoError, OSError, KeyError, TypeError, ValueError) as error:
             said.append(str(error))
     raise SourceError(" ".join(said[1:]))  # nobody is to make a prepared folder for this
 
