@@ -3,7 +3,7 @@
     python -m benchmarks.brightness PAIRS
 
 Each photo is edited by a curve that was fitted on the other photos: to the photos as they are, to photos whose light was normalised
-as `enhancer.development` does it, to these with bright photos held back to the level of the others, which it does not do, and to
+as `enhancer.network.development` does it, to these with bright photos held back to the level of the others, which it does not do, and to
 these with each photo's exposure chosen by looking at its target, which no method can do. What that row still has is local. The
 photos' own curve, fitted on the photo itself, is the least error of any curve.
 """
@@ -38,10 +38,10 @@ def main(argv: list[str] | None = None) -> int:
     import cv2
     import jax.numpy as jnp
 
-    from enhancer import development
-    from enhancer.development import CURVE_END, light_factors
-    from enhancer.global_curve import GlobalCurve
-    from enhancer.readable_pairs import Pair
+    from enhancer.data.pairs import Pair
+    from enhancer.network import development
+    from enhancer.network.development import CURVE_END, light_factors
+    from enhancer.scoring.global_curve import GlobalCurve
     from recipes.scored_pairs import ScoredPairs
 
     def small(photo: np.ndarray) -> np.ndarray:

@@ -32,16 +32,21 @@ from jax.experimental import topologies
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from keras import ops
 
-from enhancer import layers, restormer, row_strips, strip_filter, train_step, transformer_blocks
+from enhancer.network import layers
+from enhancer.network import restormer
+from enhancer.network import row_strips
+from enhancer.network import strip_filter
+from enhancer.training import step
+from enhancer.network import blocks
 from enhancer.config import MODEL_SIZES, StageConfig
-from enhancer.optimizer import make_optimizer
-from enhancer.restormer import Restormer
-from enhancer.step_memory import step_arguments
+from enhancer.training.optimizer import make_optimizer
+from enhancer.network.restormer import Restormer
+from recipes.estimate.step_memory import step_arguments
 
 STAGES = {"512x8": (512, 8), "896x4": (896, 4)}
 FORMULATIONS = {
     "shifted": "sums of shifted slices, differentiated by JAX: what the package runs on a GPU",
-    "own-gradient": "enhancer.strip_attention and strip_feed_forward, the whole batch as one strip",
+    "own-gradient": "enhancer.network.strip_attention and strip_feed_forward, the whole batch as one strip",
     "library": "the library's depthwise convolution (cuDNN)",
 }
 REMATS = {
@@ -53,7 +58,7 @@ REMATS = {
 
 
 def _library_filter(x, projection, kernel, projection_bias=None, kernel_bias=None):
-    """`enhancer.layers.projected_depthwise` by the book; the base model has no biases."""
+    """`enhancer.network.layers.projected_depthwise` by the book; the base model has no biases."""
     return ops.depthwise_conv(ops.matmul(x, projection), kernel[..., None], padding="same")
 
 
@@ -76,20 +81,20 @@ def _checkpointed(method: Callable, policy: Callable | None = None) -> Callable:
 @contextlib.contextmanager
 def variant(formulation: str, remat: str) -> Iterator[None]:
     """Replace the package's functions, for building the model and for tracing it alike."""
-    blocks = transformer_blocks.TransformerBlocks
+    block_class = blocks.TransformerBlocks
     # Both ask JAX for the device at hand, which is this machine's CPU.
     in_strips = formulation == "own-gradient"
-    patches = [(transformer_blocks, "on_one_cpu_device", lambda: in_strips), (train_step, "compiler_options", dict)]
+    patches = [(blocks, "on_one_cpu_device", lambda: in_strips), (step, "compiler_options", dict)]
     patches += [(restormer, "on_one_cpu_device", lambda: False)]
     if in_strips:
         patches += [(row_strips, "MOST_BACKWARD_ROWS", None)]
         patches += [(row_strips, f"{name}_STRIP_BYTES", 1 << 62) for name in ("FORWARD", "BACKWARD")]
         patches += [(strip_filter, "_add_kernel_gradient", _add_kernel_gradient)]
     if formulation == "library":
-        patches += [(module, "projected_depthwise", _library_filter) for module in (layers, transformer_blocks)]
+        patches += [(module, "projected_depthwise", _library_filter) for module in (layers, blocks)]
     policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
     wrapped = {"none": (), "half": ("_add_attention", "_add_feed_forward")}.get(remat, ("_block",))
-    patches += [(blocks, name, _checkpointed(getattr(blocks, name), policy)) for name in wrapped]
+    patches += [(block_class, name, _checkpointed(getattr(block_class, name), policy)) for name in wrapped]
     with contextlib.ExitStack() as stack:
         for patch in patches:
             stack.enter_context(mock.patch.object(*patch))
@@ -105,7 +110,7 @@ def measure(device: Any, stage: str, formulation: str, remat: str, precision: st
         model = Restormer(MODEL_SIZES["base"], dtype="mixed_bfloat16" if precision == "mixed" else "float32")
         optimizer = make_optimizer(config.weight_decay, model.trainable_variables)
         arguments = step_arguments(model, optimizer, config, device)
-        traced = train_step.make_train_step(model, optimizer, config).trace(*arguments)
+        traced = step.make_train_step(model, optimizer, config).trace(*arguments)
     started = time.monotonic()
     compiled, seconds = traced.lower().compile(), time.monotonic() - started
     memory, text = compiled.memory_analysis(), compiled.as_text()

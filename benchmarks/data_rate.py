@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from enhancer import input_pipeline
 from enhancer.config import StageConfig
-from enhancer.input_pipeline import train_batches
-from enhancer.readable_pairs import decode_pair
+from enhancer.data import batches
+from enhancer.data.batches import train_batches
+from enhancer.data.pairs import decode_pair
 
 _WARM_UP_BATCHES = 2
 
@@ -49,9 +49,9 @@ def decode_pairs_per_second(source: Any, num_threads: int, seconds: float) -> fl
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
     """The pipeline's own number is a constant, not a setting; a measurement may still ask what another would bring."""
-    before = input_pipeline.NUM_THREADS
-    input_pipeline.NUM_THREADS = number
+    before = batches.NUM_THREADS
+    batches.NUM_THREADS = number
     try:
         yield
     finally:
-        input_pipeline.NUM_THREADS = before
+        batches.NUM_THREADS = before

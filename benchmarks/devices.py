@@ -93,15 +93,15 @@ def _start(arguments: Arguments, stage_dir: Path, processes: int, devices: int) 
 
 
 def _train(arguments: Arguments, stage_dir: Path) -> None:
-    from enhancer.processes import is_first_process, join_other_processes
+    from enhancer.system.processes import is_first_process, join_other_processes
 
     join_other_processes()
     import numpy as np
 
     from benchmarks.synthetic_photos import pairs
-    from enhancer.checkpoints import load_best
     from enhancer.config import MODEL_SIZES, StageConfig
-    from enhancer.training import train
+    from enhancer.network.trained import load_best
+    from enhancer.training.loop import train
 
     stage = StageConfig(
         resolution=arguments.resolution,

@@ -22,7 +22,7 @@ from enhancer.config import MODEL_SIZES, ModelSize
 
 if TYPE_CHECKING:
     from benchmarks.timing import Ratio
-    from enhancer.inference import Enhancer
+    from enhancer.inference.enhancer import Enhancer
 
 # What needs JAX and Keras is imported after the command line is understood, so that --help answers at once.
 
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from benchmarks import machine
     from benchmarks.table import aligned
-    from enhancer.atomic_file import write_json
+    from enhancer.system.files import write_json
 
     about = machine.describe()
     print(machine.sentence(about), flush=True)
@@ -81,8 +81,8 @@ def _measure(arguments: Arguments, folder: Path, rows: list[dict[str, Any]]) -> 
     from benchmarks.machine import peak_resident_bytes
     from benchmarks.synthetic_photos import jpeg, render
     from benchmarks.timing import interleaved, median, ratio, seconds_of
-    from enhancer.inference import Enhancer
-    from enhancer.restormer import Restormer
+    from enhancer.inference.enhancer import Enhancer
+    from enhancer.network.restormer import Restormer
 
     sources = {}
     for name in arguments.aspects:
@@ -141,16 +141,16 @@ def _measure(arguments: Arguments, folder: Path, rows: list[dict[str, Any]]) -> 
 
 def _parts(enhancer: "Enhancer", source: Path, destination: Path) -> dict[str, Callable[[], object]]:
     """What `enhance_file` does, step by step."""
-    from enhancer.photo_io import read_photo, write_photo
-    from enhancer.working_size import reduce_photo
+    from enhancer.inference.sizes import reduce_photo
+    from enhancer.photo.io import read_photo, write_photo
 
     photo = read_photo(source, keep_depth=True)
-    reduced = reduce_photo(photo.pixels, enhancer.working_size)
+    reduced = reduce_photo(photo.pixels, enhancer.inference.sizes)
     edit = enhancer.find_edit(photo.pixels)
     edited = edit.apply(photo.pixels)
     return {
         "decode": lambda: read_photo(source, keep_depth=True),
-        "reduce": lambda: reduce_photo(photo.pixels, enhancer.working_size),
+        "reduce": lambda: reduce_photo(photo.pixels, enhancer.inference.sizes),
         # A photo of the working size passes through it as it is: the compiled program and little more.
         "network": lambda: enhancer.find_edit(reduced),
         "edit transfer": lambda: edit.apply(photo.pixels),
@@ -160,8 +160,8 @@ def _parts(enhancer: "Enhancer", source: Path, destination: Path) -> dict[str, C
 
 def _folder(enhancer: "Enhancer", source: Path, folder: Path, count: int) -> dict[str, Callable[[], object]]:
     """Two ways to enhance copies of a photo."""
-    from enhancer.folder_run import Settings, enhance_files
-    from enhancer.photo_plan import Job
+    from enhancer.inference.folder import Settings, enhance_files
+    from enhancer.inference.plan import Job
 
     jobs = [Job(source, folder / f"edited_{index}.jpg") for index in range(count)]
 

@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from benchmarks import machine
     from benchmarks.table import aligned
-    from enhancer.atomic_file import write_json
+    from enhancer.system.files import write_json
 
     about = machine.describe()
     print(machine.sentence(about), flush=True)
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
 def _measure(case: Case, repeats: int) -> dict[str, Any]:
     from benchmarks.our_programs import OurProgram, random_pictures
     from benchmarks.timing import interleaved, median
-    from enhancer import flops
+    from recipes.estimate.command import flops
 
     program = OurProgram(case, random_pictures(case))
     program()

@@ -10,7 +10,7 @@ from benchmarks.our_programs import OurProgram, random_pictures
 from benchmarks.torch_programs import TorchProgram
 from benchmarks.torch_restormer import TorchRestormer
 from enhancer.config import MODEL_SIZES, ModelSize
-from enhancer.torch_weights import restormer_from_torch
+from enhancer.network.torch_weights import restormer_from_torch
 
 _SIZE = 64
 _MOST_DIFFERENCE = 1e-4

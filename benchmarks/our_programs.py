@@ -9,13 +9,13 @@ import keras
 import numpy as np
 
 from benchmarks.cases import Case
-from enhancer.compilation import compiler_options
 from enhancer.config import MODEL_SIZES, StageConfig
-from enhancer.levels import learning_rate_factors
-from enhancer.optimizer import make_optimizer
-from enhancer.restormer import Restormer
-from enhancer.train_state import initial_state
-from enhancer.train_step import StepControls, make_train_step
+from enhancer.network.levels import learning_rate_factors
+from enhancer.network.restormer import Restormer
+from enhancer.system.compiler import compiler_options
+from enhancer.training.optimizer import make_optimizer
+from enhancer.training.state import initial_state
+from enhancer.training.step import StepControls, make_train_step
 
 
 class OurProgram:

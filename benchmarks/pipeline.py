@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         return WRONG_USAGE
 
     from benchmarks import machine
-    from enhancer.atomic_file import write_json
+    from enhancer.system.files import write_json
 
     about = machine.describe()
     print(machine.sentence(about), flush=True)

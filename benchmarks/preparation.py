@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m benchmarks.preparation")
     from benchmarks import large_fivek, machine
     from benchmarks.preparation_programs import NAMES
-    from enhancer.atomic_file import write_json
+    from enhancer.system.files import write_json
 
     about = machine.describe()
     print(machine.sentence(about), flush=True)

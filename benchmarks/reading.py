@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m benchmarks.reading")
     from benchmarks import machine
     from benchmarks.table import aligned
-    from enhancer.atomic_file import write_json
+    from enhancer.system.files import write_json
 
     about = machine.describe()
     print(machine.sentence(about), flush=True)

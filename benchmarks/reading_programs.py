@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from datasets import build
-from enhancer.augmentation import RandomSquareCrop
 from enhancer.config import StageConfig
-from enhancer.readable_pairs import Pair
+from enhancer.data.augmentation import RandomSquareCrop
+from enhancer.data.pairs import Pair
 
 _WARM_UP_BATCHES = 3
 NUM_WORKERS = 2
@@ -31,7 +31,7 @@ def rate(batches: Iterator[Any], batch_size: int, seconds: float) -> float:
 
 def ours(data_dir: Path, stage: StageConfig) -> Iterator[Any]:
     """The trainer's own input: encoded records, decoded in Grain's threads."""
-    from enhancer.input_pipeline import train_batches
+    from enhancer.data.batches import train_batches
 
     return train_batches(build.source("real_estate", "train", data_dir, "full"), stage)
 

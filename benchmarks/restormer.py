@@ -74,7 +74,7 @@ def _measure_all(cases: list[Case], arguments: Arguments, rows: list[dict[str, A
     from benchmarks import machine
     from benchmarks.cold_cache import cold_cache
     from benchmarks.match import SharedWeights
-    from enhancer.atomic_file import write_json
+    from enhancer.system.files import write_json
 
     if hasattr(os, "sched_getaffinity"):  # PyTorch counts all cores of the machine, XLA those that it may use
         torch.set_num_threads(min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
@@ -105,8 +105,8 @@ def _measure(case: Case, arguments: Arguments, shared: "SharedWeights", peak_gfl
     """One row."""
     from benchmarks import machine
     from benchmarks.duel import Duel
-    from enhancer import flops
     from enhancer.config import MODEL_SIZES
+    from recipes.estimate.command import flops
 
     others = machine.OtherProcesses()
     duel = Duel(case, shared, tuple(dict.fromkeys(("eager", *arguments.opponents))), _progress)

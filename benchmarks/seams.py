@@ -22,7 +22,7 @@ import tyro
 if TYPE_CHECKING:
     import numpy as np
 
-    from enhancer.restormer import Restormer
+    from enhancer.network.restormer import Restormer
 
 # What needs JAX and Keras is imported after the command line is understood, so that --help answers at once.
 
@@ -60,10 +60,10 @@ def main(argv: list[str] | None = None) -> int:
 
     from benchmarks import machine
     from benchmarks.table import aligned
-    from enhancer.atomic_file import write_json
-    from enhancer.checkpoints import CheckpointError, load_best, read_config
-    from enhancer.inference import find_stage
-    from enhancer.photo_io import PhotoError
+    from enhancer.inference.enhancer import find_stage
+    from enhancer.network.trained import CheckpointError, load_best, read_config
+    from enhancer.photo.io import PhotoError
+    from enhancer.system.files import write_json
 
     rows: list[dict[str, Any]] = []
     try:
@@ -91,7 +91,7 @@ def _photos(arguments: Arguments):
     import cv2
 
     from datasets.miniature import real_estate_pair
-    from enhancer.photo_io import read_photo
+    from enhancer.photo.io import read_photo
 
     def reduced(picture: "np.ndarray") -> "np.ndarray":
         scale = arguments.short_side / min(picture.shape[:2])
@@ -113,10 +113,10 @@ def _measure(model: "Restormer", photo: "np.ndarray", target: "np.ndarray | None
     import jax
     import numpy as np
 
-    from enhancer.compilation import compiler_options
-    from enhancer.edit_transfer import transfer_edit
-    from enhancer.tiled_inference import TiledInference
-    from enhancer.tiles import edit_in_tiles
+    from enhancer.inference.edit_transfer import transfer_edit
+    from enhancer.inference.tiled_inference import TiledInference
+    from enhancer.inference.tiles import edit_in_tiles
+    from enhancer.system.compiler import compiler_options
 
     scale = min(1.0, working_size / min(photo.shape[:2]))
     low_input = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -163,7 +163,7 @@ def _seams(error: "np.ndarray", tile: int, overlap: int) -> dict[str, float]:
     """From what the tiles changed, `(H, W, 3)` in levels of 255."""
     import numpy as np
 
-    from enhancer.tiles import spans
+    from enhancer.inference.tiles import spans
 
     at_borders, elsewhere, edges = [0.0], [0.0], []
     for axis in (0, 1):

@@ -36,7 +36,7 @@ def jpeg(photo: np.ndarray) -> bytes:
 
 
 def pairs(number: int, height: int, width: int) -> list[dict[str, str | bytes]]:
-    """A source for `enhancer.readable_pairs`: each target is its input, brightened."""
+    """A source for `enhancer.data.pairs`: each target is its input, brightened."""
     source = []
     for index in range(number):
         photo = render(height, width, seed=index)

@@ -13,7 +13,7 @@ from benchmarks.our_programs import OurProgram, random_pictures
 from benchmarks.synthetic_photos import pairs
 from benchmarks.timing import median, seconds_of
 from enhancer.config import MODEL_SIZES, StageConfig
-from enhancer.training import train
+from enhancer.training.loop import train
 
 _BARE_STEPS = 10  # before the training, and again after it
 _VALIDATION_PAIRS = 2

@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks.table import aligned
     from benchmarks.transfer_methods import METHODS
     from benchmarks.transfer_scenes import SCENES
-    from enhancer.atomic_file import write_json
+    from enhancer.system.files import write_json
 
     if refusal := _refusal(arguments, list(SCENES), list(METHODS)):
         print(refusal, file=sys.stderr)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from enhancer.edit_transfer import transfer_edit
+from enhancer.inference.edit_transfer import transfer_edit
 
 Transfer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from benchmarks.transfer_methods import METHODS
 from benchmarks.transfer_scores import mask_near_edges, psnr_db
-from enhancer.compilation import compiler_options
-from enhancer.inference import Enhancer
-from enhancer.photo_io import PhotoError, read_photo
+from enhancer.inference.enhancer import Enhancer
+from enhancer.photo.io import PhotoError, read_photo
+from enhancer.system.compiler import compiler_options
 
 _LOCAL_SIGMA = 24
 _CROP_SIDE = 384

@@ -21,7 +21,7 @@ from typing import Any
 from datasets import messages, workers
 from datasets.prepared_folder import PreparationError, Row
 from datasets.sources import SourcePair
-from enhancer.atomic_file import write_atomically
+from enhancer.system.files import write_atomically
 
 PAIRS_PER_COMMAND = 16
 """Starting a command and its worker takes two seconds; a pair of FiveK about three."""

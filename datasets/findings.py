@@ -9,7 +9,7 @@ import tqdm
 from datasets import near_duplicates, tone
 from datasets.prepared_folder import Row
 from datasets.sources import Split
-from enhancer.photo_io import read_photo
+from enhancer.photo.io import read_photo
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import rawpy
 import tifffile
 from PIL import Image
 
-from enhancer.photo_io import RAW_SUFFIXES
+from enhancer.photo.io import RAW_SUFFIXES
 
 SHARE = 0.5
 """Of the machine's memory, for all photos that are being decoded at a time."""

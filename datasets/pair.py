@@ -12,7 +12,7 @@ from datasets import near_duplicates, tone
 from datasets.damage import refuse_damaged
 from datasets.framing import check_framing, reconcile_framing
 from datasets.rejection import PairRejected
-from enhancer.photo_io import RAW_SUFFIXES, PhotoError, encode_jpeg, read_photo
+from enhancer.photo.io import RAW_SUFFIXES, PhotoError, encode_jpeg, read_photo
 
 __all__ = ["PairRejected", "PreparedPair", "prepare_pair", "thumbnail"]
 
@@ -40,7 +40,7 @@ def prepare_pair(input_path: Path, target_path: Path, long_edge: int | None) -> 
     """Decode, validate and shrink one pair.
 
     Args:
-        input_path, target_path: photos in any format that `enhancer.photo_io` reads.
+        input_path, target_path: photos in any format that `enhancer.photo.io` reads.
         long_edge: the longer side of the result at most, in pixels; None keeps the size. Nothing is enlarged.
 
     Raises:

@@ -8,8 +8,8 @@ from datasets.pair import PairRejected, prepare_pair
 from datasets.prepared_folder import IMAGES, Row
 from datasets.sources import SourcePair
 from datasets.workers import Reserve
-from enhancer.atomic_file import write_atomically
-from enhancer.photo_io import encode_jpeg
+from enhancer.photo.io import encode_jpeg
+from enhancer.system.files import write_atomically
 
 JPEG_QUALITY = 95
 

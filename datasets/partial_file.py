@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from enhancer.atomic_file import write_atomically
+from enhancer.system.files import write_atomically
 
 _BLOCK = 1 << 20
 

@@ -33,8 +33,8 @@ from datasets.prepared_folder import PreparationError, Row
 from datasets.sources import SPLITS, FindPairs, SourcePair
 from datasets.splits import Shares, assign_splits, find_straddling, refuse_leaks, refuse_straddling
 from datasets.summary import describe_reasons, print_summary
-from enhancer.atomic_file import write_atomically
-from enhancer.photo_io import decoder_versions
+from enhancer.photo.io import decoder_versions
+from enhancer.system.files import write_atomically
 
 PREPARATION_VERSION = 4
 """Raised whenever the same source gives other pixels, other splits or other refusals."""

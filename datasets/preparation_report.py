@@ -17,8 +17,8 @@ from datasets.pair import thumbnail
 from datasets.prepared_folder import Row
 from datasets.registration import WORK_EDGE
 from datasets.sources import SPLITS
-from enhancer.atomic_file import write_atomically
-from enhancer.photo_io import read_photo
+from enhancer.photo.io import read_photo
+from enhancer.system.files import write_atomically
 
 MAX_REJECTED, MAX_FLAGGED, MAX_GROUPS, MAX_IN_GROUP = 60, 24, 16, 6
 """Shown with pictures; beyond, only the counts are given."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.sources import Split
-from enhancer.atomic_file import write_atomically
+from enhancer.system.files import write_atomically
 
 LIST_NAMES: dict[Split, str] = {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}
 METADATA, PROGRESS, REJECTED, IMAGES = "dataset_metadata.json", "progress.jsonl", "rejected.jsonl", "images"

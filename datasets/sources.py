@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from datasets.fivek.layouts import Layout, expected_layouts, find_layout
-from enhancer.photo_io import PHOTO_SUFFIXES
+from enhancer.photo.io import PHOTO_SUFFIXES
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -52,11 +52,11 @@ def main(argv: list[str] | None = None) -> int:
         return _cannot_start(str(error))
     share_arenas()
     from demo.temporary_files import private_folder, sweeping
-    from enhancer import compilation
-    from enhancer.checkpoints import CheckpointError
-    from enhancer.inference import Enhancer
+    from enhancer.inference.enhancer import Enhancer
+    from enhancer.network.trained import CheckpointError
+    from enhancer.system import compiler
 
-    compilation.enable_cache()
+    compiler.enable_cache()
     try:
         enhancer = Enhancer.load(arguments.workdir)
     except (CheckpointError, OSError) as error:

@@ -26,7 +26,7 @@ from demo.photo_queue import PhotoQueue
 from demo.status_list import render_status_list
 from demo.theme import CSS, THEME
 from demo.visit import Visit
-from enhancer.inference import Enhancer
+from enhancer.inference.enhancer import Enhancer
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.jpg"))
 """Rendered rooms to try the page with; `python -m datasets samples demo/samples` makes them."""

@@ -10,8 +10,8 @@ from demo.enhanced_photo import EnhancedPhoto, enhance_upload
 from demo.limits import Limits
 from demo.photo_queue import PhotoQueue, Refused
 from demo.visit import Entry
-from enhancer.inference import Enhancer
-from enhancer.photo_io import PhotoError
+from enhancer.inference.enhancer import Enhancer
+from enhancer.photo.io import PhotoError
 
 _LOG = logging.getLogger(__name__)
 # How much of a photo's work is done when a step begins.

@@ -16,7 +16,7 @@ def main() -> int:
     # From here on: what is imported counts against the limits too.
     import numpy as np
 
-    from enhancer.photo_io import PhotoError, read_photo
+    from enhancer.photo.io import PhotoError, read_photo
 
     try:
         photo = read_photo(Path(request["path"]), keep_depth=True)

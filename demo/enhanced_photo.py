@@ -12,10 +12,10 @@ import numpy as np
 
 from demo.isolated_decoding import read_upload
 from demo.limits import Limits
-from enhancer.edit import Edit
-from enhancer.inference import Enhancer
-from enhancer.photo_io import Photo, encode_jpeg, write_photo
-from enhancer.photo_plan import result_suffix
+from enhancer.inference.edit import Edit
+from enhancer.inference.enhancer import Enhancer
+from enhancer.inference.plan import result_suffix
+from enhancer.photo.io import Photo, encode_jpeg, write_photo
 
 PREVIEW_PIXELS = 1600
 """Long edge of the pictures in the before/after view; the download is at full size."""

@@ -18,8 +18,8 @@ from demo.enhanced_photo import EnhancedPhoto, compare, enhance_upload, render_r
 from demo.limits import Limits
 from demo.photo_queue import PhotoQueue, Refused
 from demo.visit import Entry, Visit
-from enhancer.inference import Enhancer
-from enhancer.photo_io import PhotoError
+from enhancer.inference.enhancer import Enhancer
+from enhancer.photo.io import PhotoError
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from demo.limits import Limits
-from enhancer.photo_io import RAW_SUFFIXES, Photo, PhotoError, read_photo
+from enhancer.photo.io import RAW_SUFFIXES, Photo, PhotoError, read_photo
 
 _PLAIN = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
 _DECODER = "import sys; from demo.decoder_process import main; sys.exit(main())"
@@ -24,7 +24,7 @@ _PACKAGES = Path(__file__).resolve().parents[1]
 
 
 def read_upload(path: Path, limits: Limits) -> Photo:
-    """Decode a photo at its own depth, see `enhancer.photo_io.read_photo`.
+    """Decode a photo at its own depth, see `enhancer.photo.io.read_photo`.
 
     Raises:
         PhotoError: whatever is wrong with the file, or that it exceeds `limits`; one sentence that names it.

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from enhancer.inference import find_stage
+from enhancer.inference.enhancer import find_stage
 
 _METHODS = {"finetune": "finetuned", "pretrain": "pretrained", "scratch": "scratch"}
 _METRICS = {

@@ -20,7 +20,7 @@ from demo.health import add_health
 from demo.limits import Limits
 from demo.model_card import ModelCard
 from demo.photo_queue import PhotoQueue
-from enhancer.inference import Enhancer
+from enhancer.inference.enhancer import Enhancer
 
 _LOG = logging.getLogger(__name__)
 FETCH_SECONDS = 5.0

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tqdm
 import tyro
 
-from enhancer.interruption import Interrupted, signals_raise
+from enhancer.system.interruption import Interrupted, signals_raise
 
 # What needs JAX and Keras is imported after the command line is understood, so that --help answers at once.
 
@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
 def _enhance(arguments: Arguments) -> int:
     if not 0.0 <= arguments.strength <= 1.0:
         return _cannot_start(f"--strength takes a number from 0 to 1, received {arguments.strength}.")
-    from enhancer.photo_plan import UsageError, plan_jobs
+    from enhancer.inference.plan import UsageError, plan_jobs
 
     try:
         strips = arguments.output / STRIPS if arguments.compare else None
@@ -132,16 +132,16 @@ def _enhance(arguments: Arguments) -> int:
     # Unlike `Path.exists`, it takes a name that is too long, or a folder that may not be read, for one that is not there.
     waiting = jobs if arguments.overwrite else [job for job in jobs if not os.path.exists(job.destination)]
 
-    from enhancer.run_summary import RunSummary
+    from enhancer.inference.summary import RunSummary
 
     summary = RunSummary(len(jobs), len(jobs) - len(waiting))
     try:
         if waiting:
-            from enhancer import compilation
-            from enhancer.checkpoints import CheckpointError
-            from enhancer.inference import Enhancer
+            from enhancer.inference.enhancer import Enhancer
+            from enhancer.network.trained import CheckpointError
+            from enhancer.system import compiler
 
-            compilation.enable_cache()
+            compiler.enable_cache()
             try:
                 enhancer = Enhancer.load(arguments.workdir)
                 arguments.output.mkdir(parents=True, exist_ok=True)
@@ -156,8 +156,8 @@ def _enhance(arguments: Arguments) -> int:
 
 
 def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
-    from enhancer.folder_run import Outcome, Settings, enhance_files
-    from enhancer.run_summary import named
+    from enhancer.inference.folder import Outcome, Settings, enhance_files
+    from enhancer.inference.summary import named
 
     tiles = _TileBar()
     settings = Settings(arguments.strength, arguments.mode, arguments.metadata, arguments.overwrite, tiles.show)
@@ -178,7 +178,7 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
 
 
 def _export(arguments: ExportArguments) -> int:
-    from enhancer.export import DifferenceError, ExportError, export_model
+    from enhancer.export.export import DifferenceError, ExportError, export_model
 
     try:
         exported = export_model(

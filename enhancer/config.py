@@ -32,7 +32,7 @@ class ModelConfig:
     """Image channels, in and out."""
     base: Base = "photo"
     """What the network's output is added to. photo: the photo, as in the paper. developed: the photo brought to one brightness and near
-    neutral white, through a learned tone curve per channel (`enhancer.development`); the network sees both. For colour pictures only."""
+    neutral white, through a learned tone curve per channel (`enhancer.network.development`); the network sees both. For colour pictures only."""
 
     @property
     def embedded_channels(self) -> int:

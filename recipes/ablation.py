@@ -81,8 +81,8 @@ def parse(arguments: list[str]) -> Options:
 
 def run(options: Options) -> int:
     """Run the grid, or what is left of it."""
-    from enhancer import compilation, processes
-    from enhancer.readable_pairs import ReadablePairs, WithoutDamaged
+    from enhancer.data.pairs import ReadablePairs, WithoutDamaged
+    from enhancer.system import compiler, processes
     from recipes import data_sets
     from recipes.ablation_cells import Cells, cut
     from recipes.ablation_grid import pair_counts, plan
@@ -102,7 +102,7 @@ def run(options: Options) -> int:
     if options.folds < 1:
         raise UsageError(f"--folds is at least 1, received {options.folds}.")
     strategies = [*basic_strategies(options), *(parse_strategy(text, options) for text in options.strategies)]
-    compilation.enable_cache()
+    compiler.enable_cache()
     refuse_other_run(options)
     sources, data = data_sets.open_or_build(options)
     save_configuration(options, data)

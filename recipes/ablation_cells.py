@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from enhancer.atomic_file import write_json
-from enhancer.checkpoints import load_best
-from enhancer.evaluation import Method, evaluate, unedited
-from enhancer.inference import Enhancer
-from enhancer.readable_pairs import Pair, ReadablePairs, WithoutDamaged
-from enhancer.training import train
+from enhancer.data.pairs import Pair, ReadablePairs, WithoutDamaged
+from enhancer.inference.enhancer import Enhancer
+from enhancer.network.trained import load_best
+from enhancer.scoring.evaluation import Method, evaluate, unedited
+from enhancer.system.files import write_json
+from enhancer.training.loop import train
 from recipes.ablation_grid import FITTED, Cell, digest
 from recipes.data_sets import JoinedSources, Sources
 from recipes.experiment import Experiment, UsageError, network_shape

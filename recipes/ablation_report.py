@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from enhancer.atomic_file import write_atomically, write_json
-from enhancer.hardware import describe
-from enhancer.page import render, value_text
-from enhancer.results import method_title
-from enhancer.score_columns import number_text
-from enhancer.score_plots import plot_gain_by_pairs, plot_scale
-from enhancer.verdict import (
+from enhancer.report.page import render, value_text
+from enhancer.report.plots import plot_gain_by_pairs, plot_scale
+from enhancer.scoring.columns import number_text
+from enhancer.scoring.results import method_title
+from enhancer.scoring.verdict import (
     change_text,
     comparison_sentence,
     detectable_sentence,
@@ -19,6 +17,8 @@ from enhancer.verdict import (
     photos_text,
     scratch_headline,
 )
+from enhancer.system.files import write_atomically, write_json
+from enhancer.system.hardware import describe
 from recipes.ablation_grid import FITTED
 from recipes.ablation_table import HEADINGS, ablation_text, summarise_cells, table_cells
 from recipes.strategies import SCRATCH, TRANSFER
@@ -78,7 +78,7 @@ def write(
     }
     main = _main_row(table)
     page = render(
-        "ablation_template.html",
+        "ablation.html",
         headline=headline,
         sentences=sentences,
         headings=HEADINGS,

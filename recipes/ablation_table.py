@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from enhancer import bootstrap
-from enhancer.results import comparison_fields, method_title, summarise
-from enhancer.results_table import text_table
-from enhancer.score_columns import MAIN_COLUMNS, number_text
-from enhancer.verdict import change_text
+from enhancer.scoring import bootstrap
+from enhancer.scoring.columns import MAIN_COLUMNS, number_text
+from enhancer.scoring.results import comparison_fields, method_title, summarise
+from enhancer.scoring.results_table import text_table
+from enhancer.scoring.verdict import change_text
 from recipes.ablation_grid import FITTED
 from recipes.strategies import SCRATCH, TRANSFER
 
@@ -33,7 +33,7 @@ def summarise_cells(
         Rows with `strategy`, `pairs`, `seeds`, `n` (photos), `mean` (per main score), `l1_low`, `l1_high` (Student t over
         photos, scores averaged over seeds), `l1_between_seeds` (standard deviation; None for one seed), `seconds` (of a
         training, mean), and `vs_scratch`, `vs_transfer`: L1 against these on as many pairs, as
-        `enhancer.results.comparison_fields`, None where there is nothing to compare with; `vs_curve`, `vs_adaptive_lookup`:
+        `enhancer.scoring.results.comparison_fields`, None where there is nothing to compare with; `vs_curve`, `vs_adaptive_lookup`:
         likewise, of scratch and transfer, against what was fitted without a network.
     """
     rows = {}

@@ -52,9 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     import absl.logging
 
     from datasets.sources import SourceError
-    from enhancer.checkpoints import CheckpointError
-    from enhancer.photo_io import PhotoError
-    from enhancer.saved_predictions import SavedPredictionsError
+    from enhancer.network.trained import CheckpointError
+    from enhancer.photo.io import PhotoError
+    from enhancer.scoring.saved_predictions import SavedPredictionsError
 
     absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of data sets that are not there
     try:
@@ -73,16 +73,16 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: Options) -> int:
     """Score, print, write."""
     from datasets.sources import SourceError
-    from enhancer import compilation
-    from enhancer.atomic_file import write_json
-    from enhancer.evaluation import evaluate_methods, unedited
-    from enhancer.photo_io import PhotoError
-    from enhancer.report import write_report
-    from enhancer.results import build_results, main_method, method_title
-    from enhancer.results_table import paired_sentences, wide_table
-    from enhancer.saved_predictions import SavedPredictions
-    from enhancer.strips import make_strips
-    from enhancer.verdict import verdict
+    from enhancer.photo.io import PhotoError
+    from enhancer.report.pictures import make_strips
+    from enhancer.report.report import write_report
+    from enhancer.scoring.evaluation import evaluate_methods, unedited
+    from enhancer.scoring.results import build_results, main_method, method_title
+    from enhancer.scoring.results_table import paired_sentences, wide_table
+    from enhancer.scoring.saved_predictions import SavedPredictions
+    from enhancer.scoring.verdict import verdict
+    from enhancer.system import compiler
+    from enhancer.system.files import write_json
     from recipes.fitted_baselines import FIT_SIDE, fit_baselines
     from recipes.run_folder import open_run
     from recipes.scenes import find_leaks, find_scenes, seen_scenes
@@ -94,7 +94,7 @@ def run(options: Options) -> int:
     saved = {name: SavedPredictions(folder) for name, folder in _parse(options.predictions).items()}
     run = open_run(options.workdir)
     pairs = ScoredPairs(options.pairs, options.split)
-    compilation.enable_cache()
+    compiler.enable_cache()
 
     small = read_reduced(pairs, FIT_SIDE, "looking for scenes")
     scenes = find_scenes(small)
@@ -142,8 +142,8 @@ def run(options: Options) -> int:
 
 
 def _parse(predictions: tuple[str, ...]) -> dict[str, Path]:
-    from enhancer.results import METHOD_TITLES
-    from enhancer.saved_predictions import SavedPredictionsError
+    from enhancer.scoring.results import METHOD_TITLES
+    from enhancer.scoring.saved_predictions import SavedPredictionsError
 
     folders: dict[str, Path] = {}
     for text in predictions:

@@ -38,7 +38,7 @@ def open_or_build(experiment: Experiment) -> tuple[Sources, dict[str, str]]:
     # Imported late: it takes seconds, and `--help` should not.
     from datasets import build, miniature
     from datasets.preparation import Choices
-    from enhancer.processes import is_first_process
+    from enhancer.system.processes import is_first_process
 
     folders = {"fivek": experiment.fivek, "real_estate": experiment.real_estate}
     if experiment.miniature and None in folders.values():

@@ -221,7 +221,7 @@ def refuse_other_run(experiment: Experiment, data: dict[str, str] | None = None)
 
 def save_configuration(experiment: Experiment, data: dict[str, str]) -> None:
     """Write config.json of a run whose data are there."""
-    from enhancer.atomic_file import write_json
+    from enhancer.system.files import write_json
 
     refuse_other_run(experiment, data)
     write_json(experiment.workdir / "config.json", configuration(experiment, data))

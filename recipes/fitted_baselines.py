@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from datasets.sources import SourceError
-from enhancer.color_lookup import ColorLookup
-from enhancer.evaluation import Enhance
-from enhancer.global_curve import GlobalCurve
-from enhancer.readable_pairs import Pair
+from enhancer.data.pairs import Pair
+from enhancer.scoring.color_lookup import ColorLookup
+from enhancer.scoring.evaluation import Enhance
+from enhancer.scoring.global_curve import GlobalCurve
 from recipes.run_folder import Run
 from recipes.scored_pairs import read_reduced
 

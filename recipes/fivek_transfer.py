@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import tyro
 
-from recipes import ablation, data_sets, estimate
+from recipes import ablation, data_sets
+from recipes.estimate.command import command
 from recipes.experiment import (
     PRESETS,
     Experiment,
@@ -46,7 +47,7 @@ from recipes.experiment import (
 )
 
 if TYPE_CHECKING:
-    from enhancer.training import StageResult
+    from enhancer.training.loop import StageResult
 
 CLEAR_MARGIN_PERCENT = 10.0
 FAILED, WRONG_USAGE, TRY_AGAIN, INTERRUPTED = 1, 2, 75, 130  # 75 is EX_TEMPFAIL of sysexits.h
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, run, and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["estimate"]:
-        return estimate.main(arguments[1:])
+        return command.main(arguments[1:])
     if arguments[:1] == ["ablate"]:
         return _run_in_folder(ablation.parse(arguments[1:]), ablation.run)
     named = bool(arguments) and arguments[0] in PRESETS
@@ -79,13 +80,13 @@ def _run_in_folder(experiment: Experiment, run: Callable[[Any], int]) -> int:
     from datasets.pair_builder import SourceChanged
     from datasets.prepared_folder import PreparationError
     from datasets.sources import SourceError
-    from enhancer import processes
-    from enhancer.checkpoints import CheckpointError
-    from enhancer.devices import UnequalSharesError
-    from enhancer.folder_lock import FolderLock, FolderLockError
-    from enhancer.interruption import Interrupted, signals_raise
-    from enhancer.readable_pairs import UnreadableDataError
-    from enhancer.training import TrainingError
+    from enhancer.data.pairs import UnreadableDataError
+    from enhancer.network.trained import CheckpointError
+    from enhancer.system import processes
+    from enhancer.system.devices import UnequalSharesError
+    from enhancer.system.interruption import Interrupted, signals_raise
+    from enhancer.system.lock import FolderLock, FolderLockError
+    from enhancer.training.loop import TrainingError
 
     try:
         with signals_raise(), contextlib.ExitStack() as held:
@@ -134,12 +135,12 @@ def _run_in_folder(experiment: Experiment, run: Callable[[Any], int]) -> int:
 
 def run(experiment: Experiment) -> int:
     """Run the experiment, or what is left of it."""
-    from enhancer import compilation
-    from enhancer.devices import Devices
-    from enhancer.processes import first_process_first, greatest, is_first_process
-    from enhancer.training import train
+    from enhancer.system import compiler
+    from enhancer.system.devices import Devices
+    from enhancer.system.processes import first_process_first, greatest, is_first_process
+    from enhancer.training.loop import train
 
-    compilation.enable_cache()
+    compiler.enable_cache()
     refuse_other_run(experiment)
     for stage in (experiment.pretrain, experiment.finetune):  # now, not when the second begins
         Devices().refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)
@@ -189,13 +190,13 @@ def run(experiment: Experiment) -> int:
 
 def _test(experiment: Experiment, data: dict[str, str], networks, stages, trained, test) -> int:
     """Score every method on the test photos and write what the run found."""
-    from enhancer.evaluation import evaluate_methods, unedited
-    from enhancer.inference import Enhancer
-    from enhancer.learning_curves import draw
-    from enhancer.readable_pairs import ReadablePairs, WithoutDamaged
-    from enhancer.report import write_report
-    from enhancer.results_table import results_table
-    from enhancer.strips import make_strips
+    from enhancer.data.pairs import ReadablePairs, WithoutDamaged
+    from enhancer.inference.enhancer import Enhancer
+    from enhancer.report.curves import draw
+    from enhancer.report.pictures import make_strips
+    from enhancer.report.report import write_report
+    from enhancer.scoring.evaluation import evaluate_methods, unedited
+    from enhancer.scoring.results_table import results_table
     from recipes.fitted_baselines import FIT_SIDE, fit
     from recipes.scored_pairs import read_reduced
 
@@ -218,9 +219,9 @@ def _test(experiment: Experiment, data: dict[str, str], networks, stages, traine
 
 def _warn_of_unfinished(stage_dir: Path) -> None:
     """Say so when fine-tuning starts from a stage that was stopped in the middle: that may be wanted, or forgotten."""
-    from enhancer.checkpoints import read_config
-    from enhancer.history import is_finished
-    from enhancer.processes import is_first_process
+    from enhancer.network.trained import read_config
+    from enhancer.system.processes import is_first_process
+    from enhancer.training.history import is_finished
 
     _, stage = read_config(stage_dir)
     try:
@@ -237,16 +238,16 @@ def _warn_of_unfinished(stage_dir: Path) -> None:
 
 
 def _best(stage_dir: Path):
-    from enhancer.checkpoints import load_best, weights_sha256
+    from enhancer.network.trained import load_best, weights_sha256
 
     network = load_best(stage_dir)
     return network, weights_sha256({v.path: v.value for v in network.trainable_variables})
 
 
 def _write_results(config: dict[str, Any], workdir: Path, rows, hashes: dict[str, str], stages) -> dict[str, Any]:
-    from enhancer.atomic_file import write_json
-    from enhancer.history import best_row
-    from enhancer.results import build_results
+    from enhancer.scoring.results import build_results
+    from enhancer.system.files import write_json
+    from enhancer.training.history import best_row
 
     described = {
         name: {
@@ -266,7 +267,7 @@ def _write_results(config: dict[str, Any], workdir: Path, rows, hashes: dict[str
 
 def _judge(results: dict[str, Any]) -> int:
     """0 when the fine-tuned network clearly beats both baselines, else 1, in words."""
-    from enhancer.score_columns import number_text
+    from enhancer.scoring.columns import number_text
 
     failed = []
     for baseline in ("unedited", "pretrained"):
@@ -285,14 +286,14 @@ def _judge(results: dict[str, Any]) -> int:
 
 
 def _headline(number: int, title: str) -> None:
-    from enhancer.processes import is_first_process
+    from enhancer.system.processes import is_first_process
 
     if is_first_process():
         print(f"\n[{number}/5] {title}", flush=True)
 
 
 def _leave(code: int) -> NoReturn:
-    processes = sys.modules.get("enhancer.processes")  # not loaded, for --help
+    processes = sys.modules.get("enhancer.system.processes")  # not loaded, for --help
     processes.leave(code, failed=code in (FAILED, WRONG_USAGE)) if processes else sys.exit(code)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from datasets.sources import SPLITS, SourceError, Split
-from enhancer.checkpoints import CheckpointError, load_best, read_config, weights_sha256
-from enhancer.history import best_row, is_finished
-from enhancer.inference import Enhancer
-from enhancer.readable_pairs import Pair, ReadablePairs, UnreadableDataError
+from enhancer.data.pairs import Pair, ReadablePairs, UnreadableDataError
+from enhancer.inference.enhancer import Enhancer
+from enhancer.network.trained import CheckpointError, load_best, read_config, weights_sha256
+from enhancer.training.history import best_row, is_finished
 from recipes.scored_pairs import ScoredPairs
 from recipes.seen_scenes import DatasetName, SeenScenes, find_seen_scenes
 

@@ -17,10 +17,10 @@ from datasets.sources import (
     find_lists,
     find_other_lists,
 )
-from enhancer.metrics import SSIM_WINDOW
-from enhancer.photo_io import PhotoError, read_photo
-from enhancer.readable_pairs import Pair
-from enhancer.working_size import reduce_photo
+from enhancer.data.pairs import Pair
+from enhancer.inference.sizes import reduce_photo
+from enhancer.photo.io import PhotoError, read_photo
+from enhancer.scoring.metrics import SSIM_WINDOW
 
 _MOST_STRETCH = 0.02
 """Input and target whose aspect ratios differ by more do not show the same frame."""

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from datasets import prepared_folder
 from datasets.near_duplicates import perceptual_hash
 from datasets.sources import SourceError, Split
-from enhancer.photo_io import PhotoError, read_photo
+from enhancer.photo.io import PhotoError, read_photo
 from recipes.scored_pairs import find_pairs
 
 DatasetName = Literal["fivek", "real_estate"]

@@ -67,7 +67,7 @@ def brightened_pairs() -> list[dict]:
 @pytest.fixture(scope="session")
 def trained_stage(tmp_path_factory, nano, nano_stage, brightened_pairs) -> Path:
     """The folder of a stage that trained for three epochs."""
-    from enhancer.training import train
+    from enhancer.training.loop import train
 
     stage_dir = tmp_path_factory.mktemp("run") / "finetune"
     train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], stage_dir)

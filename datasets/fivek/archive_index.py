@@ -11,7 +11,7 @@ import tqdm
 
 from datasets.fivek.layouts import is_archived_photo
 from datasets.sources import SourceError
-from enhancer.atomic_file import write_json
+from enhancer.system.files import write_json
 
 _FORMAT = 1  # raised when the stored index is made or written in another way
 

@@ -5,7 +5,7 @@ import urllib.parse
 from pathlib import Path
 
 from datasets.partial_file import Checksum
-from enhancer.atomic_file import write_atomically
+from enhancer.system.files import write_atomically
 
 FILE_NAME = "checksums.tsv"
 

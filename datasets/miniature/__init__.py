@@ -16,7 +16,7 @@ from tqdm import tqdm
 from datasets.miniature import camera, files
 from datasets.miniature.landscapes import render_landscape
 from datasets.miniature.rooms import render_room
-from enhancer.photo_io import encode_jpeg, write_photo
+from enhancer.photo.io import encode_jpeg, write_photo
 
 LONG_EDGE = 224
 """Of the photos, in pixels."""

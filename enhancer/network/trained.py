@@ -1,0 +1,147 @@
+"""A network as a stage left it on disk: its configuration, its best weights, and a hash over them.
+
+`enhancer.training.checkpoints` writes what is read here, and says how the folder is laid out.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from enhancer.config import Keep, ModelConfig, StageConfig
+from enhancer.network.restormer import Restormer
+from enhancer.system.files import write_json
+from enhancer.system.processes import is_first_process
+
+
+class CheckpointError(ValueError):
+    """A folder without the checkpoint that was asked for, or one that cannot be written; the message says what to do."""
+
+
+def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """The weights that a stage leaves, by its `keep` those with the lowest validation loss or the last, and nothing else of the checkpoint.
+
+    Args:
+        stage_dir: folder of a stage that has trained.
+        like: arrays with the wanted shapes, by variable path.
+
+    Raises:
+        CheckpointError: There is no checkpoint, or it belongs to a network of another shape.
+    """
+    if not (stage_dir / "checkpoints").is_dir():
+        raise CheckpointError(
+            f"{stage_dir} holds no checkpoints/ folder; train the stage first or name another folder."
+        )
+    keep = read_config(stage_dir)[1].keep
+    try:
+        with ocp.training.Checkpointer(str((stage_dir / "checkpoints").absolute())) as checkpointer:
+            found = {
+                stage_dir / "checkpoints" / str(checkpoint.step): checkpoint for checkpoint in checkpointer.checkpoints
+            }
+        finished = [folder for folder in found if is_complete(folder)]
+        if not finished:
+            raise CheckpointError(f"{stage_dir}/checkpoints holds no finished checkpoint; train the stage first.")
+        best = max(finished, key=lambda folder: rank(found[folder].metrics, keep))
+        saved = cast(Any, ocp.metadata(str(best.absolute()), checkpointable_name="weights").metadata)
+        saved_shapes = {path: tuple(array.shape) for path, array in saved.items()}
+        if different := sorted(set(saved_shapes.items()) ^ {(path, tuple(x.shape)) for path, x in like.items()}):
+            path = different[0][0]
+            raise CheckpointError(
+                f"The weights in {stage_dir} are of a network of another shape: {path} is {saved_shapes.get(path, 'missing')} "
+                f"there and {tuple(like[path].shape) if path in like else 'missing'} here. Use the size it was trained with."
+            )
+        return ocp.load(str(best.absolute()), abstract(like), checkpointable_name="weights")
+    except CheckpointError:
+        raise
+    except Exception as error:  # Orbax raises errors of many kinds for damaged files
+        raise CheckpointError(f"The checkpoints in {stage_dir} are damaged: {error}") from error
+
+
+def load_best(stage_dir: str | os.PathLike[str]) -> Restormer:
+    """The network of a stage with its best weights, computing in float32.
+
+    Raises:
+        CheckpointError: The folder is no trained stage.
+    """
+    stage_dir = Path(stage_dir)
+    model_config, _ = read_config(stage_dir)
+    model = Restormer(model_config)
+    weights = load_best_weights(stage_dir, {v.path: v.value for v in model.trainable_variables})
+    for variable in model.trainable_variables:
+        variable.assign(weights[variable.path])
+    return model
+
+
+def write_config(stage_dir: Path, model: ModelConfig, stage: StageConfig) -> None:
+    """Write what `read_config` reads, unless the folder holds a stage with other settings.
+
+    Raises:
+        CheckpointError: It does.
+    """
+    if (stage_dir / "checkpoints").is_dir() and (saved := read_config(stage_dir)) != (model, stage):
+        was = {**vars(saved[0]), **vars(saved[1])}
+        now = {**vars(model), **vars(stage)}
+        changes = ", ".join(f"{name} {was[name]} -> {now[name]}" for name in now if was[name] != now[name])
+        raise CheckpointError(f"{stage_dir} holds a stage with other settings ({changes}); use another folder.")
+    if not is_first_process():
+        return
+    stage_dir.mkdir(parents=True, exist_ok=True)
+    write_json(stage_dir / "config.json", {"model": dataclasses.asdict(model), "stage": dataclasses.asdict(stage)})
+
+
+def read_config(stage_dir: Path) -> tuple[ModelConfig, StageConfig]:
+    """The network's shape and the settings that a stage was trained with.
+
+    Raises:
+        CheckpointError: The folder holds no readable configuration of a stage.
+    """
+    path = stage_dir / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{stage_dir} is no trained stage: it holds no config.json.")
+    try:
+        saved = json.loads(path.read_text())
+        return ModelConfig.from_json(saved["model"]), StageConfig.from_json(saved["stage"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not a stage's configuration: {error!r}.") from error
+
+
+def weights_sha256(weights: dict[str, jax.Array]) -> str:
+    """A hash over all weights in the order of their paths: equal exactly when names, shapes, dtypes and bits are."""
+    digest = hashlib.sha256()
+    for path in sorted(weights):
+        value = np.ascontiguousarray(weights[path])
+        digest.update(f"{path} {value.dtype} {value.shape}\n".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def rank(metrics: Any, keep: Keep) -> tuple[float, float]:
+    """Of a checkpoint by its metrics, higher is better: the lowest validation loss and the earlier of two equal ones, or the latest.
+
+    Within an epoch nothing is known yet.
+    """
+    step, history = metrics["step"], metrics["history"]
+    if not history or history[-1]["step"] != step:
+        return -math.inf, -step
+    return (0.0, step) if keep == "last" else (-history[-1]["validation_loss"], -step)
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Whether all that a checkpoint says it holds is there."""
+    try:
+        items = json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())["item_handlers"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+        return False  # any other failure to read says nothing about the checkpoint
+    return bool(items) and all((checkpoint / item).exists() for item in (*items, "metrics"))
+
+
+def abstract(arrays: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
+    """What Orbax is told about the arrays that are wanted."""
+    return {path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for path, x in arrays.items()}

@@ -1,0 +1,123 @@
+"""A decoded picture on its way to sRGB: what every file format's decoder ends with."""
+
+import dataclasses
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from enhancer.photo import color, exif, refusal, xmp
+
+# Pillow warns above 89 megapixels, which cameras reach, and stops at twice its limit.
+Image.MAX_IMAGE_PIXELS = refusal.MAX_PIXELS
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+_FLAT_MODES = ("1", "I;16", "I;16B", "I", "F")  # of more or fewer than 8 bits, which Pillow cannot convert truly
+_APPROXIMATE_CMYK = "CMYK without a colour profile, colours are approximate"
+_ON_WHITE = "transparent parts shown on white"
+_NO_PROFILE = "unreadable colour profile, treated as sRGB"
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedPhoto:
+    """sRGB pixels, uint8 or uint16, with the EXIF orientation that still has to be undone."""
+
+    pixels: np.ndarray
+    orientation: int = 1
+    exif: Image.Exif | None = None
+    xmp: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Tags:
+    """What a file says about its photo beside the pixels."""
+
+    profile: bytes | None = None
+    exif: Image.Exif | None = None
+    xmp: bytes | None = None
+    orientation: int = 1
+
+
+def tags_of(image: Image.Image) -> Tags:
+    """Copy what belongs to a photo from an image whose file is open."""
+    tags = exif.from_image(image)
+    return Tags(image.info.get("icc_profile"), tags, xmp.from_image(image), exif.orientation(tags))
+
+
+def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
+    """Decode an 8-bit picture.
+
+    Args:
+        path: an existing file.
+        kind: Pillow's name of its format.
+        frame: which of the file's pictures.
+
+    Raises:
+        PhotoError: it is animated, or its size is refused.
+    """
+    # Given a path, Pillow maps some TIFFs into memory and scrambles those that lie on their side.
+    with open(path, "rb") as file, Image.open(file, formats=(kind,)) as image:
+        num_frames = getattr(image, "n_frames", 1)
+        if kind in ("PNG", "WEBP") and num_frames > 1:
+            raise refusal.animated(path, "WebP" if kind == "WEBP" else kind, num_frames)
+        tags = tags_of(image)
+        if frame:
+            image.seek(frame)
+        refusal.check_size(path, image.width, image.height)
+        image.load()
+        # Of some formats, Pillow turns the picture upright while it loads it, and takes the tag away.
+        turn = exif.orientation(image.getexif())
+        return from_image(image, dataclasses.replace(tags, profile=image.info.get("icc_profile"), orientation=turn))
+
+
+def from_image(image: Image.Image, tags: Tags) -> DecodedPhoto:
+    """Bring a loaded image of 8 bits per channel, of any mode, to sRGB."""
+    notes: list[str] = []
+    alpha = None
+    if "A" in image.getbands() or "transparency" in image.info:
+        is_grey = image.mode == "LA"
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+        image = image.getchannel("R") if is_grey else image
+    if image.mode in _FLAT_MODES:
+        raise ValueError(f"pixels of the kind {image.mode!r}")
+    if image.mode not in ("RGB", "L", "CMYK"):
+        image = image.convert("RGB")
+    if tags.profile:
+        try:
+            image = color.image_to_srgb(image, tags.profile)
+        except color.ProfileError:
+            notes.append(_NO_PROFILE)
+    elif image.mode == "CMYK":
+        notes.append(_APPROXIMATE_CMYK)
+    image = image.convert("RGB")
+    if alpha is not None and np.asarray(alpha).min() < 255:
+        white = Image.new("RGB", image.size, "white")
+        image = Image.composite(image, white, alpha)
+        notes.append(_ON_WHITE)
+    return DecodedPhoto(np.array(image), tags.orientation, tags.exif, tags.xmp, tuple(notes))
+
+
+def from_array(pixels: np.ndarray, tags: Tags) -> DecodedPhoto:
+    """Bring grey, grey + alpha, RGB or RGBA values, uint8 or uint16, to sRGB in their own precision."""
+    notes: list[str] = []
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    channels = pixels.shape[-1]
+    alpha = pixels[..., -1:] if channels in (2, 4) else None
+    values = pixels[..., :3] if channels >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
+    if tags.profile:
+        try:
+            if channels < 3 and color.profile_color_space(tags.profile) == "GRAY":
+                values = color.grey_to_srgb(pixels[..., 0], tags.profile)
+            else:
+                values = color.array_to_srgb(values, tags.profile)
+        except color.ProfileError:
+            notes.append(_NO_PROFILE)
+    opaque = np.iinfo(pixels.dtype).max
+    if alpha is not None and alpha.min() < opaque:
+        share = alpha.astype(np.float32) / opaque
+        values = np.rint(values * share + opaque * (1 - share)).astype(pixels.dtype)
+        notes.append(_ON_WHITE)
+    return DecodedPhoto(np.ascontiguousarray(values), tags.orientation, tags.exif, tags.xmp, tuple(notes))

@@ -1,0 +1,78 @@
+"""Decoding of HEIC files, through pillow-heif (extra `heic`)."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from enhancer.photo import color, decoded, refusal
+from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo.refusal import PhotoError
+
+# Code points of ITU-T H.273, which HEIC uses beside ICC profiles.
+_DISPLAY_P3, _HDR_CURVES = 12, {16: "PQ", 18: "HLG"}
+
+
+def decode(path: Path, *, keep_depth: bool) -> DecodedPhoto:
+    """Decode the main picture of a HEIC file.
+
+    Args:
+        path: an existing file.
+        keep_depth: return uint16 where the file has more than 8 bits per channel.
+
+    Raises:
+        PhotoError: the extra is not installed, the size is refused, or the colours are those of an HDR screen.
+    """
+    if not _is_installed():
+        raise PhotoError(
+            f"{path.name} is a HEIC photo, and HEIC support is not installed. "
+            "Install the extra `heic` (package pillow-heif), or export the photo as JPEG."
+        )
+    with Image.open(path, formats=("HEIF",)) as image:
+        refusal.check_size(path, image.width, image.height)
+        refusal.check_tail(path)
+        tags = decoded.tags_of(image)
+        if profile := image.info.get("nclx_profile"):
+            tags = dataclasses.replace(tags, profile=tags.profile or _profile_of(path, profile))
+        # libheif has turned the picture upright.
+        tags = dataclasses.replace(tags, orientation=1)
+        if keep_depth and image.info.get("bit_depth", 8) > 8:
+            return decoded.from_array(_deep_pixels(path), tags)
+        image.load()
+        return decoded.from_image(image, tags)
+
+
+@functools.cache
+def _is_installed() -> bool:
+    try:
+        import pillow_heif  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _deep_pixels(path: Path) -> np.ndarray:
+    import pillow_heif  # pyright: ignore[reportMissingImports]
+
+    image = pillow_heif.open_heif(path, convert_hdr_to_8bit=False, hdr_to_16bit=False)
+    values = np.asarray(image)
+    # 10 or 12 bits -> the full range of 16.
+    brightest = 2 ** image.info["bit_depth"] - 1
+    levels = np.rint(np.arange(brightest + 1) * (65535 / brightest)).astype(np.uint16)
+    return levels[np.minimum(values, brightest)]
+
+
+def _profile_of(path: Path, profile: dict) -> bytes | None:
+    """Return an ICC profile for colours that are only given as code points; None for sRGB's."""
+    curve = int(profile.get("transfer_characteristics", 2))
+    if curve in _HDR_CURVES:
+        raise PhotoError(
+            f"{path.name} is an HDR photo ({_HDR_CURVES[curve]}), which is not supported. "
+            "Export it as a JPEG or TIFF, or set the camera to SDR."
+        )
+    if int(profile.get("color_primaries", 2)) != _DISPLAY_P3:
+        return None
+    return color.display_p3_profile()

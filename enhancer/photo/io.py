@@ -1,0 +1,152 @@
+"""Decode any photo a user has to upright sRGB of 8 or 16 bits, and write the result.
+
+The one decoder of the project: training data, evaluation, command line and demo all read photos through `read_photo`,
+so that a file is seen in the same way everywhere.
+"""
+
+import dataclasses
+import importlib.metadata
+import os
+from pathlib import Path
+
+import cv2
+import imagecodecs
+import numpy as np
+import PIL
+import rawpy
+from PIL import Image, UnidentifiedImageError, features
+
+from enhancer.photo import color, decode, encode, exif, refusal
+from enhancer.photo.decode import PHOTO_SUFFIXES, RAW_SUFFIXES
+from enhancer.photo.encode import encode_jpeg
+from enhancer.photo.refusal import MAX_PIXELS, PhotoError
+from enhancer.system.files import write_atomically
+
+__all__ = [
+    "MAX_PIXELS",
+    "PHOTO_SUFFIXES",
+    "RAW_SUFFIXES",
+    "Photo",
+    "PhotoError",
+    "decoder_versions",
+    "encode_jpeg",
+    "read_photo",
+    "write_photo",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A decoded photo."""
+
+    pixels: np.ndarray
+    """uint8 or (see `read_photo`) uint16 `(height, width, 3)`, sRGB, full range, upright."""
+    exif: bytes | None
+    """EXIF block to store with an edited copy (orientation already 1), or None."""
+    xmp: bytes | None
+    """XMP packet to store with an edited copy (caption, credit, copyright, keywords, rating), or None."""
+    notes: tuple[str, ...]
+    """What was done that the user should know, such as "unreadable colour profile, treated as sRGB"."""
+
+
+def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
+    """Decode a JPEG, PNG, TIFF, WebP, HEIC (with the extra `heic`) or camera RAW file to upright sRGB.
+
+    What the file is, is read from its content; RAW goes by the suffix too. Transparent parts become white.
+
+    Args:
+        path: of the photo.
+        keep_depth: return uint16 where the file holds more than 8 bits per channel: PNG and TIFF of 16 bits, HEIC of 10
+            or 12, and every camera RAW.
+
+    Raises:
+        PhotoError: whatever is wrong with the file, including that it is missing or a folder.
+    """
+    path = Path(path)
+    try:
+        decoded = decode.decode(path, refusal.read_head(path), keep_depth=keep_depth)
+        pixels = decoded.pixels if keep_depth else color.to_uint8(decoded.pixels)
+        pixels = _upright(pixels, decoded.orientation)
+        return Photo(pixels, exif.upright_block(decoded.exif, *pixels.shape[:2]), decoded.xmp, decoded.notes)
+    except PhotoError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise refusal.too_large(path) from error
+    except MemoryError as error:
+        raise PhotoError(f"{path.name} does not fit in this computer's memory. Export it at a smaller size.") from error
+    # Decoders fed with damaged files raise whatever comes up (struct.error, KeyError, zlib.error, ...).
+    except Exception as error:
+        raise refusal.damaged(path, _reason(error)) from error
+
+
+def write_photo(
+    path: str | os.PathLike, pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | None = None
+) -> None:
+    """Write an sRGB photo, tagged as such; the file appears complete or not at all.
+
+    Args:
+        path: ends in .jpg, .jpeg, .png, .tif or .tiff, which decides the format. JPEG (quality 95, 4:4:4) holds 8 bits
+            per channel, to which 16 are rounded; PNG and TIFF keep 16.
+        pixels: uint8 or uint16 `(height, width, 3)`, sRGB, full range.
+        exif, xmp: what to embed, such as `Photo.exif` and `Photo.xmp`.
+
+    Raises:
+        PhotoError: the suffix is none of these.
+    """
+    path = Path(path)
+    match path.suffix.lower():
+        case ".jpg" | ".jpeg":
+            content = encode_jpeg(color.to_uint8(pixels), exif=exif, xmp=xmp)
+        case ".png":
+            content = encode.encode_png(pixels, exif=exif, xmp=xmp)
+        case ".tif" | ".tiff":
+            content = encode.encode_tiff(pixels, exif=exif, xmp=xmp)
+        case suffix:
+            raise PhotoError(f"{path.name} cannot be written: '{suffix}' is none of .jpg, .jpeg, .png, .tif, .tiff.")
+    write_atomically(path, content)
+
+
+def decoder_versions() -> dict[str, str]:
+    """Return the versions of everything that can change a decoded or encoded pixel, by library name."""
+    try:
+        heif = importlib.metadata.version("pillow-heif")
+    except importlib.metadata.PackageNotFoundError:
+        heif = "not installed"
+    return {
+        "pillow": PIL.__version__,
+        "libjpeg": features.version("libjpeg_turbo") or features.version("jpg") or "unknown",
+        "simplejpeg": importlib.metadata.version("simplejpeg"),
+        "littlecms": features.version("littlecms2") or "unknown",
+        "imagecodecs": imagecodecs.__version__,
+        "tifffile": importlib.metadata.version("tifffile"),
+        "libraw": ".".join(map(str, rawpy.libraw_version)),
+        "opencv": cv2.__version__,
+        "pillow-heif": heif,
+    }
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo the EXIF orientation, 1 to 8."""
+    match orientation:
+        case 2:
+            pixels = pixels[:, ::-1]
+        case 3:
+            pixels = pixels[::-1, ::-1]
+        case 4:
+            pixels = pixels[::-1]
+        case 5:
+            pixels = pixels.transpose(1, 0, 2)
+        case 6:
+            pixels = np.rot90(pixels, -1)
+        case 7:
+            pixels = pixels[::-1, ::-1].transpose(1, 0, 2)
+        case 8:
+            pixels = np.rot90(pixels)
+    return np.ascontiguousarray(pixels)
+
+
+def _reason(error: Exception) -> str:
+    # Its text repeats the path, and the message that this goes into names the file.
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is of no known picture format"
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

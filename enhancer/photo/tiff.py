@@ -1,0 +1,149 @@
+"""Decoding of TIFF files, which can hold nearly anything: which page is the photo, and whether it is a camera RAW in disguise."""
+
+import contextlib
+import dataclasses
+import io
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
+
+from enhancer.photo import decoded, exif, refusal, xmp
+from enhancer.photo.decoded import DecodedPhoto, Tags
+from enhancer.photo.refusal import PhotoError
+
+# It reports every oddity of a file, most of which cost nothing; what does is reported here.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+# RAW files of Canon (CR2) and Phase One (IIQ): as TIFFs they show nothing but their previews.
+_RAW_SIGNATURE = re.compile(rb"II\*\0\x10\0\0\0CR|.{8}(IIII.waR|MMMMRaw)", re.DOTALL)
+_DNG_VERSION, _ICC_PROFILE = 50706, 34675  # TIFF tags
+_SENSOR_VALUES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
+_PLAIN = (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK)
+_FOR_PILLOW = (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR, PHOTOMETRIC.MINISWHITE)
+_JPEG_INSIDE = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY)
+_JPEG_TAIL_BYTES = 16  # a JPEG ends in a marker, perhaps with some padding behind it
+_LEFT_OUT = "an extra channel, such as a saved selection, was left out"
+
+
+def decode(path: Path, head: bytes) -> DecodedPhoto | None:
+    """Decode one page; None when the file holds a camera's sensor values, which have to be developed.
+
+    Args:
+        path: an existing file.
+        head: its first bytes.
+
+    Raises:
+        PhotoError: its size is refused, or it stores values of a kind that is not read.
+    """
+    with tifffile.TiffFile(path) as tiff:
+        pages = _pages(tiff)
+        # Where every page is a preview, the sensor's values are kept where TIFF readers do not look.
+        complete = [page for page in pages if not page.is_reduced and not page.is_mask]
+        if not complete or _RAW_SIGNATURE.match(head) or any(_is_raw(page) for page in pages):
+            if not pages:
+                refusal.check_size(path, tiff.pages.first.imagewidth, tiff.pages.first.imagelength)
+            return None
+        page = pages[0] if complete[0] is pages[0] else max(complete, key=_num_pixels)
+        photo = _decode_page(path, page)
+    if len(complete) == 1:
+        return photo
+    note = f"one of the file's {len(complete)} pages was read, the others were left out"
+    return dataclasses.replace(photo, notes=(*photo.notes, note))
+
+
+def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """Return the pages that hold a picture: the file's own in their order, then those nested in them."""
+    pages = [tiff.pages.first]
+    # A damaged link loses what follows it, not the picture that comes first.
+    with contextlib.suppress(tifffile.TiffFileError):
+        pages = list(tiff.pages)
+    with contextlib.suppress(tifffile.TiffFileError):
+        pages += [page for parent in tuple(pages) for page in parent.pages or ()]
+    return [page for page in pages if isinstance(page, tifffile.TiffPage) and _num_pixels(page) and page.dataoffsets]
+
+
+def _is_raw(page: tifffile.TiffPage) -> bool:
+    return page.photometric in _SENSOR_VALUES or _DNG_VERSION in page.tags
+
+
+def _num_pixels(page: tifffile.TiffPage) -> int:
+    return page.imagewidth * page.imagelength
+
+
+def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
+    """Read plain 8- and 16-bit grey and RGB through tifffile, the rest (palette, CMYK, YCbCr) through Pillow."""
+    _check_storage(path, page)
+    is_nested = len(page.treeindex) > 1  # out of Pillow's reach
+    if page.bitspersample == 8 and page.photometric in _FOR_PILLOW and not is_nested:
+        return decoded.read_with_pillow(path, "TIFF", frame=page.index)
+    is_negative = page.bitspersample == 16 and page.photometric == PHOTOMETRIC.MINISWHITE
+    if page.photometric not in _PLAIN and not is_negative:
+        raise PhotoError(
+            f"{path.name} is a {PHOTOMETRIC(page.photometric).name} TIFF of {page.bitspersample} bits per channel. "
+            "Export it as an RGB TIFF."
+        )
+    pixels = page.asarray()
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+        pixels = np.moveaxis(pixels, 0, -1)
+    if is_negative:
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    pixels, notes = _with_true_alpha(pixels, page)
+    profile_tag = page.tags.get(_ICC_PROFILE)
+    profile = bytes(profile_tag.value) if profile_tag is not None else None
+    tags = exif.from_tiff(path)
+    photo = decoded.from_array(pixels, Tags(profile, tags, xmp.from_tiff(path), exif.orientation(tags)))
+    if profile is None and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
+        # 16 bits are what editors write their wide working spaces with.
+        notes = (*notes, "16 bits without a colour profile, treated as sRGB")
+    return dataclasses.replace(photo, notes=notes + photo.notes)
+
+
+def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
+    """Refuse, before anything is decoded, what would not give a photo or would take more memory than one."""
+    refusal.check_size(path, page.imagewidth, page.imagelength)
+    if page.dtype is None or page.dtype.kind not in "u" or page.bitspersample not in (8, 16):
+        raise PhotoError(
+            f"{path.name} stores {page.bitspersample}-bit {tifffile.SAMPLEFORMAT(page.sampleformat).name.lower()} values. "
+            "Export it as a TIFF with 8 or 16 bits per channel."
+        )
+    num_bytes = page.samplesperpixel * page.imagedepth * page.dtype.itemsize
+    refusal.check_size(path, page.imagewidth, page.imagelength, bytes_per_pixel=num_bytes)
+    if page.is_tiled:
+        refusal.check_size(path, page.tilewidth, page.tilelength * page.tiledepth)
+    parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+    if 0 in page.databytecounts or max(offset + size for offset, size in parts) > page.parent.filehandle.size:
+        raise refusal.damaged(path, "a part of the picture is missing")
+    if page.compression in _JPEG_INSIDE:
+        # The JPEGs inside have sizes of their own, which their decoder allocates whatever the page says.
+        most_pixels = 2 * (page.tilewidth * page.tilelength if page.is_tiled else page.imagewidth * page.rowsperstrip)
+        for content, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts):
+            content = content if isinstance(content, bytes) else b""
+            if not any(content[-_JPEG_TAIL_BYTES:]):
+                raise refusal.damaged(path, "a part of the picture is missing")
+            with Image.open(io.BytesIO(content), formats=("JPEG",)) as part:
+                if part.width * part.height > max(most_pixels, 2**20):
+                    raise refusal.damaged(path, "its parts are larger than the whole picture")
+
+
+def _with_true_alpha(pixels: np.ndarray, page: tifffile.TiffPage) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Drop what is no transparency (photo editors store selections as further channels), and make it unpremultiplied."""
+    num_colors = 3 if page.photometric == PHOTOMETRIC.RGB else 1
+    if pixels.ndim < 3 or pixels.shape[-1] <= num_colors:
+        return pixels, ()
+    kind = page.extrasamples[0] if page.extrasamples else EXTRASAMPLE.UNSPECIFIED
+    if kind == EXTRASAMPLE.UNSPECIFIED:
+        return pixels[..., :num_colors], (_LEFT_OUT,)
+    notes = (_LEFT_OUT,) if pixels.shape[-1] > num_colors + 1 else ()
+    pixels = pixels[..., : num_colors + 1]
+    if kind == EXTRASAMPLE.ASSOCALPHA:
+        opaque = np.iinfo(pixels.dtype).max
+        alpha = pixels[..., -1:]
+        color = pixels[..., :-1].astype(np.float32) * opaque / np.maximum(alpha, 1)
+        color = np.rint(color.clip(0, opaque)).astype(pixels.dtype)
+        pixels = np.concatenate([color, alpha], axis=-1)
+    return pixels, notes

@@ -1,0 +1,173 @@
+"""What a stage leaves on disk: Orbax checkpoints (the latest and the best), and its configuration beside them.
+
+    <stage>/config.json        the network's shape and the stage's settings
+    <stage>/checkpoints/<n>/   after step n: weights, optimizer, live_weights (with a moving average) and metrics, separate items
+    <stage>/history.json       one row per epoch, for people and plots; the checkpoint's own copy is the truth
+
+"weights" are what is validated: the moving average in a stage that keeps one, and then "live_weights" are what the optimizer
+changes. "metrics" hold the progress, which with the seed says where the data stand. Resuming takes everything from the latest
+checkpoint; the next stage takes the weights of the best one alone, or of the last one where `StageConfig.keep` says so.
+"""
+
+import dataclasses
+import functools
+import json
+import shutil
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from enhancer.config import Keep
+from enhancer.network.trained import CheckpointError, abstract, is_complete, rank
+from enhancer.system.console import say
+from enhancer.system.files import write_json
+from enhancer.system.processes import first_process_first, is_first_process
+from enhancer.training.progress import Progress
+from enhancer.training.state import TrainState
+
+_LIVE_WEIGHTS = "live_weights"
+
+
+@dataclasses.dataclass(frozen=True)
+class Resumed:
+    """What the latest checkpoint held."""
+
+    state: TrainState
+    progress: Progress
+
+
+class Checkpoints:
+    """The checkpoints of one stage. Use as a context manager.
+
+    Orbax writes to a temporary folder and renames it, so a killed save leaves the one before intact.
+    """
+
+    def __init__(self, stage_dir: Path, keep: Keep = "best"):
+        self.stage_dir = stage_dir
+        with first_process_first("incomplete checkpoints are put aside"):
+            if is_first_process():
+                _put_incomplete_aside(stage_dir / "checkpoints")
+        policies: Any = ocp.training.preservation_policies  # their own annotations contradict each other
+        self._checkpointer = ocp.training.Checkpointer(
+            str((stage_dir / "checkpoints").absolute()),
+            preservation_policy=policies.AnyPreservationPolicy(
+                [policies.LatestN(1), policies.BestN(n=1, get_metric_fn=functools.partial(rank, keep=keep))]
+            ),
+            cleanup_tmp_directories=True,
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._checkpointer.close()
+        except Exception as error:
+            if error_type is None:  # else it would hide the error that ended the training
+                raise self._unwritable(error) from error
+
+    def save(self, state: TrainState, progress: Progress) -> None:
+        """Begin to save everything as it is now, and write `history.json`.
+
+        Files are written while training goes on; the next save, and leaving the context, wait for them. An error in
+        writing them is raised there.
+
+        Raises:
+            CheckpointError: This or the previous checkpoint could not be written.
+        """
+        items = {"weights": state.scored_weights, "optimizer": state.optimizer}
+        if state.average:
+            items[_LIVE_WEIGHTS] = state.weights
+        try:
+            # The next step donates the state's buffers; where host and device share memory, they are what would be written.
+            self._checkpointer.save_checkpointables_async(
+                progress.step, jax.tree.map(jnp.copy, items), metrics=cast(Any, progress.to_json()), force=True
+            )
+            if is_first_process():
+                write_json(self.stage_dir / "history.json", progress.history)
+        except Exception as error:  # Orbax and the libraries under it raise errors of many kinds
+            raise self._unwritable(error) from error
+
+    def resume(self, like: TrainState, num_pairs: int) -> Resumed | None:
+        """Restore the latest checkpoint, or return None where there is none.
+
+        Args:
+            like: a state with the shapes, dtypes and placement that are wanted: the devices may be others than before.
+            num_pairs: training pairs now.
+
+        Raises:
+            CheckpointError: The stage was begun with another number of pairs, or the checkpoint is damaged.
+        """
+        latest = self._checkpointer.latest
+        if latest is None:
+            return None
+        progress = Progress.from_json(cast(Any, latest.metrics))
+        if progress.num_pairs != num_pairs:
+            raise CheckpointError(
+                f"{self.stage_dir} was begun with {progress.num_pairs} training pairs, and now there are {num_pairs}: continuing "
+                "would mix two experiments. Restore the data set, or start in another folder."
+            )
+        items = {"weights": abstract(like.weights), "optimizer": abstract(like.optimizer)}
+        if like.average:
+            items[_LIVE_WEIGHTS] = items["weights"]
+        try:
+            loaded = self._checkpointer.load_checkpointables(latest.step, cast(Any, items))
+        except Exception as error:
+            raise CheckpointError(
+                f"The checkpoint of step {latest.step} in {self.stage_dir} is damaged: {error}. Delete its folder to continue from "
+                "the one before, or start in another folder."
+            ) from error
+        if is_first_process():  # a kill may have come between the checkpoint and this file
+            write_json(self.stage_dir / "history.json", progress.history)
+        skips = jax.device_put(np.int32(progress.skips_in_a_row), like.skips_in_a_row.sharding)
+        if like.average:
+            return Resumed(TrainState(loaded[_LIVE_WEIGHTS], loaded["optimizer"], loaded["weights"], skips), progress)
+        return Resumed(TrainState(loaded["weights"], loaded["optimizer"], {}, skips), progress)
+
+    def _unwritable(self, error: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"A checkpoint could not be written to {self.stage_dir}: {error}. The last complete one is kept; make room, or "
+            "make the folder writable, and start the same command again."
+        )
+
+
+def _put_incomplete_aside(folder: Path) -> None:
+    """Take checkpoints that lack something away from Orbax, which trips over them.
+
+    A kill leaves such a one half deleted, since Orbax deletes in place: what is left of it goes. A power cut may leave one whole but
+    for an empty or torn file, and it may be the best one: that is kept for a person to look at.
+    """
+    numbered = [path for path in folder.glob("[0-9]*") if path.name.isdigit()]
+    incomplete = [path for path in numbered if not is_complete(path)]
+    none_left = len(incomplete) == len(numbered)
+    kept = folder.with_name("incomplete_checkpoints")
+    for checkpoint in incomplete:
+        if not none_left and not _is_torn(checkpoint):
+            shutil.rmtree(checkpoint)
+            continue
+        kept.mkdir(exist_ok=True)
+        shutil.rmtree(kept / checkpoint.name, ignore_errors=True)
+        checkpoint.rename(kept / checkpoint.name)
+        say(
+            f"{checkpoint} is damaged, and moved to {kept}; if it was the best one, another one now counts as the best."
+        )
+    if incomplete and none_left:
+        raise CheckpointError(
+            f"None of the checkpoints in {folder} is complete; they are moved to {kept}. Look at them, or start the same command once "
+            "more to begin the stage anew."
+        )
+
+
+def _is_torn(checkpoint: Path) -> bool:
+    """Whether the list of what it holds is there and says nothing."""
+    try:
+        json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())["item_handlers"]
+    except (ValueError, KeyError, TypeError):
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,70 @@
+"""The programs of a stage: built once for all stages that share a network and the settings that shape them."""
+
+import contextlib
+import functools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from enhancer.config import ModelConfig, StageConfig
+from enhancer.network.restormer import Restormer
+from enhancer.system.console import say
+from enhancer.training.optimizer import make_optimizer
+from enhancer.training.step import EvalStep, TrainStep, make_eval_step, make_train_step
+
+COMPILED_FIELDS = (
+    "precision",
+    "remat",
+    "gradient_accumulation_steps",
+    "gradient_clip_norm",
+    "weight_decay",
+    "ema_decay",
+    "frozen_levels",
+    "unfreeze_every_epochs",
+    "level_decay",
+    "curve_rate",
+)
+"""A stage's settings that are part of its programs; the others are values that these are given."""
+
+
+class Programs:
+    """What is compiled for one network and the settings that shape its programs; stages that share them compile once.
+
+    Attributes:
+        train_step, eval_step, optimizer: see `enhancer.training.step`, `enhancer.training.optimizer`.
+        compile_seconds: what compiling train steps, or loading them from the cache, has taken so far.
+    """
+
+    def __init__(self, model_config: ModelConfig, settings: StageConfig):
+        policy = "mixed_bfloat16" if settings.precision == "mixed" else "float32"
+        model = Restormer(model_config, remat=settings.remat, dtype=policy)
+        self.optimizer = make_optimizer(settings.weight_decay, model.trainable_variables)
+        self.train_step: TrainStep = make_train_step(model, self.optimizer, settings)
+        self.eval_step: EvalStep = make_eval_step(model)
+        self.compile_seconds = 0.0
+        self._compiled: set[tuple[int, int]] = set()
+
+    @contextlib.contextmanager
+    def compiling(self, side: int, batch_size: int, label: str) -> Iterator[None]:
+        """Say before and after the first call with pictures of a size why it takes so long."""
+        if (side, batch_size) in self._compiled:
+            yield
+            return
+        what = f"{label}: compiling the train step for {side} px x {batch_size}"
+        started = time.monotonic()
+        say(f"{what} ...")
+        yield
+        self._compiled.add((side, batch_size))
+        seconds = time.monotonic() - started
+        self.compile_seconds += seconds
+        say(f"{what} took {seconds:.1f} s")
+
+
+def programs_of(model_config: ModelConfig, stage: StageConfig) -> Programs:
+    """The programs that a stage runs."""
+    return _programs(model_config, tuple(getattr(stage, name) for name in COMPILED_FIELDS))
+
+
+@functools.lru_cache(maxsize=4)
+def _programs(model_config: ModelConfig, settings: tuple[Any, ...]) -> Programs:
+    return Programs(model_config, StageConfig(**dict(zip(COMPILED_FIELDS, settings, strict=True))))

@@ -1,0 +1,362 @@
+"""The demo's server: what programs get from it, and that it can be left running."""
+
+import concurrent.futures
+import gc
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from demo import __main__ as command
+from demo.app import build_page, mount_options  # before gradio's own modules: it turns the analytics off
+from demo.limits import Limits
+from demo.server import open_port, running
+from enhancer.inference import enhancer as inference
+from enhancer.photo.io import read_photo, write_photo
+from enhancer.system import compiler
+from tests.helpers.demo_page import FakeEnhancer, free_port, serving, write_gradient
+from tests.helpers.lift import Lift
+
+# isort: split
+import fastapi
+import gradio as gr
+import gradio_client
+import httpx
+
+# Gradio and its client leave sockets and event loops to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collect_garbage_here():
+    """Let what the servers leave behind be collected while this module's filters hold, and not at the end of all tests."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def address():
+    with serving(FakeEnhancer(), limits=Limits(upload_megabytes=2, photos_per_batch=5)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(address, tmp_path_factory):
+    client = gradio_client.Client(address, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    return write_gradient(tmp_path / "kitchen.jpg", 130, 195)
+
+
+def enhance(client: gradio_client.Client, path: Path, strength: float = 1.0) -> Path:
+    return Path(client.predict(gradio_client.handle_file(str(path)), strength, api_name="/enhance"))
+
+
+def test_the_result_has_the_photos_full_size_its_exif_and_its_name(client, photo):
+    result = enhance(client, photo)
+    made = read_photo(result)
+    assert result.name == "kitchen_enhanced.jpg"
+    assert b"Kitchen" in (made.exif or b"")
+    assert made.pixels.shape == (130, 195, 3)
+    np.testing.assert_allclose(made.pixels.mean((0, 1)), 255 - read_photo(photo).pixels.mean((0, 1)), atol=1)
+
+
+def test_strength_zero_returns_the_photo(client, photo):
+    np.testing.assert_allclose(read_photo(enhance(client, photo, 0.0)).pixels, read_photo(photo).pixels, atol=8)
+
+
+def test_a_strength_that_is_none_is_refused_in_words(client, photo):
+    with pytest.raises(Exception, match="strength must be between 0 and 1, received 7"):
+        enhance(client, photo, 7.0)
+
+
+def test_a_file_that_is_no_photo_is_told_so_in_words(client, tmp_path):
+    (tmp_path / "holiday.jpg").write_text("no photo")
+    with pytest.raises(Exception, match=r"^holiday\.jpg is not a photo but a text file") as told:
+        enhance(client, tmp_path / "holiday.jpg")
+    assert "/" not in str(told.value)
+
+
+def test_an_unexpected_failure_shows_no_detail(client, tmp_path, caplog):
+    write_photo(tmp_path / "grey.png", np.full((20, 30, 3), 128, np.uint8))
+    with pytest.raises(Exception, match="could not be enhanced; the server's log says why"):
+        enhance(client, tmp_path / "grey.png")
+    assert "RuntimeError" in caplog.text
+    assert "secret detail" not in caplog.text
+    assert "grey.png" not in caplog.text
+
+
+def test_the_documented_examples_work(address, photo, tmp_path):
+    text = (ROOT / "docs" / "demo.md").read_text()
+    python = re.search(r"```python\n(from gradio_client.*?)```", text, re.DOTALL)[1]
+    shell = re.search(r"```sh\n(server=.*?)```", text, re.DOTALL)[1]
+    for program in ([sys.executable, "-c", python], ["bash", "-ec", shell]):
+        program[-1] = program[-1].replace("http://127.0.0.1:7860", address.rstrip("/"))
+        ran = subprocess.run(program, cwd=photo.parent, capture_output=True, text=True, timeout=60)
+        assert ran.returncode == 0, ran.stderr
+    made = read_photo(tmp_path / "kitchen_enhanced.jpg")
+    assert made.pixels.shape == (130, 195, 3)
+
+
+def test_each_of_many_clients_gets_its_own_photo(address, tmp_path):
+    def visit(number: int) -> list[float]:
+        path = write_gradient(tmp_path / str(number) / "same_name.jpg", 60, 90, blue=20 + 25 * number)
+        client = gradio_client.Client(address, verbose=False, download_files=tmp_path / f"down{number}")
+        try:
+            return [float(read_photo(enhance(client, path)).pixels[..., 2].mean()) for _ in range(3)]
+        finally:
+            client.close()
+
+    for number in range(4):
+        (tmp_path / str(number)).mkdir()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(visit, range(4)))
+    for number, blues in enumerate(results):
+        np.testing.assert_allclose(blues, 255 - (20 + 25 * number), atol=2)
+
+
+# What does not leave the server, and what does not get in
+
+
+def upload(address: str, path: Path, **options) -> httpx.Response:
+    return httpx.post(f"{address}gradio_api/upload", files={"files": (path.name, path.read_bytes())}, **options)
+
+
+def call(address: str, data: list) -> tuple[int, str]:
+    """Return the status and the events of a call of the interface, as text."""
+    started = httpx.post(f"{address}gradio_api/call/enhance", json={"data": data})
+    if started.status_code != 200:
+        return started.status_code, started.text
+    return 200, httpx.get(f"{address}gradio_api/call/enhance/{started.json()['event_id']}", timeout=60).text
+
+
+def as_file(path: str) -> dict:
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def test_no_answer_holds_a_path_of_the_server(address, photo, tmp_path):
+    (tmp_path / "bad.jpg").write_text("no photo")
+    uploaded = [upload(address, path) for path in (photo, tmp_path / "bad.jpg")]
+    answers = [answer.text for answer in uploaded]
+    answers += [call(address, [as_file(answer.json()[0]), 1.0])[1] for answer in uploaded]
+    pages = "|config|gradio_api/info|gradio_api/openapi.json|theme.css|health|manifest.json|nothing|monitoring"
+    pages += "|gradio_api/file=/etc/passwd|gradio_api/file=nothing|gradio_api/queue/status"
+    answers += [httpx.get(f"{address}{page}").text for page in pages.split("|")]
+    answers.append(call(address, [as_file("/etc/passwd"), 1.0])[1])
+    answers.append(call(address, [as_file("/photos/nothing.jpg"), 1.0])[1])
+    answers.append(call(address, ["nonsense"])[1])
+    assert "/photos/" in "".join(answers)
+    server_paths = {tempfile.gettempdir(), str(ROOT), str(Path.home()), sys.prefix, sys.base_prefix, "site-packages"}
+    for answer in answers:
+        for path in server_paths:
+            assert path not in answer
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "gradio_api/file=/etc/passwd",
+        "gradio_api/file=/photos/../../etc/passwd",
+        "gradio_api/file=http://127.0.0.1:9/x.jpg",
+        "gradio_api/proxy=http://127.0.0.1:9/x.jpg",
+        "gradio_api/runs",
+        "gradio_api/token",
+        "gradio_api/vibe-code",
+        "monitoring/summary",
+    ],
+)
+def test_no_other_file_and_no_other_server_can_be_reached_through_it(address, page):
+    answer = httpx.get(f"{address}{page}", follow_redirects=False)
+    assert answer.status_code in (403, 404)
+    assert "root:" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "http://127.0.0.1:9/x.jpg", "/photos/../../etc/passwd"])
+def test_a_call_names_uploads_only(address, path):
+    assert call(address, [as_file(path), 1.0]) == (404, '{"detail": "There is no such file. Upload the photo first."}')
+
+
+def test_a_file_above_the_limit_is_answered_with_413(address, tmp_path):
+    (tmp_path / "large.jpg").write_bytes(bytes(2_000_001))
+    answer = upload(address, tmp_path / "large.jpg")
+    assert answer.status_code == 413
+    assert "2000000 bytes" in answer.text
+
+
+def test_health_tells_status_model_and_queue(address):
+    answer = httpx.get(f"{address}health")
+    told = answer.json()
+    assert (answer.status_code, told["status"], told["model"]) == (200, "ready", FakeEnhancer.description)
+    assert told["queue_length"] == 0
+
+
+def test_the_page_mounts_into_an_application_of_ones_own(photo, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
+    app = fastapi.FastAPI()
+    app.get("/")(lambda: {"mine": True})
+    gr.mount_gradio_app(app, build_page(FakeEnhancer()), path="/enhance", **mount_options())
+    with open_port("127.0.0.1", 0) as listening, running(app, listening):
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert httpx.get(address).json() == {"mine": True}
+        assert httpx.get(f"{address}/enhance/gradio_api/file=/etc/passwd").status_code == 404
+        assert str(tmp_path) not in httpx.get(f"{address}/enhance/").text
+        client = gradio_client.Client(f"{address}/enhance/", verbose=False, download_files=tmp_path / "downloads")
+        assert read_photo(enhance(client, photo)).pixels.shape == (130, 195, 3)
+        client.close()
+
+
+# The model
+
+
+def test_after_the_warm_up_a_photo_of_a_usual_shape_compiles_nothing(tmp_path):
+    model, steps = Lift(), []
+    model.build((None, None, None, 3))
+    enhancer = inference.Enhancer(model, 64)
+    enhancer.warm_up(lambda done, total: steps.append((done, total)))
+    assert steps[0][0] == 0
+    assert steps[-1][0] == steps[-1][1] >= 5
+    model.compiled_shapes.clear()
+    with serving(enhancer) as address:
+        client = gradio_client.Client(address, verbose=False, download_files=tmp_path)
+        for number, (height, width) in enumerate([(200, 300), (300, 200), (300, 400), (200, 300)]):
+            enhance(client, write_gradient(tmp_path / f"{number}.jpg", height, width))
+        assert model.compiled_shapes == []
+        for number in range(2):  # an unusual shape compiles once
+            enhance(client, write_gradient(tmp_path / f"tall{number}.jpg", 300, 150))
+            assert len(model.compiled_shapes) == 1
+        client.close()
+
+
+# The command
+
+_SLOW_SERVER = """
+import sys, time
+def watch(event, arguments):
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and not arguments[1][0].startswith("127."):
+        print("OUTSIDE", arguments[1], flush=True)
+    if event == "socket.getaddrinfo" and arguments[0] not in ("127.0.0.1", "localhost", None):
+        print("OUTSIDE", arguments[0], flush=True)
+sys.addaudithook(watch)
+from demo.__main__ import main
+from enhancer.inference import enhancer as inference
+from enhancer.inference.edit import Edit
+class Slow:
+    description = "takes its time (for tests)"
+    def warm_up(self, on_progress):
+        on_progress(1, 1)
+    def find_edit(self, photo):
+        print("IN HAND", flush=True)
+        time.sleep(1.0)
+        return Edit(photo, photo / 300)
+inference.Enhancer.load = classmethod(lambda cls, workdir: Slow())
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_stopping_server_finishes_the_photo_in_hand_refuses_others_and_connects_to_nobody(photo, tmp_path):
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/"
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "GRADIO_TEMP_DIR": ""}
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "run" / "finetune" / "checkpoints").mkdir(parents=True)
+    server = subprocess.Popen(
+        [sys.executable, "-c", _SLOW_SERVER, "--workdir", str(tmp_path / "run"), "--port", str(port)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(iter(server.stdout.readline, "")))
+    reader.start()
+    try:
+        _wait_for(lambda: any("The page is open" in line for line in lines), 60)
+        client = gradio_client.Client(address, verbose=False, download_files=tmp_path / "downloads")
+        in_hand = client.submit(gradio_client.handle_file(str(photo)), 1.0, api_name="/enhance")
+        _wait_for(lambda: any("IN HAND" in line for line in lines), 30)
+        server.send_signal(signal.SIGTERM)
+        _wait_for(lambda: httpx.get(f"{address}health").status_code == 503, 5)
+        with pytest.raises(Exception, match="is being stopped and takes no more photos"):
+            enhance(client, photo)
+        assert Path(in_hand.result(timeout=30)).name == "kitchen_enhanced.jpg"
+        client.close()
+        assert server.wait(timeout=30) == 0
+    finally:
+        server.kill()
+        server.wait()
+        reader.join()
+        server.stdout.close()
+    output = "".join(lines)
+    assert "OUTSIDE" not in output
+    assert "enhanced 195 x 130" in output
+    assert "kitchen" not in output
+    assert "Traceback" not in output
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_without_a_model_the_command_says_what_to_run(tmp_path, capsys):
+    assert command.main(["--workdir", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere does not exist; train one with" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
+    monkeypatch.setattr(compiler, "enable_cache", lambda: None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert command.main(["--workdir", "unused", "--port", str(taken.getsockname()[1])]) == 2
+    assert "cannot be opened" in capsys.readouterr().err
+
+
+def test_half_a_login_stops_the_command(monkeypatch, capsys):
+    monkeypatch.delenv("ENHANCER_DEMO_PASSWORD", raising=False)
+    assert command.main(["--workdir", "unused", "--user", "anna"]) == 2
+    assert "There is a user and no password" in capsys.readouterr().err
+
+
+def _wait_for(condition, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_port_that_a_starting_server_has_taken_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
+    monkeypatch.setattr(compiler, "enable_cache", lambda: None)
+    with open_port("127.0.0.1", 0) as taken:  # as it is while the first server still compiles
+        assert command.main(["--workdir", "unused", "--port", str(taken.getsockname()[1])]) == 2
+    assert "cannot be opened" in capsys.readouterr().err
+
+
+def test_a_port_that_is_none_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
+    monkeypatch.setattr(compiler, "enable_cache", lambda: None)
+    assert command.main(["--workdir", "unused", "--port", "70000"]) == 2
+    assert "port 70000 of 127.0.0.1 cannot be opened" in capsys.readouterr().err
+
+
+def test_limits_that_admit_nobody_are_usage_errors(capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--workdir", "unused", "--photos-at-once", "0"])
+    assert ended.value.code == 2
+    assert "photos_at_once must be at least 1, received 0" in capsys.readouterr().err

@@ -1,0 +1,30 @@
+"""Folders of pairs as people have them, for tests."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from enhancer.photo.io import write_photo
+
+
+def write_pairs(
+    folder: Path,
+    names: list[str],
+    lists: dict[str, list[str]],
+    keys: tuple[str, str] = ("src", "tar"),
+    seed: int = 5,
+    height: int = 30,
+    width: int = 44,
+) -> None:
+    """Pairs of pictures, `height` x `width`, whose target is brighter, and their lists in JSON lines."""
+    generator = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        blocks = generator.integers(10, 180, (5, 6, 3))
+        photo = np.kron(blocks, np.ones((-(-height // 5), -(-width // 6), 1)))[:height, :width].astype(np.uint8)
+        write_photo(folder / f"{name}_src.png", photo)
+        write_photo(folder / f"{name}_tar.png", np.clip(photo * 1.3 + 12, 0, 255).astype(np.uint8))
+    for list_name, members in lists.items():
+        rows = [{keys[0]: f"{name}_src.png", keys[1]: f"{name}_tar.png"} for name in members]
+        (folder / list_name).write_text("".join(json.dumps(row) + "\n" for row in rows))

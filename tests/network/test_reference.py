@@ -1,0 +1,58 @@
+"""The network against the official PyTorch implementation, on tensors computed with it in float64."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from enhancer.network.torch_weights import _sources, restormer_from_torch
+
+AS_USERS_DO = {"xla_backend_optimization_level": 3}
+EMBEDDED = Path(__file__).parent / "bias_free_dim8.npz"
+
+
+def reference(name: str, request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
+    embedded = EMBEDDED.with_name(f"{name}.npz")
+    path = embedded if embedded.exists() else request.getfixturevalue("shared_data") / f"restormer_reference/{name}.npz"
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+def part(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+@pytest.mark.parametrize("name", ["bias_free_dim8", "with_bias_dim8"])
+def test_output_equals_the_official_implementation(name, request):
+    tensors = reference(name, request)
+    model = restormer_from_torch(part(tensors, "weight/"))
+    x = tensors["input"].transpose(0, 2, 3, 1)
+    weights = [v.value for v in model.trainable_variables]
+    output = np.asarray(
+        jax.jit(lambda w: model.stateless_call(w, [], x)[0], compiler_options=AS_USERS_DO)(weights)
+    ).transpose(0, 3, 1, 2)
+    assert np.abs(output - tensors["output"]).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["bias_free_dim8", "with_bias_dim8"])
+def test_gradient_norm_of_every_parameter_equals_the_official_implementation(name, request):
+    tensors = reference(name, request)
+    model = restormer_from_torch(part(tensors, "weight/"))
+    x, target = (jnp.asarray(tensors[key].transpose(0, 2, 3, 1)) for key in ("input", "target"))
+
+    def loss(weights):
+        return jnp.abs(model.stateless_call(weights, [], x)[0] - target).mean()
+
+    step = jax.jit(jax.value_and_grad(loss), compiler_options=AS_USERS_DO)
+    value, gradients = step([v.value for v in model.trainable_variables])
+    assert float(value) == pytest.approx(float(tensors["l1_loss"]), rel=1e-6)
+
+    by_path = dict(zip([v.path for v in model.trainable_variables], gradients, strict=True))
+    expected = part(tensors, "grad_l2/")
+    for variable, keys in _sources(model):
+        gradient = np.asarray(by_path[variable.path])
+        for key, of_block in zip(keys, gradient if len(gradient) == len(keys) else [gradient], strict=True):
+            assert np.linalg.norm(of_block) == pytest.approx(float(expected.pop(key)), rel=1e-3), key
+    assert not expected

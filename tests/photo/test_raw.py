@@ -1,0 +1,135 @@
+"""Real RAW files are developed; damaged ones are refused, also those that decode without an error."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+
+from datasets import miniature
+from datasets.miniature import files
+from enhancer.photo import raw
+from enhancer.photo.io import PhotoError, read_photo
+
+
+def sensor_values(height=200, width=300):
+    """A sensor's view of a dark, smooth scene with a blown-out window: the hardest case that is still a photo."""
+    y, x = np.mgrid[0:height, 0:width]
+    scene = 60 + 200 * np.exp(-((x - 200) ** 2 + (y - 80) ** 2) / 4000) + 8000 * ((x < 60) & (y > 40) & (y < 160))
+    noisy = np.random.default_rng(0).normal(scene, 4)
+    return np.clip(np.rint(noisy), 0, 4095).astype(np.uint16)
+
+
+def test_a_dark_photo_with_a_blown_window_is_a_photo():
+    assert raw.describe_junk(sensor_values()) is None
+
+
+def test_an_overexposed_photo_is_a_photo():
+    values = sensor_values()
+    values[:120] = values.max()
+    assert raw.describe_junk(values) is None
+
+
+def test_one_value_everywhere():
+    assert "one single value" in raw.describe_junk(np.full((64, 64), 7, np.uint16))
+
+
+def test_an_empty_band():
+    values = sensor_values()
+    values[150:] = 0
+    assert "25%" in raw.describe_junk(values)
+
+
+def test_a_decoder_that_repeats_its_last_row():
+    values = sensor_values()
+    values[100:] = values[98]
+    assert "striped" in raw.describe_junk(values)
+
+
+def test_missing_columns():
+    values = sensor_values()
+    values[:, 200:] = 12
+    assert "striped" in raw.describe_junk(values)
+
+
+def test_a_band_of_noise():
+    values = sensor_values()
+    values[100:] = np.random.default_rng(0).integers(0, 4096, (100, 300))
+    assert "noise" in raw.describe_junk(values)
+
+
+def test_linear_raw_has_a_channel_axis():
+    linear = np.repeat(sensor_values()[..., None], 3, axis=-1)
+    assert raw.describe_junk(linear) is None
+    linear[100:] = 0
+    assert "empty" in raw.describe_junk(linear)
+
+
+def test_real_raw_files_develop(shared_data):
+    for path in sorted((shared_data / "raw/ok").iterdir()):
+        pixels = read_photo(path).pixels
+        assert pixels.std() > 20, path.name
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".jpg"])
+def test_a_raw_under_another_suffix_is_developed(tmp_path, suffix):
+    path = tmp_path / "photo.dng"
+    files.write_dng(path, files.mosaic_of(miniature.fivek_scene(2, 96)))
+    renamed = shutil.copy(path, path.with_suffix(suffix))
+    np.testing.assert_array_equal(read_photo(renamed).pixels, read_photo(path).pixels)
+
+
+def test_nested_sensor_values_are_developed(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "photo.tif") as tiff:
+        tiff.write(np.zeros((64, 96, 3), np.uint8), photometric="rgb", subifds=1)
+        tiff.write(sensor_values(), photometric="cfa")
+    assert read_photo(tmp_path / "photo.tif").pixels.shape == (200, 300, 3)
+
+
+def test_a_preview_never_stands_in_for_a_raw_that_cannot_be_developed(tmp_path):
+    preview = np.zeros((64, 96, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "alone.tif", preview, photometric="rgb", subfiletype=1)
+    canon = tmp_path / "canon.tif"
+    tifffile.imwrite(canon, preview, photometric="rgb")
+    canon.write_bytes(b"II*\0\x10\0\0\0CR\2\0" + bytes(4) + canon.read_bytes()[8:])
+    for name in ("alone", "canon"):
+        with pytest.raises(PhotoError, match=rf"{name}\.tif is damaged, or of a kind that cannot be developed"):
+            read_photo(tmp_path / f"{name}.tif")
+
+
+def test_real_raw_files_under_another_suffix_are_developed(shared_data, tmp_path):
+    for name in ("canon_eos_6d_linear.dng", "nikon_d1.NEF", "kodak_dc50_rawpy.KDC"):
+        path = shared_data / "raw/ok" / name
+        renamed = shutil.copy(path, tmp_path / f"{path.stem}.tif")
+        np.testing.assert_array_equal(read_photo(renamed).pixels, read_photo(path).pixels)
+
+
+def test_development_is_deterministic(shared_data):
+    path = shared_data / "raw/ok/kodak_dc50_rawpy.KDC"
+    np.testing.assert_array_equal(read_photo(path).pixels, read_photo(path).pixels)
+
+
+@pytest.mark.parametrize("folder", ["broken", "decodes_to_junk"])
+def test_damaged_raw_files_are_refused(shared_data, folder):
+    for path in sorted((shared_data / "raw" / folder).iterdir()):
+        with pytest.raises(PhotoError, match=path.name):
+            read_photo(path)
+
+
+def test_junk_is_recognised_without_the_file_size(shared_data, monkeypatch):
+    monkeypatch.setattr(raw, "_MIN_BITS_PER_PIXEL", 0)
+    for path in sorted((shared_data / "raw/decodes_to_junk").iterdir()):
+        with pytest.raises(PhotoError, match="damaged"):
+            read_photo(path)
+
+
+@pytest.mark.parametrize("name", ["nikon_d1.NEF", "colorchart_bayer.dng", "kodak_dc120_P003909.KDC"])
+@pytest.mark.parametrize("fill", ["zeros", "noise"])
+def test_a_raw_with_a_destroyed_middle_is_refused(shared_data, tmp_path, name, fill):
+    content = bytearray((shared_data / "raw/ok" / name).read_bytes())
+    third = len(content) // 3
+    noise = np.random.default_rng(0).integers(0, 256, third, dtype=np.uint8).tobytes()
+    content[third : 2 * third] = bytes(third) if fill == "zeros" else noise
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(PhotoError, match="damaged"):
+        read_photo(tmp_path / name)

@@ -1,0 +1,171 @@
+"""The scores mean what the literature means by them."""
+
+import math
+
+import numpy as np
+import pytest
+from skimage import color
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from enhancer.scoring.metrics import METRICS, PSNR_CAP_DB, ciede2000, color_differences, delta_e_76, l1, psnr_db, ssim
+
+
+@pytest.fixture
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    """A smooth picture with noise, and its edit; taller than two of the strips that the colour difference works in."""
+    generator = np.random.default_rng(0)
+    ramp = np.linspace(20, 220, 300)[:, None, None] + np.linspace(-20, 20, 90)[None, :, None]
+    target = np.clip(ramp + np.array([0, 10, -15]) + generator.normal(0, 4, (300, 90, 3)), 0, 255).astype(np.uint8)
+    prediction = np.clip(target * 1.1 + generator.normal(0, 3, target.shape), 0, 255).astype(np.uint8)
+    return prediction, target
+
+
+def flat(*rgb: int) -> np.ndarray:
+    return np.full((16, 16, 3), rgb, np.uint8)
+
+
+def test_identical_pictures_are_perfect_and_their_psnr_is_capped(pair):
+    scores = {name: metric(pair[1], pair[1]) for name, metric in METRICS.items()}
+    assert scores == {"l1": 0.0, "psnr_db": PSNR_CAP_DB, "ssim": 1.0, "delta_e_76": 0.0, "ciede2000": 0.0}
+
+
+def test_l1_is_on_the_unit_scale():
+    assert l1(flat(255, 255, 255), flat(0, 0, 0)) == 1.0
+    assert l1(flat(10, 0, 0), flat(0, 5, 0)) == pytest.approx(15 / 3 / 255)
+
+
+def test_psnr_of_a_constant_error():
+    assert psnr_db(flat(60, 60, 60), flat(50, 50, 50)) == pytest.approx(20 * math.log10(255 / 10))
+
+
+def test_psnr_equals_scikit_image(pair):
+    assert psnr_db(*pair) == pytest.approx(peak_signal_noise_ratio(pair[1], pair[0], data_range=255))
+
+
+def test_ssim_equals_the_reference_settings_of_scikit_image(pair):
+    expected = structural_similarity(
+        *pair, channel_axis=-1, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    assert ssim(*pair) == pytest.approx(expected, abs=1e-5)
+
+
+def test_ssim_of_flat_pictures_is_its_luminance_term():
+    c1 = (0.01 * 255) ** 2
+    expected = (2 * 100 * 150 + c1) / (100**2 + 150**2 + c1)
+    assert ssim(flat(100, 100, 100), flat(150, 150, 150)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_ssim_window_is_eleven_pixels_of_a_gaussian_with_sigma_1_5(pair):
+    """The formula of the paper's section III, written out for the one window of an 11 x 11 picture."""
+    a, b = (picture[:11, :11].astype(float) for picture in pair)
+    bell = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    weight = (np.outer(bell, bell) / bell.sum() ** 2)[..., None]
+    mean_a, mean_b = (weight * a).sum((0, 1)), (weight * b).sum((0, 1))
+    variance_a, variance_b = (weight * (a - mean_a) ** 2).sum((0, 1)), (weight * (b - mean_b) ** 2).sum((0, 1))
+    covariance = (weight * (a - mean_a) * (b - mean_b)).sum((0, 1))
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    expected = ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)) / (
+        (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
+    )
+    assert ssim(pair[0][:11, :11], pair[1][:11, :11]) == pytest.approx(expected.mean(), abs=1e-5)
+
+
+def test_ssim_refuses_pictures_smaller_than_its_window():
+    with pytest.raises(ValueError, match=r"at least 11 x 11 pixels, these are 10 x 20"):
+        ssim(np.zeros((20, 10, 3), np.uint8), np.zeros((20, 10, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("lab_1", "lab_2", "expected"),
+    [  # Sharma, Wu and Dalal 2005, table 1: pairs 1, 4, 7, 10, 14, 17, 22, 25, 30, 34
+        ((50.0000, 2.6772, -79.7751), (50.0000, 0.0000, -82.7485), 2.0425),
+        ((50.0000, -1.3802, -84.2814), (50.0000, 0.0000, -82.7485), 1.0000),
+        ((50.0000, 0.0000, 0.0000), (50.0000, -1.0000, 2.0000), 2.3669),
+        ((50.0000, 2.4900, -0.0010), (50.0000, -2.4900, 0.0010), 7.1792),
+        ((50.0000, -0.0010, 2.4900), (50.0000, 0.0011, -2.4900), 4.7461),
+        ((50.0000, 2.5000, 0.0000), (73.0000, 25.0000, -18.0000), 27.1492),
+        ((50.0000, 2.5000, 0.0000), (50.0000, 3.2592, 0.3350), 1.0000),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+        ((90.9257, -0.5406, -0.9208), (88.6381, -0.8985, -0.7239), 1.5381),
+        ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+    ],
+)
+def test_the_formula_gives_the_papers_test_data(lab_1, lab_2, expected):
+    assert color.deltaE_ciede2000(lab_1, lab_2) == pytest.approx(expected, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [((255, 255, 255), (0, 0, 0), 100.0), ((255, 0, 0), (0, 255, 0), 86.61), ((255, 0, 0), (0, 0, 255), 52.88)],
+)
+def test_ciede2000_reads_pixels_as_srgb_under_d65(first, second, expected):
+    assert ciede2000(flat(*first), flat(*second)) == pytest.approx(expected, abs=0.01)
+
+
+def test_ciede2000_is_the_mean_over_all_pixels(pair):
+    expected = color.deltaE_ciede2000(*(color.rgb2lab(picture) for picture in pair)).mean()
+    assert ciede2000(*pair) == pytest.approx(expected, abs=1e-4)
+
+
+def test_delta_e_76_is_the_distance_in_lab(pair):
+    lab = [color.rgb2lab(picture) for picture in pair]
+    assert delta_e_76(*pair) == pytest.approx(np.sqrt(np.square(lab[0] - lab[1]).sum(axis=-1)).mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [((255, 255, 255), (0, 0, 0), 100.0), ((255, 0, 0), (0, 255, 0), 170.58), ((255, 0, 0), (0, 0, 255), 176.31)],
+)
+def test_delta_e_76_of_srgb_primaries(first, second, expected):
+    """Lab of the primaries under D65: red (53.24, 80.09, 67.20), green (87.73, -86.18, 83.18), blue (32.30, 79.19, -107.86)."""
+    assert delta_e_76(flat(*first), flat(*second)) == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_pictures_of_different_sizes_are_refused(metric):
+    with pytest.raises(ValueError, match="differ in size"):
+        metric(np.zeros((20, 30, 3), np.uint8), np.zeros((30, 20, 3), np.uint8))
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_floats_are_refused(metric):
+    with pytest.raises(ValueError, match="uint8 picture"):
+        metric(np.zeros((20, 30, 3)), np.zeros((20, 30, 3), np.uint8))
+
+
+def test_a_picture_of_several_tiles_has_the_scores_of_scikit_image():
+    generator = np.random.default_rng(1)
+    target = generator.integers(0, 256, (150, 1100, 3), dtype=np.uint8)
+    prediction = np.clip(target + generator.normal(5, 30, target.shape), 0, 255).astype(np.uint8)
+    expected = structural_similarity(
+        prediction,
+        target,
+        channel_axis=-1,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert ssim(prediction, target) == pytest.approx(expected, abs=1e-6)
+    lab = [color.rgb2lab(picture) for picture in (prediction, target)]
+    assert ciede2000(prediction, target) == pytest.approx(color.deltaE_ciede2000(*lab).mean(), abs=1e-4)
+
+
+def test_a_part_has_the_scores_of_its_pixels_alone(pair):
+    part = np.random.default_rng(2).random(pair[0].shape[:2]) < 0.3
+    alone = [picture[part][None] for picture in pair]
+    whole, differences = color_differences(*pair, [part])
+    assert whole == pytest.approx((delta_e_76(*pair), ciede2000(*pair)))
+    assert differences == pytest.approx((delta_e_76(*alone), ciede2000(*alone)))
+    assert l1(*pair, part) == pytest.approx(l1(*alone))
+
+
+def test_a_part_of_another_size_is_refused(pair):
+    with pytest.raises(ValueError, match="height and width"):
+        color_differences(*pair, [np.ones((3, 3), bool)])
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_a_cut_out_scores_as_its_copy(metric, pair):
+    cut = [picture[7:60, 5:70] for picture in pair]
+    assert metric(*cut) == pytest.approx(metric(*(picture.copy() for picture in cut)))
