@@ -145,12 +145,12 @@ def _parts(enhancer: "Enhancer", source: Path, destination: Path) -> dict[str, C
     from enhancer.photo.io import read_photo, write_photo
 
     photo = read_photo(source, keep_depth=True)
-    reduced = reduce_photo(photo.pixels, enhancer.inference.sizes)
+    reduced = reduce_photo(photo.pixels, enhancer.working_size)
     edit = enhancer.find_edit(photo.pixels)
     edited = edit.apply(photo.pixels)
     return {
         "decode": lambda: read_photo(source, keep_depth=True),
-        "reduce": lambda: reduce_photo(photo.pixels, enhancer.inference.sizes),
+        "reduce": lambda: reduce_photo(photo.pixels, enhancer.working_size),
         # A photo of the working size passes through it as it is: the compiled program and little more.
         "network": lambda: enhancer.find_edit(reduced),
         "edit transfer": lambda: edit.apply(photo.pixels),

@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
 def _measure(case: Case, repeats: int) -> dict[str, Any]:
     from benchmarks.our_programs import OurProgram, random_pictures
     from benchmarks.timing import interleaved, median
-    from recipes.estimate.command import flops
+    from recipes.estimate import flops
 
     program = OurProgram(case, random_pictures(case))
     program()

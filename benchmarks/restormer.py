@@ -106,7 +106,7 @@ def _measure(case: Case, arguments: Arguments, shared: "SharedWeights", peak_gfl
     from benchmarks import machine
     from benchmarks.duel import Duel
     from enhancer.config import MODEL_SIZES
-    from recipes.estimate.command import flops
+    from recipes.estimate import flops
 
     others = machine.OtherProcesses()
     duel = Duel(case, shared, tuple(dict.fromkeys(("eager", *arguments.opponents))), _progress)

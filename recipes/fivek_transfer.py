@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import tyro
 
 from recipes import ablation, data_sets
-from recipes.estimate.command import command
+from recipes.estimate import command as estimate
 from recipes.experiment import (
     PRESETS,
     Experiment,
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, run, and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["estimate"]:
-        return command.main(arguments[1:])
+        return estimate.main(arguments[1:])
     if arguments[:1] == ["ablate"]:
         return _run_in_folder(ablation.parse(arguments[1:]), ablation.run)
     named = bool(arguments) and arguments[0] in PRESETS

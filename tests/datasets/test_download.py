@@ -7,10 +7,10 @@ from email.utils import formatdate
 
 import numpy as np
 import pytest
-from misbehaving_server import busy, drop_after, ignores_ranges, serve, silence, trickle, wrong_length
 
 from datasets.download import Downloader, NotFetched, NotOnServer, Patience, ServerUnreachable, Stopped
 from datasets.partial_file import checksum_of
+from tests.helpers.misbehaving_server import busy, drop_after, ignores_ranges, serve, silence, trickle, wrong_length
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 PATIENCE = Patience(max_attempts=4, first_delay_s=0.001, silence_s=0.3, slowest_bytes_per_s=100_000)

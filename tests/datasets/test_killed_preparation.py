@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from test_preparation import folder_hash, prepare_fivek, write_fivek
+from tests.datasets.test_preparation import folder_hash, prepare_fivek, write_fivek
 
 _PREPARE = """
 import sys

@@ -7,7 +7,6 @@ import shutil
 import threading
 
 import pytest
-from misbehaving_server import busy, corrupted, drop_after, ignores_ranges, serve, trickle, wrong_length
 
 from datasets import __main__ as datasets_command
 from datasets import build, miniature
@@ -17,6 +16,7 @@ from datasets.fivek.official_files import OfficialFiles, Request
 from datasets.partial_file import checksum_of
 from datasets.preparation import Options, prepare
 from datasets.sources import SourceError, find_fivek_pairs
+from tests.helpers.misbehaving_server import busy, corrupted, drop_after, ignores_ranges, serve, trickle, wrong_length
 
 NAMES = [f"a{number:04d}-miniature_{number:04d}" for number in range(1, 31)]
 OPTIONS = Options("fivek", "expert C", 1024)

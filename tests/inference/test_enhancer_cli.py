@@ -15,7 +15,8 @@ from PIL import Image
 
 from enhancer import __main__ as cli
 from enhancer.inference import enhancer as inference
-from enhancer.inference.enhancer import Enhancer, folder
+from enhancer.inference import folder
+from enhancer.inference.enhancer import Enhancer
 from enhancer.inference.plan import plan_jobs
 from enhancer.photo.io import encode_jpeg, read_photo, write_photo
 from enhancer.system import compiler

@@ -313,7 +313,7 @@ def workdir(tmp_path_factory, restormer) -> Path:
 @pytest.mark.parametrize("stage", ["", "finetune"])
 def test_loading_a_run_or_one_of_its_stages(workdir, restormer, stage):
     enhancer = Enhancer.load(str(workdir / stage))
-    assert enhancer.inference.sizes == 48
+    assert enhancer.working_size == 48
     assert "finetune" in enhancer.description
     loaded = [np.asarray(variable) for variable in enhancer.model.trainable_variables]
     np.testing.assert_equal(loaded, [np.asarray(variable) for variable in restormer.trainable_variables])

@@ -18,7 +18,7 @@ if keras.backend.backend() == "openvino":
     compile_model = openvino.compile_model
     openvino.compile_model = lambda model, device: compile_model(model, device, {"INFERENCE_PRECISION_HINT": "f32"})
 
-with np.load("tests/data/bias_free_dim8.npz") as archive:
+with np.load("tests/network/bias_free_dim8.npz") as archive:
     model = restormer_from_torch({k[7:]: archive[k] for k in archive.files if k.startswith("weight/")})
     output = model.predict(archive["input"].transpose(0, 2, 3, 1), verbose=0)
     print(keras.backend.backend(), np.abs(output.transpose(0, 3, 1, 2) - archive["output"]).max())

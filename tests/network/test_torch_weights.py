@@ -6,11 +6,11 @@ from pathlib import Path
 import jax
 import keras
 import numpy as np
-import numpy_restormer
 import pytest
 
 from enhancer.network.restormer import Restormer
 from enhancer.network.torch_weights import TorchWeightsError, restormer_from_torch
+from tests.helpers import numpy_restormer
 
 REFERENCE = Path(__file__).parent / "bias_free_dim8.npz"
 

@@ -7,11 +7,11 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from photo_files import GREY_PROFILE, png_chunk
 from PIL import Image, ImageCms
 
 from enhancer.photo import color
 from enhancer.photo.io import read_photo
+from tests.helpers.photo_files import GREY_PROFILE, png_chunk
 
 # ROMM RGB, ISO 22028-2: wide-gamut primaries, white point D50, gamma 1.8.
 PROPHOTO = bytes(

@@ -3,10 +3,10 @@
 import imagecodecs
 import numpy as np
 import pytest
-from photo_files import KINDS, exif_block, picture, suffix_of
 from PIL import Image
 
 from enhancer.photo.io import PhotoError, read_photo
+from tests.helpers.photo_files import KINDS, exif_block, picture, suffix_of
 
 
 def refusal(path):

@@ -5,13 +5,13 @@ import struct
 
 import numpy as np
 import pytest
-from photo_files import KINDS, exif_block, picture
 from PIL import ExifTags, Image
 
 from datasets import miniature
 from datasets.miniature import files
 from enhancer.photo import exif
 from enhancer.photo.io import read_photo, write_photo
+from tests.helpers.photo_files import KINDS, exif_block, picture
 
 
 def read(block):

@@ -4,11 +4,11 @@ import io
 
 import numpy as np
 import pytest
-from photo_files import in_8_bit, picture
 from PIL import Image
 
 from enhancer.photo.color import array_to_srgb, display_p3_profile
 from enhancer.photo.io import PhotoError, read_photo
+from tests.helpers.photo_files import in_8_bit, picture
 
 pillow_heif = pytest.importorskip("pillow_heif", reason="HEIC needs the extra `heic`")
 

@@ -6,11 +6,11 @@ import struct
 import imagecodecs
 import numpy as np
 import pytest
-from photo_files import KINDS, exif_block, in_8_bit, picture
 from PIL import Image, ImageCms
 
 from enhancer.photo.color import srgb_profile
 from enhancer.photo.io import read_photo
+from tests.helpers.photo_files import KINDS, exif_block, in_8_bit, picture
 
 
 def cmyk_profile():

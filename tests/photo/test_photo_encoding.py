@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from photo_files import exif_block, picture
 from PIL import Image
 
 from enhancer.photo import color, encode
 from enhancer.photo.io import PhotoError, read_photo, write_photo
+from tests.helpers.photo_files import exif_block, picture
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])

@@ -3,13 +3,13 @@
 import imagecodecs
 import numpy as np
 import pytest
-from photo_files import HEIGHT, KINDS, PROFILES, WIDTH, exif_block, grey, in_8_bit, picture, suffix_of
 from PIL import ExifTags, Image
 
 from datasets import miniature
 from datasets.miniature import files
 from enhancer.photo import color
 from enhancer.photo.io import read_photo, write_photo
+from tests.helpers.photo_files import HEIGHT, KINDS, PROFILES, WIDTH, exif_block, grey, in_8_bit, picture, suffix_of
 
 # How the stored picture is turned so that each EXIF orientation makes it upright again (EXIF 2.32, 4.6.4 A).
 STORED = {

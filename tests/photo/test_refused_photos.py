@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from photo_files import KINDS, picture, png_chunk
 from PIL import Image
 
 from enhancer.photo.io import PhotoError, read_photo
+from tests.helpers.photo_files import KINDS, picture, png_chunk
 
 FTYP = b"\0\0\0\x18ftyp%b\0\0\0\0isommp42" + bytes(64)
 FLAT = np.full((48, 64, 3), 90, np.uint8)

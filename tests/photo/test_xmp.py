@@ -4,10 +4,10 @@ import struct
 
 import pytest
 import tifffile
-from photo_files import KINDS, exif_block, picture
 from PIL import Image, PngImagePlugin
 
 from enhancer.photo.io import read_photo, write_photo
+from tests.helpers.photo_files import KINDS, exif_block, picture
 
 PACKET = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">

@@ -62,8 +62,9 @@ def test_gpus_that_slurm_shows_to_one_task_alone_are_that_task_s(environment, ex
 
 def run_two(tmp_path: Path, script: str) -> list[tuple[int, str]]:
     """Run a script in two processes that have joined; return the exit code and the output of each."""
-    joined = "import sys, time\nfrom enhancer import processes\nprocesses.join_other_processes()\n" + textwrap.dedent(
-        script
+    joined = (
+        "import sys, time\nfrom enhancer.system import processes\nprocesses.join_other_processes()\n"
+        + textwrap.dedent(script)
     )
     (tmp_path / "script.py").write_text(joined)
     with socket.socket() as free:

@@ -19,8 +19,9 @@ from enhancer.config import StageConfig
 from enhancer.network.restormer import Restormer
 from enhancer.network.trained import CheckpointError, load_best, load_best_weights, read_config, weights_sha256
 from enhancer.system.interruption import NOTHING, SAVE, STOP, Interrupted
+from enhancer.training import loop
 from enhancer.training.history import CLOCK_COLUMNS, best_row, stopped_early
-from enhancer.training.loop import TrainingError, loop, resolution_in, train
+from enhancer.training.loop import TrainingError, resolution_in, train
 
 STAGE_SCRIPT = """
     import dataclasses, pickle, sys
