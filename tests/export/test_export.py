@@ -11,7 +11,8 @@ import pytest
 
 from enhancer import __main__ as cli
 from enhancer.config import ModelConfig
-from enhancer.export.export import DifferenceError, ExportError, export, export_model, largest_difference, render_room
+from enhancer.export import export
+from enhancer.export.export import DifferenceError, ExportError, export_model, largest_difference, render_room
 from enhancer.export.onnx import onnx_from_restormer
 from enhancer.inference.enhancer import Enhancer
 from enhancer.network.restormer import Restormer
