@@ -61,13 +61,22 @@ def main(argv: list[str] | None = None) -> int:
         return float(np.abs(edited.astype("float32") - pair.target).mean() / 255)
 
     scored = ScoredPairs(arguments.pairs)
-    pairs = [Pair(pair.id, small(pair.input), small(pair.target)) for pair in (scored[i] for i in range(len(scored)))]
+    pairs = [
+        Pair(pair.id, small(pair.input), small(pair.target))
+        for pair in (scored[i] for i in range(len(scored)))
+    ]
     if len(pairs) < 2:
-        print(f"{arguments.pairs} has one pair; two are needed, one to fit on and one to test.", file=sys.stderr)
+        print(
+            f"{arguments.pairs} has one pair; two are needed, one to fit on and one to test.",
+            file=sys.stderr,
+        )
         return 1
     stops = np.zeros(len(pairs))
     for _ in range(6):  # the exposures with which one curve fits all photos best
-        curve = GlobalCurve(pair._replace(input=developed(pair.input, s)) for pair, s in zip(pairs, stops, strict=True))
+        curve = GlobalCurve(
+            pair._replace(input=developed(pair.input, s))
+            for pair, s in zip(pairs, stops, strict=True)
+        )
         for i, pair in enumerate(pairs):
             tried = stops[i] + _STOPS
             stops[i] = tried[np.argmin([l1(curve(developed(pair.input, s)), pair) for s in tried])]
@@ -79,16 +88,25 @@ def main(argv: list[str] | None = None) -> int:
         "curve": [pair.input for pair in pairs],
         "curve on normalised light": [developed(pair.input) for pair in pairs],
         "the same, bright ones held back": held_back,
-        "the same, exposure known": [developed(pair.input, s) for pair, s in zip(pairs, stops, strict=True)],
+        "the same, exposure known": [
+            developed(pair.input, s) for pair, s in zip(pairs, stops, strict=True)
+        ],
     }
     scores = {"unedited": [l1(pair.input, pair) for pair in pairs]}
     for name, photos in inputs.items():
         others = [pair._replace(input=photo) for pair, photo in zip(pairs, photos, strict=True)]
-        scores[name] = [l1(GlobalCurve(others[:i] + others[i + 1 :])(photos[i]), pair) for i, pair in enumerate(pairs)]
+        scores[name] = [
+            l1(GlobalCurve(others[:i] + others[i + 1 :])(photos[i]), pair)
+            for i, pair in enumerate(pairs)
+        ]
     scores["the photo's own curve"] = [l1(GlobalCurve([pair])(pair.input), pair) for pair in pairs]
     for name, values in scores.items():
-        print(f"{name:32s} L1 {np.mean(values):.4f}   per photo {' '.join(f'{value:.3f}' for value in values)}")
-    print(f"exposure that the targets ask for beside the rule: standard deviation {stops.std():.2f} stops")
+        print(
+            f"{name:32s} L1 {np.mean(values):.4f}   per photo {' '.join(f'{value:.3f}' for value in values)}"
+        )
+    print(
+        f"exposure that the targets ask for beside the rule: standard deviation {stops.std():.2f} stops"
+    )
     if arguments.json:
         rows = {"ids": [pair.id for pair in pairs], "l1": scores, "stops": stops.tolist()}
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")

@@ -86,9 +86,14 @@ def picked(picks: Picks) -> list[Case]:
         raise ValueError("--size takes multiples of 8 and --batch positive numbers.")
     if picks.all or picks.model or picks.size or picks.batch or picks.dtype:
         unnamed = _WHOLE_GRID if picks.all else _UNNAMED
-        axes = [getattr(picks, name) or unnamed[name] for name in ("model", "size", "batch", "dtype")]
+        axes = [
+            getattr(picks, name) or unnamed[name] for name in ("model", "size", "batch", "dtype")
+        ]
         grid = itertools.product(("forward", "train_step"), *axes)
-        cases = sorted((Case(*values) for values in grid), key=lambda case: (case.model != "small", case.pixels))
+        cases = sorted(
+            (Case(*values) for values in grid),
+            key=lambda case: (case.model != "small", case.pixels),
+        )
     else:
         cases = list(GOALS)
     if picks.only is not None:

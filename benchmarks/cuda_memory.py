@@ -68,12 +68,16 @@ def _add_kernel_gradient(sums, projected, d_filtered):
     d_filtered = ops.cast(d_filtered, "float32")
     shifted = (projected[:, i : i + rows, j : j + width] for i in range(3) for j in range(3))
     products = (ops.cast(x, "float32") * d_filtered for x in shifted)
-    return tuple(total + ops.sum(product, axis=1) for total, product in zip(sums, products, strict=True))
+    return tuple(
+        total + ops.sum(product, axis=1) for total, product in zip(sums, products, strict=True)
+    )
 
 
 def _checkpointed(method: Callable, policy: Callable | None = None) -> Callable:
     def run(self, *arrays, **options):
-        return jax.checkpoint(lambda *arrays: method(self, *arrays, **options), policy=policy)(*arrays)
+        return jax.checkpoint(lambda *arrays: method(self, *arrays, **options), policy=policy)(
+            *arrays
+        )
 
     return run
 
@@ -88,26 +92,34 @@ def variant(formulation: str, remat: str) -> Iterator[None]:
     patches += [(restormer, "on_one_cpu_device", lambda: False)]
     if in_strips:
         patches += [(row_strips, "MOST_BACKWARD_ROWS", None)]
-        patches += [(row_strips, f"{name}_STRIP_BYTES", 1 << 62) for name in ("FORWARD", "BACKWARD")]
+        patches += [
+            (row_strips, f"{name}_STRIP_BYTES", 1 << 62) for name in ("FORWARD", "BACKWARD")
+        ]
         patches += [(strip_filter, "_add_kernel_gradient", _add_kernel_gradient)]
     if formulation == "library":
         patches += [(module, "projected_depthwise", _library_filter) for module in (layers, blocks)]
     policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
     wrapped = {"none": (), "half": ("_add_attention", "_add_feed_forward")}.get(remat, ("_block",))
-    patches += [(block_class, name, _checkpointed(getattr(block_class, name), policy)) for name in wrapped]
+    patches += [
+        (block_class, name, _checkpointed(getattr(block_class, name), policy)) for name in wrapped
+    ]
     with contextlib.ExitStack() as stack:
         for patch in patches:
             stack.enter_context(mock.patch.object(*patch))
         yield
 
 
-def measure(device: Any, stage: str, formulation: str, remat: str, precision: str) -> dict[str, Any]:
+def measure(
+    device: Any, stage: str, formulation: str, remat: str, precision: str
+) -> dict[str, Any]:
     """Compile the whole training step in one variant, and read the program."""
     side, batch = STAGES[stage]
     config = StageConfig(resolution=side, batch_size=batch)
     keras.backend.clear_session()
     with variant(formulation, remat):
-        model = Restormer(MODEL_SIZES["base"], dtype="mixed_bfloat16" if precision == "mixed" else "float32")
+        model = Restormer(
+            MODEL_SIZES["base"], dtype="mixed_bfloat16" if precision == "mixed" else "float32"
+        )
         optimizer = make_optimizer(config.weight_decay, model.trainable_variables)
         arguments = step_arguments(model, optimizer, config, device)
         traced = step.make_train_step(model, optimizer, config).trace(*arguments)
@@ -115,7 +127,9 @@ def measure(device: Any, stage: str, formulation: str, remat: str, precision: st
     compiled, seconds = traced.lower().compile(), time.monotonic() - started
     memory, text = compiled.memory_analysis(), compiled.as_text()
     moved, kernels = Program(text).totals()
-    state = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes  # donated: once
+    state = (
+        memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    )  # donated: once
     return {
         "temporary GiB": memory.temp_size_in_bytes / 2**30,
         "state and batch GiB": state / 2**30,
@@ -124,7 +138,8 @@ def measure(device: Any, stage: str, formulation: str, remat: str, precision: st
         "kernels run": kernels,
         "cuDNN calls": text.count('custom_call_target="__cudnn$conv'),
         "cuBLAS calls": text.count('custom_call_target="__cublas'),
-        "Triton matmuls": text.count('"__triton_nested_gemm_fusion"') + text.count('"__triton_gemm"'),
+        "Triton matmuls": text.count('"__triton_nested_gemm_fusion"')
+        + text.count('"__triton_gemm"'),
         "compile s": seconds,
     }
 
@@ -135,12 +150,16 @@ def matmul_flops(jaxpr: Jaxpr | ClosedJaxpr) -> int:
     for equation in jaxpr.eqns:
         params, depth = equation.params, 0
         if equation.primitive.name == "dot_general":
-            depth = math.prod(equation.invars[0].aval.shape[axis] for axis in params["dimension_numbers"][0][0])
+            depth = math.prod(
+                equation.invars[0].aval.shape[axis] for axis in params["dimension_numbers"][0][0]
+            )
         elif equation.primitive.name == "conv_general_dilated":
             shape = equation.invars[1].aval.shape
             depth = math.prod(shape) // shape[params["dimension_numbers"].rhs_spec[0]]
         inner = sum(matmul_flops(x) for x in params.values() if isinstance(x, Jaxpr | ClosedJaxpr))
-        total += 2 * depth * equation.outvars[0].aval.size if depth else params.get("length", 1) * inner
+        total += (
+            2 * depth * equation.outvars[0].aval.size if depth else params.get("length", 1) * inner
+        )
     return total
 
 
@@ -149,7 +168,15 @@ class Program:
 
     INSTRUCTION = re.compile(r"^  (ROOT )?%(\S+) = (.*?) ([a-z][a-z0-9-]*)\(([^)]*)\)(.*)$")
     ARRAY = re.compile(r"\b(?:pred|[a-z]+(\d+)[a-z0-9]*)\[([\d,]*)\]")
-    FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "partition-id", "after-all")
+    FREE = (
+        "parameter",
+        "constant",
+        "tuple",
+        "get-tuple-element",
+        "bitcast",
+        "partition-id",
+        "after-all",
+    )
 
     def __init__(self, text: str):
         self.computations, self.roots, self.entry = {}, {}, ""
@@ -160,9 +187,19 @@ class Program:
                 instructions = self.computations[name] = {}
             elif match := self.INSTRUCTION.match(line):
                 root, result, kind, opcode, operands, rest = match.groups()
-                arrays = ((max(1, int(bits or 8) // 8), shape) for bits, shape in self.ARRAY.findall(kind))
-                size = sum(width * math.prod(int(n) for n in shape.split(",") if n) for width, shape in arrays)
-                instructions[result] = opcode, size, re.findall(r"%([^,\s]+)", operands), operands + rest
+                arrays = (
+                    (max(1, int(bits or 8) // 8), shape) for bits, shape in self.ARRAY.findall(kind)
+                )
+                size = sum(
+                    width * math.prod(int(n) for n in shape.split(",") if n)
+                    for width, shape in arrays
+                )
+                instructions[result] = (
+                    opcode,
+                    size,
+                    re.findall(r"%([^,\s]+)", operands),
+                    operands + rest,
+                )
                 if root:
                     self.roots[name] = result
 
@@ -192,7 +229,15 @@ class Program:
                     continue
                 sliced = operands[0] == wanted and opcode in ("slice", "dynamic-slice", "gather")
                 updated = operands[0] == wanted and opcode == "dynamic-update-slice"
-                total += read(result, whole) if opcode == "bitcast" else size if sliced else 0 if updated else whole
+                total += (
+                    read(result, whole)
+                    if opcode == "bitcast"
+                    else size
+                    if sliced
+                    else 0
+                    if updated
+                    else whole
+                )
             return min(total, whole)
 
         def written(result: str) -> int:
@@ -201,7 +246,11 @@ class Program:
                 return sum(map(written, operands))
             return instructions[operands[1]][1] if opcode == "dynamic-update-slice" else size
 
-        parameters = ((name, rest) for name, (opcode, *_, rest) in instructions.items() if opcode == "parameter")
+        parameters = (
+            (name, rest)
+            for name, (opcode, *_, rest) in instructions.items()
+            if opcode == "parameter"
+        )
         return written(self.roots[name]) + sum(
             read(result, sizes[int(rest.split(",")[0])]) for result, rest in parameters
         )
@@ -212,24 +261,61 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.cuda_memory",
         description=__doc__,
-        epilog="\n".join(f"  {name:14}{meaning}" for name, meaning in (FORMULATIONS | REMATS).items()),
+        epilog="\n".join(
+            f"  {name:14}{meaning}" for name, meaning in (FORMULATIONS | REMATS).items()
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--target-config", type=Path, required=True, metavar="FILE", help="description of the GPU")
-    add("--stage", nargs="+", choices=STAGES, default=list(STAGES), help="side of the crops x batch (default: both)")
-    add("--formulation", nargs="+", choices=FORMULATIONS, default=list(FORMULATIONS), help="default: all")
-    add("--remat", nargs="+", choices=REMATS, default=["block", "half", "dots"], help="default: all but none")
-    add("--precision", nargs="+", choices=["mixed", "float32"], default=["mixed"], help="default: mixed")
-    add("--json", type=Path, metavar="FILE", help="keep the rows here; those found there are not compiled again")
+    add(
+        "--stage",
+        nargs="+",
+        choices=STAGES,
+        default=list(STAGES),
+        help="side of the crops x batch (default: both)",
+    )
+    add(
+        "--formulation",
+        nargs="+",
+        choices=FORMULATIONS,
+        default=list(FORMULATIONS),
+        help="default: all",
+    )
+    add(
+        "--remat",
+        nargs="+",
+        choices=REMATS,
+        default=["block", "half", "dots"],
+        help="default: all but none",
+    )
+    add(
+        "--precision",
+        nargs="+",
+        choices=["mixed", "float32"],
+        default=["mixed"],
+        help="default: mixed",
+    )
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="keep the rows here; those found there are not compiled again",
+    )
     arguments = parser.parse_args()
     if importlib.util.find_spec("jax_cuda12_plugin") is None:
         packages = f"jax-cuda12-plugin=={jax.__version__} jax-cuda12-pjrt=={jax.__version__} nvidia-cuda-nvcc-cu12"
-        parser.error(f"JAX's CUDA plugin is not installed, so nothing can be compiled. Run: uv pip install {packages}")
+        parser.error(
+            f"JAX's CUDA plugin is not installed, so nothing can be compiled. Run: uv pip install {packages}"
+        )
     description = arguments.target_config.read_text()
     bytes_per_second = int(re.search(r"memory_bandwidth: (\d+)", description)[1])
-    device = topologies.get_topology_desc(platform="cuda", topology="1x1x1", target_config=description).devices[0]
-    rows = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else []
+    device = topologies.get_topology_desc(
+        platform="cuda", topology="1x1x1", target_config=description
+    ).devices[0]
+    rows = (
+        json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else []
+    )
     asked = (arguments.precision, arguments.remat, arguments.stage, arguments.formulation)
     for number, (precision, remat, stage, formulation) in enumerate(itertools.product(*asked)):
         key = {"stage": stage, "precision": precision, "formulation": formulation, "remat": remat}
@@ -242,7 +328,11 @@ def main() -> None:
                 arguments.json.write_text(json.dumps(rows, indent=1))
         if number == 0:
             print(f"| {' | '.join(row)} |\n|{' --- |' * len(row)}")
-        print("|", *(f"{x:.1f} |" if isinstance(x, float) else f"{x} |" for x in row.values()), flush=True)
+        print(
+            "|",
+            *(f"{x:.1f} |" if isinstance(x, float) else f"{x} |" for x in row.values()),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from enhancer.data.pairs import decode_pair
 _WARM_UP_BATCHES = 2
 
 
-def pipeline_pairs_per_second(source: Any, stage: StageConfig, num_threads: int, seconds: float) -> float:
+def pipeline_pairs_per_second(
+    source: Any, stage: StageConfig, num_threads: int, seconds: float
+) -> float:
     """The rate of `train_batches`: decode, crop, resize, flip, batch. Measured for at least `seconds`."""
     with _threads(num_threads):
         batches = train_batches(source, stage)

@@ -79,13 +79,20 @@ def _start(arguments: Arguments, stage_dir: Path, processes: int, devices: int) 
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    environment: dict[str, Any] = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    environment: dict[str, Any] = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"
+    }
     if processes > 1:
         environment |= {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(processes)}
     command = [sys.executable, "-m", "benchmarks.devices", "--stage-dir", str(stage_dir)]
-    command += [f"--{name}={getattr(arguments, name)}" for name in ("model", "resolution", "batch", "epochs")]
+    command += [
+        f"--{name}={getattr(arguments, name)}"
+        for name in ("model", "resolution", "batch", "epochs")
+    ]
     started = [
-        subprocess.Popen(command, env=environment | ({"JAX_PROCESS_ID": str(number)} if processes > 1 else {}))
+        subprocess.Popen(
+            command, env=environment | ({"JAX_PROCESS_ID": str(number)} if processes > 1 else {})
+        )
         for number in range(processes)
     ]
     if any(process.wait() for process in started):
@@ -116,7 +123,10 @@ def _train(arguments: Arguments, stage_dir: Path) -> None:
     train(stage, MODEL_SIZES[arguments.model], source, source[:8], stage_dir)
     network = load_best(stage_dir)
     if is_first_process():
-        np.savez(stage_dir / "weights.npz", **{v.path.replace("/", "."): np.asarray(v.value) for v in network.weights})
+        np.savez(
+            stage_dir / "weights.npz",
+            **{v.path.replace("/", "."): np.asarray(v.value) for v in network.weights},
+        )
 
 
 if __name__ == "__main__":

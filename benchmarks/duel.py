@@ -27,14 +27,25 @@ class Duel:
         say: shows what is going on.
     """
 
-    def __init__(self, case: Case, shared: SharedWeights, opponents: Sequence[Opponent], say: Callable[[str], None]):
+    def __init__(
+        self,
+        case: Case,
+        shared: SharedWeights,
+        opponents: Sequence[Opponent],
+        say: Callable[[str], None],
+    ):
         self.case, self._opponents = case, opponents
         self.problems: dict[str, str] = {}
         pictures = random_pictures(case)
         self.ours = OurProgram(case, pictures, shared.ours)
         second_compile_s = self.ours.compile_again_s()
-        say(f"    compiled in {self.ours.compile_s:.1f} s, from the cache in {second_compile_s:.1f} s")
-        self._fields: dict[str, Any] = {"compile_s": self.ours.compile_s, "second_compile_s": second_compile_s}
+        say(
+            f"    compiled in {self.ours.compile_s:.1f} s, from the cache in {second_compile_s:.1f} s"
+        )
+        self._fields: dict[str, Any] = {
+            "compile_s": self.ours.compile_s,
+            "second_compile_s": second_compile_s,
+        }
         our_first = self.ours()
 
         self._torch: dict[str, TorchProgram] = {}
@@ -52,7 +63,9 @@ class Duel:
                 first: list[torch.Tensor] = []
                 warm_up_s = seconds_of(lambda call=program, results=first: results.append(call()))
             except Exception as error:  # Inductor alone can fail in dozens of ways, and the others' numbers still count
-                self.problems[opponent] = f"failed: {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+                self.problems[opponent] = (
+                    f"failed: {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+                )
                 continue
             if opponent == "compile":
                 self._fields["torch_compile_compile_s"] = warm_up_s
@@ -66,14 +79,19 @@ class Duel:
         seconds = interleaved({"ours": self.ours, **self._torch}, repeats, surroundings)
         ours = seconds.pop("ours")
         fields: dict[str, Any] = {"ours_s": median(ours)}
-        fields |= {f"torch_{name}_s": median(seconds[name]) if name in seconds else None for name in self._opponents}
+        fields |= {
+            f"torch_{name}_s": median(seconds[name]) if name in seconds else None
+            for name in self._opponents
+        }
         for name in self._opponents:
             field = "ratio" if name == "eager" else f"ratio_{name}"
             against = ratio(seconds[name], ours) if name in seconds else (None, None, None)
             fields[field], fields[f"{field}_low"], fields[f"{field}_high"] = against
         fields |= self._fields
         fields["our_temp_bytes"] = self.ours.temp_bytes
-        fields["torch_peak_bytes"] = self._torch["eager"].peak_bytes() if "eager" in self._torch else None
+        fields["torch_peak_bytes"] = (
+            self._torch["eager"].peak_bytes() if "eager" in self._torch else None
+        )
         return fields | {"repeats": repeats, "problems": self.problems}
 
 
@@ -86,4 +104,6 @@ def _too_large(estimate: int) -> str | None:
 
 def _refuse_other_loss(case: Case, ours: float, theirs: float) -> None:
     if not np.isclose(ours, theirs, rtol=0, atol=_MOST_LOSS_DIFFERENCE[case.dtype]):
-        raise MismatchError(f"{case}: the first step's losses differ, ours is {ours}, PyTorch's {theirs}.")
+        raise MismatchError(
+            f"{case}: the first step's losses differ, ours is {ours}, PyTorch's {theirs}."
+        )

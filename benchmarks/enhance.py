@@ -69,7 +69,9 @@ def main(argv: list[str] | None = None) -> int:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
     finally:
-        print(f"\n{arguments.model}, working size {arguments.working_size}\n{aligned([_line(row) for row in rows])}")
+        print(
+            f"\n{arguments.model}, working size {arguments.working_size}\n{aligned([_line(row) for row in rows])}"
+        )
         if arguments.json and rows:
             settings = {"model": arguments.model, "working_size": arguments.working_size}
             write_json(arguments.json, {"machine": about, **settings, "rows": rows})
@@ -104,17 +106,28 @@ def _measure(arguments: Arguments, folder: Path, rows: list[dict[str, Any]]) -> 
             }
         )
         if seconds is not None:
-            _progress(f"{photo} {what}: {seconds:.3f} s" + (f", ratio {ratio.median:.2f}" if ratio else ""))
+            _progress(
+                f"{photo} {what}: {seconds:.3f} s"
+                + (f", ratio {ratio.median:.2f}" if ratio else "")
+            )
 
     row("-", "before the first photo", None)
     destination = folder / "edited.jpg"
     with cold_cache():
         for photo, source in sources.items():
-            seconds = seconds_of(lambda source=source: enhancer.enhance_file(source, destination, overwrite=True))
+            seconds = seconds_of(
+                lambda source=source: enhancer.enhance_file(source, destination, overwrite=True)
+            )
             row(photo, "file to file, first (compiles)", seconds)
         for photo, source in sources.items():
-            whole = {"whole": lambda source=source: enhancer.enhance_file(source, destination, overwrite=True)}
-            times = interleaved(whole | _parts(enhancer, source, destination), arguments.repeats, {})
+            whole = {
+                "whole": lambda source=source: enhancer.enhance_file(
+                    source, destination, overwrite=True
+                )
+            }
+            times = interleaved(
+                whole | _parts(enhancer, source, destination), arguments.repeats, {}
+            )
             needed = [sum(parts) for parts in zip(*(times[name] for name in _NEEDED), strict=True)]
             row(
                 photo,
@@ -139,7 +152,9 @@ def _measure(arguments: Arguments, folder: Path, rows: list[dict[str, Any]]) -> 
             )
 
 
-def _parts(enhancer: "Enhancer", source: Path, destination: Path) -> dict[str, Callable[[], object]]:
+def _parts(
+    enhancer: "Enhancer", source: Path, destination: Path
+) -> dict[str, Callable[[], object]]:
     """What `enhance_file` does, step by step."""
     from enhancer.inference.sizes import reduce_photo
     from enhancer.photo.io import read_photo, write_photo
@@ -154,11 +169,15 @@ def _parts(enhancer: "Enhancer", source: Path, destination: Path) -> dict[str, C
         # A photo of the working size passes through it as it is: the compiled program and little more.
         "network": lambda: enhancer.find_edit(reduced),
         "edit transfer": lambda: edit.apply(photo.pixels),
-        "encode and write": lambda: write_photo(destination, edited, exif=photo.exif, xmp=photo.xmp),
+        "encode and write": lambda: write_photo(
+            destination, edited, exif=photo.exif, xmp=photo.xmp
+        ),
     }
 
 
-def _folder(enhancer: "Enhancer", source: Path, folder: Path, count: int) -> dict[str, Callable[[], object]]:
+def _folder(
+    enhancer: "Enhancer", source: Path, folder: Path, count: int
+) -> dict[str, Callable[[], object]]:
     """Two ways to enhance copies of a photo."""
     from enhancer.inference.folder import Settings, enhance_files
     from enhancer.inference.plan import Job
@@ -177,9 +196,16 @@ def _folder(enhancer: "Enhancer", source: Path, folder: Path, count: int) -> dic
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     compared = row["ratio"] and "{median:.2f} ({low:.2f}, {high:.2f})".format(**row["ratio"])
-    line = {"photo": row["photo"], "what": row["what"], "seconds": row["seconds"], "ratio": compared}
+    line = {
+        "photo": row["photo"],
+        "what": row["what"],
+        "seconds": row["seconds"],
+        "ratio": compared,
+    }
     # Each part holds what it needs and what the others need; its memory says nothing about `enhance_file`.
-    return line | {"process peak MB": None if row["what"].startswith(" ") else row["peak_resident_bytes"] / 1e6}
+    return line | {
+        "process peak MB": None if row["what"].startswith(" ") else row["peak_resident_bytes"] / 1e6
+    }
 
 
 def _progress(text: str) -> None:

@@ -50,15 +50,22 @@ def cases_of(arguments: Arguments) -> dict[str, list[Case]]:
     cases: dict[str, list[Case]] = {"pixels": [], "batch": [], "model": []}
     for what in ("forward", "train_step"):
         cases["pixels"] += [Case(what, arguments.model, size, 1, dtype) for size in arguments.sizes]
-        cases["batch"] += [Case(what, arguments.model, first, batch, dtype) for batch in arguments.batches]
+        cases["batch"] += [
+            Case(what, arguments.model, first, batch, dtype) for batch in arguments.batches
+        ]
         cases["model"] += [Case(what, model, first, 1, dtype) for model in arguments.models]
     return cases
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m benchmarks.growth")
-    if not all((arguments.sizes, arguments.batches, arguments.models)) or any(size % 8 for size in arguments.sizes):
-        print("--sizes takes multiples of 8; --sizes, --batches and --models at least one value.", file=sys.stderr)
+    if not all((arguments.sizes, arguments.batches, arguments.models)) or any(
+        size % 8 for size in arguments.sizes
+    ):
+        print(
+            "--sizes takes multiples of 8; --sizes, --batches and --models at least one value.",
+            file=sys.stderr,
+        )
         return WRONG_USAGE
     if min(*arguments.sizes, *arguments.batches, arguments.repeats) < 1:
         print("--sizes, --batches and --repeats take positive numbers.", file=sys.stderr)
@@ -88,7 +95,10 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.plot and rows:
             from benchmarks.growth_figure import draw
 
-            finished = {name: [rows[case] for case in column if case in rows] for name, column in columns.items()}
+            finished = {
+                name: [rows[case] for case in column if case in rows]
+                for name, column in columns.items()
+            }
             draw(finished, f"{machine.sentence(about)}\n{arguments.dtype}", arguments.plot)
     return 0
 

@@ -14,7 +14,11 @@ from matplotlib.ticker import LogLocator, NullLocator
 Row = Mapping[str, Any]
 
 _COLOURS = {"forward": "tab:blue", "train_step": "tab:orange"}
-_TITLES = {"pixels": "pixels per picture, batch 1", "batch": "pictures per batch", "model": "GFLOP per forward picture"}
+_TITLES = {
+    "pixels": "pixels per picture, batch 1",
+    "batch": "pictures per batch",
+    "model": "GFLOP per forward picture",
+}
 _PROPORTION = {"pixels": "linear in pixels", "batch": "linear in batch", "model": "linear in FLOP"}
 
 
@@ -26,19 +30,39 @@ def draw(columns: Mapping[str, Sequence[Row]], title: str, path: Path) -> None:
         title: stands above all.
         path: decides the format by its suffix.
     """
-    figure, axes = plt.subplots(2, len(columns), figsize=(4.6 * len(columns), 7.5), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(
+        2, len(columns), figsize=(4.6 * len(columns), 7.5), layout="constrained", squeeze=False
+    )
     figure.suptitle(title, fontsize=10)
     for (changing, rows), (speed, memory) in zip(columns.items(), axes.T, strict=True):
         for what, colour in _COLOURS.items():
-            of_this = sorted((row for row in rows if row["what"] == what), key=lambda row: _x(changing, row))
+            of_this = sorted(
+                (row for row in rows if row["what"] == what), key=lambda row: _x(changing, row)
+            )
             if not of_this:
                 continue
             x = [_x(changing, row) for row in of_this]
             # Twice the pixels per picture halve the rate; twice the pictures leave the rate per picture as it is.
             power = 0 if changing == "batch" else -1
-            _curve(speed, x, [row["images_per_second"] for row in of_this], colour, what, power, _PROPORTION[changing])
+            _curve(
+                speed,
+                x,
+                [row["images_per_second"] for row in of_this],
+                colour,
+                what,
+                power,
+                _PROPORTION[changing],
+            )
             # A larger network at the same size may keep as much or more: memory follows its FLOP only roughly.
-            _curve(memory, x, [row["temp_bytes"] / 1e6 for row in of_this], colour, what, 1, _PROPORTION[changing])
+            _curve(
+                memory,
+                x,
+                [row["temp_bytes"] / 1e6 for row in of_this],
+                colour,
+                what,
+                1,
+                _PROPORTION[changing],
+            )
         for axis, label in ((speed, "pictures per second"), (memory, "temporary memory, MB")):
             axis.set(xscale="log", yscale="log", xlabel=_TITLES[changing], ylabel=label)
             axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -62,7 +86,9 @@ def _x(changing: str, row: Row) -> float:
             return row["gflops"] / (3 if row["what"] == "train_step" else 1)
 
 
-def _curve(axis: Axes, x: list[float], y: list[float], colour: str, what: str, power: int, proportion: str) -> None:
+def _curve(
+    axis: Axes, x: list[float], y: list[float], colour: str, what: str, power: int, proportion: str
+) -> None:
     axis.plot(x, y, "o-", color=colour, label=what.replace("_", " "))
     proportional = [y[0] * (value / x[0]) ** power for value in x]
     axis.plot(x, proportional, "--", color=colour, alpha=0.6, label=proportion)

@@ -29,9 +29,17 @@ def describe() -> dict[str, Any]:
 
 def sentence(machine: dict[str, Any]) -> str:
     """`describe()` on one line."""
-    busy = " (BUSY: others run on this machine, expect noise)" if machine["load_average"] > _QUIET_LOAD else ""
-    versions = ", ".join(f"{name} {machine[name]}" for name in ("jax", "keras", "torch") if name in machine)
-    return f"{machine['cpu']}, {machine['cores']} cores{busy}; Python {machine['python']}, {versions}"
+    busy = (
+        " (BUSY: others run on this machine, expect noise)"
+        if machine["load_average"] > _QUIET_LOAD
+        else ""
+    )
+    versions = ", ".join(
+        f"{name} {machine[name]}" for name in ("jax", "keras", "torch") if name in machine
+    )
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores{busy}; Python {machine['python']}, {versions}"
+    )
 
 
 class OtherProcesses:
@@ -43,7 +51,10 @@ class OtherProcesses:
     def share(self) -> float:
         """0 where nobody else computes, 1 where they have everything; 0 too where the system does not say."""
         busy, own, now = (
-            a - b for a, b in zip((_busy_seconds(), sum(os.times()[:2]), time.monotonic()), self._started, strict=True)
+            a - b
+            for a, b in zip(
+                (_busy_seconds(), sum(os.times()[:2]), time.monotonic()), self._started, strict=True
+            )
         )
         return max(0.0, busy - own) / (now * (os.cpu_count() or 1))
 
@@ -51,7 +62,9 @@ class OtherProcesses:
 def _busy_seconds() -> float:
     """All cores' user, nice and system time, and what the host of a virtual machine gave to others (steal)."""
     try:
-        user, nice, system, _, _, _, _, steal, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
+        user, nice, system, _, _, _, _, steal, *_ = map(
+            int, Path("/proc/stat").read_text().split()[1:11]
+        )
     except (OSError, ValueError):
         return 0.0
     return (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
@@ -84,7 +97,9 @@ def available_bytes() -> int | None:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+    return next(
+        (1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None
+    )
 
 
 def peak_resident_bytes() -> int:

@@ -45,7 +45,9 @@ class SharedWeights:
             else value
             for name, value in theirs.items()
         }
-        ours = restormer_from_torch({name: value.numpy() for name, value in theirs.items()}).get_weights()
+        ours = restormer_from_torch(
+            {name: value.numpy() for name, value in theirs.items()}
+        ).get_weights()
         case = Case("forward", model, _SIZE, 1)
         pictures = random_pictures(case)
         our_pictures = np.asarray(OurProgram(case, pictures, ours)())

@@ -22,7 +22,9 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks.transfer_methods import METHODS
 
     transfer, folder, repeats = METHODS[arguments[0]], Path(arguments[1]), int(arguments[2])
-    photo, low_input, low_output = (np.load(folder / f"{name}.npy") for name in ("photo", "low_input", "low_output"))
+    photo, low_input, low_output = (
+        np.load(folder / f"{name}.npy") for name in ("photo", "low_input", "low_output")
+    )
     before = _resident_bytes("VmRSS")
     result = transfer(photo, low_input, low_output)
     extra = _resident_bytes("VmHWM") - before
@@ -31,8 +33,13 @@ def main(argv: list[str] | None = None) -> int:
     processor_before = resource.getrusage(resource.RUSAGE_SELF)
     seconds = [seconds_of(lambda: transfer(photo, low_input, low_output)) for _ in range(repeats)]
     processor = resource.getrusage(resource.RUSAGE_SELF)
-    used = sum(getattr(processor, name) - getattr(processor_before, name) for name in ("ru_utime", "ru_stime"))
-    print(json.dumps({"seconds": seconds, "processor_seconds": used / repeats, "extra_bytes": extra}))
+    used = sum(
+        getattr(processor, name) - getattr(processor_before, name)
+        for name in ("ru_utime", "ru_stime")
+    )
+    print(
+        json.dumps({"seconds": seconds, "processor_seconds": used / repeats, "extra_bytes": extra})
+    )
     return 0
 
 

@@ -26,7 +26,9 @@ class OurProgram:
         temp_bytes: memory that the program takes besides its arguments and results.
     """
 
-    def __init__(self, case: Case, pictures: np.ndarray, weights: Sequence[np.ndarray] | None = None):
+    def __init__(
+        self, case: Case, pictures: np.ndarray, weights: Sequence[np.ndarray] | None = None
+    ):
         """Take uint8 pictures `(batch, size, size, 3)`, which a train step gets as input and target (mirrored)."""
         self.model = build_model(case, weights)
         self._program, self._arguments = program_of(case, self.model, pictures)
@@ -40,7 +42,9 @@ class OurProgram:
         """The pictures, or the train step's loss."""
         if self._state is None:
             return jax.block_until_ready(self._compiled(*self._arguments))
-        self._state, report = self._compiled(self._state, *self._arguments[1:])  # the state given in is gone
+        self._state, report = self._compiled(
+            self._state, *self._arguments[1:]
+        )  # the state given in is gone
         jax.block_until_ready((self._state, report))
         return report.loss
 
@@ -63,7 +67,9 @@ def build_model(case: Case, weights: Sequence[np.ndarray] | None = None) -> Rest
     """The case's network with the given weights, or with seeded random ones."""
     keras.utils.set_random_seed(0)
     policy = "mixed_bfloat16" if case.dtype == "bfloat16" else "float32"
-    model = Restormer(MODEL_SIZES[case.model], remat="block" if case.remat else "none", dtype=policy)
+    model = Restormer(
+        MODEL_SIZES[case.model], remat="block" if case.remat else "none", dtype=policy
+    )
     if weights is not None:
         model.set_weights(list(weights))
     return model
@@ -71,7 +77,9 @@ def build_model(case: Case, weights: Sequence[np.ndarray] | None = None) -> Rest
 
 def random_pictures(case: Case) -> np.ndarray:
     """Seeded noise, uint8 `(batch, size, size, 3)`."""
-    return np.random.default_rng(0).integers(0, 256, (case.batch, case.size, case.size, 3), dtype=np.uint8)
+    return np.random.default_rng(0).integers(
+        0, 256, (case.batch, case.size, case.size, 3), dtype=np.uint8
+    )
 
 
 def targets_of(pictures: np.ndarray) -> np.ndarray:
@@ -95,5 +103,7 @@ def program_of(case: Case, model: Restormer, pictures: np.ndarray) -> tuple[Any,
     state = initial_state(model, optimizer, with_average=False)
     batch = {"input": pictures, "target": targets_of(pictures)}
     nothing_asked = np.zeros(jax.local_device_count(), "int32")
-    controls = StepControls(np.float32(stage.peak_learning_rate), learning_rate_factors(stage, epoch=1), nothing_asked)
+    controls = StepControls(
+        np.float32(stage.peak_learning_rate), learning_rate_factors(stage, epoch=1), nothing_asked
+    )
     return make_train_step(model, optimizer, stage), (state, batch, controls)

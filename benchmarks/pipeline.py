@@ -50,10 +50,16 @@ class Arguments:
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m benchmarks.pipeline")
     if arguments.resolution % 8 or min(arguments.resolution, arguments.batch, arguments.epochs) < 1:
-        print("--resolution takes a multiple of 8, --batch and --epochs positive numbers.", file=sys.stderr)
+        print(
+            "--resolution takes a multiple of 8, --batch and --epochs positive numbers.",
+            file=sys.stderr,
+        )
         return WRONG_USAGE
     if arguments.pairs < arguments.batch:
-        print(f"--pairs {arguments.pairs} does not fill a batch of {arguments.batch}.", file=sys.stderr)
+        print(
+            f"--pairs {arguments.pairs} does not fill a batch of {arguments.batch}.",
+            file=sys.stderr,
+        )
         return WRONG_USAGE
 
     from benchmarks import machine
@@ -105,7 +111,9 @@ def _data_rows(seconds: float):
 def _trainer(arguments: Arguments) -> dict[str, Any]:
     from benchmarks.trainer_rate import trainer_against_bare_step
 
-    case = Case("train_step", arguments.model, arguments.resolution, arguments.batch, arguments.dtype)
+    case = Case(
+        "train_step", arguments.model, arguments.resolution, arguments.batch, arguments.dtype
+    )
     _progress(f"trainer: {case}")
     rates = trainer_against_bare_step(case, arguments.pairs, arguments.epochs, _PHOTO_SIZES[0])
     return dataclasses.asdict(case) | {"pairs": arguments.pairs, "epochs": arguments.epochs} | rates

@@ -58,7 +58,11 @@ def main(argv: list[str] | None = None) -> int:
             for turn in range(arguments.rounds):
                 first = turn % len(NAMES)
                 for name in NAMES[first:] + NAMES[:first]:
-                    print(f"round {turn + 1} of {arguments.rounds}: {name}", file=sys.stderr, flush=True)
+                    print(
+                        f"round {turn + 1} of {arguments.rounds}: {name}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                     measured[name].append(_run(name, source, Path(scratch) / "output"))
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
@@ -66,12 +70,21 @@ def main(argv: list[str] | None = None) -> int:
     rows = _rows(measured, number)
     _print(rows)
     if arguments.json:
-        write_json(arguments.json, {"machine": about, "pairs": number, "runs": measured, "rows": rows})
+        write_json(
+            arguments.json, {"machine": about, "pairs": number, "runs": measured, "rows": rows}
+        )
     return 0
 
 
 def _run(name: str, source: Path, output: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.preparation_programs", name, str(source), str(output)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.preparation_programs",
+        name,
+        str(source),
+        str(output),
+    ]
     before, began = os.times(), time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     memory = _PeakMemory(process.pid)
@@ -81,9 +94,15 @@ def _run(name: str, source: Path, output: Path) -> dict[str, float]:
     if process.returncode:
         sys.exit(printed.decode())
     after = os.times()
-    busy = (after.children_user + after.children_system) - (before.children_user + before.children_system)
+    busy = (after.children_user + after.children_system) - (
+        before.children_user + before.children_system
+    )
     shutil.rmtree(output)
-    return {"seconds": seconds, "cpu_share": busy / seconds / (os.cpu_count() or 1), "peak_bytes": peak}
+    return {
+        "seconds": seconds,
+        "cpu_share": busy / seconds / (os.cpu_count() or 1),
+        "peak_bytes": peak,
+    }
 
 
 class _PeakMemory:

@@ -20,7 +20,9 @@ def plain_loop(source: Path, output: Path) -> None:
         with rawpy.imread(str(path)) as raw:
             developed = raw.postprocess(use_camera_wb=True, no_auto_bright=True, gamma=(2.4, 12.92))
         before = Image.fromarray(developed)
-        with Image.open(source / "img" / "tiff16_c" / f"{path.stem}.tif") as tiff:  # Pillow keeps 8 of its 16 bits
+        with Image.open(
+            source / "img" / "tiff16_c" / f"{path.stem}.tif"
+        ) as tiff:  # Pillow keeps 8 of its 16 bits
             profile = ImageCms.ImageCmsProfile(io.BytesIO(tiff.info["icc_profile"]))
             after = ImageCms.profileToProfile(tiff, profile, srgb)
         for role, picture in (("input", before), ("target", after)):
@@ -34,7 +36,13 @@ def ours(source: Path, output: Path, num_workers: int | None) -> None:
     from datasets.sources import find_fivek_pairs
 
     options = Options("fivek", "expert C", LONG_EDGE)
-    prepare(source, lambda folder: find_fivek_pairs(folder, "c"), output, options, num_workers=num_workers)
+    prepare(
+        source,
+        lambda folder: find_fivek_pairs(folder, "c"),
+        output,
+        options,
+        num_workers=num_workers,
+    )
 
 
 def threads(source: Path, output: Path) -> None:
@@ -49,7 +57,9 @@ def threads(source: Path, output: Path) -> None:
     (output / "images").mkdir(parents=True)
     job = functools.partial(prepare_one, output=output, long_edge=LONG_EDGE)
     with concurrent.futures.ThreadPoolExecutor(workers.default_count()) as pool:
-        list(pool.map(lambda pair: job(pair, lambda num_bytes: None), find_fivek_pairs(source, "c")))
+        list(
+            pool.map(lambda pair: job(pair, lambda num_bytes: None), find_fivek_pairs(source, "c"))
+        )
 
 
 def main(name: str, source: Path, output: Path) -> None:

@@ -48,7 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="enhancer-reading-") as scratch:
             for resolution in _SHAPES:
-                data_dir = _build(Path(scratch) / str(resolution), arguments.pairs, *_SHAPES[resolution])
+                data_dir = _build(
+                    Path(scratch) / str(resolution), arguments.pairs, *_SHAPES[resolution]
+                )
                 rows += _measure(data_dir, resolution, arguments)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
@@ -95,7 +97,11 @@ def _measure(data_dir: Path, resolution: int, arguments: Arguments) -> list[dict
     for turn in range(arguments.rounds):
         names = list(readers)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            print(f"{resolution} px, round {turn + 1} of {arguments.rounds}: {name}", file=sys.stderr, flush=True)
+            print(
+                f"{resolution} px, round {turn + 1} of {arguments.rounds}: {name}",
+                file=sys.stderr,
+                flush=True,
+            )
             batches = readers[name]()
             rates[name].append(reading_programs.rate(batches, _BATCH, arguments.seconds))
             getattr(batches, "close", lambda: None)()
@@ -103,7 +109,14 @@ def _measure(data_dir: Path, resolution: int, arguments: Arguments) -> list[dict
     rows = []
     for name, values in rates.items():
         slower = ratio(rates[first], values)
-        rows.append({"crop": resolution, "reader": name, "pairs/s": median(values), "ours is faster by": slower.median})
+        rows.append(
+            {
+                "crop": resolution,
+                "reader": name,
+                "pairs/s": median(values),
+                "ours is faster by": slower.median,
+            }
+        )
     return rows
 
 

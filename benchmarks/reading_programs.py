@@ -47,12 +47,16 @@ def tfds_decoding(data_dir: Path, stage: StageConfig) -> Iterator[Any]:
         return Pair(record["id"].decode(), record["input"], record["target"])
 
     def stack(pairs: Any) -> dict[str, np.ndarray]:
-        return {role: np.stack([getattr(pair, role) for pair in pairs]) for role in ("input", "target")}
+        return {
+            role: np.stack([getattr(pair, role) for pair in pairs]) for role in ("input", "target")
+        }
 
     pairs = grain.MapDataset.source(source).seed(0).shuffle().repeat(None).map(to_pair)
     crops = pairs.random_map(RandomSquareCrop(stage.resolution, stage.min_crop_scale))
     batches = crops.batch(stage.batch_size, drop_remainder=True, batch_fn=stack)
-    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=NUM_WORKERS, prefetch_buffer_size=8)))
+    return iter(
+        batches.to_iter_dataset(grain.ReadOptions(num_threads=NUM_WORKERS, prefetch_buffer_size=8))
+    )
 
 
 def torch_loader(data_dir: Path, stage: StageConfig) -> Iterator[Any]:
@@ -68,13 +72,17 @@ def torch_loader(data_dir: Path, stage: StageConfig) -> Iterator[Any]:
 
         def __getitem__(self, index: int) -> dict[str, Any]:
             record = self._opened()[index]
-            before, after = (Image.open(io.BytesIO(record[role])).convert("RGB") for role in ("input", "target"))
+            before, after = (
+                Image.open(io.BytesIO(record[role])).convert("RGB") for role in ("input", "target")
+            )
             side = min(before.size)
             left = int(torch.randint(before.width - side + 1, ()))
             top = int(torch.randint(before.height - side + 1, ()))
             box, size = (left, top, left + side, top + side), (stage.resolution, stage.resolution)
             return {
-                role: torch.from_numpy(np.array(picture.crop(box).resize(size, Image.Resampling.BOX)))
+                role: torch.from_numpy(
+                    np.array(picture.crop(box).resize(size, Image.Resampling.BOX))
+                )
                 for role, picture in (("input", before), ("target", after))
             }
 
@@ -84,7 +92,12 @@ def torch_loader(data_dir: Path, stage: StageConfig) -> Iterator[Any]:
             return self._records
 
     loader = torch.utils.data.DataLoader(
-        Pairs(), stage.batch_size, shuffle=True, drop_last=True, num_workers=NUM_WORKERS, persistent_workers=True
+        Pairs(),
+        stage.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=NUM_WORKERS,
+        persistent_workers=True,
     )
 
     def endless() -> Iterator[Any]:

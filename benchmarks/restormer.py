@@ -76,7 +76,9 @@ def _measure_all(cases: list[Case], arguments: Arguments, rows: list[dict[str, A
     from benchmarks.match import SharedWeights
     from enhancer.system.files import write_json
 
-    if hasattr(os, "sched_getaffinity"):  # PyTorch counts all cores of the machine, XLA those that it may use
+    if hasattr(
+        os, "sched_getaffinity"
+    ):  # PyTorch counts all cores of the machine, XLA those that it may use
         torch.set_num_threads(min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
     about = machine.describe() | {"torch_threads": torch.get_num_threads()}
     print(f"{machine.sentence(about)}, {about['torch_threads']} PyTorch threads")
@@ -84,7 +86,10 @@ def _measure_all(cases: list[Case], arguments: Arguments, rows: list[dict[str, A
     for dtype in dict.fromkeys(case.dtype for case in cases):
         _progress(f"peak of a matrix product in {dtype}")
         peaks[dtype] = machine.matmul_peak_gflops(dtype)
-        print(f"matrix product in {dtype}: " + ", ".join(f"{k} {v:.0f} GFLOP/s" for k, v in peaks[dtype].items()))
+        print(
+            f"matrix product in {dtype}: "
+            + ", ".join(f"{k} {v:.0f} GFLOP/s" for k, v in peaks[dtype].items())
+        )
 
     shared: dict[str, SharedWeights] = {}
     for model in dict.fromkeys(case.model for case in cases):
@@ -94,14 +99,18 @@ def _measure_all(cases: list[Case], arguments: Arguments, rows: list[dict[str, A
     with cold_cache():
         for number, case in enumerate(cases, 1):
             _progress(f"[{number}/{len(cases)}] {case}")
-            rows.append(_measure(case, arguments, shared[case.model], max(peaks[case.dtype].values())))
+            rows.append(
+                _measure(case, arguments, shared[case.model], max(peaks[case.dtype].values()))
+            )
             gc.collect()
             if arguments.json:
                 write_json(arguments.json, [row | {"machine": about} for row in rows])
     return 0
 
 
-def _measure(case: Case, arguments: Arguments, shared: "SharedWeights", peak_gflops: float) -> dict[str, Any]:
+def _measure(
+    case: Case, arguments: Arguments, shared: "SharedWeights", peak_gflops: float
+) -> dict[str, Any]:
     """One row."""
     from benchmarks import machine
     from benchmarks.duel import Duel
@@ -116,11 +125,15 @@ def _measure(case: Case, arguments: Arguments, shared: "SharedWeights", peak_gfl
     row["matmul_peak_gflops"] = peak_gflops
     row["fraction_of_peak"] = row["gflops"] / row["ours_s"] / peak_gflops
     eager = (
-        f"PyTorch {row['torch_eager_s']:.3f} s, ratio {row['ratio']:.2f}" if row["ratio"] else row["problems"]["eager"]
+        f"PyTorch {row['torch_eager_s']:.3f} s, ratio {row['ratio']:.2f}"
+        if row["ratio"]
+        else row["problems"]["eager"]
     )
     row["others_cpu"] = others.share()
     busy = (
-        f"; BUSY: others took {row['others_cpu']:.0%} of the cores" if row["others_cpu"] > machine.QUIET_SHARE else ""
+        f"; BUSY: others took {row['others_cpu']:.0%} of the cores"
+        if row["others_cpu"] > machine.QUIET_SHARE
+        else ""
     )
     _progress(f"    ours {row['ours_s']:.3f} s, {eager}{busy}")
     return row
@@ -157,7 +170,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     )
     for row in rows:
         for opponent, problem in row["problems"].items():
-            print(f"{row['what']} {row['model']} {row['size']}x{row['batch']} {row['dtype']}, {opponent}: {problem}")
+            print(
+                f"{row['what']} {row['model']} {row['size']}x{row['batch']} {row['dtype']}, {opponent}: {problem}"
+            )
 
 
 def _against(row: dict[str, Any], opponent: str) -> dict[str, Any]:

@@ -55,7 +55,10 @@ class Arguments:
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m benchmarks.seams")
     if arguments.short_side < 16 or arguments.rooms < 1 or arguments.tile < 8 or arguments.tile % 8:
-        print("--short-side takes at least 16, --rooms at least 1 and --tile a multiple of 8.", file=sys.stderr)
+        print(
+            "--short-side takes at least 16, --rooms at least 1 and --tile a multiple of 8.",
+            file=sys.stderr,
+        )
         return WRONG_USAGE
 
     from benchmarks import machine
@@ -72,7 +75,10 @@ def main(argv: list[str] | None = None) -> int:
         model = load_best(stage_dir)
         for name, photo, target in _photos(arguments):
             print(f"{name}, {photo.shape[1]} x {photo.shape[0]}", file=sys.stderr, flush=True)
-            rows += [{"photo": name} | row for row in _measure(model, photo, target, working_size, arguments.tile)]
+            rows += [
+                {"photo": name} | row
+                for row in _measure(model, photo, target, working_size, arguments.tile)
+            ]
     except (CheckpointError, PhotoError, OSError) as error:
         print(error, file=sys.stderr)
         return WRONG_USAGE
@@ -102,12 +108,20 @@ def _photos(arguments: Arguments):
 
     for path in arguments.photos:
         yield path.stem, reduced(read_photo(path).pixels), None
-    for number in range(_FIRST_ROOM, _FIRST_ROOM + arguments.rooms if not arguments.photos else _FIRST_ROOM):
+    for number in range(
+        _FIRST_ROOM, _FIRST_ROOM + arguments.rooms if not arguments.photos else _FIRST_ROOM
+    ):
         pair = real_estate_pair(number, arguments.short_side * 3 // 2)
         yield f"room {number}", *map(reduced, pair)
 
 
-def _measure(model: "Restormer", photo: "np.ndarray", target: "np.ndarray | None", working_size: int, tile: int):
+def _measure(
+    model: "Restormer",
+    photo: "np.ndarray",
+    target: "np.ndarray | None",
+    working_size: int,
+    tile: int,
+):
     """A row per way to run the network."""
     import cv2
     import jax
@@ -120,8 +134,13 @@ def _measure(model: "Restormer", photo: "np.ndarray", target: "np.ndarray | None
 
     scale = min(1.0, working_size / min(photo.shape[:2]))
     low_input = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    weights = [[v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]]
-    network = jax.jit(lambda x: model.stateless_call(*weights, x)[0], compiler_options=compiler_options())
+    weights = [
+        [v.value for v in model.trainable_variables],
+        [v.value for v in model.non_trainable_variables],
+    ]
+    network = jax.jit(
+        lambda x: model.stateless_call(*weights, x)[0], compiler_options=compiler_options()
+    )
     tiled = TiledInference(model)
     wide = photo.astype(np.uint16) * 257  # so that no rounding to 8 bits is measured
 
@@ -131,7 +150,9 @@ def _measure(model: "Restormer", photo: "np.ndarray", target: "np.ndarray | None
     def row(way: str, overlap: int | None, edited: "np.ndarray", untiled: "np.ndarray | None"):
         level = np.iinfo(edited.dtype).max / 255
         against_target = None if target is None else _psnr(edited / level, target)
-        compared: dict[str, Any] = dict.fromkeys(("mean", "largest", "step at borders", "step elsewhere", "tone"))
+        compared: dict[str, Any] = dict.fromkeys(
+            ("mean", "largest", "step at borders", "step elsewhere", "tone")
+        )
         if untiled is not None:
             error = (edited.astype(np.float32) - untiled) / np.float32(level)
             compared |= {"mean": float(np.abs(error).mean()), "largest": float(np.abs(error).max())}
@@ -176,15 +197,24 @@ def _seams(error: "np.ndarray", tile: int, overlap: int) -> dict[str, float]:
             shared[max(right - _NEAR, 0) : left + tile + _NEAR] = True
         at_borders += steps[shared].tolist()
         elsewhere += steps[~shared].tolist()
-        edges.append([0, *((a + tile + b) // 2 for a, b in itertools.pairwise(starts)), error.shape[axis]])
+        edges.append(
+            [0, *((a + tile + b) // 2 for a, b in itertools.pairwise(starts)), error.shape[axis]]
+        )
     means = np.asarray(
         [
-            [error[top:bottom, left:right].mean(axis=(0, 1)) for left, right in itertools.pairwise(edges[1])]
+            [
+                error[top:bottom, left:right].mean(axis=(0, 1))
+                for left, right in itertools.pairwise(edges[1])
+            ]
             for top, bottom in itertools.pairwise(edges[0])
         ]
     )
     tone = max(np.abs(np.diff(means, axis=axis)).max(initial=0) for axis in (0, 1))
-    return {"step at borders": max(at_borders), "step elsewhere": max(elsewhere), "tone": float(tone)}
+    return {
+        "step at borders": max(at_borders),
+        "step elsewhere": max(elsewhere),
+        "tone": float(tone),
+    }
 
 
 def _psnr(edited: "np.ndarray", target: "np.ndarray") -> float:

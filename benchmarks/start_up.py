@@ -70,17 +70,28 @@ def _start(case: Case, cache: str) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.one_start", json.dumps(dataclasses.asdict(case))]
     started = time.perf_counter()
     process = subprocess.run(
-        command, env=os.environ | {"JAX_COMPILATION_CACHE_DIR": cache}, check=True, stdout=subprocess.PIPE, text=True
+        command,
+        env=os.environ | {"JAX_COMPILATION_CACHE_DIR": cache},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     total = time.perf_counter() - started
     return json.loads(process.stdout.splitlines()[-1]) | {"process_s": total}
 
 
 def _lines(row: dict[str, Any]) -> list[dict[str, Any]]:
-    name = f"{row['what']} {row['model']} {row['size']}x{row['batch']} {row['dtype']}" + " remat" * row["remat"]
+    name = (
+        f"{row['what']} {row['model']} {row['size']}x{row['batch']} {row['dtype']}"
+        + " remat" * row["remat"]
+    )
     titles = {stage: stage.replace("_s", " s") for stage in (*_STAGES, "process_s")}
     return [
-        {"program": name, "start": start, **{title: row[start][stage] for stage, title in titles.items()}}
+        {
+            "program": name,
+            "start": start,
+            **{title: row[start][stage] for stage, title in titles.items()},
+        }
         for start in ("first", "second")
     ]
 

@@ -11,7 +11,9 @@ def aligned(rows: Sequence[Mapping[str, Any]]) -> str:
     titles = list(rows[0])
     cells = [titles, *([_text(row[title]) for title in titles] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    right = [all(isinstance(row[title], (int, float, type(None))) for row in rows) for title in titles]
+    right = [
+        all(isinstance(row[title], (int, float, type(None))) for row in rows) for title in titles
+    ]
     lines = [
         "  ".join(
             cell.rjust(width) if number else cell.ljust(width)

@@ -60,4 +60,6 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Ratio:
     """Compare round by round: what slowed down both in a round cancels out."""
     ratios = np.asarray(numerators) / np.asarray(denominators)
     percentiles = (10, 90) if len(ratios) >= 10 else (0, 100)
-    return Ratio(median(ratios), *(float(np.percentile(ratios, percentile)) for percentile in percentiles))
+    return Ratio(
+        median(ratios), *(float(np.percentile(ratios, percentile)) for percentile in percentiles)
+    )

@@ -26,7 +26,9 @@ class TorchProgram:
             business.
     """
 
-    def __init__(self, case: Case, pictures: np.ndarray, weights: dict[str, torch.Tensor], opponent: Opponent):
+    def __init__(
+        self, case: Case, pictures: np.ndarray, weights: dict[str, torch.Tensor], opponent: Opponent
+    ):
         layout = torch.channels_last if opponent == "channels_last" else torch.contiguous_format
         self.case = case
         model = TorchRestormer(MODEL_SIZES[case.model], remat=case.remat)
@@ -42,7 +44,10 @@ class TorchProgram:
             stage = StageConfig()
             self._clip_norm = stage.gradient_clip_norm
             self._optimizer = torch.optim.AdamW(
-                self._parameters, lr=stage.peak_learning_rate, weight_decay=stage.weight_decay, fused=True
+                self._parameters,
+                lr=stage.peak_learning_rate,
+                weight_decay=stage.weight_decay,
+                fused=True,
             )
         if opponent == "compile":
             torch.compiler.reset()  # the program of another size would make this one a program for any size
@@ -76,8 +81,14 @@ class TorchProgram:
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             self()
         # The same events as in the exported trace, which for a large model is a file of hundreds of megabytes.
-        events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-        changes = np.array([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
+        events = [
+            event
+            for event in profiler.profiler.kineto_results.events()
+            if event.name() == "[memory]"
+        ]
+        changes = np.array(
+            [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+        )
         return int(max(0, np.cumsum(changes).max(initial=0)))
 
 
@@ -87,9 +98,13 @@ def estimated_peak_bytes(case: Case, weights: dict[str, torch.Tensor]) -> int:
     A train step that does not fit would not fail but end this process.
     """
     small = dataclasses.replace(case, size=_SIZE_FOR_ESTIMATE, batch=1)
-    program = TorchProgram(small, np.zeros((1, small.size, small.size, 3), np.uint8), weights, "eager")
+    program = TorchProgram(
+        small, np.zeros((1, small.size, small.size, 3), np.uint8), weights, "eager"
+    )
     program()
-    gradients = sum(4 * value.numel() for value in weights.values()) if case.what == "train_step" else 0
+    gradients = (
+        sum(4 * value.numel() for value in weights.values()) if case.what == "train_step" else 0
+    )
     return gradients + max(0, program.peak_bytes() - gradients) * case.pixels // small.pixels
 
 

@@ -28,7 +28,9 @@ class ChannelNorm(nn.Module):
         scale = self.weight.view(-1, 1, 1)
         if self.bias is None:
             return (wide * torch.rsqrt(variance + 1e-5) * scale).to(x.dtype)
-        return ((wide - mean) * torch.rsqrt(variance + 1e-5) * scale + self.bias.view(-1, 1, 1)).to(x.dtype)
+        return ((wide - mean) * torch.rsqrt(variance + 1e-5) * scale + self.bias.view(-1, 1, 1)).to(
+            x.dtype
+        )
 
 
 class Attention(nn.Module):
@@ -39,16 +41,22 @@ class Attention(nn.Module):
         self.heads = heads
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
         self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=bias)
-        self.qkv_dwconv = nn.Conv2d(3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=bias)
+        self.qkv_dwconv = nn.Conv2d(
+            3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=bias
+        )
         self.project_out = nn.Conv2d(channels, channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
-        qkv = self.qkv_dwconv(self.qkv(x)).reshape(batch, 3, self.heads, channels // self.heads, height * width)
+        qkv = self.qkv_dwconv(self.qkv(x)).reshape(
+            batch, 3, self.heads, channels // self.heads, height * width
+        )
         query, key, value = qkv.unbind(1)
         query, key = F.normalize(query, dim=-1), F.normalize(key, dim=-1)
         attention = torch.softmax((query @ key.transpose(-2, -1)) * self.temperature, dim=-1)
-        return self.project_out((attention.to(value.dtype) @ value).reshape(batch, channels, height, width))
+        return self.project_out(
+            (attention.to(value.dtype) @ value).reshape(batch, channels, height, width)
+        )
 
 
 class FeedForward(nn.Module):
@@ -82,7 +90,9 @@ class Block(nn.Module):
         self.norm1 = Norm(channels, model.norm == "with_bias")
         self.attn = Attention(channels, heads, model.conv_bias)
         self.norm2 = Norm(channels, model.norm == "with_bias")
-        self.ffn = FeedForward(channels, int(channels * model.ffn_expansion_factor), model.conv_bias)
+        self.ffn = FeedForward(
+            channels, int(channels * model.ffn_expansion_factor), model.conv_bias
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))
@@ -94,7 +104,9 @@ class Resample(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, shuffle: nn.Module):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(channels, out_channels, 3, padding=1, bias=False), shuffle)
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, out_channels, 3, padding=1, bias=False), shuffle
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
@@ -146,7 +158,11 @@ class TorchRestormer(nn.Module):
 
     def _run(self, blocks: nn.ModuleList, x: Tensor) -> Tensor:
         for block in blocks:
-            x = checkpoint(block, x, use_reentrant=False) if self.remat and self.training else block(x)
+            x = (
+                checkpoint(block, x, use_reentrant=False)
+                if self.remat and self.training
+                else block(x)
+            )
         return x
 
     def forward(self, x: Tensor) -> Tensor:

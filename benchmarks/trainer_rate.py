@@ -19,7 +19,9 @@ _BARE_STEPS = 10  # before the training, and again after it
 _VALIDATION_PAIRS = 2
 
 
-def trainer_against_bare_step(case: Case, num_pairs: int, epochs: int, photo_size: tuple[int, int]) -> dict[str, Any]:
+def trainer_against_bare_step(
+    case: Case, num_pairs: int, epochs: int, photo_size: tuple[int, int]
+) -> dict[str, Any]:
     """Run bare steps, train, run bare steps again, and compare the rates.
 
     The bare step gets one uint8 batch from the host again and again, in the precision and with the rematerialisation of
@@ -46,9 +48,14 @@ def trainer_against_bare_step(case: Case, num_pairs: int, epochs: int, photo_siz
         remat="block" if case.remat else "none",
     )
     # Standard output is for the table.
-    with tempfile.TemporaryDirectory(prefix="enhancer-stage-") as folder, contextlib.redirect_stdout(sys.stderr):
+    with (
+        tempfile.TemporaryDirectory(prefix="enhancer-stage-") as folder,
+        contextlib.redirect_stdout(sys.stderr),
+    ):
         stage_dir = Path(folder) / "benchmark"
-        history = train(stage, MODEL_SIZES[case.model], source, validation_source, stage_dir).history
+        history = train(
+            stage, MODEL_SIZES[case.model], source, validation_source, stage_dir
+        ).history
     after = _seconds_per_step(bare)
     trainer = median([row["images_per_second"] for row in history[2:]])
     validated = validation_source.first_read[1:]  # but the untrained network's

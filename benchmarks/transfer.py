@@ -75,13 +75,22 @@ def main(argv: list[str] | None = None) -> int:
             from benchmarks.transfer_real import score_network
 
             rows_of = score_network(
-                arguments.workdir, arguments.photos, methods, arguments.small_side, arguments.factor, arguments.crops
+                arguments.workdir,
+                arguments.photos,
+                methods,
+                arguments.small_side,
+                arguments.factor,
+                arguments.crops,
             )
         else:
             rows_of = _score_known_edits(arguments, methods)
         for row in rows_of:
             rows.append(row)
-            print("  ".join(f"{key} {_short(value)}" for key, value in row.items()), file=sys.stderr, flush=True)
+            print(
+                "  ".join(f"{key} {_short(value)}" for key, value in row.items()),
+                file=sys.stderr,
+                flush=True,
+            )
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
@@ -96,9 +105,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _refusal(arguments: Arguments, scenes: list[str], methods: list[str]) -> str | None:
-    for name, given, known in (("--scenes", arguments.scenes, scenes), ("--methods", arguments.methods, methods)):
+    for name, given, known in (
+        ("--scenes", arguments.scenes, scenes),
+        ("--methods", arguments.methods, methods),
+    ):
         if unknown := set(given) - set(known):
-            return f"{name}: there is no {', '.join(sorted(unknown))}; known are {', '.join(known)}."
+            return (
+                f"{name}: there is no {', '.join(sorted(unknown))}; known are {', '.join(known)}."
+            )
     if (arguments.workdir is None) != (arguments.photos is None):
         return "--workdir and --photos go together."
     if arguments.photos and not arguments.photos.is_dir():
@@ -124,11 +138,24 @@ def _score_known_edits(arguments: Arguments, methods: tuple[str, ...]):
         near_edges = mask_near_edges(photo)
         with tempfile.TemporaryDirectory(prefix="enhancer-transfer-") as folder:
             low_input, low_output = scene.small_pair(photo, truth, arguments.working_size)
-            for file, array in (("photo", photo), ("low_input", low_input), ("low_output", low_output)):
+            for file, array in (
+                ("photo", photo),
+                ("low_input", low_input),
+                ("low_output", low_output),
+            ):
                 np.save(f"{folder}/{file}.npy", array)
             for method in methods:
-                command = [sys.executable, "-m", "benchmarks.one_transfer", method, folder, str(arguments.repeats)]
-                cost = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                command = [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.one_transfer",
+                    method,
+                    folder,
+                    str(arguments.repeats),
+                ]
+                cost = json.loads(
+                    subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                )
                 result = np.load(f"{folder}/result.npy")
                 everywhere, at_edges = psnr_db(result, truth, near_edges)
                 yield {
@@ -149,9 +176,13 @@ def _means(rows: list[dict[str, Any]], methods: tuple[str, ...]) -> list[dict[st
     for method in methods:
         own = [row for row in rows if row["method"] == method]
         columns = {
-            key: [row[key] for row in own if isinstance(row[key], (int, float))] for key in (own[0] if own else {})
+            key: [row[key] for row in own if isinstance(row[key], (int, float))]
+            for key in (own[0] if own else {})
         }
-        means.append({"method": method} | {key: sum(values) / len(values) for key, values in columns.items() if values})
+        means.append(
+            {"method": method}
+            | {key: sum(values) / len(values) for key, values in columns.items() if values}
+        )
     return means
 
 

@@ -60,11 +60,19 @@ def _local_fit(
     x: np.ndarray, y: np.ndarray, *, radius: int, ridge: float, to_gain: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     mean_x, mean_y = _box_mean(x, radius), _box_mean(y, radius)
-    covariance_xx = _box_mean(x[..., :, None] * x[..., None, :], radius) - mean_x[..., :, None] * mean_x[..., None, :]
-    covariance_xy = _box_mean(x[..., :, None] * y[..., None, :], radius) - mean_x[..., :, None] * mean_y[..., None, :]
+    covariance_xx = (
+        _box_mean(x[..., :, None] * x[..., None, :], radius)
+        - mean_x[..., :, None] * mean_x[..., None, :]
+    )
+    covariance_xy = (
+        _box_mean(x[..., :, None] * y[..., None, :], radius)
+        - mean_x[..., :, None] * mean_y[..., None, :]
+    )
     gain = np.clip(mean_y @ _LUMINANCE / np.maximum(mean_x @ _LUMINANCE, 1e-6), 0.25, 4) * to_gain
     eye = ridge * np.eye(3)
-    matrix = np.linalg.solve(covariance_xx + eye, covariance_xy + gain[..., None, None] * eye).astype(np.float32)
+    matrix = np.linalg.solve(
+        covariance_xx + eye, covariance_xy + gain[..., None, None] * eye
+    ).astype(np.float32)
     offset = mean_y - np.einsum("hwi,hwio->hwo", mean_x, matrix)
     return _box_mean(matrix, radius), _box_mean(offset, radius)
 

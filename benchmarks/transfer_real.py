@@ -21,7 +21,12 @@ _MULTIPLE = 8  # the network halves its input three times
 
 
 def score_network(
-    workdir: Path, photos: Path, methods: Sequence[str], small_side: int, factor: int, crops: Path | None
+    workdir: Path,
+    photos: Path,
+    methods: Sequence[str],
+    small_side: int,
+    factor: int,
+    crops: Path | None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the scores of each method on each readable photo of the folder."""
     model = Enhancer.load(workdir).model
@@ -36,7 +41,9 @@ def score_network(
             for group in (model.trainable_variables, model.non_trainable_variables)
         ]
         x = picture[None].astype(np.float32) / 255
-        return np.asarray(forward.lower(*weights, x).compile(compiler_options=compiler_options())(*weights, x))[0]
+        return np.asarray(
+            forward.lower(*weights, x).compile(compiler_options=compiler_options())(*weights, x)
+        )[0]
 
     for path in sorted(path for path in photos.iterdir() if path.is_file()):
         try:
@@ -46,7 +53,9 @@ def score_network(
             continue
         scale = small_side / min(photo.shape[:2])
         if scale * factor > 1:
-            print(f"{path.name}: its short side is less than {small_side * factor} pixels, left out")
+            print(
+                f"{path.name}: its short side is less than {small_side * factor} pixels, left out"
+            )
             continue
         width, height = (_MULTIPLE * round(side * scale / _MULTIPLE) for side in photo.shape[1::-1])
         large = cv2.resize(photo, (width * factor, height * factor), interpolation=cv2.INTER_AREA)
@@ -60,8 +69,13 @@ def score_network(
         for method in methods:
             result = results[method] = METHODS[method](large, guide, small_edit)
             local, local_edges = _local_psnr_db(result, reference, near_edges)
-            reduced, reduced_edges = psnr_db(METHODS[method](large, guide, reduced_edit), truth, near_edges)
-            back = cv2.resize(result, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+            reduced, reduced_edges = psnr_db(
+                METHODS[method](large, guide, reduced_edit), truth, near_edges
+            )
+            back = (
+                cv2.resize(result, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+                / 255
+            )
             yield {
                 "photo": path.name,
                 "method": method,
@@ -77,14 +91,20 @@ def score_network(
             cv2.imwrite(str(crops / f"{path.stem}.png"), _side_by_side(large, pictures)[..., ::-1])
 
 
-def _local_psnr_db(result: np.ndarray, reference: np.ndarray, near_edges: np.ndarray) -> tuple[float, float]:
+def _local_psnr_db(
+    result: np.ndarray, reference: np.ndarray, near_edges: np.ndarray
+) -> tuple[float, float]:
     error = result.astype(np.float32) / 255 - reference
     squared = np.square(error - cv2.GaussianBlur(error, (0, 0), _LOCAL_SIGMA))
     return _psnr_db(squared), _psnr_db(squared[near_edges])
 
 
 def _psnr_db(squared_error: np.ndarray) -> float:
-    return float(-10 * np.log10(max(float(squared_error.mean()), 1e-12))) if squared_error.size else float("nan")
+    return (
+        float(-10 * np.log10(max(float(squared_error.mean()), 1e-12)))
+        if squared_error.size
+        else float("nan")
+    )
 
 
 def _side_by_side(photo: np.ndarray, pictures: dict[str, np.ndarray]) -> np.ndarray:
@@ -99,7 +119,11 @@ def _side_by_side(photo: np.ndarray, pictures: dict[str, np.ndarray]) -> np.ndar
     for name, picture in pictures.items():
         tile = np.full((side + _CAPTION_ROW, side, 3), 255, np.uint8)
         tile[_CAPTION_ROW:] = picture[top : top + side, left : left + side]
-        tiles.append(cv2.putText(tile, name, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA))
+        tiles.append(
+            cv2.putText(
+                tile, name, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA
+            )
+        )
     if len(tiles) % 2:
         tiles.append(np.full_like(tiles[0], 255))
     half = len(tiles) // 2

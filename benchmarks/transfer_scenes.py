@@ -53,20 +53,31 @@ class Scene:
         for top in range(0, height, _STRIPE_ROWS):
             rows = np.arange(top, min(top + _STRIPE_ROWS, height))
             picture = self.draw(((rows + 0.5) / height).astype(np.float32)[:, None], x, height)
-            noise = np.random.default_rng((top, _SEED)).standard_normal(picture.shape, dtype=np.float32)
+            noise = np.random.default_rng((top, _SEED)).standard_normal(
+                picture.shape, dtype=np.float32
+            )
             photo[rows] = np.rint(np.clip(picture + self.noise / 255 * noise, 0, 1) * 255)
         return photo, self.edit(photo)
 
-    def small_pair(self, photo: np.ndarray, truth: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
+    def small_pair(
+        self, photo: np.ndarray, truth: np.ndarray, height: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return what a network sees and a perfect one would make of it, float32 `(height, width, 3)` in [0, 1].
 
         That is the reduced truth, and not the edit of the reduced photo: a network learns from reduced pairs.
         """
         size = (round(photo.shape[1] * height / photo.shape[0]), height)
-        small = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (photo, truth)]
-        low_input, low_output = small[0].astype(np.float32) / 255, small[1].astype(np.float32) / 65535
+        small = [
+            cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (photo, truth)
+        ]
+        low_input, low_output = (
+            small[0].astype(np.float32) / 255,
+            small[1].astype(np.float32) / 65535,
+        )
         if self.pattern:
-            tile = np.random.default_rng(_SEED).standard_normal((_PATTERN_PERIOD, _PATTERN_PERIOD, 3))
+            tile = np.random.default_rng(_SEED).standard_normal(
+                (_PATTERN_PERIOD, _PATTERN_PERIOD, 3)
+            )
             tile = cv2.GaussianBlur(np.tile(tile, (3, 3, 1)), (0, 0), 0.8)[
                 _PATTERN_PERIOD:-_PATTERN_PERIOD, _PATTERN_PERIOD:-_PATTERN_PERIOD
             ]
@@ -82,7 +93,9 @@ def _room(y: np.ndarray, x: np.ndarray, height: int) -> np.ndarray:
     picture = light[..., None] * np.array([1.0, 0.94, 0.84], np.float32)
     boards = 0.75 + 0.25 * np.abs(np.sin(17 * x / (0.4 + y)))
     grain = 1 + 0.25 * _texture(y, x, height)
-    picture = np.where((y > 0.72)[..., None], picture * [0.95, 0.66, 0.42] * (boards * grain)[..., None], picture)
+    picture = np.where(
+        (y > 0.72)[..., None], picture * [0.95, 0.66, 0.42] * (boards * grain)[..., None], picture
+    )
     for top, left, bottom, right, color in (
         (0.55, 0.12, 0.86, 0.52, (0.35, 0.62, 0.80)),
         (0.62, 1.02, 0.95, 1.40, (0.95, 0.45, 0.30)),
@@ -94,21 +107,35 @@ def _room(y: np.ndarray, x: np.ndarray, height: int) -> np.ndarray:
     top, bottom, left, right = WINDOW
     opening = (y >= top) & (y < bottom) & (x >= left) & (x < right)
     inset_y, inset_x = np.minimum(y - top, bottom - y), np.minimum(x - left, right - x)
-    inset = np.minimum(np.minimum(inset_y, inset_x), np.abs(x - (left + right) / 2) + FRAME_WIDTH / 2)
-    view = np.stack([0.90 + 0 * inset, 0.95 - 0.1 * (y - top) + 0 * x, 0.99 - 0.5 * (y - top) + 0 * x], axis=-1)
+    inset = np.minimum(
+        np.minimum(inset_y, inset_x), np.abs(x - (left + right) / 2) + FRAME_WIDTH / 2
+    )
+    view = np.stack(
+        [0.90 + 0 * inset, 0.95 - 0.1 * (y - top) + 0 * x, 0.99 - 0.5 * (y - top) + 0 * x], axis=-1
+    )
     trees = (y > 0.5 + 0.03 * np.sin(40 * x) + 0.02 * np.sin(173 * x))[..., None]
-    view = np.where(trees, [0.55, 0.68, 0.42] * (1 + 0.15 * _texture(y, x, height)[..., None]), view)
+    view = np.where(
+        trees, [0.55, 0.68, 0.42] * (1 + 0.15 * _texture(y, x, height)[..., None]), view
+    )
     frame = np.array([0.16, 0.15, 0.14], np.float32)
-    return np.where(opening[..., None], np.where((inset < FRAME_WIDTH)[..., None], frame, view), picture)
+    return np.where(
+        opening[..., None], np.where((inset < FRAME_WIDTH)[..., None], frame, view), picture
+    )
 
 
 def _landscape(y: np.ndarray, x: np.ndarray, height: int) -> np.ndarray:
     """Sky, and below it grass and twigs that are finer than the network's pixels."""
-    sky = np.stack([0.35 + 0.5 * y + 0 * x, 0.55 + 0.4 * y + 0 * x, 0.85 + 0.12 * y + 0 * x], axis=-1)
+    sky = np.stack(
+        [0.35 + 0.5 * y + 0 * x, 0.55 + 0.4 * y + 0 * x, 0.85 + 0.12 * y + 0 * x], axis=-1
+    )
     texture = _texture(y, x, height)
     fine = texture + 0.6 * _texture(y, x, height // 5)
-    grass = (0.32 + 0.16 * np.sin(9 * x + 14 * y) * y)[..., None] * np.array([0.85, 1.0, 0.45], np.float32)
-    picture = np.where((y > 0.45 + 0.05 * np.sin(3 * x))[..., None], grass * (1 + 0.45 * fine[..., None]), sky)
+    grass = (0.32 + 0.16 * np.sin(9 * x + 14 * y) * y)[..., None] * np.array(
+        [0.85, 1.0, 0.45], np.float32
+    )
+    picture = np.where(
+        (y > 0.45 + 0.05 * np.sin(3 * x))[..., None], grass * (1 + 0.45 * fine[..., None]), sky
+    )
     twigs = (np.sin(400 * x + 40 * np.sin(9 * y)) > 0.93) & (y > 0.1) & (y < 0.5) & (x > 0.9)
     return np.where(twigs[..., None], np.array([0.12, 0.10, 0.08], np.float32), picture)
 
@@ -117,14 +144,20 @@ def _walls(y: np.ndarray, x: np.ndarray, height: int) -> np.ndarray:
     """Nothing but slow gradients, and two flat areas."""
     light = 0.12 + 0.6 * x / 1.5 * (1 - 0.5 * y)
     picture = light[..., None] * np.array([1.0, 0.95, 0.88], np.float32)
-    picture = np.where(((x < 0.5) & (y < 0.5))[..., None], np.array([0.30, 0.28, 0.26], np.float32), picture)
-    return np.where(((x > 1.1) & (y > 0.6))[..., None], np.array([0.62, 0.66, 0.70], np.float32), picture)
+    picture = np.where(
+        ((x < 0.5) & (y < 0.5))[..., None], np.array([0.30, 0.28, 0.26], np.float32), picture
+    )
+    return np.where(
+        ((x > 1.1) & (y > 0.6))[..., None], np.array([0.62, 0.66, 0.70], np.float32), picture
+    )
 
 
 def _texture(y: np.ndarray, x: np.ndarray, height: int) -> np.ndarray:
     """Noise of a few pixels' size, about [-1, 1], the same for the same pixel; one tile repeated."""
     rng = np.random.default_rng(3)
-    tile = cv2.GaussianBlur(rng.standard_normal((_TEXTURE_TILE, _TEXTURE_TILE)).astype(np.float32), (0, 0), 1.2)
+    tile = cv2.GaussianBlur(
+        rng.standard_normal((_TEXTURE_TILE, _TEXTURE_TILE)).astype(np.float32), (0, 0), 1.2
+    )
     tile /= 2 * tile.std()
     row, column = (y * height).astype(int) % _TEXTURE_TILE, (x * height).astype(int) % _TEXTURE_TILE
     return tile[row, column]

@@ -57,7 +57,9 @@ def halo_px(result: np.ndarray, truth: np.ndarray) -> int:
     """
     height = len(result)
     top, bottom, left, right = WINDOW
-    rows = slice(round((top + 0.3 * (bottom - top)) * height), round((top + 0.55 * (bottom - top)) * height))
+    rows = slice(
+        round((top + 0.3 * (bottom - top)) * height), round((top + 0.55 * (bottom - top)) * height)
+    )
     half_frame = round(FRAME_WIDTH * height / 2)
     widest = 0
     for edge, frame_to_the_right in (
@@ -69,7 +71,9 @@ def halo_px(result: np.ndarray, truth: np.ndarray) -> int:
         column = round(edge * height)
         reach = (_FARTHEST, half_frame) if frame_to_the_right else (half_frame, _FARTHEST)
         columns = slice(column - reach[0], column + reach[1])
-        error = np.abs(_error(result[rows, columns], truth[rows, columns]).mean(axis=0)).mean(axis=-1)
+        error = np.abs(_error(result[rows, columns], truth[rows, columns]).mean(axis=0)).mean(
+            axis=-1
+        )
         off = np.flatnonzero(error > HALO_ERROR)
         if len(off):
             widest = max(widest, reach[0] - int(off[0]), int(off[-1]) - reach[0] + 1)

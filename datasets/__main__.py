@@ -72,10 +72,14 @@ def build(
     }
     given = [option for option, value in fetch_options.items() if value is not None]
     if given and manual_dir is not None:
-        sys.exit(f"{given[0]} goes with --download or --base-url; --manual-dir takes all photos of the folder.")
+        sys.exit(
+            f"{given[0]} goes with --download or --base-url; --manual-dir takes all photos of the folder."
+        )
     choices = Choices(drop_outliers, allow_near_duplicates)
     if verify and (dataset != "fivek" or manual_dir is None):
-        sys.exit("--verify goes with fivek and --manual-dir: it compares fivek_dataset.tar with its SHA-1.")
+        sys.exit(
+            "--verify goes with fivek and --manual-dir: it compares fivek_dataset.tar with its SHA-1."
+        )
     try:
         if verify:
             verify_archive(manual_dir)
@@ -84,7 +88,11 @@ def build(
             if dataset != "fivek":
                 raise SourceError(f"{dataset} is on no server. Name its folder with --manual-dir.")
             request = Request(
-                base_url or BASE_URL, names, limit, keep_originals, 4 if connections is None else connections
+                base_url or BASE_URL,
+                names,
+                limit,
+                keep_originals,
+                4 if connections is None else connections,
             )
         build_dataset(
             dataset,
@@ -106,7 +114,10 @@ def build(
 
 
 def miniature(
-    out: Annotated[Path, tyro.conf.Positional], size: int = 224, fivek_pairs: int = 40, experts: str = "c"
+    out: Annotated[Path, tyro.conf.Positional],
+    size: int = 224,
+    fivek_pairs: int = 40,
+    experts: str = "c",
 ) -> None:
     """Write a small FiveK and a small real-estate set, rendered, in the layouts of the real ones.
 

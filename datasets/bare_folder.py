@@ -28,7 +28,9 @@ def find_marked_pairs(folder: Path) -> list[SourcePair]:
                     continue
                 files = found.setdefault((path.parent, f"{path.stem[: -len(mark)]}\0{number}"), {})
                 if role in files:
-                    raise SourceError(f"{files[role]} and {path.name} have the same name. Keep one of the two.")
+                    raise SourceError(
+                        f"{files[role]} and {path.name} have the same name. Keep one of the two."
+                    )
                 files[role] = path
     if not found:
         raise SourceError(
@@ -37,7 +39,10 @@ def find_marked_pairs(folder: Path) -> list[SourcePair]:
         )
     pairs = [(_file(key, files, 0), _file(key, files, 1)) for key, files in found.items()]
     ids = assign_ids([before for before, _ in pairs], folder)
-    return sorted((SourcePair(ids[before], before, after, None) for before, after in pairs), key=lambda pair: pair.id)
+    return sorted(
+        (SourcePair(ids[before], before, after, None) for before, after in pairs),
+        key=lambda pair: pair.id,
+    )
 
 
 def _file(key: tuple[Path, str], files: dict[str, Path], position: int) -> Path:

@@ -54,7 +54,12 @@ def run(job: workers.Job, pairs: Sequence[SourcePair], options: Any, folder: Pat
         try:
             with beam.Pipeline(options=options) as pipeline:
                 # Reshuffled, or one worker may get all of them.
-                _ = pipeline | beam.Create(commands) | beam.Reshuffle() | beam.Map(subprocess.check_call)
+                _ = (
+                    pipeline
+                    | beam.Create(commands)
+                    | beam.Reshuffle()
+                    | beam.Map(subprocess.check_call)
+                )
         # Beam raises what its runners raise.
         except Exception as error:
             failures.append(error)
@@ -66,7 +71,9 @@ def run(job: workers.Job, pairs: Sequence[SourcePair], options: Any, folder: Pat
         yield from _collect(missing, folder)
     if failures:
         reason = (str(failures[0]).strip().splitlines() or [type(failures[0]).__name__])[-1]
-        reason = re.sub(r"Command '.*' (?=returned|died)", "a command that ", reason)  # thousands of characters
+        reason = re.sub(
+            r"Command '.*' (?=returned|died)", "a command that ", reason
+        )  # thousands of characters
         raise PreparationError(
             f"The Beam pipeline failed: {reason[:300]}. What its workers printed is above; the same command continues."
         ) from failures[0]

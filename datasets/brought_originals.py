@@ -32,10 +32,14 @@ class BroughtOriginals(Originals):
     def stop(self) -> None:
         """Let every `prepare` that is under way end soon, with an exception."""
 
-    def run(self, job: workers.Job, pairs: list[SourcePair], num_workers: int | None) -> Iterator[Row]:
+    def run(
+        self, job: workers.Job, pairs: list[SourcePair], num_workers: int | None
+    ) -> Iterator[Row]:
         """Do a job for every pair in worker processes, and yield the rows as they are finished."""
         darkroom = _Darkroom(job, num_workers)
-        threads = concurrent.futures.ThreadPoolExecutor(self.pairs_at_once, thread_name_prefix="pair")
+        threads = concurrent.futures.ThreadPoolExecutor(
+            self.pairs_at_once, thread_name_prefix="pair"
+        )
         try:
             jobs = [threads.submit(self.prepare, pair, darkroom.develop) for pair in pairs]
             for finished in concurrent.futures.as_completed(jobs):

@@ -70,18 +70,28 @@ def build(
         exists = builder.is_prepared() and not overwrite
         if manual_dir is None and request is None and not exists and not overwrite:
             raise _not_built(builder, data_dir)
-        mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS if overwrite else tfds.GenerateMode.REUSE_DATASET_IF_EXISTS
+        mode = (
+            tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
+            if overwrite
+            else tfds.GenerateMode.REUSE_DATASET_IF_EXISTS
+        )
         builder.download_and_prepare(
             download_dir=str(data_dir / "downloads"),
             download_config=tfds.download.DownloadConfig(
                 manual_dir=manual_dir, download_mode=mode, beam_options=beam_options
             ),
         )
-    counts = ", ".join(f"{info.num_examples} {split}" for split, info in builder.info.splits.items())
-    print(f"{'already built' if exists else 'built'}: {builder.info.full_name} ({counts}) in {builder.data_dir}")
+    counts = ", ".join(
+        f"{info.num_examples} {split}" for split, info in builder.info.splits.items()
+    )
+    print(
+        f"{'already built' if exists else 'built'}: {builder.info.full_name} ({counts}) in {builder.data_dir}"
+    )
 
 
-def source(name: DatasetName, split: Split, data_dir: Path, config: str | None = None) -> Sequence[dict[str, Any]]:
+def source(
+    name: DatasetName, split: Split, data_dir: Path, config: str | None = None
+) -> Sequence[dict[str, Any]]:
     """Open a split of a built data set for random access.
 
     Returns:
@@ -127,7 +137,9 @@ def _parse_beam_options(options: str | None) -> Any:
     try:
         from apache_beam.options.pipeline_options import PipelineOptions  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise PreparationError("Apache Beam is not installed. Install the extra `tfds-cli`.") from error
+        raise PreparationError(
+            "Apache Beam is not installed. Install the extra `tfds-cli`."
+        ) from error
     return PipelineOptions(flags=[f"--{option}" for option in options.split(",")])
 
 
@@ -145,7 +157,9 @@ def _builder(name: DatasetName, data_dir: Path, config: str | None) -> PairBuild
     names = [builder_config.name for builder_config in builder_class.BUILDER_CONFIGS]
     if config is not None and config not in names:
         raise SourceError(f"{name} has no config '{config}'. Choose one of {', '.join(names)}.")
-    return builder_class(data_dir=str(data_dir), config=config or names[0], file_format="array_record")
+    return builder_class(
+        data_dir=str(data_dir), config=config or names[0], file_format="array_record"
+    )
 
 
 def _check_files(builder: PairBuilder, split: Split, data_dir: Path) -> None:
@@ -165,7 +179,9 @@ def _check_files(builder: PairBuilder, split: Split, data_dir: Path) -> None:
 
 def _not_built(builder: PairBuilder, data_dir: Path) -> DatasetNotBuilt:
     command = _build_command(builder, data_dir)
-    return DatasetNotBuilt(f"{builder.info.full_name} is not built in {data_dir}. Build it with: {command}")
+    return DatasetNotBuilt(
+        f"{builder.info.full_name} is not built in {data_dir}. Build it with: {command}"
+    )
 
 
 def _build_command(builder: PairBuilder, data_dir: Path) -> str:

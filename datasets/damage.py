@@ -41,7 +41,9 @@ def refuse_damaged(before: np.ndarray, after: np.ndarray) -> None:
 
 
 def _deviation(pixels: np.ndarray) -> float:
-    step = max(1, max(pixels.shape[:2]) // 1024)  # averaging every pixel of a large photo takes long
+    step = max(
+        1, max(pixels.shape[:2]) // 1024
+    )  # averaging every pixel of a large photo takes long
     pixels = pixels[::step, ::step]
     scale = min(1.0, 128 / max(pixels.shape[:2]))
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

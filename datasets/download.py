@@ -174,13 +174,17 @@ class Downloader:
 
     def _refusal(self, url: str, error: urllib.error.HTTPError, part: PartialFile) -> Exception:
         """Turn an HTTP error into what `fetch` does about it."""
-        if error.code == 416:  # the file ends where, or before, we wanted to go on: its length was not what was said
+        if (
+            error.code == 416
+        ):  # the file ends where, or before, we wanted to go on: its length was not what was said
             part.discard()
             return _Fault("wrong length")
         if error.code in _GONE:
             return NotOnServer(f"{url} is not on the server ({error.code} {error.reason})")
         if error.code == 407:
-            return _unreachable(url, "the proxy wants a user name and password: http://USER:PASSWORD@PROXY")
+            return _unreachable(
+                url, "the proxy wants a user name and password: http://USER:PASSWORD@PROXY"
+            )
         if error.code not in _TRY_AGAIN:
             return NotOnServer(f"the server refuses {url} ({error.code} {error.reason})")
         pause_s = _retry_after_s(error.headers.get("Retry-After"))
@@ -216,12 +220,16 @@ class Downloader:
     def _give_up(self, url: str, fault: _Fault, failures: int) -> Exception:
         if not self._has_answered:
             return _unreachable(url, fault)
-        return NotFetched(f"{url} could not be fetched in {failures} attempts, the last one: {fault}")
+        return NotFetched(
+            f"{url} could not be fetched in {failures} attempts, the last one: {fault}"
+        )
 
     def _delay_s(self, failures: int, pause_s: float | None) -> float:
         if pause_s is not None:
             return pause_s
-        delay_s = min(self._patience.first_delay_s * 2 ** (failures - 1), self._patience.longest_delay_s)
+        delay_s = min(
+            self._patience.first_delay_s * 2 ** (failures - 1), self._patience.longest_delay_s
+        )
         # So that connections which failed together do not come back together.
         return delay_s * random.uniform(0.5, 1.0)
 
@@ -237,9 +245,13 @@ def _agree(response: http.client.HTTPResponse, part: PartialFile) -> None:
         # All of it: the first attempt, a server that knows no ranges, or a file that has changed.
         part.start(int(length) if _is_number(length) else None, _validator(response))
         return
-    content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    content_range = re.fullmatch(
+        r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "")
+    )
     begins_right = content_range is not None and int(content_range[1]) == part.size
-    if not begins_right or (part.length is not None and content_range[2] not in ("*", str(part.length))):
+    if not begins_right or (
+        part.length is not None and content_range[2] not in ("*", str(part.length))
+    ):
         part.discard()
         raise _Fault("wrong range")
     if part.validator and _validator(response) not in (None, part.validator):
@@ -274,7 +286,11 @@ def _unreachable(url: str, reason: object) -> ServerUnreachable:
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy and urllib.request.proxy_bypass(parts.hostname or ""):
         proxy = None
-    way = f" through the proxy {urllib.parse.urlsplit(proxy).netloc.rpartition('@')[2]}" if proxy else ""
+    way = (
+        f" through the proxy {urllib.parse.urlsplit(proxy).netloc.rpartition('@')[2]}"
+        if proxy
+        else ""
+    )
     reason = getattr(reason, "strerror", None) or reason
     return ServerUnreachable(
         f"{parts.netloc} cannot be reached{way} ({reason}). Check the address and the connection, or open {parts.scheme}://"

@@ -26,7 +26,9 @@ class Findings:
     """The groups that are in more than one split."""
 
 
-def flag_outliers(rows: list[Row], *, drop: bool) -> tuple[list[Row], list[Row], dict[str, list[str]]]:
+def flag_outliers(
+    rows: list[Row], *, drop: bool
+) -> tuple[list[Row], list[Row], dict[str, list[str]]]:
     """Separate what is used from what is refused.
 
     Args:
@@ -61,21 +63,32 @@ def refuse_unlisted(rows: list[Row], published_split: str) -> list[Row]:
     """Mark the accepted pairs without a split as rejected where a published split is reproduced."""
     if not published_split:
         return rows
-    reason = f"the published split {published_split} lists this photo neither to train nor to test on"
+    reason = (
+        f"the published split {published_split} lists this photo neither to train nor to test on"
+    )
     refusal = {"status": "rejected", "kind": "not in the split", "reason": reason, "measured": None}
-    return [row | refusal if row["status"] == "accepted" and row["split"] is None else row for row in rows]
+    return [
+        row | refusal if row["status"] == "accepted" and row["split"] is None else row
+        for row in rows
+    ]
 
 
 def find_groups_with_progress(accepted: list[Row], output: Path) -> list[list[Row]]:
     """Find near-duplicates among the stored pictures of `output`; a bar shows when it takes more than two seconds."""
-    hashes = [(row["measurements"]["input_hash"], row["measurements"]["target_hash"]) for row in accepted]
+    hashes = [
+        (row["measurements"]["input_hash"], row["measurements"]["target_hash"]) for row in accepted
+    ]
 
     def read_target(index: int) -> np.ndarray:
         return read_photo(output / accepted[index]["target"]).pixels
 
-    with tqdm.tqdm(total=len(accepted), desc="looking for near-duplicates", unit="photo", delay=2, leave=False) as bar:
+    with tqdm.tqdm(
+        total=len(accepted), desc="looking for near-duplicates", unit="photo", delay=2, leave=False
+    ) as bar:
         copies = _find_copies(accepted)
-        groups = near_duplicates.find_groups(hashes, read_target, lambda compared: bar.update(compared - bar.n), copies)
+        groups = near_duplicates.find_groups(
+            hashes, read_target, lambda compared: bar.update(compared - bar.n), copies
+        )
     return [[accepted[index] for index in group] for group in groups]
 
 

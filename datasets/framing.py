@@ -6,7 +6,14 @@ import math
 import cv2
 import numpy as np
 
-from datasets.registration import WORK_EDGE, Registration, mean_displacement, quarter_turns, register, work_picture
+from datasets.registration import (
+    WORK_EDGE,
+    Registration,
+    mean_displacement,
+    quarter_turns,
+    register,
+    work_picture,
+)
 from datasets.rejection import PairRejected
 
 MAX_ASPECT_DIFFERENCE = 0.01
@@ -55,12 +62,22 @@ def check_framing(before: np.ndarray, after: np.ndarray) -> Framed:
     small_before, small_after = work_picture(before), work_picture(after)
     turns, changes = _find_turn(small_before, small_after, before, after)
     if turns:
-        before, small_before = (np.ascontiguousarray(np.rot90(pixels, turns)) for pixels in (before, small_before))
+        before, small_before = (
+            np.ascontiguousarray(np.rot90(pixels, turns)) for pixels in (before, small_before)
+        )
     if before.shape != after.shape:
         if not _differ_in_resolution(before, after):
-            raise PairRejected("sizes differ", f"the sizes differ: {_sizes_text(before, after)}", _sizes(before, after))
+            raise PairRejected(
+                "sizes differ",
+                f"the sizes differ: {_sizes_text(before, after)}",
+                _sizes(before, after),
+            )
         before, after, shrunk = _shrink_the_larger(before, after)
-        small_before, small_after, changes = work_picture(before), work_picture(after), (*changes, shrunk)
+        small_before, small_after, changes = (
+            work_picture(before),
+            work_picture(after),
+            (*changes, shrunk),
+        )
     found = register(small_before, small_after)
     if found.displacement > MAX_DISPLACEMENT and _is_sure(found):
         raise PairRejected(
@@ -174,7 +191,11 @@ def _shrink_the_larger(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarra
 def _refuse_other_shape(before: np.ndarray, after: np.ndarray) -> None:
     """Where the content says nothing, the shapes have to."""
     if not _have_one_aspect(before, after):
-        raise PairRejected("framing differs", f"the shapes differ: {_sizes_text(before, after)}", _sizes(before, after))
+        raise PairRejected(
+            "framing differs",
+            f"the shapes differ: {_sizes_text(before, after)}",
+            _sizes(before, after),
+        )
 
 
 def _is_sure(found: Registration) -> bool:
@@ -209,19 +230,29 @@ def _overlap(before: np.ndarray, after: np.ndarray, matrix: np.ndarray) -> _Over
     x, y = (int(value) for value in (matrix @ corner)[:2, 2])
     cut = np.ascontiguousarray(before[y : y + height, x : x + width])
     is_whole = cut.shape == before.shape and target.shape == after.shape
-    return _Overlap(cut, target, corner, () if is_whole else (f"cut to the common {width}x{height}",))
+    return _Overlap(
+        cut, target, corner, () if is_whole else (f"cut to the common {width}x{height}",)
+    )
 
 
 def _translation(x: float, y: float) -> np.ndarray:
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
 
 
-def _covered(matrix: np.ndarray, before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, int, int, int]:
+def _covered(
+    matrix: np.ndarray, before: tuple[int, ...], after: tuple[int, ...]
+) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of the target's largest part, cut from its sides, whose content is in the input."""
     # Where the input's corners lie in the target; the inner ones of them bound the rectangle.
     height, width = before[:2]
     # Half a pixel outwards is where the outermost pixels end.
-    corners = np.array([[-0.5, width - 0.5, -0.5, width - 0.5], [-0.5, -0.5, height - 0.5, height - 0.5], [1, 1, 1, 1]])
+    corners = np.array(
+        [
+            [-0.5, width - 0.5, -0.5, width - 0.5],
+            [-0.5, -0.5, height - 0.5, height - 0.5],
+            [1, 1, 1, 1],
+        ]
+    )
     x, y, _ = np.linalg.inv(matrix) @ corners + 0.5
     slack = 1e-6
     return (
@@ -241,7 +272,9 @@ def _resample(pixels: np.ndarray, matrix: np.ndarray, width: int, height: int) -
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         matrix = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]]) @ matrix
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(pixels, matrix[:2], (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        pixels, matrix[:2], (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def _direction(found: Registration) -> str:

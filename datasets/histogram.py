@@ -31,13 +31,18 @@ def draw_histogram(histogram: Histogram) -> Markup:
     tallest = int(counts.max())
     plot_height = _HEIGHT - _TOP - _BOTTOM
     parts = []
-    for count, left, right in zip(counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+    for count, left, right in zip(
+        counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True
+    ):
         if not count:
             continue
         x, width = _x(left, low, high) + 1, _x(right, low, high) - _x(left, low, high) - 2
         height = max(2.0, plot_height * count / tallest)
         inside = values[(values >= left) & (values <= right)]
-        is_unusual = histogram.usual and ((inside < histogram.usual[0]) | (inside > histogram.usual[1])).any()
+        is_unusual = (
+            histogram.usual
+            and ((inside < histogram.usual[0]) | (inside > histogram.usual[1])).any()
+        )
         label = f"{_text(left, histogram)} to {_text(right, histogram)}: {count}"
         parts.append(
             f'<rect class="{"odd" if is_unusual else "bar"}" x="{x:.1f}" y="{_HEIGHT - _BOTTOM - height:.1f}" '
@@ -46,16 +51,22 @@ def draw_histogram(histogram: Histogram) -> Markup:
     for bound in histogram.usual or ():
         if low < bound < high:
             x = _x(bound, low, high)
-            parts.append(f'<line class="bound" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 6}" y2="{_HEIGHT - _BOTTOM}"/>')
+            parts.append(
+                f'<line class="bound" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 6}" y2="{_HEIGHT - _BOTTOM}"/>'
+            )
     base = _HEIGHT - _BOTTOM
     parts.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _LEFT}" y1="{base}" y2="{base}"/>')
     for tick in _ticks(low, high, histogram):
         x = _x(tick, low, high)
         anchor = "start" if x < 24 else "end" if x > _WIDTH - 24 else "middle"
-        parts.append(f'<text x="{x:.1f}" y="{base + 17}" text-anchor="{anchor}">{_text(tick, histogram)}</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{base + 17}" text-anchor="{anchor}">{_text(tick, histogram)}</text>'
+        )
     parts.append(f'<text x="{_LEFT}" y="11">most in one bar: {tallest}</text>')
     label = escape(f"{histogram.title}, {len(histogram.values)} pairs")
-    return Markup(f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>')
+    return Markup(
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    )
 
 
 def _limits(histogram: Histogram) -> tuple[float, float]:
@@ -74,7 +85,9 @@ def _x(value: float, low: float, high: float) -> float:
 def _ticks(low: float, high: float, histogram: Histogram) -> list[float]:
     if histogram.is_ratio:
         step = max(1, math.ceil((high - low) / 7))
-        return [float(tick) for tick in range(math.ceil(low), math.floor(high) + 1) if tick % step == 0]
+        return [
+            float(tick) for tick in range(math.ceil(low), math.floor(high) + 1) if tick % step == 0
+        ]
     step = 10 ** math.floor(math.log10(high))
     step = next(s for s in (step / 2, step, step * 2) if high / s <= 6)
     return [tick * step for tick in range(int(high / step) + 1)]

@@ -13,7 +13,10 @@ from enhancer.photo.io import RAW_SUFFIXES
 
 SHARE = 0.5
 """Of the machine's memory, for all photos that are being decoded at a time."""
-_BYTES_PER_PIXEL = {1: 12, 2: 14}  # at the peak of decoding, by bytes per sample; measured, see docs/data.md
+_BYTES_PER_PIXEL = {
+    1: 12,
+    2: 14,
+}  # at the peak of decoding, by bytes per sample; measured, see docs/data.md
 _RAW_BYTES_PER_PIXEL = 16
 _CGROUPS = Path("/sys/fs/cgroup")
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -80,7 +83,11 @@ def bytes_to_decode(path: Path) -> int:
         if magic in _TIFF_MAGIC:
             with tifffile.TiffFile(path) as tiff:
                 page = tiff.pages.first
-                return page.imagewidth * page.imagelength * _BYTES_PER_PIXEL[1 if page.bitspersample <= 8 else 2]
+                return (
+                    page.imagewidth
+                    * page.imagelength
+                    * _BYTES_PER_PIXEL[1 if page.bitspersample <= 8 else 2]
+                )
         with Image.open(path) as image:
             return image.width * image.height * _BYTES_PER_PIXEL[1]
     except Exception:

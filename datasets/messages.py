@@ -15,7 +15,10 @@ class _Pickler(pickle.Pickler):
     """
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, (type, types.FunctionType)) and obj.__module__.partition(".")[0] == "datasets":
+        if (
+            isinstance(obj, (type, types.FunctionType))
+            and obj.__module__.partition(".")[0] == "datasets"
+        ):
             return pkgutil.resolve_name, (f"{obj.__module__}:{obj.__qualname__}",)
         return NotImplemented
 

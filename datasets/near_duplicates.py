@@ -101,14 +101,18 @@ def find_shown(
         for index in range(len(hashes))
         if any(
             _same_scene(thumbnails(index), other_thumbnails(other))
-            for other in np.flatnonzero(_near([words[index : index + 1] for words in packed], others)[0]).tolist()
+            for other in np.flatnonzero(
+                _near([words[index : index + 1] for words in packed], others)[0]
+            ).tolist()
         )
     ]
 
 
 def _candidates(packed: list[np.ndarray], start: int) -> tuple[np.ndarray, np.ndarray]:
     """Index pairs (the second is larger) whose inputs or targets have similar hashes, for some of the rows."""
-    rows, others = np.nonzero(_near([words[start : start + _ROWS_AT_ONCE] for words in packed], packed))
+    rows, others = np.nonzero(
+        _near([words[start : start + _ROWS_AT_ONCE] for words in packed], packed)
+    )
     rows += start
     return rows[others > rows], others[others > rows]
 
@@ -125,7 +129,10 @@ def _near(rows: list[np.ndarray], others: list[np.ndarray]) -> np.ndarray:
     """Whose inputs or targets have similar hashes, bool `(rows, others)`."""
     near = np.zeros((len(rows[0]), len(others[0])), bool)
     for some, all_others in zip(rows, others, strict=True):
-        near |= np.bitwise_count(some[:, None] ^ all_others[None]).sum(axis=-1, dtype=np.uint16) <= MAX_DISTANCE
+        near |= (
+            np.bitwise_count(some[:, None] ^ all_others[None]).sum(axis=-1, dtype=np.uint16)
+            <= MAX_DISTANCE
+        )
     return near
 
 
@@ -139,7 +146,9 @@ class _Thumbnails:
         if index not in self._kept:
             grey = to_grey(self._read(index))
             scale = min(1.0, _THUMBNAIL_EDGE / max(grey.shape))
-            self._kept[index] = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            self._kept[index] = cv2.resize(
+                grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+            )
         return self._kept[index]
 
 
@@ -155,7 +164,9 @@ def _same_scene(first: np.ndarray, second: np.ndarray) -> bool:
 def _tone_correlation(first: np.ndarray, second: np.ndarray, matrix: np.ndarray) -> float:
     """Pearson's coefficient of the grey levels where the pictures overlap, once `first` lies on `second`."""
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(first.astype(np.float32), matrix[:2], second.shape[::-1], flags=flags, borderValue=-1.0)
+    moved = cv2.warpAffine(
+        first.astype(np.float32), matrix[:2], second.shape[::-1], flags=flags, borderValue=-1.0
+    )
     overlap = moved >= 0
     moved, second = moved[overlap] - moved[overlap].mean(), second[overlap] - second[overlap].mean()
     return float((moved * second).sum() / np.sqrt((moved**2).sum() * (second**2).sum() + 1e-9))

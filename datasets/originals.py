@@ -32,7 +32,9 @@ class Originals:
     def begin(self, pairs: list[SourcePair], output: Path) -> None:
         """Get ready for the pairs that remain."""
 
-    def run(self, job: workers.Job, pairs: list[SourcePair], num_workers: int | None) -> Iterator[Row]:
+    def run(
+        self, job: workers.Job, pairs: list[SourcePair], num_workers: int | None
+    ) -> Iterator[Row]:
         """Do a job for every pair in worker processes, and yield the rows as they are finished."""
         return workers.run(job, pairs, num_workers)
 

@@ -69,14 +69,18 @@ def prepare_pair(input_path: Path, target_path: Path, long_edge: int | None) -> 
         raise
 
 
-def _validate(before: np.ndarray, after: np.ndarray, long_edge: int | None, *, is_raw: bool) -> PreparedPair:
+def _validate(
+    before: np.ndarray, after: np.ndarray, long_edge: int | None, *, is_raw: bool
+) -> PreparedPair:
     _refuse_small(before, after)
     refuse_damaged(before, after)
     framed = reconcile_framing(before, after) if is_raw else check_framing(before, after)
     size = _result_size(framed.input, framed.target, long_edge)
     if min(size) < MIN_SHORT_SIDE:
         shown = f"{size[0]}x{size[1]} at a long edge of {max(size)}"
-        raise PairRejected("too small", f"the short side would be below {MIN_SHORT_SIDE} px: {shown}", min(size))
+        raise PairRejected(
+            "too small", f"the short side would be below {MIN_SHORT_SIDE} px: {shown}", min(size)
+        )
     before, after = _resize(framed.input, size), _resize(framed.target, size)
     difference = _mean_difference(before, after)
     if difference < MIN_MEAN_DIFFERENCE:
@@ -99,7 +103,10 @@ def _validate(before: np.ndarray, after: np.ndarray, long_edge: int | None, *, i
 def _mean_difference(before: np.ndarray, after: np.ndarray) -> float:
     height, width = before.shape[:2]
     size = (max(1, width // _AVERAGED), max(1, height // _AVERAGED))
-    averages = [cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.int16) for pixels in (before, after)]
+    averages = [
+        cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.int16)
+        for pixels in (before, after)
+    ]
     return float(np.abs(averages[0] - averages[1]).mean())
 
 
@@ -122,7 +129,9 @@ def _refuse_small(before: np.ndarray, after: np.ndarray) -> None:
     sizes = [*before.shape[1::-1], *after.shape[1::-1]]
     if min(sizes) < MIN_SHORT_SIDE:
         shown = f"the input is {sizes[0]}x{sizes[1]}, the target {sizes[2]}x{sizes[3]}"
-        raise PairRejected("too small", f"the short side is below {MIN_SHORT_SIDE} px: {shown}", min(sizes))
+        raise PairRejected(
+            "too small", f"the short side is below {MIN_SHORT_SIDE} px: {shown}", min(sizes)
+        )
 
 
 def _result_size(before: np.ndarray, after: np.ndarray, long_edge: int | None) -> tuple[int, int]:

@@ -78,7 +78,11 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {}
 
     def download_and_prepare(
-        self, *, download_dir=None, download_config: tfds.download.DownloadConfig | None = None, **options: Any
+        self,
+        *,
+        download_dir=None,
+        download_config: tfds.download.DownloadConfig | None = None,
+        **options: Any,
     ) -> None:
         """Build as TFDS does, but never leave an existing data set standing in for another source.
 
@@ -88,7 +92,11 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             PreparationError: no pair can be used, or one photo is in two splits.
             FolderLockError: another process is building it.
         """
-        manual_dir = Path(download_config.manual_dir) if download_config and download_config.manual_dir else None
+        manual_dir = (
+            Path(download_config.manual_dir)
+            if download_config and download_config.manual_dir
+            else None
+        )
         overwrite = download_config is not None and download_config.download_mode.overwrite_dataset
         source = self.source_at(manual_dir)
         if self.is_prepared() and not overwrite:
@@ -96,7 +104,9 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 self._check_same_source(source)
             return
         if source is None:
-            raise SourceError(f"No source photos named for {self.name}. {MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}")
+            raise SourceError(
+                f"No source photos named for {self.name}. {MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}"
+            )
         if {"[", "]"} & set(str(self.data_path)):
             raise SourceError(
                 f"A data set in {self.data_path} could not be read: TFDS takes [ and ] for patterns. Name another folder."
@@ -109,7 +119,9 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             # Left behind by a build that was killed.
             for leftover in Path(self.data_path).parent.glob("incomplete.*"):
                 shutil.rmtree(leftover)
-            super().download_and_prepare(download_dir=download_dir, download_config=download_config, **options)
+            super().download_and_prepare(
+                download_dir=download_dir, download_config=download_config, **options
+            )
 
     @property
     def prepared_dir(self) -> Path:
@@ -143,13 +155,29 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         place = source.originals.source(source.folder.resolve())
         same_place = place == recorded.get("source")
         if same_place and source.originals.is_gone(source.folder):
-            print(f"{source.folder} is no longer there: using {self.info.full_name} as it was built.", file=sys.stderr)
+            print(
+                f"{source.folder} is no longer there: using {self.info.full_name} as it was built.",
+                file=sys.stderr,
+            )
             return
         if self._fingerprint(source) == recorded.get("source_fingerprint"):
             return
         what = "has changed since" if same_place else "is another source"
-        build_again = ["python", "-m", "datasets", "build", self.name, *source.originals.arguments(source.folder)]
-        build_again += ["--data-dir", str(self._data_dir_root), "--config", self.builder_config.name, "--overwrite"]
+        build_again = [
+            "python",
+            "-m",
+            "datasets",
+            "build",
+            self.name,
+            *source.originals.arguments(source.folder),
+        ]
+        build_again += [
+            "--data-dir",
+            str(self._data_dir_root),
+            "--config",
+            self.builder_config.name,
+            "--overwrite",
+        ]
         raise SourceChanged(
             f"{self.info.full_name} in {self.data_dir} was built from {recorded.get('source')}, and {place} {what}. "
             f"Build it again with: {shlex.join(build_again)}, or name another --data-dir."
@@ -160,7 +188,9 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if prepared:
             return prepared["source_fingerprint"]
         folder, options = source.folder.resolve(), self.preparation_options()
-        return preparation.source_fingerprint(source.find_pairs(folder), folder, options, source.originals)
+        return preparation.source_fingerprint(
+            source.find_pairs(folder), folder, options, source.originals
+        )
 
     def _read_prepared(self, folder: Path) -> dict[str, Any] | None:
         """Return the metadata when `folder` was already prepared for this config, None when it is a source."""
@@ -178,7 +208,9 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         image = {"shape": (None, None, 3), "encoding_format": "jpeg"}
         features = {
             "input": tfds.features.Image(**image, doc="The photo before the edit, sRGB."),
-            "target": tfds.features.Image(**image, doc="The photo after the edit, sRGB, same size."),
+            "target": tfds.features.Image(
+                **image, doc="The photo after the edit, sRGB, same size."
+            ),
             "id": tfds.features.Text(doc="Name of the pair in its source."),
             "width": tfds.features.Scalar(np.int32, doc="Pixels, of both photos."),
             "height": tfds.features.Scalar(np.int32, doc="Pixels, of both photos."),
@@ -198,9 +230,15 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.info.metadata.update({key: self._prepared_metadata[key] for key in recorded})
         self.info.metadata["drop_outliers"] = self._prepared_metadata["choices"]["drop_outliers"]
         rows = {split: prepared_folder.read_rows(self._prepared, split) for split in SPLITS}
-        return {split: self._generate_examples(self._prepared, rows[split]) for split in SPLITS if rows[split]}
+        return {
+            split: self._generate_examples(self._prepared, rows[split])
+            for split in SPLITS
+            if rows[split]
+        }
 
-    def _generate_examples(self, folder: Path, rows: list[prepared_folder.Row]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(
+        self, folder: Path, rows: list[prepared_folder.Row]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in rows:
             pictures = {role: (folder / row[role]).read_bytes() for role in ("input", "target")}
             size = {"width": row["width"], "height": row["height"]}

@@ -35,10 +35,19 @@ def prepare_one(pair: SourcePair, reserve: Reserve, *, output: Path, long_edge: 
     try:
         prepared = prepare_pair(pair.input, pair.target, long_edge)
     except PairRejected as rejection:
-        reasons = {"kind": rejection.kind, "reason": rejection.reason, "measured": rejection.measured}
+        reasons = {
+            "kind": rejection.kind,
+            "reason": rejection.reason,
+            "measured": rejection.measured,
+        }
         return {**row, "status": "rejected", **reasons, "thumbnails": rejection.thumbnails}
     height, width = prepared.input.shape[:2]
-    row |= {"status": "accepted", "width": width, "height": height, "measurements": prepared.measurements}
+    row |= {
+        "status": "accepted",
+        "width": width,
+        "height": height,
+        "measurements": prepared.measurements,
+    }
     for role, pixels in (("input", prepared.input), ("target", prepared.target)):
         content = encode_jpeg(pixels, quality=JPEG_QUALITY)
         row[role] = f"{IMAGES}/{pair.id}_{role}.jpg"

@@ -23,7 +23,9 @@ def main() -> None:
     # What C libraries print must not get between the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    with contextlib.suppress(OSError):  # Linux only: when memory runs out, this process goes, not the user's others
+    with contextlib.suppress(
+        OSError
+    ):  # Linux only: when memory runs out, this process goes, not the user's others
         Path("/proc/self/oom_score_adj").write_text("500")
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(messages,), daemon=True).start()
@@ -61,7 +63,9 @@ def _send(answers: Any, kind: str, content: Any) -> None:
     try:
         message = pickle.dumps((kind, content))
     except Exception as error:
-        message = pickle.dumps(("error", RuntimeError(f"{content!r} cannot be sent to the parent process: {error}")))
+        message = pickle.dumps(
+            ("error", RuntimeError(f"{content!r} cannot be sent to the parent process: {error}"))
+        )
     with contextlib.suppress(BrokenPipeError):  # the parent is gone, and with it the input
         answers.write(message)
         answers.flush()

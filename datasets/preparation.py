@@ -116,11 +116,17 @@ def prepare(
     fingerprint = source_fingerprint(pairs, source, options, originals)
     metadata = prepared_folder.read_metadata(output)
     header = {"source_fingerprint": fingerprint, "versions": decoder_versions()}
-    if metadata and metadata["source_fingerprint"] == fingerprint and metadata["choices"] == vars(choices):
+    if (
+        metadata
+        and metadata["source_fingerprint"] == fingerprint
+        and metadata["choices"] == vars(choices)
+    ):
         fetched = prepared_folder.NOT_FETCHED not in metadata["rejected_by_reason"]
         current = fetched and metadata["versions"] == header["versions"]
         listed = [row for split in SPLITS for row in prepared_folder.read_rows(output, split)]
-        if (current or not refresh) and all(prepared_folder.has_images(row, output) for row in listed):
+        if (current or not refresh) and all(
+            prepared_folder.has_images(row, output) for row in listed
+        ):
             return metadata
     finished = prepared_folder.resume(output, header)
     began = datetime.datetime.now(datetime.UTC)
@@ -135,12 +141,18 @@ def prepare(
     if beam_options is None:
         running = originals.run(job, remaining, num_workers)
     else:
-        running = beam_workers.run(job, remaining, beam_options, prepared_folder.rows_folder(output, header))
+        running = beam_workers.run(
+            job, remaining, beam_options, prepared_folder.rows_folder(output, header)
+        )
     with contextlib.closing(running) as done:
         _log(done, pairs, finished, output, options.dataset, originals)
     rows = [finished[pair.id] for pair in pairs]
     seconds = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
-    run = {"started": began.isoformat(timespec="seconds"), "seconds": round(seconds, 1), "pairs": len(remaining)}
+    run = {
+        "started": began.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "pairs": len(remaining),
+    }
     run |= originals.finish(rows, output)
     metadata = _finish(rows, output, options, choices, header, originals.source(source), run)
     print_summary(metadata, output, originals.report())
@@ -166,7 +178,9 @@ def _log(
 ) -> None:
     """Write each row to the log and add it to `finished`, whichever comes first; show how far it is."""
     sizes = {pair.id: sum(_size(path) for path in (pair.input, pair.target)) for pair in pairs}
-    bar = tqdm.tqdm(total=len(pairs), initial=len(finished), desc=f"preparing {dataset}", unit="pair")
+    bar = tqdm.tqdm(
+        total=len(pairs), initial=len(finished), desc=f"preparing {dataset}", unit="pair"
+    )
     began, num_bytes = time.monotonic(), 0
     with bar, open(output / prepared_folder.PROGRESS, "ab") as progress:
         for row in done:
@@ -190,7 +204,13 @@ def _size(path: Path) -> int:
 
 
 def _finish(
-    rows: list[Row], output: Path, options: Options, choices: Choices, header: Row, source: str, run: Row
+    rows: list[Row],
+    output: Path,
+    options: Options,
+    choices: Choices,
+    header: Row,
+    source: str,
+    run: Row,
 ) -> dict[str, Any]:
     """Write the lists, the report and, last of all, the metadata that marks the folder as complete.
 
@@ -207,7 +227,9 @@ def _finish(
             f"{output / prepared_folder.REJECTED} has the reason for each."
         )
     groups = find_groups_with_progress(accepted, output)
-    splits = assign_splits(accepted, source, groups, Shares(options.validation_share, options.test_share))
+    splits = assign_splits(
+        accepted, source, groups, Shares(options.validation_share, options.test_share)
+    )
     refuse_leaks(splits, source)
     straddling = find_straddling(splits, groups)
     findings = Findings(splits, rejected, outliers, groups, straddling)
@@ -246,7 +268,9 @@ def _finish(
         "environment": _environment(),
         "run": run,
     }
-    write_atomically(output / prepared_folder.METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
+    write_atomically(
+        output / prepared_folder.METADATA, (json.dumps(metadata, indent=2) + "\n").encode()
+    )
     return metadata
 
 
@@ -257,7 +281,9 @@ def _count_remarks(accepted: list[Row]) -> dict[str, int]:
 
 def _hash_columns(rows: list[Row], *columns: str) -> str:
     """SHA-256 over ids and hashes of single files; a file that could not be read counts as "None"."""
-    lines = "".join(" ".join(str(row.get(column)) for column in ("id", *columns)) + "\n" for row in rows)
+    lines = "".join(
+        " ".join(str(row.get(column)) for column in ("id", *columns)) + "\n" for row in rows
+    )
     return hashlib.sha256(lines.encode()).hexdigest()
 
 

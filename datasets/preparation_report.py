@@ -38,7 +38,9 @@ def write_report(output: Path, findings: Findings, *, title: str, source: str) -
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     accepted = [row for split in SPLITS for row in findings.splits[split]]
-    flagged = sorted((row for row in accepted if row["flags"]), key=_strangeness(accepted), reverse=True)
+    flagged = sorted(
+        (row for row in accepted if row["flags"]), key=_strangeness(accepted), reverse=True
+    )
     across = {name for group in findings.straddling for name, _ in group}
     groups = sorted(findings.groups, key=lambda group: group[0]["id"] not in across)
     split_of = {row["id"]: split for split in SPLITS for row in findings.splits[split]}
@@ -57,7 +59,9 @@ def write_report(output: Path, findings: Findings, *, title: str, source: str) -
         groups=[_group_card(group, output, split_of) for group in groups[:MAX_GROUPS]],
         group_count=len(groups),
         grouped_photos=sum(map(len, groups)),
-        straddling=[[f"{name} ({split})" for name, split in group] for group in findings.straddling],
+        straddling=[
+            [f"{name} ({split})" for name, split in group] for group in findings.straddling
+        ],
         changed=_named(accepted, "changes"),
         remarks=_named(accepted, "remarks"),
         work_edge=WORK_EDGE,
@@ -67,7 +71,9 @@ def write_report(output: Path, findings: Findings, *, title: str, source: str) -
 
 
 def _histograms(accepted: list[Row]) -> list[dict[str, Any]]:
-    ratios = {name: np.log2([row["measurements"][name] for row in accepted]) for name in tone.RATIOS}
+    ratios = {
+        name: np.log2([row["measurements"][name] for row in accepted]) for name in tone.RATIOS
+    }
     enough = len(accepted) >= tone.MIN_PAIRS
     histograms = [
         Histogram(
@@ -79,15 +85,24 @@ def _histograms(accepted: list[Row]) -> list[dict[str, Any]]:
         for name, noun in tone.RATIOS.items()
     ]
     shifts = np.array([row["measurements"]["shift_px"] for row in accepted])
-    histograms.append(Histogram(f"Displacement, px at a long edge of {WORK_EDGE} px", shifts, (0.0, MAX_DISPLACEMENT)))
+    histograms.append(
+        Histogram(
+            f"Displacement, px at a long edge of {WORK_EDGE} px", shifts, (0.0, MAX_DISPLACEMENT)
+        )
+    )
     megapixels = np.array([row["width"] * row["height"] / 1e6 for row in accepted])
     histograms.append(Histogram("Size as stored, megapixels", megapixels, None))
-    return [{"title": histogram.title, "svg": draw_histogram(histogram)} for histogram in histograms]
+    return [
+        {"title": histogram.title, "svg": draw_histogram(histogram)} for histogram in histograms
+    ]
 
 
 def _strangeness(accepted: list[Row]) -> Callable[[Row], float]:
     """How many times the usual range a pair's ratios are away from the median, the larger of the two."""
-    ranges = {name: tone.usual_range(np.log2([row["measurements"][name] for row in accepted])) for name in tone.RATIOS}
+    ranges = {
+        name: tone.usual_range(np.log2([row["measurements"][name] for row in accepted]))
+        for name in tone.RATIOS
+    }
 
     def measure(row: Row) -> float:
         return max(
@@ -102,20 +117,26 @@ def _rejected_card(row: Row, output: Path) -> dict[str, Any]:
     thumbnails = row.get("thumbnails")
     if thumbnails is None and "input" in row:  # a dropped outlier was stored like an accepted pair
         thumbnails = {
-            role: _picture(output / row[role]) for role in ("input", "target") if (output / row[role]).is_file()
+            role: _picture(output / row[role])
+            for role in ("input", "target")
+            if (output / row[role]).is_file()
         }
     return {
         "id": row["id"],
         "kind": row["kind"],
         "reason": row["reason"],
         "pictures": [
-            ("before" if role == "input" else "after", picture) for role, picture in (thumbnails or {}).items()
+            ("before" if role == "input" else "after", picture)
+            for role, picture in (thumbnails or {}).items()
         ],
     }
 
 
 def _flagged_card(row: Row, output: Path) -> dict[str, Any]:
-    pictures = [("before", _picture(output / row["input"])), ("after", _picture(output / row["target"]))]
+    pictures = [
+        ("before", _picture(output / row["input"])),
+        ("after", _picture(output / row["target"])),
+    ]
     return {"id": row["id"], "texts": row["flags"], "pictures": pictures}
 
 
@@ -123,7 +144,10 @@ def _group_card(group: Sequence[Row], output: Path, split_of: dict[str, Any]) ->
     splits = sorted({split_of[row["id"]] for row in group}, key=SPLITS.index)
     return {
         "pictures": [
-            (f"{row['id']}, {split_of[row['id']]}" if len(splits) > 1 else row["id"], _picture(output / row["target"]))
+            (
+                f"{row['id']}, {split_of[row['id']]}" if len(splits) > 1 else row["id"],
+                _picture(output / row["target"]),
+            )
             for row in group[:MAX_IN_GROUP]
         ],
         "more": max(0, len(group) - MAX_IN_GROUP),

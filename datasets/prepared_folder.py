@@ -10,8 +10,17 @@ from typing import Any
 from datasets.sources import Split
 from enhancer.system.files import write_atomically
 
-LIST_NAMES: dict[Split, str] = {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}
-METADATA, PROGRESS, REJECTED, IMAGES = "dataset_metadata.json", "progress.jsonl", "rejected.jsonl", "images"
+LIST_NAMES: dict[Split, str] = {
+    "train": "train.jsonl",
+    "validation": "val.jsonl",
+    "test": "test.jsonl",
+}
+METADATA, PROGRESS, REJECTED, IMAGES = (
+    "dataset_metadata.json",
+    "progress.jsonl",
+    "rejected.jsonl",
+    "images",
+)
 NOT_ON_SERVER, NOT_FETCHED = "not on the server", "not fetched"
 """Kinds of refusals that say nothing about the pair: they are tried again whenever the folder is continued."""
 REPORT = "preparation_report.html"
@@ -64,7 +73,9 @@ def resume(output: Path, header: Row) -> dict[str, Row]:
         # The log comes first and marks the folder as ours; killed while it was written, its temporary file is left.
         ours = set(output.glob(f".{PROGRESS}.*.tmp"))
         if output.exists() and any(path not in ours for path in output.iterdir()):
-            raise PreparationError(f"{output} is not empty and was not made by this program. Name another folder.")
+            raise PreparationError(
+                f"{output} is not empty and was not made by this program. Name another folder."
+            )
         output.mkdir(parents=True, exist_ok=True)
         write_rows(progress, [header])
         (output / IMAGES).mkdir()
@@ -73,12 +84,21 @@ def resume(output: Path, header: Row) -> dict[str, Row]:
     rows = [_decode_row(line) for line in complete_lines.splitlines()]
     (output / METADATA).unlink(missing_ok=True)
     if not rows or rows[0] != header:
-        print(f"{output} was made from another source or with other options: starting it anew.", file=sys.stderr)
+        print(
+            f"{output} was made from another source or with other options: starting it anew.",
+            file=sys.stderr,
+        )
         write_rows(progress, [header])
         rows = [header]
-    tried = [row for row in rows[1:] if "id" in row and row.get("kind") not in (NOT_ON_SERVER, NOT_FETCHED)]
+    tried = [
+        row
+        for row in rows[1:]
+        if "id" in row and row.get("kind") not in (NOT_ON_SERVER, NOT_FETCHED)
+    ]
     intact = [rows[0], *(row for row in tried if has_images(row, output))]
-    if torn or len(intact) < len(rows):  # torn: the line that was being written when the process was killed
+    if torn or len(intact) < len(
+        rows
+    ):  # torn: the line that was being written when the process was killed
         write_rows(progress, intact)
         rows = intact
     if len(rows) > 1:
@@ -107,13 +127,17 @@ def write_lists(output: Path, splits: dict[Split, list[Row]]) -> None:
 
 def write_rejected(output: Path, rejected: list[Row]) -> None:
     """Write the list of the pairs that were refused, with the reasons."""
-    write_rows(output / REJECTED, [{key: row[key] for key in _REJECTED_COLUMNS} for row in rejected])
+    write_rows(
+        output / REJECTED, [{key: row[key] for key in _REJECTED_COLUMNS} for row in rejected]
+    )
 
 
 def hash_lists(output: Path) -> dict[str, str]:
     """Return the SHA-256, hexadecimal, of each list that is there, by file name."""
     paths = [output / name for name in (*LIST_NAMES.values(), REJECTED)]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()
+    }
 
 
 def remove_unlisted(output: Path, accepted: list[Row]) -> None:

@@ -63,7 +63,9 @@ def register(before: np.ndarray, after: np.ndarray, *, precisely: bool = False) 
     return found
 
 
-def _register_at(edge: int, before: np.ndarray, after: np.ndarray, start: np.ndarray | None) -> Registration:
+def _register_at(
+    edge: int, before: np.ndarray, after: np.ndarray, start: np.ndarray | None
+) -> Registration:
     """Register at a long edge of `edge` pixels, from `start` (in the pictures' own pixels) or from the best shift."""
     scale_after = min(1.0, edge / max(after.shape))
     scale_before = _matching_scale(before, after, scale_after)
@@ -99,7 +101,10 @@ def quarter_turns(before: np.ndarray, after: np.ndarray) -> int | None:
     Returns:
         0 unless another turn fits clearly better; None where the shapes need a quarter turn and neither fits.
     """
-    before, after = (_structure(_shrink(grey, _TURN_EDGE / max(grey.shape))) for grey in map(to_grey, (before, after)))
+    before, after = (
+        _structure(_shrink(grey, _TURN_EDGE / max(grey.shape)))
+        for grey in map(to_grey, (before, after))
+    )
 
     def fit(turns: int) -> float:
         turned = np.ascontiguousarray(np.rot90(before, turns))
@@ -113,7 +118,10 @@ def quarter_turns(before: np.ndarray, after: np.ndarray) -> int | None:
         as_it_is = fit(0)
         if as_it_is > 0.4:
             return 0
-        turns, best = max(((turn, fit(turn)) for turn in ((1, 2, 3) if is_square else (2,))), key=lambda item: item[1])
+        turns, best = max(
+            ((turn, fit(turn)) for turn in ((1, 2, 3) if is_square else (2,))),
+            key=lambda item: item[1],
+        )
         return turns if best > max(0.5, as_it_is + 0.25) else 0
     turns, best = max(((turn, fit(turn)) for turn in (1, 3)), key=lambda item: item[1])
     return turns if best > 0.25 else None
@@ -157,10 +165,14 @@ def _shrink(grey: np.ndarray, scale: float) -> np.ndarray:
     height, width = (max(1, round(side * scale)) for side in grey.shape)
     if (height, width) == grey.shape:
         return grey
-    while height * 4 <= grey.shape[0] and width * 4 <= grey.shape[1]:  # halving is what OpenCV does fastest
+    while (
+        height * 4 <= grey.shape[0] and width * 4 <= grey.shape[1]
+    ):  # halving is what OpenCV does fastest
         halves = (round(grey.shape[1] / 2), round(grey.shape[0] / 2))
         grey = cv2.resize(grey, halves, interpolation=cv2.INTER_AREA)
-    return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return cv2.resize(
+        grey, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
 
 
 def _structure(grey: np.ndarray) -> np.ndarray:
@@ -175,10 +187,14 @@ def _gradient(grey: np.ndarray) -> np.ndarray:
 
 
 def _edge_share(grey: np.ndarray) -> float:
-    return float((_gradient(grey) > 4 * _EDGE_STRENGTH).mean())  # Sobel's weights add up to 4 per grey level
+    return float(
+        (_gradient(grey) > 4 * _EDGE_STRENGTH).mean()
+    )  # Sobel's weights add up to 4 per grey level
 
 
-def _best_shift(before: np.ndarray, after: np.ndarray, unmoved: np.ndarray, correlation: float) -> np.ndarray:
+def _best_shift(
+    before: np.ndarray, after: np.ndarray, unmoved: np.ndarray, correlation: float
+) -> np.ndarray:
     """The shift that phase correlation finds, if it fits better than none."""
     height, width = (max(16, min(sides)) for sides in zip(before.shape, after.shape, strict=True))
     offset = _centre_offset(before, after)
@@ -209,11 +225,16 @@ def _refine(before: np.ndarray, after: np.ndarray, start: np.ndarray) -> np.ndar
         criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-3)
         first = best[:2].astype(np.float32)
         try:
-            _, found = cv2.findTransformECC(after, before, first, cv2.MOTION_AFFINE, criteria, np.empty(0), filter_size)
+            _, found = cv2.findTransformECC(
+                after, before, first, cv2.MOTION_AFFINE, criteria, np.empty(0), filter_size
+            )
         except cv2.error:  # it does not converge
             continue
         matrix = np.vstack([found, (0, 0, 1)]).astype(np.float64)
-        if not np.isfinite(matrix).all() or np.abs(matrix[:2, :2] - np.eye(2)).max() > _MAX_DISTORTION:
+        if (
+            not np.isfinite(matrix).all()
+            or np.abs(matrix[:2, :2] - np.eye(2)).max() > _MAX_DISTORTION
+        ):
             continue
         correlation = _correlation(before, after, matrix)
         if correlation > best_correlation:
@@ -236,7 +257,9 @@ def _correlation(before: np.ndarray, after: np.ndarray, matrix: np.ndarray) -> f
 
 def _centre_offset(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
     """In x and y, of the input's centre from the target's; whole pixels, as phase correlation cuts there."""
-    return float((before.shape[1] - after.shape[1]) // 2), float((before.shape[0] - after.shape[0]) // 2)
+    return float((before.shape[1] - after.shape[1]) // 2), float(
+        (before.shape[0] - after.shape[0]) // 2
+    )
 
 
 def _translation(x: float, y: float) -> np.ndarray:

@@ -104,7 +104,11 @@ def find_any_pairs(folder: Path) -> list[SourcePair]:
 def find_other_lists(folder: Path) -> list[Path]:
     """The `*.jsonl` files of a folder that are no split lists."""
     known = {name for names in _LIST_FILES.values() for name in names}
-    return sorted(path for path in folder.glob("*.jsonl") if not path.name.startswith(".") and path.name not in known)
+    return sorted(
+        path
+        for path in folder.glob("*.jsonl")
+        if not path.name.startswith(".") and path.name not in known
+    )
 
 
 def source_files(pairs: list[SourcePair], folder: Path) -> list[list[object]]:
@@ -123,9 +127,13 @@ def source_files(pairs: list[SourcePair], folder: Path) -> list[list[object]]:
 def check_folder(folder: Path) -> None:
     """Raise SourceError unless there is a folder with something in it."""
     if not folder.is_dir():
-        raise SourceError(f"{folder} is not a folder. Name the folder that holds the source photos.")
+        raise SourceError(
+            f"{folder} is not a folder. Name the folder that holds the source photos."
+        )
     if not any(folder.iterdir()):
-        raise SourceError(f"{folder} is empty. Put the source photos there, or name another folder.")
+        raise SourceError(
+            f"{folder} is empty. Put the source photos there, or name another folder."
+        )
 
 
 def describe_content(folder: Path) -> str:
@@ -140,7 +148,9 @@ def _pair_by_stem(layout: Layout) -> list[SourcePair]:
     stems = sorted(input_files.keys() | target_files.keys())
     if not stems:
         folders = " and ".join(map(str, (*layout.inputs, layout.targets)))
-        raise SourceError(f"{folders} hold no photos. Expected files such as a0001.dng or a0001.jpg.")
+        raise SourceError(
+            f"{folders} hold no photos. Expected files such as a0001.dng or a0001.jpg."
+        )
     return [
         SourcePair(
             id=stem,
@@ -192,7 +202,9 @@ def find_lists(folder: Path) -> dict[Split, Path]:
     for split, names in _LIST_FILES.items():
         found = [folder / name for name in names if (folder / name).is_file()]
         if len(found) > 1:
-            raise SourceError(f"{folder} has both {found[0].name} and {found[1].name}. Keep one of the two.")
+            raise SourceError(
+                f"{folder} has both {found[0].name} and {found[1].name}. Keep one of the two."
+            )
         if found:
             lists[split] = found[0]
     return lists
@@ -202,7 +214,9 @@ def _read_lists(folder: Path) -> list[SourcePair]:
     return _read_rows(folder, [(path, split) for split, path in find_lists(folder).items()])
 
 
-def _read_rows(folder: Path, lists: Sequence[tuple[Path, Split | None]], *, anywhere: bool = False) -> list[SourcePair]:
+def _read_rows(
+    folder: Path, lists: Sequence[tuple[Path, Split | None]], *, anywhere: bool = False
+) -> list[SourcePair]:
     rows: list[tuple[Path, Path, Split | None]] = []
     seen: dict[Path, str] = {}
     for path, split in lists:
@@ -222,7 +236,10 @@ def _read_rows(folder: Path, lists: Sequence[tuple[Path, Split | None]], *, anyw
     if not rows:
         raise SourceError(f"{folder}: the split lists have no rows.")
     ids = assign_ids([input_path for input_path, _, _ in rows], folder)
-    return [SourcePair(ids[input_path], input_path, target_path, split) for input_path, target_path, split in rows]
+    return [
+        SourcePair(ids[input_path], input_path, target_path, split)
+        for input_path, target_path, split in rows
+    ]
 
 
 def _read_text(path: Path) -> str:
@@ -232,7 +249,9 @@ def _read_text(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = error.object[: error.start].count(b"\n") + 1
-        raise SourceError(f"{path.parent}: {path.name}, line {number} is not UTF-8. Save the list as UTF-8.") from error
+        raise SourceError(
+            f"{path.parent}: {path.name}, line {number} is not UTF-8. Save the list as UTF-8."
+        ) from error
 
 
 def _parse_row(line: str, folder: Path, place: str, anywhere: bool) -> tuple[Path, Path]:
@@ -240,10 +259,16 @@ def _parse_row(line: str, folder: Path, place: str, anywhere: bool) -> tuple[Pat
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{folder}: {place} is not JSON ({error}). Correct or remove the line.") from error
+        raise SourceError(
+            f"{folder}: {place} is not JSON ({error}). Correct or remove the line."
+        ) from error
     for keys in _ROW_KEYS:
-        if isinstance(row, dict) and all(isinstance(row.get(key), str) and row[key] for key in keys):
-            return _locate(folder, row[keys[0]], place, anywhere), _locate(folder, row[keys[1]], place, anywhere)
+        if isinstance(row, dict) and all(
+            isinstance(row.get(key), str) and row[key] for key in keys
+        ):
+            return _locate(folder, row[keys[0]], place, anywhere), _locate(
+                folder, row[keys[1]], place, anywhere
+            )
     raise SourceError(
         f'{folder}: {place} is {line[:80]!r}. Expected {{"input": ..., "target": ...}} or {{"src": ..., "tar": ...}}.'
     )
@@ -252,7 +277,9 @@ def _parse_row(line: str, folder: Path, place: str, anywhere: bool) -> tuple[Pat
 def _locate(folder: Path, relative: str, place: str, anywhere: bool) -> Path:
     # JSON can express halves of a character, which have no UTF-8.
     if "\0" in relative or any("\ud800" <= character <= "\udfff" for character in relative):
-        raise SourceError(f"{folder}: {place} names {relative!r}, which no file can be called. Correct the path.")
+        raise SourceError(
+            f"{folder}: {place} names {relative!r}, which no file can be called. Correct the path."
+        )
     normal = os.path.normpath(relative)
     if anywhere:
         return folder / normal  # an absolute path stays as it is

@@ -20,7 +20,10 @@ class Shares:
 
 
 def assign_splits(
-    accepted: list[Row], source: str, groups: Sequence[Sequence[Row]] = (), shares: Shares | None = None
+    accepted: list[Row],
+    source: str,
+    groups: Sequence[Sequence[Row]] = (),
+    shares: Shares | None = None,
 ) -> dict[Split, list[Row]]:
     """Take the source's splits; where it has none, hold pairs back by a hash of their ids.
 
@@ -46,7 +49,11 @@ def assign_splits(
     units = {min(ids): ids for ids in (together.get(row["id"], [row["id"]]) for row in accepted)}
     if len(units) < len(wanted) + 1:
         names = " and ".join(("training", *reversed(wanted)))
-        what = "one usable pair" if len(accepted) == 1 else f"{len(units)} usable scenes in {len(accepted)} pairs"
+        what = (
+            "one usable pair"
+            if len(accepted) == 1
+            else f"{len(units)} usable scenes in {len(accepted)} pairs"
+        )
         raise PreparationError(f"{source} has {what}; {names} need at least one each.")
     by_hash = sorted(units.values(), key=lambda ids: hashlib.sha256(min(ids).encode()).hexdigest())
     held_back: dict[str, Split] = {}
@@ -78,9 +85,13 @@ def refuse_leaks(splits: dict[Split, list[Row]], source: str) -> None:
                 )
 
 
-def find_straddling(splits: dict[Split, list[Row]], groups: Sequence[Sequence[Row]]) -> list[list[tuple[str, Split]]]:
+def find_straddling(
+    splits: dict[Split, list[Row]], groups: Sequence[Sequence[Row]]
+) -> list[list[tuple[str, Split]]]:
     """Return the groups that are in more than one split, each as ids with their splits."""
-    split_of: dict[str, Split] = {row["id"]: split for split, rows in splits.items() for row in rows}
+    split_of: dict[str, Split] = {
+        row["id"]: split for split, rows in splits.items() for row in rows
+    }
     named = [[(row["id"], split_of[row["id"]]) for row in group] for group in groups]
     return [group for group in named if len({split for _, split in group}) > 1]
 

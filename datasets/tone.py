@@ -10,7 +10,9 @@ MAX_DEVIATIONS = 3.5
 """Of the modified z-score, as Iglewicz and Hoaglin (1993) recommend."""
 MIN_PAIRS = 20
 """Fewer do not show what is usual."""
-_MIN_SPREAD = 0.1  # in doublings: where all edits are alike, a difference of a third is not yet an outlier
+_MIN_SPREAD = (
+    0.1  # in doublings: where all edits are alike, a difference of a third is not yet an outlier
+)
 _MEASURED_EDGE = 256
 _SMALLEST = 0.5  # of 255: black has no ratio
 
@@ -22,7 +24,9 @@ def measure(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
         before, after: sRGB, uint8 `(height, width, 3)`.
     """
     values = [_brightness_and_saturation(pixels) for pixels in (before, after)]
-    return {name: round(values[1][index] / values[0][index], 4) for index, name in enumerate(RATIOS)}
+    return {
+        name: round(values[1][index] / values[0][index], 4) for index, name in enumerate(RATIOS)
+    }
 
 
 def find_outliers(rows: list[dict[str, Any]]) -> dict[str, list[str]]:

@@ -70,4 +70,6 @@ class Traffic:
         """Return the counts so far."""
         with self._lock:
             seconds = round(self._last - self._first, 3)
-            return TrafficReport(self._files, self._bytes, seconds, self._resumed, dict(self._retries.most_common()))
+            return TrafficReport(
+                self._files, self._bytes, seconds, self._resumed, dict(self._retries.most_common())
+            )

@@ -30,7 +30,9 @@ Job = Callable[[SourcePair, Reserve], Row]
 """Prepares one pair. It is pickled: a function of a module, or a `functools.partial` of one."""
 
 _ROOT = str(Path(__file__).resolve().parents[1])
-_PROGRAM = f"import sys; sys.path.insert(0, {_ROOT!r}); from datasets.pair_worker import main; main()"
+_PROGRAM = (
+    f"import sys; sys.path.insert(0, {_ROOT!r}); from datasets.pair_worker import main; main()"
+)
 # The processes are as many as the cores; threads of the libraries in them would only get in each other's way.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TIFFFILE_NUM_THREADS": "1"}
 
@@ -41,7 +43,11 @@ def default_count() -> int:
 
 
 def run(
-    job: Job, pairs: Sequence[SourcePair] | PairFeed, count: int | None = None, *, memory: int | None = None
+    job: Job,
+    pairs: Sequence[SourcePair] | PairFeed,
+    count: int | None = None,
+    *,
+    memory: int | None = None,
 ) -> Iterator[Row]:
     """Do a job for every pair, and yield the rows as they are finished.
 
@@ -108,7 +114,9 @@ class _Pool:
                 if (number := key.data) is None:
                     self._pairs.hear()
                     for idle in [
-                        number for number, worker in self._workers.items() if worker.ready and not worker.pair
+                        number
+                        for number, worker in self._workers.items()
+                        if worker.ready and not worker.pair
                     ]:
                         self._next_job(idle)
                     continue
@@ -160,14 +168,17 @@ class _Pool:
         worker = self._remove(number)
         cause = _describe_death(worker.process.returncode)
         if not worker.ready:
-            raise PreparationError(f"A worker process {cause} before it could begin. What it printed is above.")
+            raise PreparationError(
+                f"A worker process {cause} before it could begin. What it printed is above."
+            )
         if pair := worker.pair:
             if pair.id in self._tried_again:
                 yield _refused(pair, cause)
             else:
                 self._tried_again.add(pair.id)
                 tqdm.tqdm.write(
-                    f"The process that read {pair.id} {cause}. It is tried once more, alone.", file=sys.stderr
+                    f"The process that read {pair.id} {cause}. It is tried once more, alone.",
+                    file=sys.stderr,
                 )
                 self._pairs.put_back(pair)
         self._start()
@@ -184,9 +195,7 @@ class _Pool:
 
 
 def _refused(pair: SourcePair, cause: str) -> Row:
-    reason = (
-        f"the process that read {pair.input.name} and {pair.target.name} {cause}, twice. Open both in a photo editor."
-    )
+    reason = f"the process that read {pair.input.name} and {pair.target.name} {cause}, twice. Open both in a photo editor."
     row = {"id": pair.id, "split": pair.split, "status": "rejected", "kind": "reader died"}
     return {**row, "reason": reason, "measured": None}
 
@@ -195,5 +204,8 @@ def _describe_death(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    why = {"SIGKILL": ", as the system does when memory runs out", "SIGSEGV": ": the file makes its decoder crash"}
+    why = {
+        "SIGKILL": ", as the system does when memory runs out",
+        "SIGSEGV": ": the file makes its decoder crash",
+    }
     return f"was killed by {name}{why.get(name, '')}"

@@ -36,7 +36,11 @@ class Arguments:
       130  interrupted by Ctrl-C or SIGTERM; nothing is left half-written
     """
 
-    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IN...", help_behavior_hint="")]
+    inputs: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="IN...", help_behavior_hint=""),
+    ]
     """Photos, or folders that are searched for photos, subfolders too."""
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """What a recipe left behind: its --workdir, or one stage's folder in it."""
@@ -98,7 +102,9 @@ class _TileBar:
             self._bar.close()
             self._bar = None
         if self._bar is None:
-            self._bar = tqdm.tqdm(total=total, unit="tile", desc="this photo", leave=False, delay=2, smoothing=0)
+            self._bar = tqdm.tqdm(
+                total=total, unit="tile", desc="this photo", leave=False, delay=2, smoothing=0
+            )
         self._bar.update(done - self._bar.n)
         if done == total:
             self._bar.close()
@@ -108,11 +114,15 @@ class _TileBar:
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: a file's name need not be text
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # as stderr does: a file's name need not be text
     try:
         with signals_raise():
             if argv[:1] == ["export"]:
-                return _export(tyro.cli(ExportArguments, args=argv[1:], prog="python -m enhancer export"))
+                return _export(
+                    tyro.cli(ExportArguments, args=argv[1:], prog="python -m enhancer export")
+                )
             return _enhance(tyro.cli(Arguments, args=argv, prog="python -m enhancer"))
     except (KeyboardInterrupt, Interrupted):
         print("\ninterrupted", file=sys.stderr)
@@ -121,7 +131,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _enhance(arguments: Arguments) -> int:
     if not 0.0 <= arguments.strength <= 1.0:
-        return _cannot_start(f"--strength takes a number from 0 to 1, received {arguments.strength}.")
+        return _cannot_start(
+            f"--strength takes a number from 0 to 1, received {arguments.strength}."
+        )
     from enhancer.inference.plan import UsageError, plan_jobs
 
     try:
@@ -130,7 +142,11 @@ def _enhance(arguments: Arguments) -> int:
     except (UsageError, OSError) as error:
         return _cannot_start(error)
     # Unlike `Path.exists`, it takes a name that is too long, or a folder that may not be read, for one that is not there.
-    waiting = jobs if arguments.overwrite else [job for job in jobs if not os.path.exists(job.destination)]
+    waiting = (
+        jobs
+        if arguments.overwrite
+        else [job for job in jobs if not os.path.exists(job.destination)]
+    )
 
     from enhancer.inference.summary import RunSummary
 
@@ -160,7 +176,9 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
     from enhancer.inference.summary import named
 
     tiles = _TileBar()
-    settings = Settings(arguments.strength, arguments.mode, arguments.metadata, arguments.overwrite, tiles.show)
+    settings = Settings(
+        arguments.strength, arguments.mode, arguments.metadata, arguments.overwrite, tiles.show
+    )
     # The first photo also pays for the compilation: smoothing 0 averages over all, so the ETA recovers.
     interval = 0.1 if sys.stderr.isatty() else _LOG_SECONDS
     with tqdm.tqdm(total=len(waiting), unit="photo", smoothing=0, mininterval=interval) as bar:

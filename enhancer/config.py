@@ -42,7 +42,9 @@ class ModelConfig:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ModelConfig":
         """The configuration whose fields were written as JSON, which knows lists but no tuples."""
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+        }
         return cls(**values)
 
 
@@ -115,5 +117,7 @@ class StageConfig:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "StageConfig":
         """The settings that were written as JSON."""
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+        }
         return cls(**values)

@@ -20,7 +20,14 @@ from typing import Any
 import tyro
 
 from enhancer.config import StageConfig
-from recipes.experiment import PRESETS, Experiment, UsageError, configuration, refuse_other_run, save_configuration
+from recipes.experiment import (
+    PRESETS,
+    Experiment,
+    UsageError,
+    configuration,
+    refuse_other_run,
+    save_configuration,
+)
 from recipes.strategies import ALTERNATIVES, basic_strategies, parse_strategy
 
 
@@ -96,19 +103,29 @@ def run(options: Options) -> int:
             "ablate runs in one process, on all of its GPUs; give each machine a --workdir and --seeds of its own."
         )
     if any(stage.seed != StageConfig.seed for stage in (options.pretrain, options.finetune)):
-        raise UsageError("Seeds of the stages have no effect in an ablation; --seeds gives them to every training.")
+        raise UsageError(
+            "Seeds of the stages have no effect in an ablation; --seeds gives them to every training."
+        )
     if not all(0 <= seed < 2**32 for seed in options.seeds):
-        raise UsageError(f"--seeds lie in [0, {2**32 - 1}], received {' '.join(map(str, options.seeds))}.")
+        raise UsageError(
+            f"--seeds lie in [0, {2**32 - 1}], received {' '.join(map(str, options.seeds))}."
+        )
     if options.folds < 1:
         raise UsageError(f"--folds is at least 1, received {options.folds}.")
-    strategies = [*basic_strategies(options), *(parse_strategy(text, options) for text in options.strategies)]
+    strategies = [
+        *basic_strategies(options),
+        *(parse_strategy(text, options) for text in options.strategies),
+    ]
     compiler.enable_cache()
     refuse_other_run(options)
     sources, data = data_sets.open_or_build(options)
     save_configuration(options, data)
 
     # Scenes are looked for on small pictures; damaged pairs are left out of everything.
-    whole = [WithoutDamaged(sources.real_estate(split), f"{split} data") for split in ("train", "validation", "test")]
+    whole = [
+        WithoutDamaged(sources.real_estate(split), f"{split} data")
+        for split in ("train", "validation", "test")
+    ]
     pooled = data_sets.JoinedSources(whole if options.folds > 1 else whole[2:])
     small = read_reduced(ReadablePairs(pooled, "pairs"), 256, "looking for scenes")
     scenes = find_scenes(small)
@@ -118,7 +135,9 @@ def run(options: Options) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from error
     fold_data = cut(sources, folds, pooled)
-    counts = pair_counts(min(len(fold.train) for fold in fold_data), options.fractions, options.pairs)
+    counts = pair_counts(
+        min(len(fold.train) for fold in fold_data), options.fractions, options.pairs
+    )
     grid = plan(strategies, counts, len(fold_data), options.seeds)
     cells = Cells(options, strategies, sources, fold_data)
 
@@ -133,7 +152,11 @@ def run(options: Options) -> int:
     for number, cell in enumerate(grid, start=1):
         saved = cells.read(cell)
         if saved is None:
-            left = f", about {_minutes((time.monotonic() - started) / ran * (to_do - ran))} left" if ran else ""
+            left = (
+                f", about {_minutes((time.monotonic() - started) / ran * (to_do - ran))} left"
+                if ran
+                else ""
+            )
             print(
                 f"\n[{number}/{len(grid)}] {cell.strategy}, {cell.pairs} pairs, fold {cell.fold}, seed {cell.seed}{left}",
                 flush=True,
@@ -141,9 +164,13 @@ def run(options: Options) -> int:
             saved = cells.run(cell)
             ran += 1
         finished.append(saved)
-    also_trained_on = [len(fold.validation) if options.train_on_validation else 0 for fold in fold_data]
+    also_trained_on = [
+        len(fold.validation) if options.train_on_validation else 0 for fold in fold_data
+    ]
     presets = {name: configuration(default, {}) for name, default in defaults().items()}
-    text = write(options.workdir, configuration(options, data), finished, also_trained_on, scene_of, presets)
+    text = write(
+        options.workdir, configuration(options, data), finished, also_trained_on, scene_of, presets
+    )
     print(f"\n{text}\n\n{options.workdir / 'ablation.json'}\n{options.workdir / 'ablation.html'}")
     return 0
 

@@ -48,7 +48,9 @@ class FoldData:
 def cut(sources: Sources, folds: Sequence[Fold], pooled: Any) -> list[FoldData]:
     """The data of each fold; without folds those of the source's own lists."""
     if not folds:
-        return [FoldData(*(sources.real_estate(split) for split in ("train", "validation", "test")))]
+        return [
+            FoldData(*(sources.real_estate(split) for split in ("train", "validation", "test")))
+        ]
     return [FoldData(*(Subset(pooled, part) for part in fold)) for fold in folds]
 
 
@@ -56,11 +58,17 @@ class Cells:
     """Runs cells in a work folder."""
 
     def __init__(
-        self, experiment: Experiment, strategies: Sequence[Strategy], sources: Sources, folds: Sequence[FoldData]
+        self,
+        experiment: Experiment,
+        strategies: Sequence[Strategy],
+        sources: Sources,
+        folds: Sequence[FoldData],
     ):
         self._experiment, self._sources, self._folds = experiment, sources, folds
         self._strategies = {strategy.name: strategy for strategy in strategies}
-        self._finished: set[Path] = set()  # pre-trainings: looking into their checkpoints takes seconds
+        self._finished: set[Path] = (
+            set()
+        )  # pre-trainings: looking into their checkpoints takes seconds
         self._fitted: dict[tuple[int, int, int], Mapping[str, Method]] = {}
 
     def read(self, cell: Cell) -> dict[str, Any] | None:
@@ -110,7 +118,8 @@ class Cells:
         if cell.strategy == "pretrained":
             strategy = self._strategies["transfer"]
             return Enhancer(
-                load_best(self._pretrained(strategy, cell.seed)), strategy.experiment.finetune.resolution
+                load_best(self._pretrained(strategy, cell.seed)),
+                strategy.experiment.finetune.resolution,
             ).enhance, []
         if cell.strategy in FITTED:
             return self._baselines(cell)[cell.strategy], []
@@ -134,7 +143,10 @@ class Cells:
         experiment = strategy.experiment
         if experiment.pretrained is not None:
             return experiment.pretrained
-        stage, shape = dataclasses.replace(experiment.pretrain, seed=seed), network_shape(experiment)
+        stage, shape = (
+            dataclasses.replace(experiment.pretrain, seed=seed),
+            network_shape(experiment),
+        )
         folder = (
             self._experiment.workdir
             / "pretrain"
@@ -158,7 +170,11 @@ class Cells:
         """What a cell is trained or fitted on."""
         fold = self._folds[cell.fold]
         drawn = Subset(fold.train, subset(cell.pairs, len(fold.train), cell.seed, cell.fold))
-        return JoinedSources([drawn, fold.validation]) if self._experiment.train_on_validation else drawn
+        return (
+            JoinedSources([drawn, fold.validation])
+            if self._experiment.train_on_validation
+            else drawn
+        )
 
     def _baselines(self, cell: Cell) -> Mapping[str, Method]:
         key = (cell.pairs, cell.fold, cell.seed)
@@ -166,14 +182,19 @@ class Cells:
             pairs: list[Pair] = read_reduced(
                 ReadablePairs(self._train_source(cell), "training data"), FIT_SIDE, "fitting"
             )
-            self._fitted = {key: fit(pairs)}  # the last one only: cells of one key follow each other
+            self._fitted = {
+                key: fit(pairs)
+            }  # the last one only: cells of one key follow each other
         return self._fitted[key]
 
     def _settings(self, cell: Cell) -> str:
         """What decides a cell's result beside its name and the data, as a hash."""
         strategy = self._strategies.get(cell.strategy, self._strategies["transfer"])
         experiment, untrained = strategy.experiment, cell.strategy not in self._strategies
-        parts: dict[str, Any] = {"squash": self._experiment.squash, "resolution": experiment.finetune.resolution}
+        parts: dict[str, Any] = {
+            "squash": self._experiment.squash,
+            "resolution": experiment.finetune.resolution,
+        }
         if not untrained:
             parts |= {
                 "finetune": dataclasses.asdict(experiment.finetune),
@@ -183,7 +204,10 @@ class Cells:
         elif cell.strategy in FITTED and experiment.train_on_validation:
             parts |= {"train_on_validation": True}
         if strategy.pretrained and cell.strategy not in ("unedited", *FITTED):
-            parts |= {"pretrain": dataclasses.asdict(experiment.pretrain), "pretrained": str(experiment.pretrained)}
+            parts |= {
+                "pretrain": dataclasses.asdict(experiment.pretrain),
+                "pretrained": str(experiment.pretrained),
+            }
         return digest(parts)
 
     def _folder(self, cell: Cell) -> Path:

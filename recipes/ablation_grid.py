@@ -28,7 +28,11 @@ class Cell:
         """Of its folder."""
         words = re.sub(r"[^a-z0-9]+", "_", self.strategy.lower()).strip("_")
         # Names that differ in signs only must not share a folder.
-        mark = "" if words == self.strategy else "_" + hashlib.sha256(self.strategy.encode()).hexdigest()[:6]
+        mark = (
+            ""
+            if words == self.strategy
+            else "_" + hashlib.sha256(self.strategy.encode()).hexdigest()[:6]
+        )
         return f"{words}{mark}_{self.pairs}pairs_fold{self.fold}_seed{self.seed}"
 
 
@@ -52,7 +56,9 @@ def pair_counts(available: int, fractions: Sequence[float], pairs: Sequence[int]
     return sorted(counts)
 
 
-def plan(strategies: Sequence[Strategy], counts: Sequence[int], folds: int, seeds: Sequence[int]) -> list[Cell]:
+def plan(
+    strategies: Sequence[Strategy], counts: Sequence[int], folds: int, seeds: Sequence[int]
+) -> list[Cell]:
     """All cells: scratch and transfer on every number of pairs, the other strategies on the largest.
 
     Seeds come last, so that a run that is stopped half-way has whole comparisons for some of them.
@@ -70,10 +76,16 @@ def plan(strategies: Sequence[Strategy], counts: Sequence[int], folds: int, seed
             cells.append(Cell("pretrained", counts[-1], fold, seed))
             for count in reversed(counts):
                 cells += [Cell(name, count, fold, seed) for name in (*FITTED, SCRATCH, TRANSFER)]
-            cells += [Cell(name, counts[-1], fold, seed) for name in names if name not in (SCRATCH, TRANSFER)]
+            cells += [
+                Cell(name, counts[-1], fold, seed)
+                for name in names
+                if name not in (SCRATCH, TRANSFER)
+            ]
     return cells
 
 
 def digest(settings: Any) -> str:
     """A short hash of settings as JSON, for names of folders."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:10]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[
+        :10
+    ]

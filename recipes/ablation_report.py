@@ -68,10 +68,16 @@ def write(
         "cells": list(cells),
     }
     write_json(workdir / "ablation.json", results)
-    points = [row for row in table if row["vs_scratch"] and row["vs_scratch"]["relative_low"] is not None]
+    points = [
+        row for row in table if row["vs_scratch"] and row["vs_scratch"]["relative_low"] is not None
+    ]
     curves = {
         method_title(name): sorted(
-            ({"pairs": row["pairs"], **row["vs_scratch"]} for row in points if row["strategy"] == name),
+            (
+                {"pairs": row["pairs"], **row["vs_scratch"]}
+                for row in points
+                if row["strategy"] == name
+            ),
             key=lambda p: p["pairs"],
         )
         for name in (TRANSFER, *FITTED)
@@ -83,7 +89,9 @@ def write(
         sentences=sentences,
         headings=HEADINGS,
         rows=[[_two_lines(cell) for cell in table_cells(row)] for row in table],
-        scale=plot_scale(main["vs_scratch"]) if main and main["vs_scratch"]["relative_low"] is not None else None,
+        scale=plot_scale(main["vs_scratch"])
+        if main and main["vs_scratch"]["relative_low"] is not None
+        else None,
         gain=plot_gain_by_pairs({name: line for name, line in curves.items() if line})
         if any(curves.values())
         else None,
@@ -116,7 +124,9 @@ def closest_preset(
     differing = {}
     for name, preset in presets.items():
         usual = _flat(preset)
-        pairs = [(key, value_text(value), value_text(usual.get(key))) for key, value in asked.items()]
+        pairs = [
+            (key, value_text(value), value_text(usual.get(key))) for key, value in asked.items()
+        ]
         differing[name] = [(key, here, there) for key, here, there in pairs if here != there]
     return min(differing.items(), key=lambda item: len(item[1]))
 
@@ -125,7 +135,11 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Settings in settings under joined names, `finetune.epochs`."""
     flat = {}
     for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{key}": value}
+        )
     return flat
 
 
@@ -143,7 +157,9 @@ def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[
         detectable_sentence(difference) if difference["detectable_percent"] is not None else "",
     ]
     compared = [
-        row for row in table if row["vs_transfer"] and row["strategy"] not in ("unedited", "pretrained", *FITTED)
+        row
+        for row in table
+        if row["vs_transfer"] and row["strategy"] not in ("unedited", "pretrained", *FITTED)
     ]
     if compared:
         told = [
@@ -156,8 +172,13 @@ def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[
             "nothing, one would be called different by chance."
         )
     sentences += [
-        comparison_sentence(f"Compared with “{method_title(baseline)}”, {subject}", row[f"vs_{baseline}"])
-        for subject, row in (("transfer", main), ("training from scratch", _row(table, SCRATCH, main["pairs"])))
+        comparison_sentence(
+            f"Compared with “{method_title(baseline)}”, {subject}", row[f"vs_{baseline}"]
+        )
+        for subject, row in (
+            ("transfer", main),
+            ("training from scratch", _row(table, SCRATCH, main["pairs"])),
+        )
         for baseline in FITTED
         if row and row[f"vs_{baseline}"]
     ]
@@ -174,7 +195,9 @@ def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[
 
 
 def _row(table: Sequence[Mapping[str, Any]], strategy: str, pairs: int) -> Mapping[str, Any] | None:
-    return next((row for row in table if row["strategy"] == strategy and row["pairs"] == pairs), None)
+    return next(
+        (row for row in table if row["strategy"] == strategy and row["pairs"] == pairs), None
+    )
 
 
 def _main_row(table: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -43,7 +43,9 @@ def summarise_cells(
     groups = {}
     for key, by_seed in rows.items():
         whole = [
-            [by_fold[fold] for fold in range(folds)] for _, by_fold in sorted(by_seed.items()) if len(by_fold) == folds
+            [by_fold[fold] for fold in range(folds)]
+            for _, by_fold in sorted(by_seed.items())
+            if len(by_fold) == folds
         ]
         if whole:
             groups[key] = _Group(whole)
@@ -64,7 +66,11 @@ def summarise_cells(
         }
         for baseline in (SCRATCH, TRANSFER):
             other = groups.get((baseline, pairs))
-            compared = other is not None and strategy != baseline and not (baseline == TRANSFER and strategy == SCRATCH)
+            compared = (
+                other is not None
+                and strategy != baseline
+                and not (baseline == TRANSFER and strategy == SCRATCH)
+            )
             row[f"vs_{baseline}"] = _compared(group, other, scene_of) if compared else None
         for baseline in FITTED:
             other = groups.get((baseline, pairs))
@@ -88,14 +94,19 @@ class _Group:
         """Rows of scores averaged over seeds."""
         return [
             {"id": self.ids[i]}
-            | {column: float(np.mean([rows[i][column] for rows in self.rows])) for column in MAIN_COLUMNS}
+            | {
+                column: float(np.mean([rows[i][column] for rows in self.rows]))
+                for column in MAIN_COLUMNS
+            }
             for i in range(len(self.ids))
         ]
 
 
 def _compared(group: _Group, other: _Group, scene_of: Mapping[str, int]) -> dict[str, Any]:
     # Different folds have tested the photos in the same order, since each cell's rows follow its fold.
-    return comparison_fields(bootstrap.compare(group.l1, other.l1, [scene_of[name] for name in group.ids]))
+    return comparison_fields(
+        bootstrap.compare(group.l1, other.l1, [scene_of[name] for name in group.ids])
+    )
 
 
 def ablation_text(table: Sequence[Mapping[str, Any]]) -> str:
@@ -103,7 +114,16 @@ def ablation_text(table: Sequence[Mapping[str, Any]]) -> str:
     return text_table([HEADINGS, *(table_cells(row) for row in table)])
 
 
-HEADINGS = ["", "pairs", "seeds", "photos", "L1 ↓", "between seeds", "L1 against scratch", "L1 against transfer"]
+HEADINGS = [
+    "",
+    "pairs",
+    "seeds",
+    "photos",
+    "L1 ↓",
+    "between seeds",
+    "L1 against scratch",
+    "L1 against transfer",
+]
 
 
 def table_cells(row: Mapping[str, Any]) -> list[str]:
@@ -114,7 +134,13 @@ def table_cells(row: Mapping[str, Any]) -> list[str]:
     pairs = "–" if row["strategy"] in _WITHOUT_PAIRS else str(row["pairs"])
     counts = [pairs, str(row["seeds"]), str(row["n"])]
     texts = [_comparison_text(row[key]) for key in ("vs_scratch", "vs_transfer")]
-    return [method_title(row["strategy"]), *counts, f"{row['mean']['l1']:.4f}{half}", between, *texts]
+    return [
+        method_title(row["strategy"]),
+        *counts,
+        f"{row['mean']['l1']:.4f}{half}",
+        between,
+        *texts,
+    ]
 
 
 def _comparison_text(difference: Mapping[str, Any] | None) -> str:
@@ -122,5 +148,7 @@ def _comparison_text(difference: Mapping[str, Any] | None) -> str:
         return "–"
     if difference["relative_low"] is None:
         return change_text(difference)
-    percent, low, high = (number_text(difference[f"relative_{x}"], 1, signed=True) for x in ("percent", "low", "high"))
+    percent, low, high = (
+        number_text(difference[f"relative_{x}"], 1, signed=True) for x in ("percent", "low", "high")
+    )
     return f"{percent} % [{low}, {high}] {_WORDS[difference['outcome']]}"

@@ -47,7 +47,9 @@ class Options:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, compare, and return the exit code."""
-    options = tyro.cli(Options, args=arguments, prog="python -m recipes.compare", description=__doc__)
+    options = tyro.cli(
+        Options, args=arguments, prog="python -m recipes.compare", description=__doc__
+    )
     # Heavy imports wait until here, so that --help answers at once.
     import absl.logging
 
@@ -90,7 +92,9 @@ def run(options: Options) -> int:
 
     for path in (options.json, options.report):
         if path is not None and not path.absolute().parent.is_dir():
-            raise NotADirectoryError(f"{path.parent} is not a folder; {path.name} cannot be written there.")
+            raise NotADirectoryError(
+                f"{path.parent} is not a folder; {path.name} cannot be written there."
+            )
     saved = {name: SavedPredictions(folder) for name, folder in _parse(options.predictions).items()}
     run = open_run(options.workdir)
     pairs = ScoredPairs(options.pairs, options.split)
@@ -102,13 +106,22 @@ def run(options: Options) -> int:
     seen = find_leaks(small, scenes, seen_scenes(trained)) if trained else None
     try:
         seen_in_pretraining = find_leaks(small, scenes, run.pretraining_scenes())
-    except (SourceError, PhotoError, OSError) as error:  # a target is read only where two hashes are alike
+    except (
+        SourceError,
+        PhotoError,
+        OSError,
+    ) as error:  # a target is read only where two hashes are alike
         seen_in_pretraining = None
         notes.append(
             f"Nobody can tell whether these photos were seen in pre-training: its pairs are not to be had. {error}"
         )
     networks, hashes = run.networks()
-    methods = {"unedited": unedited, **baselines, **{name: e.enhance for name, e in networks.items()}, **saved}
+    methods = {
+        "unedited": unedited,
+        **baselines,
+        **{name: e.enhance for name, e in networks.items()},
+        **saved,
+    }
     side = next(iter(networks.values())).working_size
     rows = evaluate_methods(methods, pairs, network_side=side)
     notes += _notes(pairs, rows, saved)
@@ -129,7 +142,15 @@ def run(options: Options) -> int:
     headline, sentences = verdict(results, method_title(main_method(results["methods"])))
     print(
         "\n".join(
-            [wide_table(results), "", *paired_sentences(results), "", f"{headline}.", *sentences, *results["notes"]]
+            [
+                wide_table(results),
+                "",
+                *paired_sentences(results),
+                "",
+                f"{headline}.",
+                *sentences,
+                *results["notes"],
+            ]
         )
     )
     if options.json is not None:
@@ -151,7 +172,9 @@ def _parse(predictions: tuple[str, ...]) -> dict[str, Path]:
         if not (name and equals and folder):
             raise SavedPredictionsError(f"--predictions takes NAME=FOLDER, received {text!r}.")
         if name in folders or name in METHOD_TITLES or "_vs_" in name:
-            raise SavedPredictionsError(f"--predictions: the name {name!r} is taken; choose another.")
+            raise SavedPredictionsError(
+                f"--predictions: the name {name!r} is taken; choose another."
+            )
         folders[name] = Path(folder)
     return folders
 
@@ -165,7 +188,9 @@ def _notes(pairs, rows, saved) -> list[str]:
             "To score these pairs, put their list into another folder."
         )
     if pairs.left_out:
-        reasons = "; ".join(f"{name} ({reason})" for name, reason in list(pairs.left_out.items())[:3])
+        reasons = "; ".join(
+            f"{name} ({reason})" for name, reason in list(pairs.left_out.items())[:3]
+        )
         count = "1 pair was" if len(pairs.left_out) == 1 else f"{len(pairs.left_out)} pairs were"
         notes.append(f"{count} left out: {reasons}{'; …' if len(pairs.left_out) > 3 else '.'}")
     if pairs.resized:
@@ -177,9 +202,13 @@ def _notes(pairs, rows, saved) -> list[str]:
             notes.append(
                 f"{name}: no picture is named after one of these pairs, such as {pairs[0].id}.png; it is left out."
             )
-        elif missing := [row["id"] for row in rows["unedited"] if row["id"] not in {r["id"] for r in rows[name]}]:
+        elif missing := [
+            row["id"] for row in rows["unedited"] if row["id"] not in {r["id"] for r in rows[name]}
+        ]:
             count = "1 photo has" if len(missing) == 1 else f"{len(missing)} photos have"
-            notes.append(f"{name}: {count} no prediction, which does not count for it: {_some(missing)}.")
+            notes.append(
+                f"{name}: {count} no prediction, which does not count for it: {_some(missing)}."
+            )
         if predictions.resized:
             notes.append(
                 f"{name}: predictions of another size than the photo were resized: {_some(sorted(predictions.resized))}."

@@ -75,7 +75,11 @@ def open_or_build(experiment: Experiment) -> tuple[Sources, dict[str, str]]:
         # one scene in two of them harms nobody.
         extra_dir, config = data_dir / "extra_pairs", experiment.real_estate_config
         build.build(
-            "real_estate", experiment.extra_pairs, extra_dir, config, choices=Choices(allow_near_duplicates=True)
+            "real_estate",
+            experiment.extra_pairs,
+            extra_dir,
+            config,
+            choices=Choices(allow_near_duplicates=True),
         )
         fingerprints["extra_pairs"] = build.fingerprint("real_estate", extra_dir, config)
         opened = [

@@ -93,7 +93,9 @@ PRESETS = {
         fivek_config="c_512",
         model="tiny",
         pretrain=_QUICK_STAGE,
-        finetune=dataclasses.replace(_QUICK_STAGE, epochs=20, early_stopping_patience=20, peak_learning_rate=1e-3),
+        finetune=dataclasses.replace(
+            _QUICK_STAGE, epochs=20, early_stopping_patience=20, peak_learning_rate=1e-3
+        ),
         require_gain=True,
     ),
     "recommended": Experiment(
@@ -170,14 +172,21 @@ def refuse_senseless(experiment: Experiment) -> None:
     }
     for stage in ("pretrain", "finetune"):
         sides = getattr(experiment, stage).progressive_resolutions
-        values |= {f"{stage}.progressive_resolutions[{i}]": (side, (8, 8192)) for i, side in enumerate(sides)}
+        values |= {
+            f"{stage}.progressive_resolutions[{i}]": (side, (8, 8192))
+            for i, side in enumerate(sides)
+        }
     values["save_minutes"] = (experiment.save_minutes, (0.001, 1 << 20))
     if experiment.squash is not None:
         values["squash"] = (experiment.squash, (16, 8192))
     for name, (value, (low, high)) in values.items():
         if not low <= value <= high:
             raise UsageError(f"{name} must lie in [{low}, {high}], received {value}.")
-    if experiment.pretrained is None and experiment.pretrain.mix_weight and experiment.extra_pairs is None:
+    if (
+        experiment.pretrained is None
+        and experiment.pretrain.mix_weight
+        and experiment.extra_pairs is None
+    ):
         raise UsageError(
             f"pretrain.mix_weight is {experiment.pretrain.mix_weight}, but there are no pairs to mix into stage 1; name their folder "
             "with --extra-pairs, or set --pretrain.mix-weight 0."
@@ -210,7 +219,9 @@ def refuse_other_run(experiment: Experiment, data: dict[str, str] | None = None)
         "train_on_validation",
         *(("data",) if data else ()),
     )
-    differences = [line for key in trained for line in _differences(saved.get(key), wanted[key], key)]
+    differences = [
+        line for key in trained for line in _differences(saved.get(key), wanted[key], key)
+    ]
     if differences:
         raise UsageError(
             f"{experiment.workdir} holds a run with other settings (saved -> now asked for):\n  "
@@ -230,5 +241,9 @@ def save_configuration(experiment: Experiment, data: dict[str, str]) -> None:
 def _differences(saved: Any, wanted: Any, name: str) -> list[str]:
     if isinstance(saved, dict) and isinstance(wanted, dict):
         keys = sorted({*saved, *wanted})
-        return [line for key in keys for line in _differences(saved.get(key), wanted.get(key), f"{name}.{key}")]
+        return [
+            line
+            for key in keys
+            for line in _differences(saved.get(key), wanted.get(key), f"{name}.{key}")
+        ]
     return [] if saved == wanted else [f"{name}: {saved} -> {wanted}"]

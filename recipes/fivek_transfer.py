@@ -117,19 +117,27 @@ def _run_in_folder(experiment: Experiment, run: Callable[[Any], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)  # disk full, no permission, a file where a folder should be
+        print(
+            f"error: {error}", file=sys.stderr
+        )  # disk full, no permission, a file where a folder should be
         return FAILED
     except RuntimeError as error:
         if not processes.are_several():
             raise
         # JAX's own, of a collective whose other side is gone.
-        print(f"error: Another process may have ended, whose output says why. Here: {error}", file=sys.stderr)
+        print(
+            f"error: Another process may have ended, whose output says why. Here: {error}",
+            file=sys.stderr,
+        )
         return FAILED
     except Interrupted as interrupted:
         print(f"\nStopped by {interrupted}. The same command continues.", file=sys.stderr)
         return INTERRUPTED if interrupted.signal_number == signal.SIGINT else TRY_AGAIN
     except KeyboardInterrupt:
-        print("\nStopped at once. The same command continues from the last checkpoint.", file=sys.stderr)
+        print(
+            "\nStopped at once. The same command continues from the last checkpoint.",
+            file=sys.stderr,
+        )
         return INTERRUPTED
 
 
@@ -172,15 +180,26 @@ def run(experiment: Experiment) -> int:
         pairs = data_sets.JoinedSources(pairs), pairs[1]
     _headline(3, "Fine-tune on real estate")
     stages["finetune"] = train_stage(
-        experiment.finetune, model, *pairs, workdir / "finetune", initialise_from=start, mixed_in=mixed_in
+        experiment.finetune,
+        model,
+        *pairs,
+        workdir / "finetune",
+        initialise_from=start,
+        mixed_in=mixed_in,
     )
     if experiment.from_scratch:
         _headline(4, "The same from scratch")
-        stages["scratch"] = train_stage(experiment.finetune, model, *pairs, workdir / "scratch", mixed_in=mixed_in)
+        stages["scratch"] = train_stage(
+            experiment.finetune, model, *pairs, workdir / "scratch", mixed_in=mixed_in
+        )
 
     _headline(5, "Test")
     best = {"pretrained": start, "scratch": workdir / "scratch", "finetuned": workdir / "finetune"}
-    networks = {method: _best(folder) for method, folder in best.items() if method != "scratch" or "scratch" in stages}
+    networks = {
+        method: _best(folder)
+        for method, folder in best.items()
+        if method != "scratch" or "scratch" in stages
+    }
     code = 0
     with first_process_first("the test"):
         if is_first_process():
@@ -202,8 +221,12 @@ def _test(experiment: Experiment, data: dict[str, str], networks, stages, traine
 
     workdir, side = experiment.workdir, experiment.finetune.resolution
     test = WithoutDamaged(test, "test data")
-    baselines = fit(read_reduced(ReadablePairs(trained, "training data"), FIT_SIDE, "fitting the baselines"))
-    enhancers = {method: Enhancer(network, side).enhance for method, (network, _) in networks.items()}
+    baselines = fit(
+        read_reduced(ReadablePairs(trained, "training data"), FIT_SIDE, "fitting the baselines")
+    )
+    enhancers = {
+        method: Enhancer(network, side).enhance for method, (network, _) in networks.items()
+    }
     methods = {"unedited": unedited, **baselines, **enhancers}
     rows = evaluate_methods(methods, test, squash=experiment.squash, network_side=side)
     hashes = {method: sha256 for method, (_, sha256) in networks.items()}
@@ -211,7 +234,10 @@ def _test(experiment: Experiment, data: dict[str, str], networks, stages, traine
     histories = {stage: result.history for stage, result in stages.items()}
     draw(histories, workdir / "learning_curves.png")
     write_report(
-        workdir / "report.html", results, histories, make_strips(test, rows, methods, squash=experiment.squash)
+        workdir / "report.html",
+        results,
+        histories,
+        make_strips(test, rows, methods, squash=experiment.squash),
     )
     print(f"\n{results_table(results)}\n\n{workdir / 'results.json'}\n{workdir / 'report.html'}")
     return _judge(results) if experiment.require_gain else 0
@@ -244,7 +270,9 @@ def _best(stage_dir: Path):
     return network, weights_sha256({v.path: v.value for v in network.trainable_variables})
 
 
-def _write_results(config: dict[str, Any], workdir: Path, rows, hashes: dict[str, str], stages) -> dict[str, Any]:
+def _write_results(
+    config: dict[str, Any], workdir: Path, rows, hashes: dict[str, str], stages
+) -> dict[str, Any]:
     from enhancer.scoring.results import build_results
     from enhancer.system.files import write_json
     from enhancer.training.history import best_row
@@ -272,7 +300,11 @@ def _judge(results: dict[str, Any]) -> int:
     failed = []
     for baseline in ("unedited", "pretrained"):
         pair = results["paired"][f"finetuned_vs_{baseline}"]["l1"]
-        if not (pair["high"] is not None and pair["high"] < 0 and pair["relative_percent"] <= -CLEAR_MARGIN_PERCENT):
+        if not (
+            pair["high"] is not None
+            and pair["high"] < 0
+            and pair["relative_percent"] <= -CLEAR_MARGIN_PERCENT
+        ):
             failed.append(f"{baseline} ({number_text(pair['relative_percent'], 1, signed=True)} %)")
     if failed:
         print(

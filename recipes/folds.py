@@ -50,7 +50,14 @@ def grouped_folds(scenes: Sequence[Hashable], number: int) -> list[Fold]:
         validation = [rest.pop(0)]
         while sum(map(len, validation)) + len(rest[0]) <= wanted and len(rest) > 1:
             validation.append(rest.pop(0))
-        folds.append(Fold(*(sorted(index for group in part for index in group) for part in (rest, validation, test))))
+        folds.append(
+            Fold(
+                *(
+                    sorted(index for group in part for index in group)
+                    for part in (rest, validation, test)
+                )
+            )
+        )
     return folds
 
 

@@ -43,13 +43,17 @@ class Run:
 
         All see photos at the size that the last stage was trained at, as in the run's own test.
         """
-        last = next(stage for stage in ("finetune", "scratch", "pretrain") if stage in self.stage_dirs)
+        last = next(
+            stage for stage in ("finetune", "scratch", "pretrain") if stage in self.stage_dirs
+        )
         side = read_config(self.stage_dirs[last])[1].resolution
         enhancers, hashes = {}, {}
         for stage, folder in self.stage_dirs.items():
             network = load_best(folder)
             enhancers[_STAGES[stage]] = Enhancer(network, side)
-            hashes[_STAGES[stage]] = weights_sha256({v.path: v.value for v in network.trainable_variables})
+            hashes[_STAGES[stage]] = weights_sha256(
+                {v.path: v.value for v in network.trainable_variables}
+            )
         return enhancers, hashes
 
     def describe_stages(self) -> tuple[dict[str, Any], list[str]]:
@@ -77,7 +81,9 @@ class Run:
             SourceError: they are not there; the message says where they were looked for.
         """
         if not self.config:
-            raise SourceError(f"{self.workdir} holds no config.json of a run, which would say what it was trained on.")
+            raise SourceError(
+                f"{self.workdir} holds no config.json of a run, which would say what it was trained on."
+            )
         looked = []
         for open_pairs in (self._built, self._listed):
             try:
@@ -103,17 +109,26 @@ class Run:
             )
         seen = self._scenes("fivek", "fivek", self._data_dir(), self.config.get("fivek_config"))
         if self.config.get("extra_pairs"):
-            extra_dir, name = self._data_dir() / "extra_pairs", self.config.get("real_estate_config")
+            extra_dir, name = (
+                self._data_dir() / "extra_pairs",
+                self.config.get("real_estate_config"),
+            )
             seen = seen + self._scenes("extra_pairs", "real_estate", extra_dir, name)
         return seen
 
-    def _scenes(self, key: str, name: DatasetName, data_dir: Path, config: str | None) -> SeenScenes:
+    def _scenes(
+        self, key: str, name: DatasetName, data_dir: Path, config: str | None
+    ) -> SeenScenes:
         splits = SPLITS if key == "extra_pairs" else ("train", "validation")
         source = self.config.get(key) or (self.workdir / "miniature" / key)
-        return find_seen_scenes(name, data_dir, config, self.config.get("data", {}).get(key), Path(source), splits)
+        return find_seen_scenes(
+            name, data_dir, config, self.config.get("data", {}).get(key), Path(source), splits
+        )
 
     def _data_dir(self) -> Path:
-        default = self.workdir / "data" if self.config.get("miniature") else Path("~/tensorflow_datasets")
+        default = (
+            self.workdir / "data" if self.config.get("miniature") else Path("~/tensorflow_datasets")
+        )
         return self._here(Path(self.config.get("data_dir") or default)).expanduser()
 
     def _built(self, split: Split) -> Sequence[Pair]:
@@ -123,13 +138,17 @@ class Run:
         name = self.config.get("real_estate_config")
         source = build.source("real_estate", split, data_dir, name)
         if build.fingerprint("real_estate", data_dir, name) != self.config["data"]["real_estate"]:
-            raise SourceError(f"The data set in {data_dir} is not the one that the run was trained on.")
+            raise SourceError(
+                f"The data set in {data_dir} is not the one that the run was trained on."
+            )
         return ReadablePairs(source, f"{split} data")  # type: ignore[return-value]
 
     def _here(self, path: Path) -> Path:
         """Where a folder of the run is now: one in its work folder moves with it, and is found from any directory."""
         saved = self.config.get("workdir")
-        return self.workdir / path.relative_to(saved) if saved and path.is_relative_to(saved) else path
+        return (
+            self.workdir / path.relative_to(saved) if saved and path.is_relative_to(saved) else path
+        )
 
     def _listed(self, split: Split) -> Sequence[Pair]:
         folder = self.config.get("real_estate") or (self.workdir / "miniature" / "real_estate")
@@ -158,8 +177,12 @@ def open_run(workdir: Path) -> Run:
     folders = {stage: workdir / stage for stage in _STAGES}
     if config.get("pretrained"):
         folders["pretrain"] = Path(config["pretrained"])
-    stages = {stage: folder for stage, folder in folders.items() if (folder / "checkpoints").is_dir()}
+    stages = {
+        stage: folder for stage, folder in folders.items() if (folder / "checkpoints").is_dir()
+    }
     if not stages:
         found = "does not exist" if not workdir.exists() else "holds no trained network"
-        raise CheckpointError(f"{workdir} {found}; name the --workdir of a run of `python -m recipes.fivek_transfer`.")
+        raise CheckpointError(
+            f"{workdir} {found}; name the --workdir of a run of `python -m recipes.fivek_transfer`."
+        )
     return Run(workdir, config, stages)

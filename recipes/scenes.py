@@ -33,14 +33,18 @@ def find_leaks(tested: Sequence[Pair], scenes: Sequence[int], trained: SeenScene
         trained: what training was given.
     """
     hashes = [_hashes(pair) for pair in tested]
-    shown = find_shown(hashes, lambda i: tested[i].target, trained.hashes, lambda i: trained.targets[i]())
+    shown = find_shown(
+        hashes, lambda i: tested[i].target, trained.hashes, lambda i: trained.targets[i]()
+    )
     seen = {scenes[index] for index in shown}
     return [pair.id for pair, scene in zip(tested, scenes, strict=True) if scene in seen]
 
 
 def seen_scenes(pairs: Sequence[Pair]) -> SeenScenes:
     """What decoded pairs show."""
-    return SeenScenes(tuple(map(_hashes, pairs)), tuple(functools.partial(_target, pair) for pair in pairs))
+    return SeenScenes(
+        tuple(map(_hashes, pairs)), tuple(functools.partial(_target, pair) for pair in pairs)
+    )
 
 
 def _hashes(pair: Pair) -> tuple[str, str]:

@@ -48,7 +48,9 @@ class ScoredPairs:
         """
         found = [pair for pair in find_pairs(folder) if split in ("all", pair.split)]
         if not found:
-            raise SourceError(f"{folder} has no pairs in its list “{split}”. Name another --split, or leave it out.")
+            raise SourceError(
+                f"{folder} has no pairs in its list “{split}”. Name another --split, or leave it out."
+            )
         self.left_out: dict[str, str] = {}
         self.resized: set[str] = set()
         self.unread = [path.name for path in find_other_lists(folder)] if find_lists(folder) else []
@@ -63,7 +65,9 @@ class ScoredPairs:
                 self._pairs.append(pair)
         if not self._pairs:
             first = next(iter(self.left_out.values()))
-            raise SourceError(f"None of the {len(found)} pairs of {folder} can be scored. The first reason: {first}")
+            raise SourceError(
+                f"None of the {len(found)} pairs of {folder} can be scored. The first reason: {first}"
+            )
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -76,12 +80,16 @@ class ScoredPairs:
         if before.shape != after.shape:
             ratios = [picture.shape[1] / picture.shape[0] for picture in (before, after)]
             if max(ratios) / min(ratios) - 1 > _MOST_STRETCH:
-                sizes = " and ".join(f"{picture.shape[1]}x{picture.shape[0]}" for picture in (before, after))
+                sizes = " and ".join(
+                    f"{picture.shape[1]}x{picture.shape[0]}" for picture in (before, after)
+                )
                 raise ValueError(f"Input and target are not of the same shape: {sizes}.")
             self.resized.add(pair.id)
             before, after = _to_smaller(before, after)
         if min(before.shape[:2]) < SSIM_WINDOW:
-            raise ValueError(f"It is smaller than {SSIM_WINDOW} pixels: {before.shape[1]}x{before.shape[0]}.")
+            raise ValueError(
+                f"It is smaller than {SSIM_WINDOW} pixels: {before.shape[1]}x{before.shape[0]}."
+            )
         return Pair(pair.id, before, after)
 
 
@@ -90,7 +98,10 @@ def _to_smaller(before, after):
     import cv2
 
     height, width = min(before.shape[:2], after.shape[:2], key=lambda shape: shape[0] * shape[1])
-    return tuple(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in (before, after))
+    return tuple(
+        cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        for picture in (before, after)
+    )
 
 
 def find_pairs(folder: Path) -> list[SourcePair]:

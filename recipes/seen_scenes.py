@@ -79,20 +79,32 @@ def _prepared(folder: Path, fingerprint: str | None, splits: Sequence[Split]) ->
         raise SourceError(f"{folder} is not what the run's data was made from.")
     rows = [row for split in splits for row in prepared_folder.read_rows(folder, split)]
     lines = (folder / prepared_folder.PROGRESS).read_text(encoding="utf-8").split("\n")
-    measured = {row["id"]: row.get("measurements") for row in map(json.loads, filter(None, lines)) if "id" in row}
-    hashes = tuple((measured[row["id"]]["input_hash"], measured[row["id"]]["target_hash"]) for row in rows)
+    measured = {
+        row["id"]: row.get("measurements")
+        for row in map(json.loads, filter(None, lines))
+        if "id" in row
+    }
+    hashes = tuple(
+        (measured[row["id"]]["input_hash"], measured[row["id"]]["target_hash"]) for row in rows
+    )
     if not all((folder / row["target"]).is_file() for row in rows):
         raise SourceError(f"{folder} lacks some of its images.")
     return SeenScenes(hashes, tuple(_file_reader(folder / row["target"]) for row in rows))
 
 
 def _built(
-    name: DatasetName, data_dir: Path, config: str | None, fingerprint: str | None, splits: Sequence[Split]
+    name: DatasetName,
+    data_dir: Path,
+    config: str | None,
+    fingerprint: str | None,
+    splits: Sequence[Split],
 ) -> SeenScenes:
     from datasets import build  # imports TFDS, which takes seconds
 
     if build.fingerprint(name, data_dir, config) != fingerprint:
-        raise SourceError(f"The data set in {data_dir} is not the one that the run was pre-trained on.")
+        raise SourceError(
+            f"The data set in {data_dir} is not the one that the run was pre-trained on."
+        )
     known = build.splits(name, data_dir, config)
     sources = [build.source(name, split, data_dir, config) for split in splits if split in known]
     records = [(source, index) for source in sources for index in range(len(source))]
@@ -100,8 +112,14 @@ def _built(
     for source, index in tqdm(records, desc="pairs of stage 1", **_BARS):
         try:
             record = source[index]
-            hashes.append(tuple(perceptual_hash(_decode(record, role)) for role in ("input", "target")))
-        except (RuntimeError, ValueError, cv2.error):  # damaged, as training has said; it was not trained on
+            hashes.append(
+                tuple(perceptual_hash(_decode(record, role)) for role in ("input", "target"))
+            )
+        except (
+            RuntimeError,
+            ValueError,
+            cv2.error,
+        ):  # damaged, as training has said; it was not trained on
             continue
         targets.append(_record_reader(source, index))
     return SeenScenes(tuple(hashes), tuple(targets))
@@ -114,7 +132,11 @@ def _listed(folder: Path, splits: Sequence[Split]) -> SeenScenes:
     hashes, targets = [], []
     for pair in tqdm(pairs, desc="pairs of stage 1", **_BARS):
         try:
-            hashes.append(tuple(perceptual_hash(read_photo(path).pixels) for path in (pair.input, pair.target)))
+            hashes.append(
+                tuple(
+                    perceptual_hash(read_photo(path).pixels) for path in (pair.input, pair.target)
+                )
+            )
         except (PhotoError, OSError):  # preparation has left it out
             continue
         targets.append(_file_reader(pair.target))
@@ -122,7 +144,9 @@ def _listed(folder: Path, splits: Sequence[Split]) -> SeenScenes:
 
 
 def _decode(record, role: str) -> np.ndarray:
-    factor = max(f for f in _REDUCED if f == 1 or max(record["width"], record["height"]) >= f * _EDGE)
+    factor = max(
+        f for f in _REDUCED if f == 1 or max(record["width"], record["height"]) >= f * _EDGE
+    )
     pixels = cv2.imdecode(np.frombuffer(record[role], np.uint8), _REDUCED[factor])
     if pixels is None:
         raise ValueError(f"The {role} does not decode.")

@@ -54,10 +54,14 @@ def parse_strategy(text: str, experiment: Experiment) -> Strategy:
             raise UsageError(f"Strategy '{name}': '{change}' is not key=value.")
         if key == "from":
             if value != SCRATCH:
-                raise UsageError(f"Strategy '{name}': from= takes only {SCRATCH}, received '{value}'.")
+                raise UsageError(
+                    f"Strategy '{name}': from= takes only {SCRATCH}, received '{value}'."
+                )
             pretrained = False
         elif key in _EXPERIMENT_KEYS:
-            experiment = dataclasses.replace(experiment, **{key: _parsed(Experiment, key, value, name)})
+            experiment = dataclasses.replace(
+                experiment, **{key: _parsed(Experiment, key, value, name)}
+            )
         else:
             stage_name, _, field = key.rpartition(".")
             stage_name = stage_name or "finetune"
@@ -66,12 +70,18 @@ def parse_strategy(text: str, experiment: Experiment) -> Strategy:
                     f"Strategy '{name}' changes '{key}', which is no setting; stages are pretrain and finetune."
                 )
             if field == "seed":
-                raise UsageError(f"Strategy '{name}' changes a seed; --seeds gives them to every training.")
+                raise UsageError(
+                    f"Strategy '{name}' changes a seed; --seeds gives them to every training."
+                )
             stage = getattr(experiment, stage_name)
             stage = dataclasses.replace(stage, **{field: _parsed(StageConfig, field, value, name)})
             experiment = dataclasses.replace(experiment, **{stage_name: stage})
     # A strategy may leave the extra pairs out that the others are pre-trained on.
-    used = experiment if experiment.pretrain.mix_weight else dataclasses.replace(experiment, extra_pairs=None)
+    used = (
+        experiment
+        if experiment.pretrain.mix_weight
+        else dataclasses.replace(experiment, extra_pairs=None)
+    )
     try:
         refuse_senseless(used)
     except UsageError as error:
@@ -83,7 +93,9 @@ def _parsed(owner: type, field: str, value: str, strategy: str) -> Any:
     """A field's value from text, by the field's type."""
     hints = get_type_hints(owner)
     if field not in hints:
-        raise UsageError(f"Strategy '{strategy}' changes '{field}', which is no setting; see --help.")
+        raise UsageError(
+            f"Strategy '{strategy}' changes '{field}', which is no setting; see --help."
+        )
     kind = hints[field]
     try:
         if get_origin(kind) is tuple:
@@ -91,7 +103,9 @@ def _parsed(owner: type, field: str, value: str, strategy: str) -> Any:
         if kind in (int, float):
             return kind(value)
     except ValueError:
-        raise UsageError(f"Strategy '{strategy}': {field} is a number, received '{value}'.") from None
+        raise UsageError(
+            f"Strategy '{strategy}': {field} is a number, received '{value}'."
+        ) from None
     if value not in get_args(kind):
         raise UsageError(
             f"Strategy '{strategy}': {field} is one of {', '.join(map(str, get_args(kind)))}, received '{value}'."

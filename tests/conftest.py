@@ -12,7 +12,9 @@ import enhancer  # noqa: F401  # chooses the Keras backend before any test impor
 from enhancer.config import ModelConfig, StageConfig
 
 # Tiny programs take longer to optimise than to run; the comparison with the official implementation optimises nevertheless.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
+)
 # One cache of compiled programs for the whole run and the processes that it starts.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="enhancer-xla-"))
 
@@ -54,7 +56,9 @@ def brightened_pairs() -> list[dict]:
     rng = np.random.default_rng(0)
     pairs = []
     for index in range(9):
-        photo = cv2.resize(rng.integers(0, 180, (5, 4, 3), dtype=np.uint8), (28, 40), interpolation=cv2.INTER_CUBIC)
+        photo = cv2.resize(
+            rng.integers(0, 180, (5, 4, 3), dtype=np.uint8), (28, 40), interpolation=cv2.INTER_CUBIC
+        )
         brighter = np.clip(photo * 1.3 + 12, 0, 255).astype(np.uint8)
         encoded = {
             key: cv2.imencode(".png", picture[..., ::-1])[1].tobytes()

@@ -31,7 +31,11 @@ def verify_archive(manual_dir: Path) -> None:
     expected = _read_sha1(archive.with_name(f"{archive.name}.sha1"))
     digest = hashlib.sha1(usedforsecurity=False)
     bar = tqdm.tqdm(
-        total=archive.stat().st_size, desc=f"verifying {archive.name}", unit="B", unit_scale=True, file=sys.stderr
+        total=archive.stat().st_size,
+        desc=f"verifying {archive.name}",
+        unit="B",
+        unit_scale=True,
+        file=sys.stderr,
     )
     with bar, open(archive, "rb") as file:
         while block := file.read(_BLOCK):
@@ -47,9 +51,13 @@ def verify_archive(manual_dir: Path) -> None:
 
 def _read_sha1(path: Path) -> str:
     if not path.is_file():
-        raise SourceError(f"{path} is not there. Download it from where the archive came from, or leave --verify out.")
+        raise SourceError(
+            f"{path} is not there. Download it from where the archive came from, or leave --verify out."
+        )
     # Either the digest alone or what `sha1sum` prints.
     found = re.match(rb"\s*\\?([0-9a-fA-F]{40})(?:\s|$)", path.read_bytes()[:4096])
     if not found:
-        raise SourceError(f"{path} holds no SHA-1. Expected 40 hexadecimal digits at its beginning.")
+        raise SourceError(
+            f"{path} holds no SHA-1. Expected 40 hexadecimal digits at its beginning."
+        )
     return found.group(1).decode().lower()

@@ -11,7 +11,14 @@ from datasets.brought_originals import BroughtOriginals, Develop
 from datasets.fivek.archive_index import ArchiveIndex, read_index
 from datasets.fivek.layouts import ARCHIVE, find_layout, find_targets
 from datasets.prepared_folder import Row
-from datasets.sources import SourceError, SourcePair, describe_content, find_lists, photos_by_stem, source_files
+from datasets.sources import (
+    SourceError,
+    SourcePair,
+    describe_content,
+    find_lists,
+    photos_by_stem,
+    source_files,
+)
 
 _WAITING = 2  # pairs that are copied out while the workers are at others
 
@@ -66,7 +73,8 @@ class ArchivedPhotos(BroughtOriginals):
         return [
             SourcePair(
                 name,
-                self._scratch / (PurePosixPath(members[name].path).name if name in members else f"{name}.dng"),
+                self._scratch
+                / (PurePosixPath(members[name].path).name if name in members else f"{name}.dng"),
                 target_files.get(name, targets / f"{name}.tif"),
                 None,
             )
@@ -84,16 +92,29 @@ class ArchivedPhotos(BroughtOriginals):
     def describe(self, pairs: list[SourcePair], folder: Path) -> list[Any]:
         """Return the archive's size and time, each photo's place in it, and the TIFFs' sizes and times."""
         index = self._index
-        photos = {name: [member.path, member.offset, member.size] for name, member in index.members.items()}
+        photos = {
+            name: [member.path, member.offset, member.size]
+            for name, member in index.members.items()
+        }
         # The copies are nowhere yet, and where they will be makes no difference.
-        targets = source_files([SourcePair(pair.id, pair.target, pair.target, pair.split) for pair in pairs], folder)
-        return ["archive", index.size, index.mtime_ns, *([photos.get(row[0]), *row[:5]] for row in targets)]
+        targets = source_files(
+            [SourcePair(pair.id, pair.target, pair.target, pair.split) for pair in pairs], folder
+        )
+        return [
+            "archive",
+            index.size,
+            index.mtime_ns,
+            *([photos.get(row[0]), *row[:5]] for row in targets),
+        ]
 
     def begin(self, pairs: list[SourcePair], output: Path) -> None:
         """Say what is going to happen, and remove what a killed run left."""
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(parents=True)
-        print(f"Copying photos out of {self._archive}, at most {self.pairs_at_once} at a time", file=sys.stderr)
+        print(
+            f"Copying photos out of {self._archive}, at most {self.pairs_at_once} at a time",
+            file=sys.stderr,
+        )
         if not self._index.is_whole:
             print(
                 f"{self._archive} is cut off or damaged: the photos up to there are used. Download the rest for all of them.",
@@ -103,11 +124,15 @@ class ArchivedPhotos(BroughtOriginals):
     def prepare(self, pair: SourcePair, develop: Develop) -> Row:
         """Copy a photo out, develop its pair, and drop the copy."""
         if self._index.is_cut_off(pair.id):
-            return _rejected(pair, "cut off", f"{self._archive.name} ends before the end of {pair.input.name}")
+            return _rejected(
+                pair, "cut off", f"{self._archive.name} ends before the end of {pair.input.name}"
+            )
         if not pair.target.is_file():
             return _rejected(pair, "unreadable photo", f"{pair.target} is missing")
         if pair.id not in self._index.members:
-            return _rejected(pair, "unreadable photo", f"{pair.input.name} is not in {self._archive.name}")
+            return _rejected(
+                pair, "unreadable photo", f"{pair.input.name} is not in {self._archive.name}"
+            )
         try:
             self._copy_out(pair)
             return develop(pair)
@@ -127,4 +152,11 @@ class ArchivedPhotos(BroughtOriginals):
 
 
 def _rejected(pair: SourcePair, kind: str, reason: str) -> Row:
-    return {"id": pair.id, "split": pair.split, "status": "rejected", "kind": kind, "reason": reason, "measured": None}
+    return {
+        "id": pair.id,
+        "split": pair.split,
+        "status": "rejected",
+        "kind": kind,
+        "reason": reason,
+        "measured": None,
+    }

@@ -20,10 +20,14 @@ def read_checksums(path: Path) -> dict[str, Checksum]:
     except (OSError, UnicodeDecodeError):
         return {}
     checksums = {}
-    for line in lines[:-1]:  # behind the last line end there is nothing, or a line that was being written
+    for line in lines[
+        :-1
+    ]:  # behind the last line end there is nothing, or a line that was being written
         match line.split("\t"):
             case [url, size, sha256, *_] if size.isdigit() and len(sha256) == 64:
-                checksums["/".join(urllib.parse.unquote(url).split("/")[-3:])] = Checksum(int(size), sha256)
+                checksums["/".join(urllib.parse.unquote(url).split("/")[-3:])] = Checksum(
+                    int(size), sha256
+                )
     return checksums
 
 

@@ -33,7 +33,9 @@ _LONG_EDGES = {"1024": 1024, "512": 512, "full": None}
 class FivekConfig(tfds.core.BuilderConfig):
     """Which expert's version is the target, how large the photos are stored, how they are split, and what the input is."""
 
-    def __init__(self, *, expert: str, size: str, published_split: str = "", rendered: bool = False):
+    def __init__(
+        self, *, expert: str, size: str, published_split: str = "", rendered: bool = False
+    ):
         """Name the config after its values, such as `c_1024`, `c_512_upe` or `c_1024_rendered`.
 
         Args:
@@ -42,15 +44,25 @@ class FivekConfig(tfds.core.BuilderConfig):
             published_split: one of `PUBLISHED_SPLITS`; empty for 95 % to train on and 5 % to validate.
             rendered: the inputs are TIFFs that somebody has developed from the RAW files.
         """
-        splits = f"the published split {published_split}" if published_split else "95 % train, 5 % validation"
+        splits = (
+            f"the published split {published_split}"
+            if published_split
+            else "95 % train, 5 % validation"
+        )
         edge = f"{size} px" if size != "full" else "as in the source"
         inputs = ", inputs rendered by others" if rendered else ""
         super().__init__(
-            name="_".join(filter(None, (expert, size, published_split, "rendered" if rendered else ""))),
+            name="_".join(
+                filter(None, (expert, size, published_split, "rendered" if rendered else ""))
+            ),
             description=f"Expert {expert.upper()}, long edge {edge}, {splits}{inputs}.",
         )
         self.rendered = rendered
-        self.expert, self.long_edge, self.published_split = expert, _LONG_EDGES[size], published_split
+        self.expert, self.long_edge, self.published_split = (
+            expert,
+            _LONG_EDGES[size],
+            published_split,
+        )
 
 
 class Builder(PairBuilder):
@@ -64,12 +76,18 @@ class Builder(PairBuilder):
         for published_split in ("", *PUBLISHED_SPLITS)
         for expert in _EXPERTS
         for size in _LONG_EDGES
-    ] + [FivekConfig(expert=expert, size=size, rendered=True) for expert in _EXPERTS for size in _LONG_EDGES]
+    ] + [
+        FivekConfig(expert=expert, size=size, rendered=True)
+        for expert in _EXPERTS
+        for size in _LONG_EDGES
+    ]
 
     def find_pairs(self, folder: Path) -> list[sources.SourcePair]:
         """Find the pairs of the config's expert, with the splits of its published split."""
         config = self.builder_config
-        return self.with_published_split(sources.find_fivek_pairs(folder, config.expert, rendered=config.rendered))
+        return self.with_published_split(
+            sources.find_fivek_pairs(folder, config.expert, rendered=config.rendered)
+        )
 
     def with_published_split(self, pairs: list[sources.SourcePair]) -> list[sources.SourcePair]:
         """Return the pairs in the config's published split; as they are where it names none."""
@@ -96,16 +114,26 @@ class Builder(PairBuilder):
             return super().source_at(archive.parent if archive else manual_dir)
         # One index for all configs.
         cache = self.prepared_dir.with_name(f"{archive.name}.index.json")
-        return self._source(archive.parent, ArchivedPhotos(archive, manual_dir, config.expert, scratch, cache))
+        return self._source(
+            archive.parent, ArchivedPhotos(archive, manual_dir, config.expert, scratch, cache)
+        )
 
     def _source(self, folder: Path, originals: ArchivedPhotos | OfficialFiles) -> Source:
-        return Source(folder, lambda folder: self.with_published_split(originals.find_pairs(folder)), originals)
+        return Source(
+            folder,
+            lambda folder: self.with_published_split(originals.find_pairs(folder)),
+            originals,
+        )
 
     def preparation_options(self) -> preparation.Options:
         """Say what the config stores."""
         config = self.builder_config
-        variant = f"expert {config.expert.upper()}" + (", rendered input" if config.rendered else "")
-        return preparation.Options("fivek", variant, config.long_edge, published_split=config.published_split)
+        variant = f"expert {config.expert.upper()}" + (
+            ", rendered input" if config.rendered else ""
+        )
+        return preparation.Options(
+            "fivek", variant, config.long_edge, published_split=config.published_split
+        )
 
     def extra_features(self) -> dict[str, tfds.features.FeatureConnector]:
         """Facts of FiveK's own catalogue, empty where it does not know the photo."""

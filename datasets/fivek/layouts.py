@@ -27,7 +27,11 @@ def find_layout(folder: Path, expert: str, *, rendered: bool = False) -> Layout 
     """
     both_named = Layout((folder / "input",), folder / f"output_expert_{expert.upper()}")
     if rendered:
-        layouts = [Layout((inputs,), targets) for inputs in _rendered(folder) for targets in _targets(folder, expert)]
+        layouts = [
+            Layout((inputs,), targets)
+            for inputs in _rendered(folder)
+            for targets in _targets(folder, expert)
+        ]
         layouts += [Layout((inputs,), both_named.targets) for inputs in _rendered(folder)]
     else:
         official = Layout((folder / "img" / "dng",), folder / "img" / f"tiff16_{expert.lower()}")
@@ -54,7 +58,11 @@ def is_archived_photo(parts: tuple[str, ...]) -> bool:
     Args:
         parts: of its path.
     """
-    if len(parts) < 4 or (parts[-4], parts[-2]) != (_RAW_PHOTOS, "photos") or not parts[-3].startswith("HQa"):
+    if (
+        len(parts) < 4
+        or (parts[-4], parts[-2]) != (_RAW_PHOTOS, "photos")
+        or not parts[-3].startswith("HQa")
+    ):
         return False
     # Hidden files are what file managers leave.
     return parts[-1].lower().endswith(".dng") and not parts[-1].startswith(".")
@@ -83,11 +91,15 @@ def _targets(folder: Path, expert: str) -> list[Path]:
 
 
 def _rendered(folder: Path) -> list[Path]:
-    return [top / place / name for top in _tops(folder) for name in _RENDERED for place in ("img", "")]
+    return [
+        top / place / name for top in _tops(folder) for name in _RENDERED for place in ("img", "")
+    ]
 
 
 def _extracted(folder: Path) -> tuple[Path, ...]:
     for top in _tops(folder):
-        if found := tuple(sorted(path for path in (top / _RAW_PHOTOS).glob("HQa*/photos") if path.is_dir())):
+        if found := tuple(
+            sorted(path for path in (top / _RAW_PHOTOS).glob("HQa*/photos") if path.is_dir())
+        ):
             return found
     return ()

@@ -5,7 +5,9 @@ from pathlib import Path
 from datasets.sources import SourceError
 
 
-def choose_names(catalogue: dict[str, dict[str, str]], names_file: Path | None, limit: int | None) -> list[str]:
+def choose_names(
+    catalogue: dict[str, dict[str, str]], names_file: Path | None, limit: int | None
+) -> list[str]:
     """Return full names such as "a0001-jmac_DSC1459", each once, in alphabetical order.
 
     Args:
@@ -17,7 +19,9 @@ def choose_names(catalogue: dict[str, dict[str, str]], names_file: Path | None, 
         SourceError: the file cannot be read, is empty or has a line that is no name, or `limit` is below 2.
     """
     if limit is not None and limit < 2:
-        raise SourceError(f"--limit {limit} leaves nothing to train or validate on. Name at least 2.")
+        raise SourceError(
+            f"--limit {limit} leaves nothing to train or validate on. Name at least 2."
+        )
     if names_file is None:
         names = {facts["name"] for facts in catalogue.values()}
     else:
@@ -31,7 +35,9 @@ def _read_names(path: Path, catalogue: dict[str, dict[str, str]]) -> list[str]:
     except UnicodeDecodeError as error:
         raise SourceError(f"{path} is not UTF-8. Save the list of names as UTF-8 text.") from error
     except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}). Name a text file with a name a line.") from error
+        raise SourceError(
+            f"{path} cannot be read ({error.strerror}). Name a text file with a name a line."
+        ) from error
     names = []
     for number, line in enumerate(lines, start=1):
         name = line.strip()
@@ -47,5 +53,7 @@ def _read_names(path: Path, catalogue: dict[str, dict[str, str]]) -> list[str]:
             )
         names.append(catalogue[name]["name"] if name in catalogue else name)
     if not names:
-        raise SourceError(f"{path} has no names. Expected one a line, such as a0001-jmac_DSC1459, or a0001.")
+        raise SourceError(
+            f"{path} has no names. Expected one a line, such as a0001-jmac_DSC1459, or a0001."
+        )
     return names

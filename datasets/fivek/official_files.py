@@ -12,7 +12,13 @@ import tqdm
 
 from datasets.brought_originals import BroughtOriginals, Develop
 from datasets.download import Downloader, NotFetched, NotOnServer, Patience, ServerUnreachable
-from datasets.fivek.checksums import FILE_NAME, ChecksumLog, file_url, read_checksums, write_checksums
+from datasets.fivek.checksums import (
+    FILE_NAME,
+    ChecksumLog,
+    file_url,
+    read_checksums,
+    write_checksums,
+)
 from datasets.partial_file import Checksum, checksum_of
 from datasets.prepared_folder import NOT_FETCHED, NOT_ON_SERVER, Row
 from datasets.sources import SourceError, SourcePair
@@ -45,16 +51,25 @@ class Request:
             SourceError: the address is none of http or https, or there are no connections.
         """
         if not _is_address(self.base_url):
-            raise SourceError(f"{self.base_url!r} is no address of a server. Expected one such as {BASE_URL}")
+            raise SourceError(
+                f"{self.base_url!r} is no address of a server. Expected one such as {BASE_URL}"
+            )
         if not 1 <= self.connections <= 16:
-            raise SourceError(f"--connections {self.connections} is out of range. Name 1 to 16; 4 are polite.")
+            raise SourceError(
+                f"--connections {self.connections} is out of range. Name 1 to 16; 4 are polite."
+            )
 
 
 class OfficialFiles(BroughtOriginals):
     """The files of one expert on a server."""
 
     def __init__(
-        self, request: Request, expert: str, names: list[str], scratch: Path, patience: Patience | None = None
+        self,
+        request: Request,
+        expert: str,
+        names: list[str],
+        scratch: Path,
+        patience: Patience | None = None,
     ):
         """Fetch nothing yet.
 
@@ -79,7 +94,12 @@ class OfficialFiles(BroughtOriginals):
         """Return the pairs by name, whether or not the server has them."""
         img = folder / "img"
         return [
-            SourcePair(name, img / "dng" / f"{name}.dng", img / f"tiff16_{self._expert}" / f"{name}.tif", None)
+            SourcePair(
+                name,
+                img / "dng" / f"{name}.dng",
+                img / f"tiff16_{self._expert}" / f"{name}.tif",
+                None,
+            )
             for name in self._names
         ]
 
@@ -90,7 +110,11 @@ class OfficialFiles(BroughtOriginals):
     def arguments(self, folder: Path) -> list[str]:
         """Return the address, and the list or number of photos where not all are taken."""
         request = self._request
-        optional = {"--names": request.names, "--limit": request.limit, "--keep-originals": request.keep_originals}
+        optional = {
+            "--names": request.names,
+            "--limit": request.limit,
+            "--keep-originals": request.keep_originals,
+        }
         chosen = [(name, str(value)) for name, value in optional.items() if value is not None]
         return ["--base-url", request.base_url, *(word for option in chosen for word in option)]
 
@@ -112,7 +136,10 @@ class OfficialFiles(BroughtOriginals):
         else:
             self._drop_all_but(pairs)
             kept = f"dropped when used: never more than {self.pairs_at_once} pairs in {self.folder}"
-        print(f"Fetching {len(pairs)} pairs from {self._request.base_url}; originals are {kept}", file=sys.stderr)
+        print(
+            f"Fetching {len(pairs)} pairs from {self._request.base_url}; originals are {kept}",
+            file=sys.stderr,
+        )
 
     def prepare(self, pair: SourcePair, develop: Develop) -> Row:
         """Fetch a pair, develop it, and drop its originals unless they are kept.
@@ -154,7 +181,11 @@ class OfficialFiles(BroughtOriginals):
 
     def finish(self, rows: list[Row], output: Path) -> dict[str, Any]:
         """Write the checksums, remove the scratch folder, and return what this run fetched."""
-        checksums = {name: Checksum(**value) for row in rows for name, value in row.get("originals", {}).items()}
+        checksums = {
+            name: Checksum(**value)
+            for row in rows
+            for name, value in row.get("originals", {}).items()
+        }
         write_checksums(output / FILE_NAME, self._request.base_url, checksums)
         if not self._request.keep_originals:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -166,10 +197,15 @@ class OfficialFiles(BroughtOriginals):
 
     def _paths(self, pair: SourcePair) -> dict[str, Path]:
         """Both files by their path in the official layout."""
-        return {f"{path.parts[-3]}/{path.parts[-2]}/{path.name}": path for path in (pair.input, pair.target)}
+        return {
+            f"{path.parts[-3]}/{path.parts[-2]}/{path.name}": path
+            for path in (pair.input, pair.target)
+        }
 
     def _bring(self, pair: SourcePair, *, anew: bool = False) -> dict[str, Checksum]:
-        return {name: self._bring_file(name, path, anew) for name, path in self._paths(pair).items()}
+        return {
+            name: self._bring_file(name, path, anew) for name, path in self._paths(pair).items()
+        }
 
     def _bring_file(self, name: str, path: Path, anew: bool) -> Checksum:
         if path.is_file() and not anew:
@@ -242,7 +278,14 @@ def _is_address(url: str) -> bool:
 
 
 def _rejected(pair: SourcePair, kind: str, reason: str) -> Row:
-    return {"id": pair.id, "split": pair.split, "status": "rejected", "kind": kind, "reason": reason, "measured": None}
+    return {
+        "id": pair.id,
+        "split": pair.split,
+        "status": "rejected",
+        "kind": kind,
+        "reason": reason,
+        "measured": None,
+    }
 
 
 def _say(sentence: str) -> None:

@@ -51,7 +51,9 @@ def write(
         ValueError: `long_edge` is too small.
     """
     if unknown := set(experts) - _TASTES.keys():
-        raise ValueError(f"experts are letters of {''.join(_TASTES)}; received {', '.join(sorted(unknown))}")
+        raise ValueError(
+            f"experts are letters of {''.join(_TASTES)}; received {', '.join(sorted(unknown))}"
+        )
     if long_edge < 96:
         raise ValueError(
             f"long_edge must be at least 96 px, so that the short side is at least 64; received {long_edge}"
@@ -60,9 +62,14 @@ def write(
     for folder in (fivek / "img" / "dng", real_estate / "images"):
         folder.mkdir(parents=True, exist_ok=True)
     first = 1
-    for split, count in (REAL_ESTATE_PAIRS if real_estate_pairs is None else real_estate_pairs).items():
+    for split, count in (
+        REAL_ESTATE_PAIRS if real_estate_pairs is None else real_estate_pairs
+    ).items():
         numbers = range(first, first + count)
-        rows = [{"src": f"images/{number}_src.jpg", "tar": f"images/{number}_tar.jpg"} for number in numbers]
+        rows = [
+            {"src": f"images/{number}_src.jpg", "tar": f"images/{number}_tar.jpg"}
+            for number in numbers
+        ]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (real_estate / f"{split}.jsonl").write_text(lines, encoding="utf-8")
         first += count
@@ -70,8 +77,13 @@ def write(
     (fivek / "names.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         numbers = range(1, fivek_pairs + 1)
-        jobs = [pool.submit(_write_fivek_pair, fivek, number, long_edge, experts) for number in numbers]
-        jobs += [pool.submit(_write_real_estate_pair, real_estate, number, long_edge) for number in range(1, first)]
+        jobs = [
+            pool.submit(_write_fivek_pair, fivek, number, long_edge, experts) for number in numbers
+        ]
+        jobs += [
+            pool.submit(_write_real_estate_pair, real_estate, number, long_edge)
+            for number in range(1, first)
+        ]
         for job in tqdm(jobs, desc="rendering photos", unit="pair"):
             job.result()
 
@@ -104,9 +116,13 @@ def fivek_scene(number: int, long_edge: int) -> np.ndarray:
     rng = np.random.default_rng((number, 3))
     height, width = _shape(long_edge, upright=number % 3 == 0)
     if number % 2:
-        scene = camera.expose(_supersample(render_landscape, number, height, width), rng, (0.35, 0.85))
+        scene = camera.expose(
+            _supersample(render_landscape, number, height, width), rng, (0.35, 0.85)
+        )
     else:
-        scene = camera.expose(_supersample(render_room, 500 + number, height, width), rng, (0.5, 1.1))
+        scene = camera.expose(
+            _supersample(render_room, 500 + number, height, width), rng, (0.5, 1.1)
+        )
     # LibRaw takes the brightest value for white when it is between 75 and 100 % of full scale.
     peak = float(scene[..., 1].max())
     return scene * np.float32(1.02 / peak) if 0.7 < peak < 1.02 else scene
@@ -134,7 +150,9 @@ def _write_fivek_pair(folder: Path, number: int, long_edge: int, experts: str) -
     sensor = np.rot90(scene) if held_upright else scene
     rng = np.random.default_rng((number, 5))
     mosaic = camera.add_sensor_noise(files.mosaic_of(np.ascontiguousarray(sensor)), rng)
-    files.write_dng(folder / "img" / "dng" / f"{name}.dng", mosaic, orientation=6 if held_upright else 1)
+    files.write_dng(
+        folder / "img" / "dng" / f"{name}.dng", mosaic, orientation=6 if held_upright else 1
+    )
     retouched = camera.retouch(scene)
     for expert in experts:
         (folder / "img" / f"tiff16_{expert}").mkdir(exist_ok=True)
@@ -154,7 +172,9 @@ def _shape(long_edge: int, *, upright: bool = False) -> tuple[int, int]:
     return (long, short) if upright else (short, long)
 
 
-def _supersample(render: Callable[[int, int, int], np.ndarray], seed: int, height: int, width: int) -> np.ndarray:
+def _supersample(
+    render: Callable[[int, int, int], np.ndarray], seed: int, height: int, width: int
+) -> np.ndarray:
     light = render(seed, round(height * _OVERSAMPLING), round(width * _OVERSAMPLING))
     # Light above the sensor's range would leave stairs on window frames.
     light = np.minimum(light, 2.5 * np.percentile(light, 97))

@@ -8,10 +8,13 @@ import numpy as np
 import tifffile
 
 # XYZ of white point D65 -> linear sRGB, IEC 61966-2-1.
-_XYZ_TO_SRGB = np.array(((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570)))
+_XYZ_TO_SRGB = np.array(
+    ((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570))
+)
 # Linear sRGB -> linear ProPhoto (ROMM, ISO 22028-2), white point adapted from D65 to D50 with Bradford.
 _SRGB_TO_PROPHOTO = np.array(
-    ((0.52927, 0.33006, 0.14067), (0.09837, 0.87347, 0.02816), (0.01688, 0.11767, 0.86545)), np.float32
+    ((0.52927, 0.33006, 0.14067), (0.09837, 0.87347, 0.02816), (0.01688, 0.11767, 0.86545)),
+    np.float32,
 )
 NEUTRAL = (0.52, 1.0, 0.66)
 """What the sensor's red, green and blue pixels measure of a white wall: the camera's white balance."""
@@ -102,4 +105,6 @@ def prophoto_profile() -> bytes:
 
 def _rationals(values: np.ndarray) -> tuple[int, ...]:
     """TIFF rationals: numerator, denominator, numerator, ..."""
-    return tuple(number for value in values.ravel() for number in (round(value * 1_000_000), 1_000_000))
+    return tuple(
+        number for value in values.ravel() for number in (round(value * 1_000_000), 1_000_000)
+    )

@@ -7,8 +7,20 @@ import numpy as np
 from datasets.miniature.landscapes import render_landscape
 from datasets.miniature.texture import Noise
 
-_WALLS = ((0.72, 0.70, 0.66), (0.62, 0.66, 0.68), (0.66, 0.62, 0.52), (0.55, 0.62, 0.56), (0.78, 0.76, 0.72))
-FABRICS = ((0.10, 0.13, 0.18), (0.32, 0.29, 0.25), (0.35, 0.10, 0.07), (0.08, 0.16, 0.13), (0.52, 0.48, 0.42))
+_WALLS = (
+    (0.72, 0.70, 0.66),
+    (0.62, 0.66, 0.68),
+    (0.66, 0.62, 0.52),
+    (0.55, 0.62, 0.56),
+    (0.78, 0.76, 0.72),
+)
+FABRICS = (
+    (0.10, 0.13, 0.18),
+    (0.32, 0.29, 0.25),
+    (0.35, 0.10, 0.07),
+    (0.08, 0.16, 0.13),
+    (0.52, 0.48, 0.42),
+)
 _WOODS = ((0.28, 0.15, 0.075), (0.45, 0.30, 0.17), (0.16, 0.085, 0.045), (0.50, 0.40, 0.28))
 
 
@@ -65,7 +77,10 @@ def furnish(rng: np.random.Generator, seed: int, view_width: int) -> Room:
     boxes += _on_the_walls(rng, half_width, depth, side, wood)
     sun = None
     if rng.random() < 0.55:
-        sun = np.array((side * rng.uniform(0.3, 0.8), rng.uniform(0.5, 0.8), rng.uniform(0.25, 0.9)), np.float32)
+        sun = np.array(
+            (side * rng.uniform(0.3, 0.8), rng.uniform(0.5, 0.8), rng.uniform(0.25, 0.9)),
+            np.float32,
+        )
     return Room(
         low=np.array((-half_width, 0, 0), np.float32),
         high=np.array((half_width, ceiling, depth), np.float32),
@@ -77,7 +92,8 @@ def furnish(rng: np.random.Generator, seed: int, view_width: int) -> Room:
         wall_color=np.array(_WALLS[rng.integers(len(_WALLS))], np.float32),
         wood=np.array(wood, np.float32),
         floor=str(rng.choice(["boards", "boards", "tiles", "carpet"])),
-        view=render_landscape(seed + 1000, round(0.6 * view_width), view_width) * np.float32(rng.uniform(0.9, 1.3)),
+        view=render_landscape(seed + 1000, round(0.6 * view_width), view_width)
+        * np.float32(rng.uniform(0.9, 1.3)),
         noise=Noise(rng),
     )
 
@@ -102,13 +118,22 @@ def _living_room(rng, half_width, depth, side, wood, fabric) -> list[Box]:
         Box((back_x[0], 0.4, start), (back_x[1], 0.86, end), fabric, "fabric", True),
         Box((x[0], 0.1, start - 0.18), (x[1], 0.62, start), fabric, "fabric"),
         Box((x[0], 0.1, end), (x[1], 0.62, end + 0.18), fabric, "fabric"),
-        Box((table - 0.35, 0.36, start + 0.2), (table + 0.35, 0.41, start + 1.3), wood, "wood", True),
-        Box((table - 0.15, 0.41, start + 0.5), (table + 0.12, 0.45, start + 0.75), (0.5, 0.47, 0.42)),
+        Box(
+            (table - 0.35, 0.36, start + 0.2), (table + 0.35, 0.41, start + 1.3), wood, "wood", True
+        ),
+        Box(
+            (table - 0.15, 0.41, start + 0.5), (table + 0.12, 0.45, start + 0.75), (0.5, 0.47, 0.42)
+        ),
     ]
     boxes += _legs(table - 0.35, table + 0.35, start + 0.2, start + 1.3, 0.36, wood)
     cushion = tuple(rng.uniform(0.15, 0.6, 3))
     boxes.append(
-        Box((min(back_x[1], inner), 0.42, end - 0.5), (max(back_x[1], inner), 0.78, end - 0.36), cushion, "fabric")
+        Box(
+            (min(back_x[1], inner), 0.42, end - 0.5),
+            (max(back_x[1], inner), 0.78, end - 0.36),
+            cushion,
+            "fabric",
+        )
     )
     return boxes + _shelf(rng, side * half_width * 0.55, depth, wood)
 
@@ -118,19 +143,36 @@ def _bedroom(rng, half_width, depth, side, wood, fabric) -> list[Box]:
     head, foot = depth - 0.06, depth - 2.15
     linen = (0.72, 0.71, 0.70)
     pillow = [
-        Box((center + dx, 0.55, head - 0.55), (center + dx + 0.6, 0.72, head - 0.15), linen, "fabric")
+        Box(
+            (center + dx, 0.55, head - 0.55),
+            (center + dx + 0.6, 0.72, head - 0.15),
+            linen,
+            "fabric",
+        )
         for dx in (-0.7, 0.1)
     ]
     nightstand = center + side * 1.1
     return [
         Box((center - 0.85, 0.0, foot), (center + 0.85, 0.3, head), wood, "wood", True),
         Box((center - 0.82, 0.3, foot + 0.04), (center + 0.82, 0.55, head), linen, "fabric", True),
-        Box((center - 0.84, 0.32, foot + 0.02), (center + 0.84, 0.58, head - 0.95), fabric, "fabric"),
+        Box(
+            (center - 0.84, 0.32, foot + 0.02), (center + 0.84, 0.58, head - 0.95), fabric, "fabric"
+        ),
         Box((center - 0.9, 0.3, head), (center + 0.9, 1.15, depth), wood, "wood", True),
         *pillow,
-        Box((nightstand - 0.22, 0.0, head - 0.4), (nightstand + 0.22, 0.5, head), wood, "wood", True),
-        Box((nightstand - 0.03, 0.5, head - 0.22), (nightstand + 0.03, 0.72, head - 0.16), (0.2, 0.18, 0.15)),
-        Box((nightstand - 0.13, 0.72, head - 0.32), (nightstand + 0.13, 0.96, head - 0.06), (0.9, 0.82, 0.68)),
+        Box(
+            (nightstand - 0.22, 0.0, head - 0.4), (nightstand + 0.22, 0.5, head), wood, "wood", True
+        ),
+        Box(
+            (nightstand - 0.03, 0.5, head - 0.22),
+            (nightstand + 0.03, 0.72, head - 0.16),
+            (0.2, 0.18, 0.15),
+        ),
+        Box(
+            (nightstand - 0.13, 0.72, head - 0.32),
+            (nightstand + 0.13, 0.96, head - 0.06),
+            (0.9, 0.82, 0.68),
+        ),
     ]
 
 
@@ -146,24 +188,40 @@ def _dining_room(rng, half_width, depth, side, wood, fabric) -> list[Box]:
             boxes.append(Box((rest[0], 0.47, z), (rest[1], 0.95, z + 0.42), wood, "wood"))
             boxes += _legs(x[0], x[1], z, z + 0.42, 0.42, wood)
     boxes.append(
-        Box((center - 0.09, 0.77, start + 0.7), (center + 0.09, 1.0, start + 0.88), tuple(rng.uniform(0.2, 0.7, 3)))
+        Box(
+            (center - 0.09, 0.77, start + 0.7),
+            (center + 0.09, 1.0, start + 0.88),
+            tuple(rng.uniform(0.2, 0.7, 3)),
+        )
     )
     return boxes + _shelf(rng, -side * half_width * 0.6, depth, wood)
 
 
 def _legs(x0, x1, z0, z1, top, wood) -> list[Box]:
-    return [Box((x, 0, z), (x + 0.05, top, z + 0.05), wood, "wood") for x in (x0, x1 - 0.05) for z in (z0, z1 - 0.05)]
+    return [
+        Box((x, 0, z), (x + 0.05, top, z + 0.05), wood, "wood")
+        for x in (x0, x1 - 0.05)
+        for z in (z0, z1 - 0.05)
+    ]
 
 
 def _shelf(rng, center, depth, wood) -> list[Box]:
     """A sideboard with things on it, against the back wall."""
     top = rng.uniform(0.55, 0.85)
-    boxes = [Box((center - 0.6, 0.08, depth - 0.42), (center + 0.6, top, depth), wood, "drawers", True)]
+    boxes = [
+        Box((center - 0.6, 0.08, depth - 0.42), (center + 0.6, top, depth), wood, "drawers", True)
+    ]
     x = center - 0.5
     while x < center + 0.4:
         size = rng.uniform(0.06, 0.18)
         color = tuple(rng.uniform(0.08, 0.7, 3))
-        boxes.append(Box((x, top, depth - 0.28), (x + size, top + rng.uniform(0.08, 0.4), depth - 0.12), color))
+        boxes.append(
+            Box(
+                (x, top, depth - 0.28),
+                (x + size, top + rng.uniform(0.08, 0.4), depth - 0.12),
+                color,
+            )
+        )
         x += size + rng.uniform(0.03, 0.25)
     return boxes
 
@@ -175,6 +233,13 @@ def _on_the_walls(rng, half_width, depth, side, wood) -> list[Box]:
     for _ in range(rng.integers(1, 3)):
         width, height = rng.uniform(0.45, 0.9), rng.uniform(0.4, 0.7)
         x = sorted((wall, wall + side * 0.035))
-        boxes.append(Box((x[0], 1.35, z), (x[1], 1.35 + height, z + width), tuple(rng.uniform(0.2, 0.7, 3)), "picture"))
+        boxes.append(
+            Box(
+                (x[0], 1.35, z),
+                (x[1], 1.35 + height, z + width),
+                tuple(rng.uniform(0.2, 0.7, 3)),
+                "picture",
+            )
+        )
         z += width + rng.uniform(0.5, 1.2)
     return boxes

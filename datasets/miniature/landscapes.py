@@ -25,11 +25,15 @@ def render_landscape(seed: int, height: int, width: int) -> np.ndarray:
     rng = np.random.default_rng((seed, 1))
     noise = Noise(rng)
     row, column = np.mgrid[0:height, 0:width].astype(np.float32)
-    x = (column + 0.5 - width / 2) / max(height, width)  # same scale on both axes, about -0.5 to 0.5
+    x = (column + 0.5 - width / 2) / max(
+        height, width
+    )  # same scale on both axes, about -0.5 to 0.5
     y = (row + 0.5) / max(height, width)
     bottom = height / max(height, width)
     horizon = bottom * rng.uniform(0.36, 0.6)
-    zenith, haze, sunlight = (np.array(color, np.float32) for color in _SKIES[rng.choice(list(_SKIES))])
+    zenith, haze, sunlight = (
+        np.array(color, np.float32) for color in _SKIES[rng.choice(list(_SKIES))]
+    )
     sun_x = rng.uniform(-0.5, 0.5)
 
     picture = _sky(rng, noise, x, y, horizon, zenith, haze, sunlight, sun_x)
@@ -56,7 +60,9 @@ def _sky(rng, noise, x, y, horizon, zenith, haze, sunlight, sun_x):
     cover = rng.uniform(0.44, 0.58)
     density = ramp(clouds, cover, cover + 0.2)
     lit = noise.octaves(x * distance * 3.2 + 9.25, distance * 2.6 + 0.2, 5, 0.55)
-    cloud_color = mix(np.broadcast_to(sunlight * 1.15, sky.shape), sunlight * 0.62, ramp(lit, 0.4, 0.65))
+    cloud_color = mix(
+        np.broadcast_to(sunlight * 1.15, sky.shape), sunlight * 0.62, ramp(lit, 0.4, 0.65)
+    )
     sky = mix(sky, cloud_color, density * 0.9)
     glow = np.exp(-((x - sun_x) ** 2 + (y - horizon * 0.7) ** 2) / 0.03)
     return sky + glow[..., None] * sunlight * 0.5
@@ -71,7 +77,9 @@ def _add_range(picture, rng, noise, x, y, horizon, nearness, haze, sunlight):
         top = top - 0.012 * noise.octaves(x * 90, np.full_like(x, offset), 3, 0.7)
     mask = ramp(y - top, -0.0015, 0.0015)
     u, v = (x + 0.4 * ridge) * 11 + offset, y * 14
-    relief = noise.octaves(u, v, 5, 0.6) - noise.octaves(u + 0.12, v - 0.12, 5, 0.6)  # lit from the upper right
+    relief = noise.octaves(u, v, 5, 0.6) - noise.octaves(
+        u + 0.12, v - 0.12, 5, 0.6
+    )  # lit from the upper right
     slope = np.clip(0.5 + 4.5 * relief, 0, 1)
     forest = np.array((0.045, 0.075, 0.035), np.float32) * (0.45 + 1.3 * slope[..., None])
     rock = np.array((0.20, 0.17, 0.14), np.float32) * (0.3 + 1.3 * slope[..., None])
@@ -103,7 +111,10 @@ def _add_meadow(picture, rng, noise, x, y, start, bottom, sunlight):
     patches = noise.octaves(x * distance * 2.5, distance * 3, 5, 0.55)
     # Blades: fine across, long in depth, and coarser where they are near.
     blades = noise.octaves(x * distance * 55, distance * 9, 3, 0.8)
-    first, second = (np.array(_MEADOWS[index], np.float32) for index in rng.choice(len(_MEADOWS), 2, replace=False))
+    first, second = (
+        np.array(_MEADOWS[index], np.float32)
+        for index in rng.choice(len(_MEADOWS), 2, replace=False)
+    )
     ground = mix(np.broadcast_to(first, (*x.shape, 3)), second, ramp(patches, 0.35, 0.65))
     tone = (0.15 + 1.5 * blades**1.5) * (0.45 + 1.1 * patches)
     ground = ground * tone[..., None] * sunlight * 1.7
@@ -119,7 +130,9 @@ def _add_path(ground, rng, noise, x, depth, distance):
     gravel = 0.55 + 0.9 * noise.octaves(x * distance * 40, distance * 30, 4, 0.7)
     color = np.array((0.34, 0.29, 0.23), np.float32) * gravel[..., None]
     ragged = 0.35 * half_width * (noise(distance * 6, x * 20) - 0.5)
-    return mix(ground, color, 0.85 * ramp(np.abs(x - center) + ragged, half_width, half_width * 0.7))
+    return mix(
+        ground, color, 0.85 * ramp(np.abs(x - center) + ragged, half_width, half_width * 0.7)
+    )
 
 
 def _add_tree(picture, rng, x, y, start, sunlight, sun_x):
@@ -127,11 +140,18 @@ def _add_tree(picture, rng, x, y, start, sunlight, sun_x):
     size = rng.uniform(0.09, 0.3)
     root_x = rng.uniform(-0.46, 0.46)
     root_y = start + 0.02 + 0.35 * size
-    u, v = (x - root_x) / size, (root_y - y) / size  # the tree stands on v = 0 and is about one unit high
+    u, v = (
+        (x - root_x) / size,
+        (root_y - y) / size,
+    )  # the tree stands on v = 0 and is about one unit high
     conifer = rng.random() < 0.5
     ragged = noise.octaves(u * 9, v * 9, 4, 0.65) - 0.5
     if conifer:
-        outline = 0.27 * (1.02 - v) * (0.72 + 0.28 * np.abs(np.sin(v * 26))) - np.abs(u) + 0.16 * ragged * (1.05 - v)
+        outline = (
+            0.27 * (1.02 - v) * (0.72 + 0.28 * np.abs(np.sin(v * 26)))
+            - np.abs(u)
+            + 0.16 * ragged * (1.05 - v)
+        )
         crown = ramp(outline, 0.0, 0.02) * (v > 0.08) * (v < 1.0)
     else:
         crown = ramp(0.4 - np.hypot(u, (v - 0.66) * 1.1) + 0.42 * ragged, 0.0, 0.03) * (v > 0.1)

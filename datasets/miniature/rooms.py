@@ -23,12 +23,16 @@ def render_room(seed: int, height: int, width: int) -> np.ndarray:
     """
     rng = np.random.default_rng((seed, 2))
     room = furnish(rng, seed, view_width=max(160, width // 2))
-    eye = np.array((rng.uniform(-0.5, 0.5) * room.high[0], rng.uniform(1.15, 1.5), 0.25), np.float32)
+    eye = np.array(
+        (rng.uniform(-0.5, 0.5) * room.high[0], rng.uniform(1.15, 1.5), 0.25), np.float32
+    )
     rays = _camera_rays(rng, height, width)
     points, normal_axis, box_index = _trace(room, eye, rays)
     inward = -np.sign(np.take_along_axis(rays, normal_axis[..., None], -1)[..., 0])
     color = _surface_color(room, points, normal_axis, box_index)
-    light = _daylight(room, points, normal_axis, inward) + _lamplight(room, points, normal_axis, inward)
+    light = _daylight(room, points, normal_axis, inward) + _lamplight(
+        room, points, normal_axis, inward
+    )
     light += _indirect(room, points, normal_axis, box_index)
     picture = color * light
     picture += _floor_reflection(room, points, rays, normal_axis, box_index)
@@ -50,7 +54,11 @@ def _trace(room: Room, eye, rays):
     """First hits: points `(height, width, 3)`, the axis of the surface's normal, and the box's index (-1: the room)."""
     inverse = _inverse(rays)
     to_walls = [
-        np.where(inverse[i] > 0, (room.high[i] - eye[i]) * inverse[i], (room.low[i] - eye[i]) * inverse[i])
+        np.where(
+            inverse[i] > 0,
+            (room.high[i] - eye[i]) * inverse[i],
+            (room.low[i] - eye[i]) * inverse[i],
+        )
         for i in range(3)
     ]
     distance = np.minimum(np.minimum(to_walls[0], to_walls[1]), to_walls[2])
@@ -83,7 +91,11 @@ def _slabs(box: Box, origin, inverse):
     second = [(np.float32(box.high[i]) - origin[i]) * inverse[i] for i in range(3)]
     near = [np.minimum(a, b) for a, b in zip(first, second, strict=True)]
     far = [np.maximum(a, b) for a, b in zip(first, second, strict=True)]
-    return near, np.maximum(np.maximum(near[0], near[1]), near[2]), np.minimum(np.minimum(far[0], far[1]), far[2])
+    return (
+        near,
+        np.maximum(np.maximum(near[0], near[1]), near[2]),
+        np.minimum(np.minimum(far[0], far[1]), far[2]),
+    )
 
 
 def _in_shadow(room: Room, points, rays) -> np.ndarray:
@@ -126,8 +138,13 @@ def _floor_color(room: Room, x, z) -> np.ndarray:
         u, v = x / 0.45, z / 0.45
         tone = 0.85 + 0.2 * noise.per_cell(np.floor(u) + 9 * np.floor(v))
         marble = 0.8 + 0.4 * noise.octaves(x * 4, z * 4, 6, 0.6)
-        joint = ramp(np.maximum(np.abs(u - np.floor(u) - 0.5), np.abs(v - np.floor(v) - 0.5)), 0.5, 0.475)
-        color = np.array((0.52, 0.49, 0.45), np.float32) * (tone * marble * (0.55 + 0.45 * joint))[..., None]
+        joint = ramp(
+            np.maximum(np.abs(u - np.floor(u) - 0.5), np.abs(v - np.floor(v) - 0.5)), 0.5, 0.475
+        )
+        color = (
+            np.array((0.52, 0.49, 0.45), np.float32)
+            * (tone * marble * (0.55 + 0.45 * joint))[..., None]
+        )
     else:
         pile = 0.7 + 0.6 * noise.octaves(x * 25, z * 25, 3, 0.8)
         color = np.array((0.42, 0.37, 0.31), np.float32) * pile[..., None]
@@ -137,7 +154,11 @@ def _floor_color(room: Room, x, z) -> np.ndarray:
         return color
     stripes = 0.6 + 0.4 * np.sign(np.sin(rug * 45)) * (np.abs(rug + 0.2) < 0.12)
     weave = (0.75 + 0.5 * noise.octaves(x * 40, z * 40, 2)) * stripes
-    rug_color = np.array(FABRICS[int(room.wood[0] * 100) % len(FABRICS)], np.float32) * 1.3 * weave[..., None]
+    rug_color = (
+        np.array(FABRICS[int(room.wood[0] * 100) % len(FABRICS)], np.float32)
+        * 1.3
+        * weave[..., None]
+    )
     return np.where((rug < 0)[..., None], rug_color, color)
 
 
@@ -163,7 +184,10 @@ def _box_color(room: Room, box: Box, points, axis) -> np.ndarray:
         border = np.minimum(np.minimum(u, size[2] - u), np.minimum(v, size[1] - v))
         paint = noise.octaves(u * 5 + box.low[2] * 9, v * 5, 5)
         other = np.array(box.color[::-1], np.float32)
-        art = mix(color, other, ramp(paint, 0.35, 0.65)) * (0.6 + 0.8 * noise(u * 12, v * 12))[..., None]
+        art = (
+            mix(color, other, ramp(paint, 0.35, 0.65))
+            * (0.6 + 0.8 * noise(u * 12, v * 12))[..., None]
+        )
         art = np.where((border < 0.09)[..., None], np.array(_WHITE, np.float32), art)
         return np.where((border < 0.03)[..., None], room.wood * 0.5, art)
     return color
@@ -191,7 +215,9 @@ def _daylight(room: Room, points, axis, inward) -> np.ndarray:
     if room.sun is not None:
         light = (
             light
-            + _sunlit(room, room.sun, points, axis, inward)[..., None] * np.array((1.1, 0.98, 0.8), np.float32) * 2.2
+            + _sunlit(room, room.sun, points, axis, inward)[..., None]
+            * np.array((1.1, 0.98, 0.8), np.float32)
+            * 2.2
         )
     return light
 
@@ -218,14 +244,20 @@ def _glass(u, v) -> np.ndarray:
 def _lamplight(room: Room, points, axis, inward) -> np.ndarray:
     rays = room.lamp - points
     squared = np.einsum("...i,...i", rays, rays) + np.float32(0.1)
-    facing = np.clip(np.take_along_axis(rays, axis[..., None], -1)[..., 0] * inward / np.sqrt(squared), 0.15, None)
+    facing = np.clip(
+        np.take_along_axis(rays, axis[..., None], -1)[..., 0] * inward / np.sqrt(squared),
+        0.15,
+        None,
+    )
     return (facing / squared)[..., None] * _LAMPLIGHT * room.lamp_power
 
 
 def _indirect(room: Room, points, axis, index) -> np.ndarray:
     """Light from all sides, less of it where surfaces meet and under furniture."""
     x, y, z = np.moveaxis(points, -1, 0)
-    gaps = np.stack([x - room.low[0], room.high[0] - x, y, room.high[1] - y, room.high[2] - z], axis=-1)
+    gaps = np.stack(
+        [x - room.low[0], room.high[0] - x, y, room.high[1] - y, room.high[2] - z], axis=-1
+    )
     gaps = np.sort(np.where(gaps < 0.005, 9, gaps), axis=-1)
     openness = (1 - 0.55 * np.exp(-gaps[..., 0] / 0.25)) * (1 - 0.35 * np.exp(-gaps[..., 1] / 0.35))
     floor = (index < 0) & (axis == 1) & (y < 0.01)
@@ -255,7 +287,9 @@ def _floor_reflection(room: Room, points, rays, axis, index) -> np.ndarray:
         across = points[..., 2 - window.axis] + step * rays[..., 2 - window.axis]
         up = -step * rays[..., 1]
         soft = 0.12 + 0.05 * np.clip(step, 0, 6)
-        inside = ramp(np.abs(across - np.mean(window.across)) - np.ptp(window.across) / 2, soft, -soft)
+        inside = ramp(
+            np.abs(across - np.mean(window.across)) - np.ptp(window.across) / 2, soft, -soft
+        )
         inside *= ramp(np.abs(up - np.mean(window.up)) - np.ptp(window.up) / 2, 2 * soft, -2 * soft)
         glow += np.where(step > 0, inside, 0)
     fresnel = 0.03 + 0.5 * (1 - np.abs(rays[..., 1])) ** 5
@@ -265,12 +299,21 @@ def _floor_reflection(room: Room, points, rays, axis, index) -> np.ndarray:
 def _look_out(room: Room, picture, points, axis, index) -> np.ndarray:
     """Put the view into the windows, with frame and reveal, and a glow around them."""
     for window in room.windows:
-        on_wall = (index < 0) & (axis == window.axis) & (np.abs(points[..., window.axis] - window.wall) < 0.01)
-        u = (points[..., 2 - window.axis] - window.across[0]) / (window.across[1] - window.across[0])
+        on_wall = (
+            (index < 0)
+            & (axis == window.axis)
+            & (np.abs(points[..., window.axis] - window.wall) < 0.01)
+        )
+        u = (points[..., 2 - window.axis] - window.across[0]) / (
+            window.across[1] - window.across[0]
+        )
         v = (points[..., 1] - window.up[0]) / (window.up[1] - window.up[0])
         opening = on_wall & (np.abs(u - 0.5) < 0.5) & (np.abs(v - 0.5) < 0.5)
         height, width = room.view.shape[:2]
-        column, row = (u * width - 0.5).astype(np.float32), ((1 - v) * height - 0.5).astype(np.float32)
+        column, row = (
+            (u * width - 0.5).astype(np.float32),
+            ((1 - v) * height - 0.5).astype(np.float32),
+        )
         view = cv2.remap(room.view, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         frame = np.array((0.17, 0.175, 0.18), np.float32) * (1 + picture * 1.5)
         scene = np.where(_glass(u, v)[..., None], view, frame)

@@ -30,7 +30,9 @@ class Noise:
         total, weight, amplitude = np.zeros(np.broadcast(u, v).shape, np.float32), 0.0, 1.0
         for octave in range(num_octaves):
             # Shifted, so that the lattice points of the octaves do not coincide.
-            total = total + amplitude * self(u * 2**octave + 17.3 * octave, v * 2**octave + 5.7 * octave)
+            total = total + amplitude * self(
+                u * 2**octave + 17.3 * octave, v * 2**octave + 5.7 * octave
+            )
             weight += amplitude
             amplitude *= roughness
         return total / weight
@@ -38,7 +40,9 @@ class Noise:
     def per_cell(self, index: Array, salt: int = 0) -> Array:
         """Return one value in [0, 1] per integer, such as the tone of each floor board."""
         index = index.astype(np.int64)
-        return self._lattice[(index * 7 + salt) % self._PERIOD, (index * 13 + salt * 3) % self._PERIOD]
+        return self._lattice[
+            (index * 7 + salt) % self._PERIOD, (index * 13 + salt * 3) % self._PERIOD
+        ]
 
 
 def _smoothstep(x: Array) -> Array:

@@ -22,7 +22,10 @@ class RealEstateConfig(tfds.core.BuilderConfig):
 
     def __init__(self, *, name: str, long_edge: int | None):
         """Set the longer side in pixels; None keeps the size of the source."""
-        super().__init__(name=name, description=f"Long edge {f'{long_edge} px' if long_edge else 'as in the source'}.")
+        super().__init__(
+            name=name,
+            description=f"Long edge {f'{long_edge} px' if long_edge else 'as in the source'}.",
+        )
         self.long_edge = long_edge
 
 
@@ -46,5 +49,9 @@ class Builder(PairBuilder):
     def preparation_options(self) -> preparation.Options:
         """Say what the config stores."""
         return preparation.Options(
-            "real_estate", "all pairs", self.builder_config.long_edge, validation_share=0.1, test_share=0.1
+            "real_estate",
+            "all pairs",
+            self.builder_config.long_edge,
+            validation_share=0.1,
+            test_share=0.1,
         )

@@ -75,7 +75,9 @@ class RandomRotatedSquareCrop(grain.transforms.RandomMap):
         short = min(height, width)
         angle = np.deg2rad(rng.uniform(-MAX_ROTATION_DEGREES, MAX_ROTATION_DEGREES))
         cos, sin = np.cos(angle), np.sin(angle)
-        spread = cos + abs(sin)  # side of the upright square around the turned one, relative to its own
+        spread = cos + abs(
+            sin
+        )  # side of the upright square around the turned one, relative to its own
         # Distances are between the centres of pixels, of which a side of n pixels spans n - 1.
         largest = (short - 1) / spread + 1
         scale = rng.uniform(min(self.min_crop_scale, largest / short), largest / short)
@@ -124,7 +126,9 @@ class RandomInputColour(grain.transforms.RandomMap):
         saturation = 1 + rng.uniform(-MAX_SATURATION, MAX_SATURATION)
         linear = _to_linear(np.arange(256) / 255)[:, None] * gain * np.array([red, 1, blue])
         curves = 255 * (0.5 + contrast * (_to_srgb(linear) - 0.5))
-        mixing = saturation * np.eye(3) + (1 - saturation) * _LUMA  # each row: from RGB to one colour
+        mixing = (
+            saturation * np.eye(3) + (1 - saturation) * _LUMA
+        )  # each row: from RGB to one colour
         table = curves.astype("float32")[None]
         changed = np.empty_like(element.input)
         # By strips, whose float colours stay in the processor's cache: four times as fast as the picture at once.
@@ -138,7 +142,9 @@ class RandomInputColour(grain.transforms.RandomMap):
 
 
 def _cropped(pair: Pair, top: int, left: int, side: int, resolution: int) -> Pair:
-    return _both(pair, lambda picture: _resized(picture[top : top + side, left : left + side], resolution))
+    return _both(
+        pair, lambda picture: _resized(picture[top : top + side, left : left + side], resolution)
+    )
 
 
 def _both(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
@@ -148,7 +154,9 @@ def _both(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
 def _resized(x: np.ndarray, side: int) -> np.ndarray:
     if x.shape[:2] == (side, side):
         return np.ascontiguousarray(x)
-    return cv2.resize(x, (side, side), interpolation=cv2.INTER_AREA if side < len(x) else cv2.INTER_CUBIC)
+    return cv2.resize(
+        x, (side, side), interpolation=cv2.INTER_AREA if side < len(x) else cv2.INTER_CUBIC
+    )
 
 
 def _to_linear(srgb: np.ndarray) -> np.ndarray:

@@ -15,7 +15,9 @@ from enhancer.config import StageConfig
 from enhancer.data.augmentation import CentreSquareCrop, augmentations
 from enhancer.data.pairs import Pair, ReadablePairs, Source
 
-Batch = dict[str, np.ndarray]  # "input", "target": uint8 (batch, resolution, resolution, 3), [0, 255]
+Batch = dict[
+    str, np.ndarray
+]  # "input", "target": uint8 (batch, resolution, resolution, 3), [0, 255]
 
 NUM_THREADS = 2
 PREFETCH = 8  # batches decoded ahead of the step
@@ -69,12 +71,16 @@ def train_batches(
     dataset = _shuffled(_readable(source, "training data"), stage.seed)
     if stage.mix_weight:
         if mixed_in is None:
-            raise ValueError(f"mix_weight is {stage.mix_weight}, but there are no pairs to mix in; set it to 0.")
+            raise ValueError(
+                f"mix_weight is {stage.mix_weight}, but there are no pairs to mix in; set it to 0."
+            )
         others = _shuffled(_readable(mixed_in, "data mixed in"), stage.seed + 1)
         dataset = grain.MapDataset.mix([dataset, others], [1 - stage.mix_weight, stage.mix_weight])
     for transform in augmentations(stage, resolution or stage.resolution):
         dataset = dataset.random_map(transform)
-    batches = dataset[process::num_processes].batch(rows, drop_remainder=True, batch_fn=_train_batch)
+    batches = dataset[process::num_processes].batch(
+        rows, drop_remainder=True, batch_fn=_train_batch
+    )
     return _read_ahead(batches[first_step:])
 
 
@@ -100,7 +106,10 @@ def validation_batches(
         first = batch * stage.batch_size
         indices = range(first + process, min(first + stage.batch_size, len(pairs)), num_processes)
         crops = [crop.map(pair) for pair in map(pairs.read, indices) if pair is not None]
-        fillers = [crops[row % len(crops)] if crops else Pair("", black, black) for row in range(len(crops), rows)]
+        fillers = [
+            crops[row % len(crops)] if crops else Pair("", black, black)
+            for row in range(len(crops), rows)
+        ]
         return _stacked(crops + fillers), (np.arange(rows) < len(crops)).astype("float32")
 
     num_batches = -(-len(pairs) // stage.batch_size)
@@ -121,7 +130,11 @@ def _shuffled(pairs: ReadablePairs, seed: int) -> grain.MapDataset[Pair]:
 
 
 def _read_ahead(dataset: grain.MapDataset) -> grain.DatasetIterator:
-    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=NUM_THREADS, prefetch_buffer_size=PREFETCH)))
+    return iter(
+        dataset.to_iter_dataset(
+            grain.ReadOptions(num_threads=NUM_THREADS, prefetch_buffer_size=PREFETCH)
+        )
+    )
 
 
 def _train_batch(pairs: Sequence[Pair]) -> TrainBatch:
@@ -129,7 +142,10 @@ def _train_batch(pairs: Sequence[Pair]) -> TrainBatch:
 
 
 def _stacked(pairs: Sequence[Pair]) -> Batch:
-    return {"input": np.stack([pair.input for pair in pairs]), "target": np.stack([pair.target for pair in pairs])}
+    return {
+        "input": np.stack([pair.input for pair in pairs]),
+        "target": np.stack([pair.target for pair in pairs]),
+    }
 
 
 def _readable(source: Source | ReadablePairs, name: str) -> ReadablePairs:

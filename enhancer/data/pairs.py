@@ -14,7 +14,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-_WAITS_SECONDS = (0.5, 5.0, 30.0)  # before a record is read again: a file server that restarts takes about this long
+_WAITS_SECONDS = (
+    0.5,
+    5.0,
+    30.0,
+)  # before a record is read again: a file server that restarts takes about this long
 
 
 class Source(Protocol):
@@ -84,7 +88,9 @@ class ReadablePairs:
             UnreadableDataError: the source is empty.
         """
         if len(source) == 0:
-            raise UnreadableDataError(f"The {name} is empty: there is no pair in it. Build the data set again.")
+            raise UnreadableDataError(
+                f"The {name} is empty: there is no pair in it. Build the data set again."
+            )
         self._source, self._name = source, name
         self._lock = threading.Lock()
         self.damaged = {}
@@ -119,7 +125,10 @@ class ReadablePairs:
             except DamagedPairError as error:
                 self._leave_out(index, str(error))
             except Exception as error:  # whatever the storage raises; an error here must not end a night's training
-                self._leave_out(index, f"It cannot be read ({type(error).__name__}: {error}); build the data again.")
+                self._leave_out(
+                    index,
+                    f"It cannot be read ({type(error).__name__}: {error}); build the data again.",
+                )
         if len(self.damaged) == len(self):
             raise UnreadableDataError(
                 f"None of the {len(self)} pairs of the {self._name} can be read. The first reason: "
@@ -150,7 +159,9 @@ class ReadablePairs:
                 return
             self.damaged[index] = reason
             # Not print: a progress bar may be on the line.
-            tqdm.write(f"Damaged {self._name}: record {index} is left out. {reason}", file=sys.stderr)
+            tqdm.write(
+                f"Damaged {self._name}: record {index} is left out. {reason}", file=sys.stderr
+            )
 
 
 class WithoutDamaged:

@@ -94,7 +94,9 @@ def export_model(
     """
     sides = _parse_size(size)
     if output.suffix.lower() != _SUFFIXES[file_format]:
-        raise ExportError(f"--output {output} must end in {_SUFFIXES[file_format]} for the format {file_format}.")
+        raise ExportError(
+            f"--output {output} must end in {_SUFFIXES[file_format]} for the format {file_format}."
+        )
     for written in (output, output.with_suffix(".bin")) if file_format == "openvino" else (output,):
         if written.exists() and not overwrite:
             raise ExportError(f"{written} exists already; --overwrite replaces it.")
@@ -139,7 +141,9 @@ def largest_difference(run: Run, model: Any, pictures: list[np.ndarray]) -> floa
         for picture in pictures:
             answer = run(picture)
             if answer.shape != picture.shape:
-                raise DifferenceError(f"The exported model answers {picture.shape} with {answer.shape}.")
+                raise DifferenceError(
+                    f"The exported model answers {picture.shape} with {answer.shape}."
+                )
             differences.append(float(np.abs(answer - np.asarray(forward(weights, picture))).max()))
     return float(np.max(differences))  # unlike max(), not deaf to NaN
 
@@ -166,10 +170,16 @@ def _open(file_format: Format, path: Path) -> Run:
     if file_format == "onnx":
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            path.read_bytes(), providers=["CPUExecutionProvider"]
+        )
         return lambda x: np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
     if file_format == "openvino":
-        compiled = _import_openvino().Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = (
+            _import_openvino()
+            .Core()
+            .compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        )
         return lambda x: np.asarray(compiled(x)[0])
     program = jax.export.deserialize(bytearray(path.read_bytes()))
     return lambda x: np.asarray(program.call(x))
@@ -198,11 +208,17 @@ def stablehlo_from_restormer(model: Restormer, sides: Sides = (None, None)) -> b
             return plain.stateless_call(weights, [], padded)[0][:, :height, :width]
 
         names = [str(side or name) for side, name in zip(sides, ("height", "width"), strict=True)]
-        open_sides = [f"{name}>={_SMALLEST_SIDE}" for side, name in zip(sides, names, strict=True) if side is None]
+        open_sides = [
+            f"{name}>={_SMALLEST_SIDE}"
+            for side, name in zip(sides, names, strict=True)
+            if side is None
+        ]
         shape = jax.export.symbolic_shape(
             f"batch, {names[0]}, {names[1]}, {model.config.channels}", constraints=open_sides
         )
-        program = jax.export.export(jax.jit(edit), platforms=_PLATFORMS)(jax.ShapeDtypeStruct(shape, jnp.float32))
+        program = jax.export.export(jax.jit(edit), platforms=_PLATFORMS)(
+            jax.ShapeDtypeStruct(shape, jnp.float32)
+        )
         return bytes(program.serialize())
 
 
@@ -227,7 +243,9 @@ def _parse_size(size: str) -> Sides:
 def _check_pictures(check_photo: Path | None, working_size: int, sides: Sides) -> list[np.ndarray]:
     """What the network would see of a photo; where sizes are open, a part of it too, of another shape and odd sides."""
     photo = (
-        render_room(4 * working_size // 3, 2 * working_size) if check_photo is None else read_photo(check_photo).pixels
+        render_room(4 * working_size // 3, 2 * working_size)
+        if check_photo is None
+        else read_photo(check_photo).pixels
     )
     if sides[0] and sides[1]:
         pictures = [cv2.resize(photo, (sides[1], sides[0]), interpolation=cv2.INTER_AREA)]
@@ -243,13 +261,22 @@ def render_room(height: int, width: int) -> np.ndarray:
     corners = np.array([[0.25, 0.25], [0.75, 0.25], [0.75, 0.7], [0.25, 0.7]]) * (width, height)
     frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
     room = np.zeros((height, width, 3), np.float32)
-    shades = ((95, 92, 88), (60, 56, 50), (80, 62, 45), (70, 66, 60))  # ceiling, right wall, floor, left wall
+    shades = (
+        (95, 92, 88),
+        (60, 56, 50),
+        (80, 62, 45),
+        (70, 66, 60),
+    )  # ceiling, right wall, floor, left wall
     for side, shade in enumerate(shades):
         following = (side + 1) % 4
         outline = [frame[side], frame[following], corners[following], corners[side]]
         cv2.fillPoly(room, [np.array(outline, np.int32)], shade)
     cv2.fillPoly(room, [corners.astype(np.int32)], (85, 80, 72))
-    room[35 * height // 100 : 55 * height // 100, 40 * width // 100 : 55 * width // 100] = (250, 252, 255)  # a window
+    room[35 * height // 100 : 55 * height // 100, 40 * width // 100 : 55 * width // 100] = (
+        250,
+        252,
+        255,
+    )  # a window
     light = 1 + 0.4 * np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
     noise = np.random.default_rng(0).normal(0, 2, room.shape)
     return np.clip(room * light + noise, 0, 255).astype(np.uint8)

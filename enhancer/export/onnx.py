@@ -64,7 +64,9 @@ def onnx_from_restormer(
     graph.add("Transpose", cropped, output=OUTPUT, perm=(0, 2, 3, 1))
 
     shape = ("batch", sides[0] or "height", sides[1] or "width", model.config.channels)
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (INPUT, OUTPUT)]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (INPUT, OUTPUT)
+    ]
     proto = helper.make_model(
         helper.make_graph(graph.nodes, "restormer", ends[:1], ends[1:], graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -98,7 +100,9 @@ class _Graph:
     def add_top(self, x: str, number: str) -> str:
         """The greatest `number` values of each row, from the greatest down."""
         values = f"topk_{len(self.nodes)}"
-        self.nodes.append(helper.make_node("TopK", [x, number], [values, f"{values}_places"], axis=1))
+        self.nodes.append(
+            helper.make_node("TopK", [x, number], [values, f"{values}_places"], axis=1)
+        )
         return values
 
     def constant(self, value) -> str:
@@ -128,7 +132,9 @@ def _developed(graph: _Graph, curve: np.ndarray, x: str) -> str:
         return graph.add("Where", graph.add("LessOrEqual", x, constant(threshold)), below, above)
 
     bent = graph.add("Div", graph.add("Add", x, constant(0.055)), constant(1.055))
-    linear = choose(x, 0.04045, graph.add("Div", x, constant(12.92)), graph.add("Pow", bent, constant(2.4)))
+    linear = choose(
+        x, 0.04045, graph.add("Div", x, constant(12.92)), graph.add("Pow", bent, constant(2.4))
+    )
     weights = constant(np.asarray(LUMINANCE).reshape(1, 3, 1, 1))
     weighted = graph.add("ReduceSum", graph.add("Mul", linear, weights), constant([1]), keepdims=0)
     luminance = graph.add("Reshape", weighted, constant([0, -1]))
@@ -137,19 +143,30 @@ def _developed(graph: _Graph, curve: np.ndarray, x: str) -> str:
     above = graph.add("Sub", pixels, graph.add("Div", below, constant([4])))
     # Of the values from the upper quartile on, sorted from the brightest, the last.
     bright = graph.add_top(luminance, above)
-    bright = graph.add("Slice", bright, constant([-1]), constant([np.iinfo(np.int64).max]), constant([1]))
     bright = graph.add(
-        "Clip", graph.add("Reshape", bright, constant([-1, 1, 1, 1])), constant(1e-5), constant(WELL_LIT)
+        "Slice", bright, constant([-1]), constant([np.iinfo(np.int64).max]), constant([1])
+    )
+    bright = graph.add(
+        "Clip",
+        graph.add("Reshape", bright, constant([-1, 1, 1, 1])),
+        constant(1e-5),
+        constant(WELL_LIT),
     )
     colour = graph.add("Add", graph.add("ReduceMean", linear, constant([2, 3])), constant(1e-5))
     brightness = graph.add("ReduceSum", graph.add("Mul", colour, weights), constant([1]))
-    wanted = graph.add("Mul", graph.add("Div", constant(BRIGHT), bright), graph.add("Div", brightness, colour))
+    wanted = graph.add(
+        "Mul", graph.add("Div", constant(BRIGHT), bright), graph.add("Div", brightness, colour)
+    )
     factors = graph.add("Pow", wanted, constant(NORMALISED_SHARE))
-    linear = graph.add("Mul", linear, graph.add("Clip", factors, constant(1 / MAX_FACTOR), constant(MAX_FACTOR)))
+    linear = graph.add(
+        "Mul", linear, graph.add("Clip", factors, constant(1 / MAX_FACTOR), constant(MAX_FACTOR))
+    )
     root = graph.add("Pow", graph.add("Max", linear, constant(0.0031308)), constant(1 / 2.4))
     bent = graph.add("Sub", graph.add("Mul", root, constant(1.055)), constant(0.055))
     light = choose(linear, 0.0031308, graph.add("Mul", linear, constant(12.92)), bent)
-    light = graph.add("Mul", graph.add("Min", light, constant(CURVE_END)), constant((len(curve) - 1) / CURVE_END))
+    light = graph.add(
+        "Mul", graph.add("Min", light, constant(CURVE_END)), constant((len(curve) - 1) / CURVE_END)
+    )
     total = constant(0.0)
     for knot, values in enumerate(curve):
         distance = graph.add("Abs", graph.add("Sub", light, constant(float(knot))))
@@ -192,7 +209,10 @@ def _blocks(graph: _Graph, layer: TransformerBlocks, x: str) -> str:
 
 def _attention(graph: _Graph, weights: dict[str, np.ndarray], x: str) -> str:
     """MDTA: attention across channels (`enhancer.network.layers.transposed_attention`)."""
-    channels, heads = weights["attention_projection"].shape[0], len(weights["attention_temperature"])
+    channels, heads = (
+        weights["attention_projection"].shape[0],
+        len(weights["attention_temperature"]),
+    )
     per_head = graph.constant([0, heads, channels // heads, -1])
     qkv = _projected_depthwise(graph, weights, "attention", "qkv", "depthwise", x)
     query, key, value = (graph.add("Reshape", part, per_head) for part in graph.split(qkv, 3))
@@ -212,7 +232,9 @@ def _attention(graph: _Graph, weights: dict[str, np.ndarray], x: str) -> str:
 
 def _feed_forward(graph: _Graph, weights: dict[str, np.ndarray], x: str) -> str:
     """GDFN (`enhancer.network.layers.gated_feed_forward`)."""
-    gate, content = graph.split(_projected_depthwise(graph, weights, "ffn", "expansion", "depthwise", x), 2)
+    gate, content = graph.split(
+        _projected_depthwise(graph, weights, "ffn", "expansion", "depthwise", x), 2
+    )
     erf = graph.add("Erf", graph.add("Mul", gate, graph.constant(np.sqrt(0.5))))
     cdf = graph.add("Mul", graph.add("Add", erf, graph.constant(1.0)), graph.constant(0.5))
     gated = graph.add("Mul", graph.add("Mul", gate, cdf), content)
@@ -220,13 +242,22 @@ def _feed_forward(graph: _Graph, weights: dict[str, np.ndarray], x: str) -> str:
 
 
 def _projected_depthwise(
-    graph: _Graph, weights: dict[str, np.ndarray], half: str, projection: str, depthwise: str, x: str
+    graph: _Graph,
+    weights: dict[str, np.ndarray],
+    half: str,
+    projection: str,
+    depthwise: str,
+    x: str,
 ) -> str:
     """Norm, 1x1 convolution, depthwise 3x3 with zero padding."""
-    projected = _pointwise(graph, weights, f"{half}_{projection}", _layer_norm(graph, weights, half, x))
+    projected = _pointwise(
+        graph, weights, f"{half}_{projection}", _layer_norm(graph, weights, half, x)
+    )
     kernel = weights[f"{half}_{depthwise}"].transpose(2, 0, 1)[:, None]
     bias = _bias(graph, weights, f"{half}_{depthwise}")
-    return graph.add("Conv", projected, graph.constant(kernel), *bias, pads=[1] * 4, group=len(kernel))
+    return graph.add(
+        "Conv", projected, graph.constant(kernel), *bias, pads=[1] * 4, group=len(kernel)
+    )
 
 
 def _pointwise(graph: _Graph, weights: dict[str, np.ndarray], name: str, x: str) -> str:

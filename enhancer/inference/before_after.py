@@ -25,4 +25,6 @@ def write_strip(path: Path, before: np.ndarray, after: np.ndarray) -> None:
     left, right = (to_uint8(reduce_photo(photo, SHORT_SIDE)) for photo in (before, after))
     gap = np.full((left.shape[0], _GAP, 3), 255, np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, encode_jpeg(np.concatenate([left, gap, right], axis=1), quality=_QUALITY))
+    write_atomically(
+        path, encode_jpeg(np.concatenate([left, gap, right], axis=1), quality=_QUALITY)
+    )

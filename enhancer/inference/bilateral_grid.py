@@ -50,7 +50,9 @@ def fit_grid(low_input: np.ndarray, low_output: np.ndarray) -> np.ndarray:
     for mean, (i, j) in zip(means[6:12], _PRODUCTS, strict=True):
         covariance_xx[..., i, j] = covariance_xx[..., j, i] = mean - mean_x[i] * mean_x[j]
     covariance_xy = means[12:].reshape(3, 3, *means.shape[1:]) - mean_x[:, None] * mean_y[None]
-    gain = np.tensordot(_LUMINANCE, mean_y, 1) / np.maximum(np.tensordot(_LUMINANCE, mean_x, 1), _DARKEST)
+    gain = np.tensordot(_LUMINANCE, mean_y, 1) / np.maximum(
+        np.tensordot(_LUMINANCE, mean_x, 1), _DARKEST
+    )
     gain = np.clip(gain, 1 / _MAX_GAIN, _MAX_GAIN)
     ridge = RIDGE * np.eye(3)
     right = np.moveaxis(covariance_xy, (0, 1), (-2, -1)) + gain[..., None, None] * ridge
@@ -61,7 +63,9 @@ def fit_grid(low_input: np.ndarray, low_output: np.ndarray) -> np.ndarray:
     return maps
 
 
-def slice_grid(maps: np.ndarray, pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
+def slice_grid(
+    maps: np.ndarray, pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray
+) -> list[np.ndarray]:
     """Interpolate the maps at pixels of a large photo and apply them.
 
     Args:
@@ -79,12 +83,16 @@ def slice_grid(maps: np.ndarray, pixels: np.ndarray, rows: np.ndarray, columns: 
     # For each row of the photo a picture of bins x columns; they are stacked, so that one look-up serves all rows.
     first_bin = bins * np.arange(len(rows), dtype=np.float32)[:, None]
     depth = first_bin + np.clip(pixels @ _LUMINANCE, 0, 1) * np.float32(bins - 1)
-    across = np.ascontiguousarray(np.broadcast_to((columns * (grid_columns - 1)).astype(np.float32), depth.shape))
+    across = np.ascontiguousarray(
+        np.broadcast_to((columns * (grid_columns - 1)).astype(np.float32), depth.shape)
+    )
     homogeneous = cv2.transform(pixels, _APPEND_ONE)
     edited = []
     for plane in maps:
         lines = plane[above] + weight * (plane[above + 1] - plane[above])
-        stack = np.ascontiguousarray(np.swapaxes(lines, 1, 2)).reshape(len(rows) * bins, grid_columns, 4)
+        stack = np.ascontiguousarray(np.swapaxes(lines, 1, 2)).reshape(
+            len(rows) * bins, grid_columns, 4
+        )
         at_pixels = cv2.remap(stack, across, depth, cv2.INTER_LINEAR)
         cv2.multiply(at_pixels, homogeneous, dst=at_pixels)
         edited.append(cv2.transform(at_pixels, np.ones((1, 4), np.float32)))

@@ -81,13 +81,20 @@ def _as_unit(picture: np.ndarray) -> np.ndarray:
     return picture.astype(np.float32) / np.float32(_WHITE.get(picture.dtype, 1))
 
 
-def _check(photo: np.ndarray, low_input: np.ndarray, low_output: np.ndarray, strength: float) -> None:
+def _check(
+    photo: np.ndarray, low_input: np.ndarray, low_output: np.ndarray, strength: float
+) -> None:
     if photo.dtype not in _WHITE or photo.ndim != 3 or photo.shape[-1] != 3 or photo.size == 0:
         raise ValueError(
             f"photo must be uint8 or uint16 (height, width, 3) with at least one pixel, received {photo.dtype} "
             f"{photo.shape}."
         )
-    if low_input.ndim != 3 or low_input.shape != low_output.shape or low_input.shape[-1] != 3 or low_input.size == 0:
+    if (
+        low_input.ndim != 3
+        or low_input.shape != low_output.shape
+        or low_input.shape[-1] != 3
+        or low_input.size == 0
+    ):
         raise ValueError(
             f"low_input and low_output must both be (height, width, 3), received {low_input.shape} and "
             f"{low_output.shape}."

@@ -23,7 +23,14 @@ import numpy as np
 
 from enhancer.inference.edit import Edit
 from enhancer.inference.forward_pass import ForwardPass
-from enhancer.inference.sizes import COMMON_ASPECTS, MOST_ELONGATED, pad, padded_size, reduce_photo, reduced_size
+from enhancer.inference.sizes import (
+    COMMON_ASPECTS,
+    MOST_ELONGATED,
+    pad,
+    padded_size,
+    reduce_photo,
+    reduced_size,
+)
 from enhancer.inference.tiled_inference import TiledInference
 from enhancer.network.trained import CheckpointError, load_best, read_config
 from enhancer.photo.io import read_photo, write_photo
@@ -69,13 +76,24 @@ class Enhancer:
             nothing, and 4 on an accelerator.
     """
 
-    def __init__(self, model: keras.Model, working_size: int, description: str = "", *, batch_size: int | None = None):
+    def __init__(
+        self,
+        model: keras.Model,
+        working_size: int,
+        description: str = "",
+        *,
+        batch_size: int | None = None,
+    ):
         if working_size < _SMALLEST_WORKING_SIZE:
-            raise ValueError(f"working_size must be at least {_SMALLEST_WORKING_SIZE} pixels, received {working_size}.")
+            raise ValueError(
+                f"working_size must be at least {_SMALLEST_WORKING_SIZE} pixels, received {working_size}."
+            )
         self.model = model
         self.working_size = working_size
         self.description = description or f"{model.name}, {working_size} pixels"
-        self.batch_size = batch_size or (1 if jax.default_backend() == "cpu" else _ACCELERATOR_BATCH)
+        self.batch_size = batch_size or (
+            1 if jax.default_backend() == "cpu" else _ACCELERATOR_BATCH
+        )
         self._forward = ForwardPass(model)
         self._tiles: TiledInference | None = None
 
@@ -121,7 +139,9 @@ class Enhancer:
         if on_progress is not None:
             on_progress(len(sides), len(sides))
 
-    def enhance(self, photo: np.ndarray, *, strength: float = 1.0, mode: Mode = "transfer") -> np.ndarray:
+    def enhance(
+        self, photo: np.ndarray, *, strength: float = 1.0, mode: Mode = "transfer"
+    ) -> np.ndarray:
         """Return the edited photo at its full size.
 
         Args:
@@ -205,7 +225,9 @@ class Enhancer:
         destination.parent.mkdir(parents=True, exist_ok=True)
         write_photo(destination, edited, **kept_metadata(photo, metadata))
         height, width = edited.shape[:2]
-        return EnhancedFile(destination, width, height, tuple(photo.notes), time.perf_counter() - started)
+        return EnhancedFile(
+            destination, width, height, tuple(photo.notes), time.perf_counter() - started
+        )
 
     def _find_edits(self, photos: Sequence[np.ndarray]) -> list[Edit]:
         reduced = [reduce_photo(photo, self.working_size) for photo in photos]
@@ -216,11 +238,19 @@ class Enhancer:
         for indices in groups.values():
             # Full batches and single photos: another program for each remainder would cost more than it saves.
             full = len(indices) - len(indices) % self.batch_size
-            batches = [indices[start : start + self.batch_size] for start in range(0, full, self.batch_size)]
+            batches = [
+                indices[start : start + self.batch_size]
+                for start in range(0, full, self.batch_size)
+            ]
             for batch in batches + [[index] for index in indices[full:]]:
-                answers |= zip(batch, self._forward([reduced[index] for index in batch]), strict=True)
+                answers |= zip(
+                    batch, self._forward([reduced[index] for index in batch]), strict=True
+                )
         return [
-            Edit(picture, _without_color(answers[index]) if _has_no_color(picture) else answers[index])
+            Edit(
+                picture,
+                _without_color(answers[index]) if _has_no_color(picture) else answers[index],
+            )
             for index, picture in enumerate(reduced)
         ]
 
@@ -233,10 +263,16 @@ class Enhancer:
         with self._forward.lock:
             if self._tiles is None:
                 self._tiles = TiledInference(self.model)
-            edited = self._tiles.enhance(photo, low_input, batch=self.batch_size, on_progress=on_tiles)
+            edited = self._tiles.enhance(
+                photo, low_input, batch=self.batch_size, on_progress=on_tiles
+            )
         if _has_no_color(reduced):
             edited = _without_color(edited)
-        return edited if strength == 1.0 else cv2.addWeighted(edited, strength, photo, 1.0 - strength, 0.0)
+        return (
+            edited
+            if strength == 1.0
+            else cv2.addWeighted(edited, strength, photo, 1.0 - strength, 0.0)
+        )
 
 
 def refuse_overwriting(source: Path, destination: Path, overwrite: bool) -> None:
@@ -244,9 +280,13 @@ def refuse_overwriting(source: Path, destination: Path, overwrite: bool) -> None
     if not destination.exists():
         return
     if source.exists() and destination.samefile(source):
-        raise FileExistsError(f"{destination} is the photo itself; choose another name for the result.")
+        raise FileExistsError(
+            f"{destination} is the photo itself; choose another name for the result."
+        )
     if not overwrite:
-        raise FileExistsError(f"{destination} exists already; overwrite it on purpose, or choose another name.")
+        raise FileExistsError(
+            f"{destination} exists already; overwrite it on purpose, or choose another name."
+        )
 
 
 def find_stage(workdir: Path) -> Path:
@@ -262,7 +302,11 @@ def find_stage(workdir: Path) -> Path:
         found = "does not exist"
     else:
         stages = sorted(path.parent.name for path in workdir.glob("*/checkpoints"))
-        found = f"holds no fine-tuned model (but {', '.join(stages)})" if stages else "holds no trained model"
+        found = (
+            f"holds no fine-tuned model (but {', '.join(stages)})"
+            if stages
+            else "holds no trained model"
+        )
     raise CheckpointError(
         f"{workdir} {found}; train one with: python -m recipes.fivek_transfer quick --workdir {workdir}"
     )
@@ -281,7 +325,9 @@ def _check_photo(photo: np.ndarray) -> None:
     if not isinstance(photo, np.ndarray):
         raise ValueError(f"A photo must be a NumPy array, received {type(photo).__name__}.")
     if photo.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"A photo must be uint8 or uint16, received {photo.dtype}; convert it first.")
+        raise ValueError(
+            f"A photo must be uint8 or uint16, received {photo.dtype}; convert it first."
+        )
     if photo.ndim != 3 or photo.shape[-1] != 3 or photo.size == 0:
         raise ValueError(
             f"A photo must have the shape (height, width, 3) and at least one pixel, received {photo.shape}."

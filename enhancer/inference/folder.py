@@ -41,7 +41,10 @@ class Outcome:
 
 
 def enhance_files(
-    enhancer: Enhancer, jobs: Iterable[Job], settings: Settings, on_outcome: Callable[[Outcome], None]
+    enhancer: Enhancer,
+    jobs: Iterable[Job],
+    settings: Settings,
+    on_outcome: Callable[[Outcome], None],
 ) -> None:
     """Enhance photos in their order, whatever becomes of each.
 
@@ -104,14 +107,20 @@ def _edit(
             yield job, photo, photo
             continue
         try:
-            yield job, photo, together.pop(0) if together else _enhance(enhancer, [photo], settings)[0]
+            yield (
+                job,
+                photo,
+                together.pop(0) if together else _enhance(enhancer, [photo], settings)[0],
+            )
         except Exception as error:
             yield job, photo, error
 
 
 def _enhance(enhancer: Enhancer, photos: list[Photo], settings: Settings) -> list[np.ndarray]:
     pixels = [photo.pixels for photo in photos]
-    return enhancer.enhance_many(pixels, strength=settings.strength, mode=settings.mode, on_tiles=settings.on_tiles)
+    return enhancer.enhance_many(
+        pixels, strength=settings.strength, mode=settings.mode, on_tiles=settings.on_tiles
+    )
 
 
 def _write(job: Job, photo: Photo, edited: np.ndarray, settings: Settings) -> Outcome:
@@ -126,7 +135,10 @@ def _write(job: Job, photo: Photo, edited: np.ndarray, settings: Settings) -> Ou
     except Exception as error:
         return Outcome(job, None, _sentence(error))
     height, width = edited.shape[:2]
-    return Outcome(job, EnhancedFile(job.destination, width, height, photo.notes, time.perf_counter() - started))
+    return Outcome(
+        job,
+        EnhancedFile(job.destination, width, height, photo.notes, time.perf_counter() - started),
+    )
 
 
 def _sentence(error: object) -> str:
@@ -137,4 +149,6 @@ def _sentence(error: object) -> str:
         return "This computer's memory does not suffice for it; export it at a smaller size."
     if isinstance(error, PhotoError | ValueError | OSError):
         return str(error)
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+    return (
+        f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+    )

@@ -54,7 +54,8 @@ class ForwardPass:
             ValueError: the answer holds values that are not numbers.
         """
         x = np.stack(
-            [pad(p).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures], dtype=np.float32
+            [pad(p).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures],
+            dtype=np.float32,
         )
         with self.lock:
             weights = self._weights()
@@ -68,7 +69,9 @@ class ForwardPass:
 
     def _weights(self) -> tuple[list[Any], list[Any]]:
         model = self._model
-        return [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
+        return [v.value for v in model.trainable_variables], [
+            v.value for v in model.non_trainable_variables
+        ]
 
     def _program(self, shape: tuple[int, ...], weights: tuple[list[Any], list[Any]]) -> Any:
         if shape not in self._programs:

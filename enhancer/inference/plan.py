@@ -30,7 +30,10 @@ class Job:
 
 
 def plan_jobs(
-    inputs: Sequence[Path], output: Path, result_format: ResultFormat = "keep", strips: Path | None = None
+    inputs: Sequence[Path],
+    output: Path,
+    result_format: ResultFormat = "keep",
+    strips: Path | None = None,
 ) -> list[Job]:
     """Decide which photo becomes which result, with no destination twice.
 
@@ -122,7 +125,9 @@ def result_suffix(source: Path, result_format: ResultFormat = "keep") -> str:
 
 def _strip(strips: Path, relative: Path) -> Path:
     """Strips are JPEGs; a result's own suffix stays in the name, so that a.jpg and a.png do not meet."""
-    return strips / relative.with_name(f"{relative.name}.jpg" if relative.suffix != ".jpg" else relative.name)
+    return strips / relative.with_name(
+        f"{relative.name}.jpg" if relative.suffix != ".jpg" else relative.name
+    )
 
 
 def _without_collisions(wanted: dict[Path, Path]) -> dict[Path, Path]:

@@ -48,7 +48,9 @@ def bucket(side: int) -> int:
     the photo counted twice. The steps (8 to 64 pixels) are therefore such that at most a twelfth is added, except to the
     multiple of 8 that the network needs anyway. There are about 50 lengths up to 896 pixels.
     """
-    step = next(step for step in _BUCKET_STEPS if step <= side * _MOST_PADDING or step == _BUCKET_STEPS[-1])
+    step = next(
+        step for step in _BUCKET_STEPS if step <= side * _MOST_PADDING or step == _BUCKET_STEPS[-1]
+    )
     return -(-side // step) * step
 
 

@@ -37,18 +37,28 @@ class RunSummary:
         """Lines of done, skipped and failed photos, and below them each failure with its reason."""
         seconds = time.monotonic() - self.started
         rows = [
-            ("done", self.done, f"{self.megapixels:.1f} MP, {seconds / self.done:.1f} s per photo" if self.done else "")
+            (
+                "done",
+                self.done,
+                f"{self.megapixels:.1f} MP, {seconds / self.done:.1f} s per photo"
+                if self.done
+                else "",
+            )
         ]
         if self.notes:
             rows.append(("  with a note", self.notes, "see above"))
         if self.skipped:
-            rows.append(("skipped", self.skipped, "the result exists already; --overwrite makes it again"))
+            rows.append(
+                ("skipped", self.skipped, "the result exists already; --overwrite makes it again")
+            )
         if self.failures:
             rows.append(("failed", len(self.failures), "each is named below"))
         if left := self.total - self.done - self.skipped - len(self.failures):
             rows.append(("not begun", left, "the same command continues"))
         digits = len(str(self.total))
-        lines = [f"{name:<13}  {count:>{digits}}  {remark}".rstrip() for name, count, remark in rows]
+        lines = [
+            f"{name:<13}  {count:>{digits}}  {remark}".rstrip() for name, count, remark in rows
+        ]
         return "\n".join([*lines, *(f"  {failure}" for failure in self.failures)])
 
 

@@ -34,7 +34,9 @@ class TiledInference:
 
     def __init__(self, model: keras.Model):
         if not isinstance(model, Restormer):
-            raise ValueError(f"Tiles share the channel attention of a Restormer, received a {type(model).__name__}.")
+            raise ValueError(
+                f"Tiles share the channel attention of a Restormer, received a {type(model).__name__}."
+            )
         self.model = model
 
         def look(weights, x):
@@ -86,4 +88,6 @@ class TiledInference:
                 )
             return edited
 
-        return edit_in_tiles(photo, edit, tile=tile, overlap=overlap, batch=batch, on_progress=on_progress)
+        return edit_in_tiles(
+            photo, edit, tile=tile, overlap=overlap, batch=batch, on_progress=on_progress
+        )

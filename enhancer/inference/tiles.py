@@ -102,7 +102,11 @@ def edit_in_tiles(
     for first in range(0, len(places), batch):
         placed = places[first : first + batch]
         cut = [
-            photo[np.ix_(rows[y.start : y.start + tile_height], columns[x.start : x.start + tile_width])]
+            photo[
+                np.ix_(
+                    rows[y.start : y.start + tile_height], columns[x.start : x.start + tile_width]
+                )
+            ]
             for y, x in placed
         ]
         cut += cut[-1:] * (batch - len(cut))
@@ -114,7 +118,9 @@ def edit_in_tiles(
                 blended[:kept] = blended[y.start - top :]
                 blended[kept:] = 0
                 top = y.start
-            blended[:, x.start : x.start + tile_width] += one * np.outer(y.weights, x.weights)[..., None]
+            blended[:, x.start : x.start + tile_width] += (
+                one * np.outer(y.weights, x.weights)[..., None]
+            )
         if on_progress:
             on_progress(first + len(placed), len(places))
     finish(len(rows))
@@ -128,10 +134,19 @@ def _reflected(length: int, context: int) -> np.ndarray:
 
 
 def _check(photo: np.ndarray, tile: int, overlap: int, batch: int) -> None:
-    if photo.dtype not in (np.uint8, np.uint16) or photo.ndim != 3 or photo.shape[-1] != 3 or photo.size == 0:
-        raise ValueError(f"A photo must be uint8 or uint16 (height, width, 3), received {photo.dtype} {photo.shape}.")
+    if (
+        photo.dtype not in (np.uint8, np.uint16)
+        or photo.ndim != 3
+        or photo.shape[-1] != 3
+        or photo.size == 0
+    ):
+        raise ValueError(
+            f"A photo must be uint8 or uint16 (height, width, 3), received {photo.dtype} {photo.shape}."
+        )
     if tile < MULTIPLE or tile % MULTIPLE:
-        raise ValueError(f"The side of a tile must be a multiple of {MULTIPLE} pixels, received {tile}.")
+        raise ValueError(
+            f"The side of a tile must be a multiple of {MULTIPLE} pixels, received {tile}."
+        )
     if overlap % MULTIPLE or not 0 <= overlap <= tile / 2:
         raise ValueError(
             f"The overlap of tiles must be a multiple of {MULTIPLE} pixels from 0 to half of their side, {tile / 2:g}; received {overlap}."

@@ -50,11 +50,19 @@ class TransformerBlocks(keras.layers.Layer):
     """
 
     def __init__(
-        self, channels: int, num_blocks: int, num_heads: int, model: ModelConfig, remat: Remat = "none", **kwargs
+        self,
+        channels: int,
+        num_blocks: int,
+        num_heads: int,
+        model: ModelConfig,
+        remat: Remat = "none",
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if channels % num_heads:
-            raise ValueError(f"{num_heads} heads do not divide {channels} channels; choose dim and num_heads to match.")
+            raise ValueError(
+                f"{num_heads} heads do not divide {channels} channels; choose dim and num_heads to match."
+            )
         self.num_blocks, self.remat = num_blocks, remat
         # A loop over strips would starve a GPU, and cutting a batch that lies on several devices moves data.
         # With convolution biases the projection does not map the zero border to zero, which the strips count on.
@@ -118,7 +126,9 @@ class TransformerBlocks(keras.layers.Layer):
             edited = edited + weights["attention_projection_bias"]
         return x + ops.reshape(edited, x.shape), attention
 
-    def _attention_and_value(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> tuple[KerasTensor, KerasTensor]:
+    def _attention_and_value(
+        self, x: KerasTensor, weights: dict[str, KerasTensor]
+    ) -> tuple[KerasTensor, KerasTensor]:
         batch, height, width, channels = x.shape
         norm = _norm(weights, "attention")
         if self._in_strips and is_static(x):
@@ -133,18 +143,27 @@ class TransformerBlocks(keras.layers.Layer):
                 weights.get("attention_qkv_bias"),
                 weights.get("attention_depthwise_bias"),
             )
-            query, key, value = ops.split(ops.reshape(qkv, (batch, height * width, 3 * channels)), 3, axis=-1)
+            query, key, value = ops.split(
+                ops.reshape(qkv, (batch, height * width, 3 * channels)), 3, axis=-1
+            )
             gram, query_squares, key_squares = attention_statistics(query, key)
         value = ops.reshape(value, (batch, height * width, channels))
         attention = folded_attention(
-            gram, query_squares, key_squares, weights["attention_temperature"], weights["attention_projection"]
+            gram,
+            query_squares,
+            key_squares,
+            weights["attention_temperature"],
+            weights["attention_projection"],
         )
         return attention, value
 
     def _value(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
         """The value alone, for an attention that is known: a third of the work, and too narrow to gain from strips."""
         batch, height, width, channels = x.shape
-        pieces = (weights.get(f"attention_{name}") for name in ("qkv", "depthwise", "qkv_bias", "depthwise_bias"))
+        pieces = (
+            weights.get(f"attention_{name}")
+            for name in ("qkv", "depthwise", "qkv_bias", "depthwise_bias")
+        )
         of_value = (None if piece is None else piece[..., -channels:] for piece in pieces)
         value = projected_depthwise(layer_norm(x, *_norm(weights, "attention")), *of_value)
         return ops.reshape(value, (batch, height * width, channels))
@@ -163,9 +182,13 @@ class TransformerBlocks(keras.layers.Layer):
             weights.get("ffn_expansion_bias"),
             weights.get("ffn_depthwise_bias"),
         )
-        return edited + weights["ffn_projection_bias"] if "ffn_projection_bias" in weights else edited
+        return (
+            edited + weights["ffn_projection_bias"] if "ffn_projection_bias" in weights else edited
+        )
 
-    def call(self, x: KerasTensor, attention: KerasTensor | None = None, return_attention: bool = False):
+    def call(
+        self, x: KerasTensor, attention: KerasTensor | None = None, return_attention: bool = False
+    ):
         block = functools.partial(self._block, return_attention=return_attention)
         if self.remat == "block":
             block = keras.remat(block)
@@ -187,7 +210,9 @@ class TransformerBlocks(keras.layers.Layer):
 
 
 def _norm(weights: dict[str, KerasTensor], half: str) -> tuple[KerasTensor, ...]:
-    return tuple(weights[name] for name in (f"{half}_norm_scale", f"{half}_norm_bias") if name in weights)
+    return tuple(
+        weights[name] for name in (f"{half}_norm_scale", f"{half}_norm_bias") if name in weights
+    )
 
 
 def is_static(x: KerasTensor) -> bool:
@@ -209,7 +234,11 @@ def on_one_cpu_device() -> bool:
     """Whether XLA computes on one CPU device."""
     if _FOR_ACCELERATORS.get():
         return False
-    return keras.backend.backend() == "jax" and jax.default_backend() == "cpu" and jax.device_count() == 1
+    return (
+        keras.backend.backend() == "jax"
+        and jax.default_backend() == "cpu"
+        and jax.device_count() == 1
+    )
 
 
 def _stacked_initializer(name: str, shape: tuple[int, ...]):
@@ -217,5 +246,7 @@ def _stacked_initializer(name: str, shape: tuple[int, ...]):
         return "ones"
     if name.endswith("bias"):
         return "zeros"
-    fan_in = 9 if "depthwise" in name else shape[0]  # of one block and one output channel, not of the whole stack
+    fan_in = (
+        9 if "depthwise" in name else shape[0]
+    )  # of one block and one output channel, not of the whole stack
     return fan_in_uniform(fan_in)

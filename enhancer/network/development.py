@@ -16,7 +16,9 @@ NORMALISED_SHARE = 0.85
 one, and a wooden one warmer than a white one."""
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB (ITU-R BT.709)
 MAX_FACTOR = 32.0  # five stops, either way
-CURVE_END = 1.6  # what the curve starts from reaches beyond 1: bright parts are not clipped before it
+CURVE_END = (
+    1.6  # what the curve starts from reaches beyond 1: bright parts are not clipped before it
+)
 NUM_KNOTS = 17
 
 
@@ -32,7 +34,9 @@ class Development(keras.layers.Layer):
         self.curve = self.add_weight(
             name="curve",
             shape=(NUM_KNOTS, 3),
-            initializer=lambda shape, dtype=None: np.repeat(start[:, None], 3, 1).astype(dtype or "float32"),
+            initializer=lambda shape, dtype=None: np.repeat(start[:, None], 3, 1).astype(
+                dtype or "float32"
+            ),
             autocast=False,
         )
 
@@ -40,10 +44,14 @@ class Development(keras.layers.Layer):
         self.built = True
 
     def call(self, photos: KerasTensor, factors: KerasTensor) -> KerasTensor:
-        light = np.float32((NUM_KNOTS - 1) / CURVE_END) * ops.minimum(_to_srgb(_to_linear(photos) * factors), CURVE_END)
+        light = np.float32((NUM_KNOTS - 1) / CURVE_END) * ops.minimum(
+            _to_srgb(_to_linear(photos) * factors), CURVE_END
+        )
         curve = ops.convert_to_tensor(self.curve)
         # Hat functions, summed: XLA fuses the sum into one pass, where looking knots up would gather.
-        return sum(curve[knot] * ops.maximum(1 - ops.abs(light - knot), 0.0) for knot in range(NUM_KNOTS))
+        return sum(
+            curve[knot] * ops.maximum(1 - ops.abs(light - knot), 0.0) for knot in range(NUM_KNOTS)
+        )
 
 
 def light_factors(photos: KerasTensor) -> KerasTensor:
@@ -63,7 +71,9 @@ def light_factors(photos: KerasTensor) -> KerasTensor:
     batch, height, width, _ = photos.shape
     linear = _to_linear(photos)
     weights = ops.convert_to_tensor(np.asarray(LUMINANCE, "float32"))
-    luminance = ops.sort(ops.reshape(ops.sum(linear * weights, axis=-1), (batch, height * width)), axis=1)
+    luminance = ops.sort(
+        ops.reshape(ops.sum(linear * weights, axis=-1), (batch, height * width)), axis=1
+    )
     bright = ops.take(luminance, QUARTERS_BELOW * (height * width - 1) // 4, axis=1)
     colour = ops.mean(linear, axis=(1, 2)) + 1e-5  # black has a colour too: grey
     brightness = ops.sum(colour * weights, axis=-1, keepdims=True)

@@ -32,7 +32,9 @@ def fan_in_uniform(fan_in: int) -> Callable[..., np.ndarray]:
     which takes longer than anything else at start.
     """
     limit = 1 / math.sqrt(fan_in)
-    return lambda shape, dtype=None: np.random.uniform(-limit, limit, shape).astype(dtype or "float32")
+    return lambda shape, dtype=None: np.random.uniform(-limit, limit, shape).astype(
+        dtype or "float32"
+    )
 
 
 def layer_norm(x: KerasTensor, scale: KerasTensor, bias: KerasTensor | None = None) -> KerasTensor:
@@ -100,8 +102,14 @@ def unfolded_convolution(x: KerasTensor, kernel: KerasTensor) -> KerasTensor:
     """
     height, width, channels_in = x.shape[1:]
     padded = _zero_border(x)
-    unfolded = [padded[:, row : row + height, column : column + width] for row in range(3) for column in range(3)]
-    return ops.matmul(ops.concatenate(unfolded, axis=-1), ops.reshape(kernel, (9 * channels_in, -1)))
+    unfolded = [
+        padded[:, row : row + height, column : column + width]
+        for row in range(3)
+        for column in range(3)
+    ]
+    return ops.matmul(
+        ops.concatenate(unfolded, axis=-1), ops.reshape(kernel, (9 * channels_in, -1))
+    )
 
 
 def projected_depthwise(
@@ -126,7 +134,10 @@ def projected_depthwise(
         return stencil(ops.matmul(_zero_border(x), projection), kernel)
     # With a bias, the projection no longer maps the zero border to zero: add the bias inside only.
     inside = _zero_border(ops.ones((1, *x.shape[1:3], 1), x.dtype))
-    return stencil(ops.matmul(_zero_border(x), projection) + inside * projection_bias, kernel) + kernel_bias
+    return (
+        stencil(ops.matmul(_zero_border(x), projection) + inside * projection_bias, kernel)
+        + kernel_bias
+    )
 
 
 def gated_feed_forward(
@@ -156,7 +167,9 @@ def gated_feed_forward(
     return ops.matmul(gelu(gate) * content, projection)
 
 
-def attention_statistics(query: KerasTensor, key: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+def attention_statistics(
+    query: KerasTensor, key: KerasTensor
+) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
     """All that transposed attention needs of query and key: sums over the pixels.
 
     Args:
@@ -200,14 +213,24 @@ def folded_attention(
     heads, channels = temperature.shape[0], projection.shape[0]
     per_head = channels // heads
     blocks = ops.stack(
-        [gram[:, h * per_head : (h + 1) * per_head, h * per_head : (h + 1) * per_head] for h in range(heads)], axis=1
+        [
+            gram[:, h * per_head : (h + 1) * per_head, h * per_head : (h + 1) * per_head]
+            for h in range(heads)
+        ],
+        axis=1,
     )
 
     def inverse_norms(squares):
         return ops.reshape(ops.rsqrt(ops.maximum(squares, EPSILON_L2**2)), (-1, heads, per_head))
 
-    logits = blocks * inverse_norms(query_squares)[..., :, None] * inverse_norms(key_squares)[..., None, :]
-    attention = ops.softmax(logits * ops.reshape(ops.cast(temperature, "float32"), (heads, 1, 1)), axis=-1)
+    logits = (
+        blocks
+        * inverse_norms(query_squares)[..., :, None]
+        * inverse_norms(key_squares)[..., None, :]
+    )
+    attention = ops.softmax(
+        logits * ops.reshape(ops.cast(temperature, "float32"), (heads, 1, 1)), axis=-1
+    )
     per_head_projection = ops.reshape(ops.cast(projection, "float32"), (heads, per_head, channels))
     folded = ops.matmul(ops.transpose(attention, (0, 1, 3, 2)), per_head_projection)
     return ops.reshape(folded, (-1, channels, channels))

@@ -29,7 +29,9 @@ def level_of(path: str) -> int:
     for level, layers in enumerate(LEVELS):
         if layer in layers:
             return level
-    raise ValueError(f"The layer {layer!r} of the variable {path!r} belongs to no level of a Restormer.")
+    raise ValueError(
+        f"The layer {layer!r} of the variable {path!r} belongs to no level of a Restormer."
+    )
 
 
 def frozen_levels_in(stage: StageConfig, epoch: int) -> int:
@@ -56,7 +58,9 @@ def learning_rate_factors(stage: StageConfig, epoch: int) -> np.ndarray:
         float32 `(8,)`: 0 for frozen levels, else `level_decay` to the power of the levels that come after; the last level has 1.
     """
     number = len(LEVELS)
-    factors = np.asarray([stage.level_decay ** (number - 1 - level) for level in range(number)], "float32")
+    factors = np.asarray(
+        [stage.level_decay ** (number - 1 - level) for level in range(number)], "float32"
+    )
     factors[: frozen_levels_in(stage, epoch)] = 0
     return factors
 

@@ -22,14 +22,18 @@ def pixel_unshuffle(x: KerasTensor) -> KerasTensor:
     """Fold 2x2 pixels into channels: `(b, h, w, c)` to `(b, h / 2, w / 2, 4 c)`, in PyTorch's channel order."""
     batch, height, width, channels = x.shape
     x = ops.reshape(x, (batch, height // 2, 2, width // 2, 2, channels))
-    return ops.reshape(ops.transpose(x, (0, 1, 3, 5, 2, 4)), (batch, height // 2, width // 2, 4 * channels))
+    return ops.reshape(
+        ops.transpose(x, (0, 1, 3, 5, 2, 4)), (batch, height // 2, width // 2, 4 * channels)
+    )
 
 
 def pixel_shuffle(x: KerasTensor) -> KerasTensor:
     """Unfold channels into 2x2 pixels: `(b, h, w, 4 c)` to `(b, 2 h, 2 w, c)`, in PyTorch's channel order."""
     batch, height, width, channels = x.shape
     x = ops.reshape(x, (batch, height, width, channels // 4, 2, 2))
-    return ops.reshape(ops.transpose(x, (0, 1, 4, 2, 5, 3)), (batch, 2 * height, 2 * width, channels // 4))
+    return ops.reshape(
+        ops.transpose(x, (0, 1, 4, 2, 5, 3)), (batch, 2 * height, 2 * width, channels // 4)
+    )
 
 
 def _reflect(x: KerasTensor, axis: int) -> KerasTensor:
@@ -38,13 +42,25 @@ def _reflect(x: KerasTensor, axis: int) -> KerasTensor:
     missing = -length % SIZE_MULTIPLE
     if not missing:
         return x
-    return ops.take(x, np.pad(np.arange(length), (0, missing), mode="reflect" if length > 1 else "edge"), axis=axis)
+    return ops.take(
+        x,
+        np.pad(np.arange(length), (0, missing), mode="reflect" if length > 1 else "edge"),
+        axis=axis,
+    )
 
 
 def _refuse_impossible(model: ModelConfig) -> None:
-    numbers = (model.dim, *model.num_blocks, model.num_refinement_blocks, *model.num_heads, model.channels)
+    numbers = (
+        model.dim,
+        *model.num_blocks,
+        model.num_refinement_blocks,
+        *model.num_heads,
+        model.channels,
+    )
     if min(numbers) < 1 or len(model.num_blocks) != 4 or len(model.num_heads) != 4:
-        raise ValueError(f"A Restormer has four levels and everything in it at least once, received {model}.")
+        raise ValueError(
+            f"A Restormer has four levels and everything in it at least once, received {model}."
+        )
     if model.dim % 2:
         raise ValueError(
             f"dim must be even, because each level down starts by halving the channels; received {model.dim}."
@@ -52,7 +68,9 @@ def _refuse_impossible(model: ModelConfig) -> None:
     if model.base not in ("photo", "developed"):
         raise ValueError(f"base must be 'photo' or 'developed', received {model.base!r}.")
     if model.base == "developed" and model.channels != 3:
-        raise ValueError(f"base 'developed' takes pictures of 3 channels, received {model.channels}.")
+        raise ValueError(
+            f"base 'developed' takes pictures of 3 channels, received {model.channels}."
+        )
     if model.norm not in ("bias_free", "with_bias"):
         raise ValueError(f"norm must be 'bias_free' or 'with_bias', received {model.norm!r}.")
 
@@ -77,11 +95,15 @@ class Restormer(keras.Model):
     """
 
     def __init__(self, model: ModelConfig | dict[str, Any], remat: Remat = "none", **kwargs):
-        super().__init__(**{"name": "restormer", **kwargs})  # a fixed name keeps variable paths equal between processes
+        super().__init__(
+            **{"name": "restormer", **kwargs}
+        )  # a fixed name keeps variable paths equal between processes
         if isinstance(model, dict):
             model = ModelConfig.from_json(model)
         _refuse_impossible(model)
-        self.autocast = False  # Keras would round the photo to the compute type before `call` sees it
+        self.autocast = (
+            False  # Keras would round the photo to the compute type before `call` sees it
+        )
         self.config, self.remat = model, remat
         dim, heads = model.dim, model.num_heads
         dtype = self.dtype_policy
@@ -99,11 +121,15 @@ class Restormer(keras.Model):
                 dtype=dtype,
                 name=name,
             )
-            layer.build((None, None, None, channels))  # a model has all its weights before it sees a picture
+            layer.build(
+                (None, None, None, channels)
+            )  # a model has all its weights before it sees a picture
             return layer
 
         def blocks(name: str, level: int, num_blocks: int, channels: int) -> TransformerBlocks:
-            return TransformerBlocks(channels, num_blocks, heads[level - 1], model, remat=remat, dtype=dtype, name=name)
+            return TransformerBlocks(
+                channels, num_blocks, heads[level - 1], model, remat=remat, dtype=dtype, name=name
+            )
 
         self.patch_embed = conv(model.embedded_channels, dim, "patch_embed")
         self.encoder_level1 = blocks("encoder_level1", 1, model.num_blocks[0], dim)
@@ -133,10 +159,16 @@ class Restormer(keras.Model):
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "model": dataclasses.asdict(self.config), "remat": self.remat}
+        return {
+            **super().get_config(),
+            "model": dataclasses.asdict(self.config),
+            "remat": self.remat,
+        }
 
     def compute_output_spec(self, x: KerasTensor) -> KerasTensor:
-        return KerasTensor(x.shape, "float32")  # also of a symbolic input whose height and width are not known yet
+        return KerasTensor(
+            x.shape, "float32"
+        )  # also of a symbolic input whose height and width are not known yet
 
     def _embed(self, x: KerasTensor) -> KerasTensor:
         if on_one_cpu_device() and is_static(x):
@@ -144,7 +176,10 @@ class Restormer(keras.Model):
         return self.patch_embed(x)
 
     def call(
-        self, x: KerasTensor, attention: dict[str, KerasTensor] | None = None, return_attention: bool = False
+        self,
+        x: KerasTensor,
+        attention: dict[str, KerasTensor] | None = None,
+        return_attention: bool = False,
     ) -> KerasTensor | tuple[KerasTensor, dict[str, KerasTensor]]:
         own: dict[str, KerasTensor] = {}
 

@@ -12,7 +12,9 @@ FORWARD_STRIP_BYTES = (
     4 << 20
 )  # of the widest tensor; measured, with 1 MiB of second-level and 32 MiB of third-level cache
 BACKWARD_STRIP_BYTES = 2 << 20  # several wide tensors are alive at once
-FEWEST_PIXELS = 512  # below that, matrix products and the loop's own cost weigh more than the cache gains
+FEWEST_PIXELS = (
+    512  # below that, matrix products and the loop's own cost weigh more than the cache gains
+)
 MOST_BACKWARD_ROWS = 16  # the kernel's gradient is unrolled over them, which XLA must compile
 FEWEST_ROWS = 8  # two more are computed for the filter's border
 
@@ -29,14 +31,22 @@ class RowStrips:
     The last strip of a picture may reach below its edge, over rows of zeros (`excess`).
     """
 
-    def __init__(self, shape: tuple[int, ...], widest: int, strip_bytes: int, most_rows: int | None = None):
+    def __init__(
+        self, shape: tuple[int, ...], widest: int, strip_bytes: int, most_rows: int | None = None
+    ):
         self.batch, self.height, self.width, _ = shape
-        fitting = max(strip_bytes // (4 * self.width * widest), math.ceil(FEWEST_PIXELS / self.width), FEWEST_ROWS)
+        fitting = max(
+            strip_bytes // (4 * self.width * widest),
+            math.ceil(FEWEST_PIXELS / self.width),
+            FEWEST_ROWS,
+        )
         self.strips_per_image = math.ceil(self.height / min(fitting, most_rows or fitting))
         self.rows = math.ceil(self.height / self.strips_per_image)
         self.excess = self.strips_per_image * self.rows - self.height
         most_images = max(1, fitting // self.height) if self.strips_per_image == 1 else 1
-        self.images = max(n for n in range(1, self.batch + 1) if self.batch % n == 0 and n <= most_images)
+        self.images = max(
+            n for n in range(1, self.batch + 1) if self.batch % n == 0 and n <= most_images
+        )
         self.count = self.batch // self.images * self.strips_per_image
 
     def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any) -> tuple[Any, Any]:
@@ -71,7 +81,9 @@ class RowStrips:
 
     def take_images(self, x: KerasTensor, index: Any) -> KerasTensor:
         """What `x`, one entry per picture, holds for a strip's pictures."""
-        return ops.slice(x, (self._origin(index)[0], *(0,) * (len(x.shape) - 1)), (self.images, *x.shape[1:]))
+        return ops.slice(
+            x, (self._origin(index)[0], *(0,) * (len(x.shape) - 1)), (self.images, *x.shape[1:])
+        )
 
     def add_to_images(self, total: KerasTensor, part: KerasTensor, index: Any) -> KerasTensor:
         """Add `(images, ...)` to the entries of a strip's pictures."""
@@ -81,7 +93,9 @@ class RowStrips:
     def join(self, strips: KerasTensor) -> KerasTensor:
         """The pictures from the strips that `scan` stacked, without the excess."""
         rows = self.strips_per_image * self.rows
-        return ops.reshape(strips, (self.batch, rows, self.width, strips.shape[-1]))[:, : self.height]
+        return ops.reshape(strips, (self.batch, rows, self.width, strips.shape[-1]))[
+            :, : self.height
+        ]
 
     def inside(self, index: Any) -> KerasTensor:
         """1 where a strip with its halo lies in the picture, else 0: float32 `(1, rows + 2, width + 2, 1)`."""

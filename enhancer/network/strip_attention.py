@@ -52,7 +52,11 @@ def _attention_statistics(x: KerasTensor, norm: Norm, qkv: KerasTensor, depthwis
 
     def without_excess(strips: RowStrips, rows: KerasTensor, index: Any) -> KerasTensor:
         # The filter reaches one row below the picture, which must not count.
-        return rows * ops.cast(strips.inside(index)[:, 1:-1, 1:-1], rows.dtype) if strips.excess else rows
+        return (
+            rows * ops.cast(strips.inside(index)[:, 1:-1, 1:-1], rows.dtype)
+            if strips.excess
+            else rows
+        )
 
     def forward():
         strips = forward_strips(x.shape, 3 * channels)
@@ -66,10 +70,18 @@ def _attention_statistics(x: KerasTensor, norm: Norm, qkv: KerasTensor, depthwis
             query, key = per_image(query), per_image(key)
             # Not a product with a transposed query: XLA on a CPU would copy it, which takes as long as the product.
             products = ops.cast(ops.einsum("bpc,bpd->bcd", query, key), "float32")
-            of_strip = ops.concatenate([_squares_over_pixels(query), _squares_over_pixels(key)], axis=-1)
-            return (strips.add_to_images(gram, products, index), strips.add_to_images(squares, of_strip, index)), value
+            of_strip = ops.concatenate(
+                [_squares_over_pixels(query), _squares_over_pixels(key)], axis=-1
+            )
+            return (
+                strips.add_to_images(gram, products, index),
+                strips.add_to_images(squares, of_strip, index),
+            ), value
 
-        zeros = (ops.zeros((batch, channels, channels), "float32"), ops.zeros((batch, query_and_key), "float32"))
+        zeros = (
+            ops.zeros((batch, channels, channels), "float32"),
+            ops.zeros((batch, query_and_key), "float32"),
+        )
         (gram, squares), value = strips.scan(strip, zeros)
         return gram, squares[:, :channels], squares[:, channels:], strips.join(value)
 
@@ -92,14 +104,29 @@ def _attention_statistics(x: KerasTensor, norm: Norm, qkv: KerasTensor, depthwis
             def scaled(x, d_squares):
                 return x * ops.cast(2 * strips.take_images(d_squares, index)[:, None], x.dtype)
 
-            d_query = ops.matmul(key, strips.take_images(d_query_of_key, index)) + scaled(query, d_query_squares)
-            d_key = ops.matmul(query, strips.take_images(d_key_of_query, index)) + scaled(key, d_key_squares)
+            d_query = ops.matmul(key, strips.take_images(d_query_of_key, index)) + scaled(
+                query, d_query_squares
+            )
+            d_key = ops.matmul(query, strips.take_images(d_key_of_query, index)) + scaled(
+                key, d_key_squares
+            )
             d_filtered = ops.concatenate(
-                [ops.reshape(d_query, shape), ops.reshape(d_key, shape), strips.take(d_value, index)], axis=-1
+                [
+                    ops.reshape(d_query, shape),
+                    ops.reshape(d_key, shape),
+                    strips.take(d_value, index),
+                ],
+                axis=-1,
             )
             d_projected = spread_gradient(d_filtered, depthwise)
             filter_sums = add_filter_gradient(
-                strips, filter_sums, index, (rows, normalised, projected), (d_projected, d_filtered), norm, qkv
+                strips,
+                filter_sums,
+                index,
+                (rows, normalised, projected),
+                (d_projected, d_filtered),
+                norm,
+                qkv,
             )
             return filter_sums, None
 

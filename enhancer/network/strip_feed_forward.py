@@ -32,7 +32,11 @@ SIMD_CHANNELS = 16  # float32 in a 512-bit register
 
 @jax.jit  # traced once for all groups of blocks of one shape
 def add_gated_feed_forward_in_strips(
-    x: KerasTensor, norm: Norm, expansion: KerasTensor, depthwise: KerasTensor, projection: KerasTensor
+    x: KerasTensor,
+    norm: Norm,
+    expansion: KerasTensor,
+    depthwise: KerasTensor,
+    projection: KerasTensor,
 ) -> KerasTensor:
     """`x + GDFN(norm(x))`, as `enhancer.network.layers.gated_feed_forward`.
 
@@ -50,7 +54,11 @@ def add_gated_feed_forward_in_strips(
 
 
 def _add_feed_forward(
-    x: KerasTensor, norm: Norm, expansion: KerasTensor, depthwise: KerasTensor, projection: KerasTensor
+    x: KerasTensor,
+    norm: Norm,
+    expansion: KerasTensor,
+    depthwise: KerasTensor,
+    projection: KerasTensor,
 ):
     wide = 2 * _full_registers(projection.shape[0])
 
@@ -87,15 +95,31 @@ def _add_feed_forward(
             d_filtered = ops.concatenate([d_gate, d_gated * activated], axis=-1)
             d_projected = spread_gradient(d_filtered, kernel)
             filter_sums = add_filter_gradient(
-                strips, filter_sums, index, (rows, normalised, projected), (d_projected, d_filtered), norm, expand
+                strips,
+                filter_sums,
+                index,
+                (rows, normalised, projected),
+                (d_projected, d_filtered),
+                norm,
+                expand,
             )
             return (filter_sums, d_project + product_over_pixels(d_rows, activated * content)), None
 
         zeros = ops.zeros(transposed.shape, "float32")
-        zeros_of_filter = filter_zeros(strips, strips.pad(d_output), norm, expand, kernel)  # the gradient of the `x +`
-        ((d_x, d_norm, d_expand, d_kernel), d_project), _ = strips.scan(strip, (zeros_of_filter, zeros))
-        d_weights = _crop_hidden((d_expand, kernel_gradient(d_kernel), ops.transpose(d_project)), projection.shape[0])
-        return (strips.crop(d_x), cast_like(d_norm, norm), *cast_like(d_weights, (expansion, depthwise, projection)))
+        zeros_of_filter = filter_zeros(
+            strips, strips.pad(d_output), norm, expand, kernel
+        )  # the gradient of the `x +`
+        ((d_x, d_norm, d_expand, d_kernel), d_project), _ = strips.scan(
+            strip, (zeros_of_filter, zeros)
+        )
+        d_weights = _crop_hidden(
+            (d_expand, kernel_gradient(d_kernel), ops.transpose(d_project)), projection.shape[0]
+        )
+        return (
+            strips.crop(d_x),
+            cast_like(d_norm, norm),
+            *cast_like(d_weights, (expansion, depthwise, projection)),
+        )
 
     return forward(), gradient
 
@@ -108,8 +132,12 @@ def _pad_hidden(expansion: KerasTensor, depthwise: KerasTensor, projection: Kera
     """The weights with hidden channels of zeros, to fill up the registers; all that is computed from those is zero."""
     channels, hidden = expansion.shape[0], projection.shape[0]
     missing = _full_registers(hidden) - hidden
-    expansion = ops.pad(ops.reshape(expansion, (channels, 2, hidden)), ((0, 0), (0, 0), (0, missing)))
-    depthwise = ops.pad(ops.reshape(depthwise, (3, 3, 2, hidden)), ((0, 0), (0, 0), (0, 0), (0, missing)))
+    expansion = ops.pad(
+        ops.reshape(expansion, (channels, 2, hidden)), ((0, 0), (0, 0), (0, missing))
+    )
+    depthwise = ops.pad(
+        ops.reshape(depthwise, (3, 3, 2, hidden)), ((0, 0), (0, 0), (0, 0), (0, missing))
+    )
     return (
         ops.reshape(expansion, (channels, -1)),
         ops.reshape(depthwise, (3, 3, -1)),

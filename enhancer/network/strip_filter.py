@@ -34,14 +34,20 @@ def spread_gradient(d_filtered: KerasTensor, kernel: KerasTensor) -> KerasTensor
     return stencil(surrounded, ops.flip(kernel, axis=(0, 1)))
 
 
-def filter_zeros(strips: RowStrips, d_x: KerasTensor, norm: Norm, projection: KerasTensor, kernel: KerasTensor):
+def filter_zeros(
+    strips: RowStrips, d_x: KerasTensor, norm: Norm, projection: KerasTensor, kernel: KerasTensor
+):
     """Where the sums of `add_filter_gradient` start: at `d_x` for the padded input and at zero for the weights."""
     d_norm = tuple(ops.zeros(x.shape, "float32") for x in norm)
-    d_kernel = tuple(ops.zeros((strips.images, strips.width, kernel.shape[-1]), "float32") for _ in range(9))
+    d_kernel = tuple(
+        ops.zeros((strips.images, strips.width, kernel.shape[-1]), "float32") for _ in range(9)
+    )
     return d_x, d_norm, ops.zeros(projection.shape, "float32"), d_kernel
 
 
-def add_filter_gradient(strips: RowStrips, sums, index: Any, forward, gradients, norm: Norm, projection: KerasTensor):
+def add_filter_gradient(
+    strips: RowStrips, sums, index: Any, forward, gradients, norm: Norm, projection: KerasTensor
+):
     """Add what one strip contributes to the gradients of norm, 1x1 projection and depthwise 3x3.
 
     Args:
@@ -68,7 +74,9 @@ def add_filter_gradient(strips: RowStrips, sums, index: Any, forward, gradients,
     )
 
 
-def _add_kernel_gradient(sums: KernelSums, projected: KerasTensor, d_filtered: KerasTensor) -> KernelSums:
+def _add_kernel_gradient(
+    sums: KernelSums, projected: KerasTensor, d_filtered: KerasTensor
+) -> KernelSums:
     """Nine sums of shifted products, of the strip's rows alone: one unrolled expression runs in registers.
 
     A reduction of each product over all pixels would write and read it all. The columns are added once, after the last strip.
@@ -91,13 +99,17 @@ def kernel_gradient(sums: KernelSums) -> KerasTensor:
     return ops.reshape(ops.stack(over_columns), (3, 3, -1))
 
 
-def _layer_norm_gradient(x: KerasTensor, norm: Norm, d_normalised: KerasTensor) -> tuple[KerasTensor, Norm]:
+def _layer_norm_gradient(
+    x: KerasTensor, norm: Norm, d_normalised: KerasTensor
+) -> tuple[KerasTensor, Norm]:
     x_dtype, x = x.dtype, ops.cast(x, "float32")
     centred = x - ops.mean(x, axis=-1, keepdims=True)
     inverse = ops.rsqrt(ops.mean(centred * centred, axis=-1, keepdims=True) + EPSILON_NORM)
     d_scale_of_pixels = d_normalised * (x if len(norm) == 1 else centred) * inverse
     # A product with the scale, because XLA runs a sum of products over the channels of each pixel 20 times slower.
-    through_variance = centred * inverse * (ops.matmul(d_scale_of_pixels, norm[0]) / x.shape[-1])[..., None]
+    through_variance = (
+        centred * inverse * (ops.matmul(d_scale_of_pixels, norm[0]) / x.shape[-1])[..., None]
+    )
     d_x = inverse * (d_normalised * norm[0] - through_variance)
     d_scale = ops.sum(d_scale_of_pixels, axis=(0, 1, 2))
     if len(norm) == 1:
@@ -112,6 +124,11 @@ def product_over_pixels(a: KerasTensor, b: KerasTensor) -> KerasTensor:
     return ops.cast(ops.matmul(ops.transpose(a), b), "float32")
 
 
-def cast_like(gradients: Sequence[KerasTensor], weights: Sequence[KerasTensor]) -> tuple[KerasTensor, ...]:
+def cast_like(
+    gradients: Sequence[KerasTensor], weights: Sequence[KerasTensor]
+) -> tuple[KerasTensor, ...]:
     """Float32 sums in the types of the weights that they are gradients of."""
-    return tuple(ops.cast(gradient, weight.dtype) for gradient, weight in zip(gradients, weights, strict=True))
+    return tuple(
+        ops.cast(gradient, weight.dtype)
+        for gradient, weight in zip(gradients, weights, strict=True)
+    )

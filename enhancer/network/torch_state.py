@@ -53,13 +53,21 @@ def read_torch_state(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     for level in ("params", "state_dict"):
         if isinstance(loaded, dict) and isinstance(loaded.get(level), dict):
             loaded = loaded[level]
-    if not isinstance(loaded, dict) or not all(isinstance(value, np.ndarray) for value in loaded.values()):
-        raise TorchStateError(f"{path} holds no dictionary of tensors but a {type(loaded).__name__} of other things.")
+    if not isinstance(loaded, dict) or not all(
+        isinstance(value, np.ndarray) for value in loaded.values()
+    ):
+        raise TorchStateError(
+            f"{path} holds no dictionary of tensors but a {type(loaded).__name__} of other things."
+        )
     return {str(name): _widened(value) for name, value in loaded.items()}
 
 
 def _widened(value: np.ndarray) -> np.ndarray:
-    return value.astype("float32") if value.dtype.itemsize == 2 and value.dtype.kind not in "iu" else value
+    return (
+        value.astype("float32")
+        if value.dtype.itemsize == 2 and value.dtype.kind not in "iu"
+        else value
+    )
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -77,17 +85,32 @@ def _read_archive(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             if len(pickles) != 1:
-                raise TorchStateError(f"{path} is a zip archive, but not one that torch.save wrote.")
+                raise TorchStateError(
+                    f"{path} is a zip archive, but not one that torch.save wrote."
+                )
             prefix = pickles[0].removesuffix("data.pkl")
-            if f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little":
-                raise TorchStateError(f"{path} was written on a big-endian machine; save it again on another.")
+            if (
+                f"{prefix}byteorder" in archive.namelist()
+                and archive.read(f"{prefix}byteorder") != b"little"
+            ):
+                raise TorchStateError(
+                    f"{path} was written on a big-endian machine; save it again on another."
+                )
             with archive.open(pickles[0]) as stream:
                 return _TensorUnpickler(stream, archive, prefix, path).load()
     except zipfile.BadZipFile as error:
         raise TorchStateError(
             f"{path} is neither .safetensors nor a zip archive as torch.save has written since PyTorch 1.6."
         ) from error
-    except (pickle.UnpicklingError, EOFError, KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        ValueError,
+    ) as error:
         if isinstance(error, TorchStateError):
             raise
         raise TorchStateError(f"{path} is damaged: {error}.") from error
@@ -121,11 +144,17 @@ class _TensorUnpickler(pickle.Unpickler):
         return np.frombuffer(self.archive.read(f"{self.prefix}data/{key}"), storage_type.dtype)
 
 
-def _rebuild_tensor(storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_) -> np.ndarray:
+def _rebuild_tensor(
+    storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_
+) -> np.ndarray:
     if offset < 0 or any(s < 0 for s in (*size, *stride)):
-        raise TorchStateError(f"A tensor has negative size, stride or offset: {size}, {stride}, {offset}.")
+        raise TorchStateError(
+            f"A tensor has negative size, stride or offset: {size}, {stride}, {offset}."
+        )
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     if all(size) and last >= len(storage):
-        raise TorchStateError(f"A tensor of shape {size} reaches past the end of its storage ({len(storage)} values).")
+        raise TorchStateError(
+            f"A tensor of shape {size} reaches past the end of its storage ({len(storage)} values)."
+        )
     strides = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()

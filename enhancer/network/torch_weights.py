@@ -83,13 +83,17 @@ def restormer_from_torch(state: Mapping[str, np.ndarray]) -> Restormer:
         values = [_to_keras_layout(key, remaining.pop(key), shape) for key in keys]
         variable.assign(np.stack(values) if _is_block_key(keys[0]) else values[0])
     if remaining:
-        raise TorchWeightsError(f"These tensors belong to no part of a Restormer: {_listed(sorted(remaining))}.")
+        raise TorchWeightsError(
+            f"These tensors belong to no part of a Restormer: {_listed(sorted(remaining))}."
+        )
     return model
 
 
 def _checked_name(name: object) -> str:
     if not isinstance(name, str):
-        raise TorchWeightsError(f"A state dict's keys are parameter names; received the key {name!r}.")
+        raise TorchWeightsError(
+            f"A state dict's keys are parameter names; received the key {name!r}."
+        )
     return name.removeprefix("module.")
 
 
@@ -102,9 +106,13 @@ def infer_config(state: Mapping[str, np.ndarray]) -> ModelConfig:
 
     def shape(key: str, rank: int) -> tuple[int, ...]:
         if key not in state:
-            raise TorchWeightsError(f"No Restormer state dict: {key} is missing. It holds {_listed(sorted(state))}.")
+            raise TorchWeightsError(
+                f"No Restormer state dict: {key} is missing. It holds {_listed(sorted(state))}."
+            )
         if state[key].ndim != rank:
-            raise TorchWeightsError(f"{key} has shape {state[key].shape}; a Restormer has {rank} dimensions there.")
+            raise TorchWeightsError(
+                f"{key} has shape {state[key].shape}; a Restormer has {rank} dimensions there."
+            )
         if 0 in state[key].shape:
             raise TorchWeightsError(f"{key} has shape {state[key].shape} and so holds nothing.")
         return state[key].shape
@@ -112,12 +120,17 @@ def infer_config(state: Mapping[str, np.ndarray]) -> ModelConfig:
     def count(group: str) -> int:
         indices = {int(m.group(1)) for key in state if (m := re.match(rf"{group}\.(\d+)\.", key))}
         if indices != set(range(len(indices))) or not indices:
-            raise TorchWeightsError(f"Blocks of {group} should be numbered 0, 1, ...; found {sorted(indices)}.")
+            raise TorchWeightsError(
+                f"Blocks of {group} should be numbered 0, 1, ...; found {sorted(indices)}."
+            )
         return len(indices)
 
     dim, channels = shape("patch_embed.proj.weight", 4)[:2]
     levels = GROUPS[:4]
-    hidden = {shape(f"{g}.0.norm1.body.weight", 1)[0]: shape(f"{g}.0.ffn.project_out.weight", 4)[1] for g in levels}
+    hidden = {
+        shape(f"{g}.0.norm1.body.weight", 1)[0]: shape(f"{g}.0.ffn.project_out.weight", 4)[1]
+        for g in levels
+    }
     num_blocks = tuple(count(group) for group in levels)
     num_heads = tuple(shape(f"{group}.0.attn.temperature", 3)[0] for group in levels)
     for group, width, heads in zip(levels, hidden, num_heads, strict=False):
@@ -145,7 +158,9 @@ def _expansion_factor(hidden: dict[int, int]) -> float:
         for candidate in (round(lowest, digits), round(lowest + step, digits)):
             if all(int(width * candidate) == h for width, h in hidden.items()):
                 return candidate
-    raise TorchWeightsError(f"No expansion factor gives these feed-forward widths (channels: hidden): {hidden}.")
+    raise TorchWeightsError(
+        f"No expansion factor gives these feed-forward widths (channels: hidden): {hidden}."
+    )
 
 
 def _sources(model: Restormer) -> list[tuple[keras.Variable, list[str]]]:
@@ -155,7 +170,12 @@ def _sources(model: Restormer) -> list[tuple[keras.Variable, list[str]]]:
         layer = getattr(model, group)
         for torch_name, name in BLOCK_NAMES.items():
             if name in layer.stacked:
-                sources.append((layer.stacked[name], [f"{group}.{i}.{torch_name}" for i in range(layer.num_blocks)]))
+                sources.append(
+                    (
+                        layer.stacked[name],
+                        [f"{group}.{i}.{torch_name}" for i in range(layer.num_blocks)],
+                    )
+                )
     for torch_name, name in CONVOLUTIONS.items():
         layer = getattr(model, name)
         sources.append((layer.kernel, [f"{torch_name}.weight"]))
@@ -189,11 +209,16 @@ def _to_keras_layout(key: str, value: np.ndarray, shape: tuple[int, ...]) -> np.
     except (TypeError, ValueError) as error:
         raise TorchWeightsError(f"{key} holds {value.dtype}, not numbers.") from error
     if not np.isfinite(value).all():
-        raise TorchWeightsError(f"{key} holds values that are not finite; the training that made it failed.")
+        raise TorchWeightsError(
+            f"{key} holds values that are not finite; the training that made it failed."
+        )
     if "dwconv.weight" in key:
         return value[:, 0].transpose(1, 2, 0)
     return value.transpose(2, 3, 1, 0).reshape(shape) if value.ndim == 4 else value.reshape(shape)
 
 
 def _listed(names: list[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "nothing"
+    return (
+        ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+        or "nothing"
+    )

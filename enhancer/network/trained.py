@@ -43,15 +43,22 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
     try:
         with ocp.training.Checkpointer(str((stage_dir / "checkpoints").absolute())) as checkpointer:
             found = {
-                stage_dir / "checkpoints" / str(checkpoint.step): checkpoint for checkpoint in checkpointer.checkpoints
+                stage_dir / "checkpoints" / str(checkpoint.step): checkpoint
+                for checkpoint in checkpointer.checkpoints
             }
         finished = [folder for folder in found if is_complete(folder)]
         if not finished:
-            raise CheckpointError(f"{stage_dir}/checkpoints holds no finished checkpoint; train the stage first.")
+            raise CheckpointError(
+                f"{stage_dir}/checkpoints holds no finished checkpoint; train the stage first."
+            )
         best = max(finished, key=lambda folder: rank(found[folder].metrics, keep))
-        saved = cast(Any, ocp.metadata(str(best.absolute()), checkpointable_name="weights").metadata)
+        saved = cast(
+            Any, ocp.metadata(str(best.absolute()), checkpointable_name="weights").metadata
+        )
         saved_shapes = {path: tuple(array.shape) for path, array in saved.items()}
-        if different := sorted(set(saved_shapes.items()) ^ {(path, tuple(x.shape)) for path, x in like.items()}):
+        if different := sorted(
+            set(saved_shapes.items()) ^ {(path, tuple(x.shape)) for path, x in like.items()}
+        ):
             path = different[0][0]
             raise CheckpointError(
                 f"The weights in {stage_dir} are of a network of another shape: {path} is {saved_shapes.get(path, 'missing')} "
@@ -88,12 +95,19 @@ def write_config(stage_dir: Path, model: ModelConfig, stage: StageConfig) -> Non
     if (stage_dir / "checkpoints").is_dir() and (saved := read_config(stage_dir)) != (model, stage):
         was = {**vars(saved[0]), **vars(saved[1])}
         now = {**vars(model), **vars(stage)}
-        changes = ", ".join(f"{name} {was[name]} -> {now[name]}" for name in now if was[name] != now[name])
-        raise CheckpointError(f"{stage_dir} holds a stage with other settings ({changes}); use another folder.")
+        changes = ", ".join(
+            f"{name} {was[name]} -> {now[name]}" for name in now if was[name] != now[name]
+        )
+        raise CheckpointError(
+            f"{stage_dir} holds a stage with other settings ({changes}); use another folder."
+        )
     if not is_first_process():
         return
     stage_dir.mkdir(parents=True, exist_ok=True)
-    write_json(stage_dir / "config.json", {"model": dataclasses.asdict(model), "stage": dataclasses.asdict(stage)})
+    write_json(
+        stage_dir / "config.json",
+        {"model": dataclasses.asdict(model), "stage": dataclasses.asdict(stage)},
+    )
 
 
 def read_config(stage_dir: Path) -> tuple[ModelConfig, StageConfig]:
@@ -144,4 +158,7 @@ def is_complete(checkpoint: Path) -> bool:
 
 def abstract(arrays: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
     """What Orbax is told about the arrays that are wanted."""
-    return {path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for path, x in arrays.items()}
+    return {
+        path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+        for path, x in arrays.items()
+    }

@@ -68,7 +68,11 @@ def image_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         raise ProfileError(f"the profile is for {space} pictures, the picture is {image.mode}")
     try:
         converted = ImageCms.profileToProfile(
-            image, io.BytesIO(profile), io.BytesIO(srgb_profile()), renderingIntent=_INTENT, outputMode="RGB"
+            image,
+            io.BytesIO(profile),
+            io.BytesIO(srgb_profile()),
+            renderingIntent=_INTENT,
+            outputMode="RGB",
         )
     except (OSError, ImageCms.PyCMSError) as error:
         raise ProfileError(str(error)) from error
@@ -139,7 +143,9 @@ class _MatrixTables:
             strip = pixels[start : start + _STRIP_ROWS]
             light = np.stack([curve[strip[..., c]] for c, curve in enumerate(self.curves)], axis=-1)
             steps = cv2.transform(light, self.matrix * last).clip(0, last, dtype=np.float32)
-            converted[start : start + _STRIP_ROWS] = self.encoding[np.rint(steps, out=steps).astype(np.int32)]
+            converted[start : start + _STRIP_ROWS] = self.encoding[
+                np.rint(steps, out=steps).astype(np.int32)
+            ]
         return converted
 
 
@@ -154,7 +160,11 @@ def _matrix_tables(profile: bytes, dtype: str) -> _MatrixTables | None:
     black = light[0, 0]
     columns = light[:, -1] - black  # of the matrix, one for each channel
     strongest = np.abs(columns).argmax(axis=1)
-    curves = [(light[c, :, k] - black[k]) / columns[c, k] for c, k in enumerate(strongest) if columns[c, k]]
+    curves = [
+        (light[c, :, k] - black[k]) / columns[c, k]
+        for c, k in enumerate(strongest)
+        if columns[c, k]
+    ]
     if len(curves) < 3 or not np.isfinite(curves).all():
         return None
     matrix = np.concatenate([columns.T, black[:, None]], axis=1)
@@ -162,7 +172,9 @@ def _matrix_tables(profile: bytes, dtype: str) -> _MatrixTables | None:
     grey = np.repeat(steps[:, None], 3, axis=1)[None]
     encoding = _transform(grey, _linear_srgb_profile(), srgb_profile(), "f4")[0, :, 1].clip(0, 1)
     tables = _MatrixTables(
-        np.array(curves, np.float32), matrix.astype(np.float32), np.rint(encoding * levels[-1]).astype(dtype)
+        np.array(curves, np.float32),
+        matrix.astype(np.float32),
+        np.rint(encoding * levels[-1]).astype(dtype),
     )
     grid = np.linspace(0, levels[-1], 18).round().astype(dtype)
     colors = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), axis=-1).reshape(1, -1, 3)
@@ -171,7 +183,9 @@ def _matrix_tables(profile: bytes, dtype: str) -> _MatrixTables | None:
     return tables if error <= max(1, int(levels[-1]) // _MAX_TABLE_ERROR) else None
 
 
-def _transform(pixels: np.ndarray, profile: bytes, target: bytes, dtype: str, *, colorspace: str = "rgb") -> np.ndarray:
+def _transform(
+    pixels: np.ndarray, profile: bytes, target: bytes, dtype: str, *, colorspace: str = "rgb"
+) -> np.ndarray:
     try:
         return imagecodecs.cms_transform(
             np.ascontiguousarray(pixels),

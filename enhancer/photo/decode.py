@@ -9,7 +9,9 @@ from enhancer.photo.refusal import MAX_PIXELS, PhotoError
 
 RAW_SUFFIXES = raw.RAW_SUFFIXES
 """Lower-case suffixes, with the dot, of camera RAW files."""
-_PLAIN_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"})
+_PLAIN_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"}
+)
 PHOTO_SUFFIXES = _PLAIN_SUFFIXES | RAW_SUFFIXES
 """Lower-case suffixes, with the dot, of the files that `read_photo` is meant for."""
 
@@ -62,10 +64,10 @@ def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedP
         width, height = raw.preview_size(path) or (0, 0)
         advice = "Copy it from the camera again"
         if width * height >= _LARGE_PREVIEW_PIXELS:
-            advice = (
-                f"The camera's own JPEG in it, {width} x {height} pixels, was not used: extract it with a photo viewer"
-            )
-        raise PhotoError(f"{path.name} {error}. {advice}, or export a TIFF from your RAW converter.") from error
+            advice = f"The camera's own JPEG in it, {width} x {height} pixels, was not used: extract it with a photo viewer"
+        raise PhotoError(
+            f"{path.name} {error}. {advice}, or export a TIFF from your RAW converter."
+        ) from error
     # LibRaw turns the picture upright itself.
     tags = exif.from_tiff(path) if kind is FileKind.TIFF else None
     tags = tags or exif.from_jpeg(raw.preview_jpeg(path))

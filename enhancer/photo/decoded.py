@@ -13,7 +13,13 @@ from enhancer.photo import color, exif, refusal, xmp
 Image.MAX_IMAGE_PIXELS = refusal.MAX_PIXELS
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
-_FLAT_MODES = ("1", "I;16", "I;16B", "I", "F")  # of more or fewer than 8 bits, which Pillow cannot convert truly
+_FLAT_MODES = (
+    "1",
+    "I;16",
+    "I;16B",
+    "I",
+    "F",
+)  # of more or fewer than 8 bits, which Pillow cannot convert truly
 _APPROXIMATE_CMYK = "CMYK without a colour profile, colours are approximate"
 _ON_WHITE = "transparent parts shown on white"
 _NO_PROFILE = "unreadable colour profile, treated as sRGB"
@@ -69,7 +75,10 @@ def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
         image.load()
         # Of some formats, Pillow turns the picture upright while it loads it, and takes the tag away.
         turn = exif.orientation(image.getexif())
-        return from_image(image, dataclasses.replace(tags, profile=image.info.get("icc_profile"), orientation=turn))
+        return from_image(
+            image,
+            dataclasses.replace(tags, profile=image.info.get("icc_profile"), orientation=turn),
+        )
 
 
 def from_image(image: Image.Image, tags: Tags) -> DecodedPhoto:
@@ -120,4 +129,6 @@ def from_array(pixels: np.ndarray, tags: Tags) -> DecodedPhoto:
         share = alpha.astype(np.float32) / opaque
         values = np.rint(values * share + opaque * (1 - share)).astype(pixels.dtype)
         notes.append(_ON_WHITE)
-    return DecodedPhoto(np.ascontiguousarray(values), tags.orientation, tags.exif, tags.xmp, tuple(notes))
+    return DecodedPhoto(
+        np.ascontiguousarray(values), tags.orientation, tags.exif, tags.xmp, tuple(notes)
+    )

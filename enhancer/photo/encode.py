@@ -12,12 +12,18 @@ from enhancer.photo import color
 _EXIF_PREFIX = b"Exif\0\0"
 _PNG_HEADER_BYTES = 8 + 12 + 13  # signature, and the IHDR chunk
 # Photos do not repeat themselves: looking for repetitions (deflate's default) takes six times as long and gives larger files.
-_PNG_OPTIONS = {"level": 1, "strategy": imagecodecs.PNG.STRATEGY.HUFFMAN_ONLY, "filter": imagecodecs.PNG.FILTER.AVG}
+_PNG_OPTIONS = {
+    "level": 1,
+    "strategy": imagecodecs.PNG.STRATEGY.HUFFMAN_ONLY,
+    "filter": imagecodecs.PNG.FILTER.AVG,
+}
 _TIFF_XMP, _TIFF_ICC_PROFILE = 700, 34675
 _TIFF_STRIP_OFFSETS = 273
 
 
-def encode_jpeg(pixels: np.ndarray, *, quality: int = 95, exif: bytes | None = None, xmp: bytes | None = None) -> bytes:
+def encode_jpeg(
+    pixels: np.ndarray, *, quality: int = 95, exif: bytes | None = None, xmp: bytes | None = None
+) -> bytes:
     """Encode as JPEG with full chroma resolution (4:4:4).
 
     Args:
@@ -56,7 +62,9 @@ def encode_png(pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | No
     return content[:_PNG_HEADER_BYTES] + b"".join(chunks) + content[_PNG_HEADER_BYTES:]
 
 
-def encode_tiff(pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | None = None) -> bytes:
+def encode_tiff(
+    pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | None = None
+) -> bytes:
     """Encode as an uncompressed little-endian TIFF. Pillow's own writer knows no colours of 16 bits.
 
     Args:
@@ -96,4 +104,6 @@ def _png_chunk(kind: bytes, content: bytes) -> bytes:
 def _check(pixels: np.ndarray, *dtypes: type) -> None:
     if pixels.dtype not in dtypes or pixels.ndim != 3 or pixels.shape[-1] != 3:
         wanted = " or ".join(np.dtype(dtype).name for dtype in dtypes)
-        raise ValueError(f"pixels must be {wanted} (height, width, 3), received {pixels.dtype} {pixels.shape}")
+        raise ValueError(
+            f"pixels must be {wanted} (height, width, 3), received {pixels.dtype} {pixels.shape}"
+        )

@@ -6,8 +6,12 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 # Tags that describe how the original file stores its pixels, or hold its profile and previews: wrong in a new file.
-_LAYOUT_TAGS = frozenset({254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 301, 317, 318, 319, 320})
-_TILE_AND_PREVIEW_TAGS = frozenset({322, 323, 324, 325, 330, 338, 339, 347, 513, 514, 529, 530, 531, 532, 33421, 33422})
+_LAYOUT_TAGS = frozenset(
+    {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 301, 317, 318, 319, 320}
+)
+_TILE_AND_PREVIEW_TAGS = frozenset(
+    {322, 323, 324, 325, 330, 338, 339, 347, 513, 514, 529, 530, 531, 532, 33421, 33422}
+)
 _METADATA_BLOCK_TAGS = frozenset({700, 33723, 34377, 34675})  # XMP, IPTC, Photoshop, ICC
 _STORAGE_TAGS = _LAYOUT_TAGS | _TILE_AND_PREVIEW_TAGS | _METADATA_BLOCK_TAGS
 _DNG_TAGS = range(50706, 52553)
@@ -38,7 +42,9 @@ def from_tiff(path: Path) -> Image.Exif | None:
     exif = Image.Exif()
     try:
         with open(path, "rb") as file:
-            if file.read(4) in _BIG_TIFF_MAGIC:  # beyond Pillow's EXIF reader, but not beyond its TIFF reader
+            if (
+                file.read(4) in _BIG_TIFF_MAGIC
+            ):  # beyond Pillow's EXIF reader, but not beyond its TIFF reader
                 with Image.open(path, formats=("TIFF",)) as image:
                     return _copy(image.getexif())
             file.seek(0)
@@ -76,7 +82,10 @@ def upright_block(exif: Image.Exif | None, height: int, width: int) -> bytes | N
         return None
     details = exif.get_ifd(ExifTags.IFD.Exif)
     if details:
-        details[ExifTags.Base.ExifImageHeight], details[ExifTags.Base.ExifImageWidth] = height, width
+        details[ExifTags.Base.ExifImageHeight], details[ExifTags.Base.ExifImageWidth] = (
+            height,
+            width,
+        )
         details[ExifTags.Base.ColorSpace] = _SRGB
     exif[ExifTags.Base.Orientation] = 1
     try:
@@ -112,7 +121,11 @@ def _copy(exif: Image.Exif, directories: tuple[ExifTags.IFD, ...] = _DIRECTORIES
         if tag not in _STORAGE_TAGS and tag not in _DNG_TAGS and tag not in _DIRECTORIES:
             copy[tag] = value
     for directory in directories:
-        values = {tag: value for tag, value in exif.get_ifd(directory).items() if tag not in _STALE_DETAILS}
+        values = {
+            tag: value
+            for tag, value in exif.get_ifd(directory).items()
+            if tag not in _STALE_DETAILS
+        }
         if values:
             copy.get_ifd(directory).update(values)
     return copy

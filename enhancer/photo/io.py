@@ -67,20 +67,28 @@ def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
         decoded = decode.decode(path, refusal.read_head(path), keep_depth=keep_depth)
         pixels = decoded.pixels if keep_depth else color.to_uint8(decoded.pixels)
         pixels = _upright(pixels, decoded.orientation)
-        return Photo(pixels, exif.upright_block(decoded.exif, *pixels.shape[:2]), decoded.xmp, decoded.notes)
+        return Photo(
+            pixels, exif.upright_block(decoded.exif, *pixels.shape[:2]), decoded.xmp, decoded.notes
+        )
     except PhotoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise refusal.too_large(path) from error
     except MemoryError as error:
-        raise PhotoError(f"{path.name} does not fit in this computer's memory. Export it at a smaller size.") from error
+        raise PhotoError(
+            f"{path.name} does not fit in this computer's memory. Export it at a smaller size."
+        ) from error
     # Decoders fed with damaged files raise whatever comes up (struct.error, KeyError, zlib.error, ...).
     except Exception as error:
         raise refusal.damaged(path, _reason(error)) from error
 
 
 def write_photo(
-    path: str | os.PathLike, pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | None = None
+    path: str | os.PathLike,
+    pixels: np.ndarray,
+    *,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
 ) -> None:
     """Write an sRGB photo, tagged as such; the file appears complete or not at all.
 
@@ -102,7 +110,9 @@ def write_photo(
         case ".tif" | ".tiff":
             content = encode.encode_tiff(pixels, exif=exif, xmp=xmp)
         case suffix:
-            raise PhotoError(f"{path.name} cannot be written: '{suffix}' is none of .jpg, .jpeg, .png, .tif, .tiff.")
+            raise PhotoError(
+                f"{path.name} cannot be written: '{suffix}' is none of .jpg, .jpeg, .png, .tif, .tiff."
+            )
     write_atomically(path, content)
 
 

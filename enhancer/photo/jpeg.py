@@ -12,7 +12,11 @@ from enhancer.photo import color, decoded, refusal
 from enhancer.photo.decoded import DecodedPhoto
 
 # libjpeg's warnings that say nothing about the pixels.
-_HARMLESS = ("Unknown Adobe color transform code", "Warning: unknown JFIF revision", "Invalid SOS parameters")
+_HARMLESS = (
+    "Unknown Adobe color transform code",
+    "Warning: unknown JFIF revision",
+    "Invalid SOS parameters",
+)
 _UNKNOWN = "Could not determine subsampling"
 # Some cameras fill up the last bytes; where more is left over, the decoder lost its place.
 _LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
@@ -48,12 +52,16 @@ def decode(path: Path) -> DecodedPhoto:
 def _decode_strictly(path: Path, content: bytes, color_space: str) -> np.ndarray | None:
     """Decode to uint8 `(height, width, channels)`; None when the file is of a kind that this decoder does not know."""
     try:
-        return simplejpeg.decode_jpeg(content, color_space, fastdct=False, fastupsample=False, strict=True)
+        return simplejpeg.decode_jpeg(
+            content, color_space, fastdct=False, fastupsample=False, strict=True
+        )
     except ValueError as error:
         warning = str(error)
     if _UNKNOWN in warning:
         return None
     left_over = _LEFT_OVER.match(warning)
     if warning.startswith(_HARMLESS) or (left_over and int(left_over[1]) <= _MAX_LEFT_OVER_BYTES):
-        return simplejpeg.decode_jpeg(content, color_space, fastdct=False, fastupsample=False, strict=False)
+        return simplejpeg.decode_jpeg(
+            content, color_space, fastdct=False, fastupsample=False, strict=False
+        )
     raise refusal.damaged(path, f"a part of the picture is missing: {warning}")

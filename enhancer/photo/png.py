@@ -10,7 +10,11 @@ from enhancer.photo import decoded, refusal
 from enhancer.photo.decoded import DecodedPhoto
 
 _SIGNATURE_BYTES = 8
-_BIT_DEPTH, _WIDTH, _HEIGHT = slice(24, 25), slice(16, 20), slice(20, 24)  # in the file, of its IHDR chunk
+_BIT_DEPTH, _WIDTH, _HEIGHT = (
+    slice(24, 25),
+    slice(16, 20),
+    slice(20, 24),
+)  # in the file, of its IHDR chunk
 
 
 def decode(path: Path, head: bytes) -> DecodedPhoto:
@@ -44,7 +48,9 @@ def _check_sums(path: Path, content: bytes) -> None:
         end = position + 8 + length
         kind = content[position + 4 : position + 8]
         if kind == b"IDAT" and end + 4 <= len(content):
-            if zlib.crc32(memoryview(content)[position + 4 : end]) != int.from_bytes(content[end : end + 4]):
+            if zlib.crc32(memoryview(content)[position + 4 : end]) != int.from_bytes(
+                content[end : end + 4]
+            ):
                 raise refusal.damaged(path, "a part of the picture was overwritten")
         elif not kind.isalpha():
             raise refusal.damaged(path, "a part of the picture is missing")

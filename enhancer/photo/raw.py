@@ -9,8 +9,12 @@ import numpy as np
 import rawpy
 from PIL import Image
 
-_COMMON = frozenset({".arw", ".cr2", ".cr3", ".crw", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"})
-_RARE = frozenset({".3fr", ".dcr", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".raw", ".rwl"})
+_COMMON = frozenset(
+    {".arw", ".cr2", ".cr3", ".crw", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
+)
+_RARE = frozenset(
+    {".3fr", ".dcr", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".raw", ".rwl"}
+)
 RAW_SUFFIXES = _COMMON | _RARE | {".sr2", ".srf", ".x3f"}
 
 # Real files need more than half a bit per pixel even with lossy compression; cut-off ones are far below.
@@ -26,7 +30,9 @@ class RawError(ValueError):
     """A RAW file that gives no picture. The message is a clause that says why, without the file's name."""
 
 
-def develop(path: str | os.PathLike, *, max_pixels: int, bits_per_channel: Literal[8, 16] = 8) -> np.ndarray:
+def develop(
+    path: str | os.PathLike, *, max_pixels: int, bits_per_channel: Literal[8, 16] = 8
+) -> np.ndarray:
     """Develop a RAW file: camera white balance, no automatic brightening, sRGB primaries and transfer curve, upright.
 
     The result depends on nothing but the file and the LibRaw version.
@@ -67,7 +73,11 @@ def develop(path: str | os.PathLike, *, max_pixels: int, bits_per_channel: Liter
             sensor = raw.raw_image_visible if raw.raw_image is not None else pixels
             junk = describe_junk(sensor) or _describe_flat(pixels)
     except rawpy.LibRawError as error:
-        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        reason = (
+            error.args[0].decode()
+            if error.args and isinstance(error.args[0], bytes)
+            else str(error)
+        )
         raise RawError(f"is damaged, or of a kind that cannot be developed ({reason})") from error
     if junk:
         raise RawError(f"is damaged: {junk}")
@@ -81,7 +91,11 @@ def preview_jpeg(path: str | os.PathLike) -> bytes | None:
             preview = raw.extract_thumb()
     except (rawpy.LibRawError, rawpy.NotSupportedError, MemoryError):
         return None
-    return preview.data if preview.format == rawpy.ThumbFormat.JPEG and isinstance(preview.data, bytes) else None
+    return (
+        preview.data
+        if preview.format == rawpy.ThumbFormat.JPEG and isinstance(preview.data, bytes)
+        else None
+    )
 
 
 def preview_size(path: str | os.PathLike) -> tuple[int, int] | None:

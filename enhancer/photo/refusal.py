@@ -33,18 +33,24 @@ def read_head(path: Path) -> bytes:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise PhotoError(f"{path} is a folder. Name a photo in it.")
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for somebody to write to it
+        if not stat.S_ISREG(
+            status.st_mode
+        ):  # opening a pipe would wait for somebody to write to it
             raise PhotoError(f"{path} is no file but a pipe, socket or device. Name a photo.")
         with open(path, "rb") as file:
             head = file.read(HEAD_BYTES)
     except FileNotFoundError as error:
         raise PhotoError(f"{path} does not exist. Check the path.") from error
     except OSError as error:
-        raise PhotoError(f"{path} cannot be opened ({error.strerror}). Check the file and its permissions.") from error
+        raise PhotoError(
+            f"{path} cannot be opened ({error.strerror}). Check the file and its permissions."
+        ) from error
     if not head:
         raise PhotoError(f"{path.name} is empty (0 bytes). Copy it again from where it came.")
     if len(head) == HEAD_BYTES and not any(head):
-        raise PhotoError(f"{path.name} begins with nothing but zeros: its copy failed. Copy it again from the source.")
+        raise PhotoError(
+            f"{path.name} begins with nothing but zeros: its copy failed. Copy it again from the source."
+        )
     return head
 
 
@@ -61,13 +67,19 @@ def check_size(path: Path, width: int, height: int, *, bytes_per_pixel: int = 3)
     """
     name, num_pixels = path.name, width * height
     if width < 1 or height < 1:
-        raise PhotoError(f"{name} has no pixels ({width} x {height}). Export it again from your photo editor.")
+        raise PhotoError(
+            f"{name} has no pixels ({width} x {height}). Export it again from your photo editor."
+        )
     if num_pixels > MAX_PIXELS:
         raise too_large(path, f"{num_pixels / 1e6:.0f} megapixels ({width} x {height})")
     if bytes_per_pixel > 8:
-        raise PhotoError(f"{name} has {bytes_per_pixel} bytes per pixel, a photo 8 at most. Export it as an RGB TIFF.")
+        raise PhotoError(
+            f"{name} has {bytes_per_pixel} bytes per pixel, a photo 8 at most. Export it as an RGB TIFF."
+        )
     if max(width, height) > _MAX_ASPECT * min(width, height):
-        raise PhotoError(f"{name} is {width} x {height} pixels: a line and no photo. Check how it was exported.")
+        raise PhotoError(
+            f"{name} is {width} x {height} pixels: a line and no photo. Check how it was exported."
+        )
     num_bytes = path.stat().st_size
     if num_pixels > _SMALL_ENOUGH_PIXELS and num_bytes * 8 < num_pixels * _MIN_BITS_PER_PIXEL:
         raise PhotoError(

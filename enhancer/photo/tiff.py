@@ -24,7 +24,12 @@ _RAW_SIGNATURE = re.compile(rb"II\*\0\x10\0\0\0CR|.{8}(IIII.waR|MMMMRaw)", re.DO
 _DNG_VERSION, _ICC_PROFILE = 50706, 34675  # TIFF tags
 _SENSOR_VALUES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
 _PLAIN = (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK)
-_FOR_PILLOW = (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR, PHOTOMETRIC.MINISWHITE)
+_FOR_PILLOW = (
+    PHOTOMETRIC.PALETTE,
+    PHOTOMETRIC.SEPARATED,
+    PHOTOMETRIC.YCBCR,
+    PHOTOMETRIC.MINISWHITE,
+)
 _JPEG_INSIDE = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY)
 _JPEG_TAIL_BYTES = 16  # a JPEG ends in a marker, perhaps with some padding behind it
 _LEFT_OUT = "an extra channel, such as a saved selection, was left out"
@@ -64,7 +69,11 @@ def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
         pages = list(tiff.pages)
     with contextlib.suppress(tifffile.TiffFileError):
         pages += [page for parent in tuple(pages) for page in parent.pages or ()]
-    return [page for page in pages if isinstance(page, tifffile.TiffPage) and _num_pixels(page) and page.dataoffsets]
+    return [
+        page
+        for page in pages
+        if isinstance(page, tifffile.TiffPage) and _num_pixels(page) and page.dataoffsets
+    ]
 
 
 def _is_raw(page: tifffile.TiffPage) -> bool:
@@ -96,7 +105,9 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
     profile_tag = page.tags.get(_ICC_PROFILE)
     profile = bytes(profile_tag.value) if profile_tag is not None else None
     tags = exif.from_tiff(path)
-    photo = decoded.from_array(pixels, Tags(profile, tags, xmp.from_tiff(path), exif.orientation(tags)))
+    photo = decoded.from_array(
+        pixels, Tags(profile, tags, xmp.from_tiff(path), exif.orientation(tags))
+    )
     if profile is None and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
         # 16 bits are what editors write their wide working spaces with.
         notes = (*notes, "16 bits without a colour profile, treated as sRGB")
@@ -116,12 +127,21 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
     if page.is_tiled:
         refusal.check_size(path, page.tilewidth, page.tilelength * page.tiledepth)
     parts = zip(page.dataoffsets, page.databytecounts, strict=False)
-    if 0 in page.databytecounts or max(offset + size for offset, size in parts) > page.parent.filehandle.size:
+    if (
+        0 in page.databytecounts
+        or max(offset + size for offset, size in parts) > page.parent.filehandle.size
+    ):
         raise refusal.damaged(path, "a part of the picture is missing")
     if page.compression in _JPEG_INSIDE:
         # The JPEGs inside have sizes of their own, which their decoder allocates whatever the page says.
-        most_pixels = 2 * (page.tilewidth * page.tilelength if page.is_tiled else page.imagewidth * page.rowsperstrip)
-        for content, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts):
+        most_pixels = 2 * (
+            page.tilewidth * page.tilelength
+            if page.is_tiled
+            else page.imagewidth * page.rowsperstrip
+        )
+        for content, _ in page.parent.filehandle.read_segments(
+            page.dataoffsets, page.databytecounts
+        ):
             content = content if isinstance(content, bytes) else b""
             if not any(content[-_JPEG_TAIL_BYTES:]):
                 raise refusal.damaged(path, "a part of the picture is missing")
@@ -130,7 +150,9 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
                     raise refusal.damaged(path, "its parts are larger than the whole picture")
 
 
-def _with_true_alpha(pixels: np.ndarray, page: tifffile.TiffPage) -> tuple[np.ndarray, tuple[str, ...]]:
+def _with_true_alpha(
+    pixels: np.ndarray, page: tifffile.TiffPage
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Drop what is no transparency (photo editors store selections as further channels), and make it unpremultiplied."""
     num_colors = 3 if page.photometric == PHOTOMETRIC.RGB else 1
     if pixels.ndim < 3 or pixels.shape[-1] <= num_colors:

@@ -34,7 +34,9 @@ def _size(head: bytes) -> tuple[int, int] | None:
         return None
     match head[12:16]:
         case b"VP8X":
-            return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+            return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(
+                head[27:30], "little"
+            ) + 1
         case b"VP8L":
             bits = int.from_bytes(head[21:25], "little")
             return (bits & _SIZE_BITS) + 1, (bits >> 14 & _SIZE_BITS) + 1

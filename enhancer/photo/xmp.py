@@ -31,7 +31,15 @@ _PREFIXES = {
 }
 # Of these two, the parts that people write; of Dublin Core, not the file format.
 _WRITTEN = {
-    _PHOTOSHOP: {"AuthorsPosition", "CaptionWriter", "City", "Country", "Credit", "DateCreated", "Headline"}
+    _PHOTOSHOP: {
+        "AuthorsPosition",
+        "CaptionWriter",
+        "City",
+        "Country",
+        "Credit",
+        "DateCreated",
+        "Headline",
+    }
     | {"Instructions", "Source", "State", "TransmissionReference", "Urgency"},
     _XMP: {"Rating", "Label"},
 }
@@ -108,8 +116,16 @@ def _packet(source: bytes | str | None, iptc: bytes) -> bytes | None:
         return None
     rdf = ET.Element(f"{{{_RDF}}}RDF")
     rdf.append(written)
-    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + ET.tostring(rdf, encoding="unicode").encode() + b"</x:xmpmeta>"
-    packet = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>' + packet + b'<?xpacket end="w"?>'
+    packet = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        + ET.tostring(rdf, encoding="unicode").encode()
+        + b"</x:xmpmeta>"
+    )
+    packet = (
+        b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        + packet
+        + b'<?xpacket end="w"?>'
+    )
     return packet if len(packet) <= _MAX_BYTES else None
 
 
@@ -164,7 +180,9 @@ def _add_iptc(records: dict[int, list[bytes]], written: ET.Element) -> None:
             continue
         array = ET.SubElement(element, f"{{{_RDF}}}{kind}")
         for text in texts:
-            item = ET.SubElement(array, f"{{{_RDF}}}li", {_LANGUAGE: "x-default"} if kind == "Alt" else {})
+            item = ET.SubElement(
+                array, f"{{{_RDF}}}li", {_LANGUAGE: "x-default"} if kind == "Alt" else {}
+            )
             item.text = text
 
 

@@ -39,27 +39,46 @@ def draw(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
     """
     path, panels = Path(path), _panels(histories)
     if not panels:
-        raise ValueError(f"There are no epochs to draw into {path}: train at least one stage first.")
+        raise ValueError(
+            f"There are no epochs to draw into {path}: train at least one stage first."
+        )
     if path.suffix not in (".png", ".svg"):
         raise ValueError(f"Learning curves are drawn as .png or .svg, received {path.name}.")
-    content = rendered(_size(panels), _filling(panels, PICTURE, titles=True), PICTURE, path.suffix[1:], panels[0].title)
+    content = rendered(
+        _size(panels),
+        _filling(panels, PICTURE, titles=True),
+        PICTURE,
+        path.suffix[1:],
+        panels[0].title,
+    )
     write_atomically(path, content)
 
 
 def page_curves(histories: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
     """The same curves for the report: per plot its `title` and `svg`, markup that takes colours and font from the page."""
     return [
-        {"title": panel.title, "svg": page_svg(_size([panel]), _filling([panel], STAND_INS, titles=False), panel.title)}
+        {
+            "title": panel.title,
+            "svg": page_svg(
+                _size([panel]), _filling([panel], STAND_INS, titles=False), panel.title
+            ),
+        }
         for panel in _panels(histories)
     ]
 
 
 def _panels(histories: Mapping[str, Sequence[Row]]) -> list[_Panel]:
     known = {stage: rows for stage in _NAMES if (rows := histories.get(stage))}
-    panels = [_Panel("Pre-training", {"pretrain": known.pop("pretrain")})] if "pretrain" in known else []
+    panels = (
+        [_Panel("Pre-training", {"pretrain": known.pop("pretrain")})] if "pretrain" in known else []
+    )
     if known:
         titles = {"finetune": "Fine-tuning", "scratch": "Training from scratch"}
-        title = "Fine-tuning against training from scratch" if len(known) == 2 else titles[next(iter(known))]
+        title = (
+            "Fine-tuning against training from scratch"
+            if len(known) == 2
+            else titles[next(iter(known))]
+        )
         panels.append(_Panel(title, known))
     return panels
 
@@ -71,7 +90,9 @@ def _size(panels: Sequence[_Panel]) -> tuple[float, float]:
 
 def _filling(panels: Sequence[_Panel], colors: Colors, *, titles: bool) -> Callable[[Figure], None]:
     def fill(figure: Figure) -> None:
-        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for axes, panel in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+        ):
             _plot(axes, panel, colors)
             if titles:
                 axes.set_title(panel.title, loc="left", fontweight="bold")
@@ -95,10 +116,17 @@ def _plot(axes: Any, panel: _Panel, colors: Colors) -> None:
             marked = [epochs.index(best["epoch"])] if key == "validation_loss" else None
             alone = "o" if np.isfinite(losses).sum() == 1 else ""  # one point makes no line
             (line,) = axes.plot(epochs, losses, color=color, label=f"{name}, {label}")
-            line.set(linestyle=dashes, linewidth=width, marker="o" if marked else alone, markersize=7 if marked else 4)
+            line.set(
+                linestyle=dashes,
+                linewidth=width,
+                marker="o" if marked else alone,
+                markersize=7 if marked else 4,
+            )
             line.set_markevery(marked)
     if len(panel.histories) == 2:
-        _mark_baseline(axes, panel.histories["finetune"], best_row(panel.histories["scratch"]), colors)
+        _mark_baseline(
+            axes, panel.histories["finetune"], best_row(panel.histories["scratch"]), colors
+        )
     if values and min(values) > 0 and max(values) > LOG_AXIS_RANGE * min(values):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -110,7 +138,9 @@ def _plot(axes: Any, panel: _Panel, colors: Colors) -> None:
     axes.grid(linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     # A longer entry than these would be taken from the plot's width.
-    axes.legend(fontsize=11, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.16), borderaxespad=0.0)
+    axes.legend(
+        fontsize=11, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.16), borderaxespad=0.0
+    )
 
 
 def _mark_baseline(axes: Any, finetune: Sequence[Row], baseline: Row, colors: Colors) -> None:
@@ -122,8 +152,14 @@ def _mark_baseline(axes: Any, finetune: Sequence[Row], baseline: Row, colors: Co
         fewer = percent_fewer(reached["epoch"], baseline["epoch"])
         if fewer is not None:
             text += f" ({abs(fewer):.0f} % {'fewer' if fewer >= 0 else 'more'})"
-        axes.axvline(reached["epoch"], color=colors.series["finetune"], linestyle=":", linewidth=1.2)
+        axes.axvline(
+            reached["epoch"], color=colors.series["finetune"], linestyle=":", linewidth=1.2
+        )
         axes.plot(
-            [reached["epoch"]], [reached["validation_loss"]], color=colors.series["finetune"], marker="D", markersize=7
+            [reached["epoch"]],
+            [reached["validation_loss"]],
+            color=colors.series["finetune"],
+            marker="D",
+            markersize=7,
         )
     axes.axhline(loss, color=colors.series["scratch"], linestyle=":", linewidth=1.6, label=text)

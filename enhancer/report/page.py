@@ -38,7 +38,12 @@ def image_url(pixels: np.ndarray) -> str:
 
 
 def _read(name: str) -> str:
-    return importlib.resources.files("enhancer.report").joinpath("templates").joinpath(name).read_text(encoding="utf-8")
+    return (
+        importlib.resources.files("enhancer.report")
+        .joinpath("templates")
+        .joinpath(name)
+        .read_text(encoding="utf-8")
+    )
 
 
 def _versions() -> str:

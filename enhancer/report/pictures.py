@@ -48,8 +48,12 @@ def make_strips(
     picks = {
         1: {"The only photo": 0},
         2: {"Best photo": 0, "Worst photo": -1},
-    }.get(len(ranking), {"Best photo": 0, "Median photo": (len(ranking) - 1) // 2, "Worst photo": -1})
-    places = {row["id"]: index for index, row in enumerate(rows["unedited"])}  # it scores every photo, in order
+    }.get(
+        len(ranking), {"Best photo": 0, "Median photo": (len(ranking) - 1) // 2, "Worst photo": -1}
+    )
+    places = {
+        row["id"]: index for index, row in enumerate(rows["unedited"])
+    }  # it scores every photo, in order
     l1 = {method: {row["id"]: row["l1"] for row in scores} for method, scores in rows.items()}
     strips = []
     for title, rank in picks.items():
@@ -57,7 +61,9 @@ def make_strips(
         pair = _pair(source[places[photo_id]])
         if squash is not None:
             pair = Pair(pair.id, squashed(pair.input, squash), squashed(pair.target, squash))
-        pictures: list[tuple[str, np.ndarray, float | None]] = [("before", pair.input, l1["unedited"][photo_id])]
+        pictures: list[tuple[str, np.ndarray, float | None]] = [
+            ("before", pair.input, l1["unedited"][photo_id])
+        ]
         prediction = None
         for name in dict.fromkeys(("scratch", main)):
             if name not in methods or photo_id not in l1.get(name, {}):
@@ -84,7 +90,9 @@ def difference_picture(prediction: np.ndarray, target: np.ndarray) -> np.ndarray
         uint8 `(H, W, 3)` sRGB.
     """
     difference = cv2.absdiff(prediction, target).mean(axis=2) * DIFFERENCE_GAIN
-    colored = cv2.applyColorMap(np.minimum(difference, 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    colored = cv2.applyColorMap(
+        np.minimum(difference, 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO
+    )
     return np.ascontiguousarray(colored[..., ::-1])
 
 

@@ -27,8 +27,18 @@ def plot_photos(results: Mapping[str, Any]) -> Markup:
             # Equal values beside each other would hide one another: spread by rank, so that nothing is random.
             spread = (np.argsort(np.argsort(values)) % 5 - 2) * 0.07
             color = _MAIN if place == len(methods) - 1 else _OTHER
-            axes.plot(values, place + spread, "o", color=color, alpha=0.65, markersize=5, markeredgewidth=0)
-            axes.plot([values.mean()] * 2, [place - 0.32, place + 0.32], color=STAND_INS.ink, linewidth=2)
+            axes.plot(
+                values,
+                place + spread,
+                "o",
+                color=color,
+                alpha=0.65,
+                markersize=5,
+                markeredgewidth=0,
+            )
+            axes.plot(
+                [values.mean()] * 2, [place - 0.32, place + 0.32], color=STAND_INS.ink, linewidth=2
+            )
         axes.set_yticks(range(len(methods)), [method["title"] for method in methods])
         axes.invert_yaxis()
         axes.set_xlim(left=0)
@@ -40,7 +50,10 @@ def plot_photos(results: Mapping[str, Any]) -> Markup:
 
 def plot_differences(results: Mapping[str, Any], main: str, baseline: str) -> Markup:
     """Per photo how much lower or higher the main method's L1 is than the baseline's, in percent, sorted."""
-    rows = {name: {row["id"]: row["l1"] for row in results["methods"][name]["per_image"]} for name in (main, baseline)}
+    rows = {
+        name: {row["id"]: row["l1"] for row in results["methods"][name]["per_image"]}
+        for name in (main, baseline)
+    }
     changes = sorted(
         (100.0 * (value / rows[baseline][photo] - 1.0), photo)
         for photo, value in rows[main].items()
@@ -50,10 +63,21 @@ def plot_differences(results: Mapping[str, Any], main: str, baseline: str) -> Ma
     def fill(figure: Figure) -> None:
         axes = figure.subplots()
         values = [change for change, _ in changes]
-        axes.bar(range(len(values)), values, color=[_MAIN if value <= 0 else _OTHER for value in values], width=0.8)
+        axes.bar(
+            range(len(values)),
+            values,
+            color=[_MAIN if value <= 0 else _OTHER for value in values],
+            width=0.8,
+        )
         axes.axhline(0, color=STAND_INS.ink, linewidth=1)
         if len(values) <= 24:
-            axes.set_xticks(range(len(values)), [photo for _, photo in changes], rotation=60, ha="right", fontsize=9)
+            axes.set_xticks(
+                range(len(values)),
+                [photo for _, photo in changes],
+                rotation=60,
+                ha="right",
+                fontsize=9,
+            )
         else:
             axes.set_xticks([])
             axes.set_xlabel(f"{len(values)} photos, sorted")
@@ -110,7 +134,10 @@ def plot_gain_by_pairs(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Mar
         for number, (name, points) in enumerate(curves.items()):
             color = colors[number % len(colors)]
             # Drawn by rank and a little apart: counts may be far from each other.
-            places = [counts.index(point["pairs"]) + 0.08 * (number - (len(curves) - 1) / 2) for point in points]
+            places = [
+                counts.index(point["pairs"]) + 0.08 * (number - (len(curves) - 1) / 2)
+                for point in points
+            ]
             gains = [-point["relative_percent"] for point in points]
             axes.plot(places, gains, "o-", color=color, linewidth=2, markersize=6, label=name)
             for place, point in zip(places, points, strict=True):
@@ -128,7 +155,9 @@ def plot_gain_by_pairs(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Mar
         axes.set_xlabel("training pairs")
         axes.set_ylabel("lower L1 than scratch")
         axes.yaxis.set_major_formatter(FuncFormatter(_percent))
-        axes.legend(fontsize=10, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.22), ncols=2)
+        axes.legend(
+            fontsize=10, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.22), ncols=2
+        )
         _tidy(axes, "y")
 
     return page_svg((_WIDTH, 4.2), fill, "gain by pairs")

@@ -54,7 +54,9 @@ def write_report(
         methods=_method_rows(results, MAIN_COLUMNS),
         pairs=_pair_rows(results),
         details=_details(results),
-        scale=plot_scale(against_scratch) if against_scratch and against_scratch["relative_low"] is not None else None,
+        scale=plot_scale(against_scratch)
+        if against_scratch and against_scratch["relative_low"] is not None
+        else None,
         photos_plot=plot_photos(results),
         difference_plots=[
             {
@@ -113,7 +115,11 @@ def _all_clear(histories: Mapping[str, Sequence[Row]], results: Mapping[str, Any
     if "finetuned_vs_scratch" in results["paired"] or {"finetune", "scratch"} <= set(histories):
         watched.append("no sign that fine-tuning is worse than training from scratch")
     *first, last = watched
-    text = f"No red flag was raised: {', '.join(first)}, and {last}." if first else f"No red flag was raised: {last}."
+    text = (
+        f"No red flag was raised: {', '.join(first)}, and {last}."
+        if first
+        else f"No red flag was raised: {last}."
+    )
     return (
         f"{text} What was fine-tuned has trained on its validation photos, so that its gap tells nothing."
         if without_gap
@@ -124,19 +130,29 @@ def _all_clear(histories: Mapping[str, Sequence[Row]], results: Mapping[str, Any
 def _heading(column: str) -> dict[str, Any]:
     heading = COLUMNS[column]
     better = "lower is better" if heading.lower_is_better else "higher is better"
-    return {"title": heading.title, "meaning": heading.meaning, "better": better, "arrow": heading.arrow}
+    return {
+        "title": heading.title,
+        "meaning": heading.meaning,
+        "better": better,
+        "arrow": heading.arrow,
+    }
 
 
 def _method_rows(results: Mapping[str, Any], columns: Sequence[str]) -> list[dict[str, Any]]:
     best = {}
     for column in columns:
-        known = [scores["mean"][column] for scores in results["methods"].values() if column in scores["mean"]]
+        known = [
+            scores["mean"][column]
+            for scores in results["methods"].values()
+            if column in scores["mean"]
+        ]
         best[column] = (min if COLUMNS[column].lower_is_better else max)(known, default=None)
     return [
         {
             "title": method_title(method),
             "cells": [
-                _cell(score_text(scores, column)) | {"best": scores["mean"].get(column) == best[column] is not None}
+                _cell(score_text(scores, column))
+                | {"best": scores["mean"].get(column) == best[column] is not None}
                 for column in columns
             ],
             "hash": scores["weights_sha256"],
@@ -152,7 +168,10 @@ def _cell(text: str) -> dict[str, str]:
 
 def _details(results: Mapping[str, Any]) -> dict[str, Any] | None:
     """The table of what is beside the main columns: the plan's protocol, the network's size, regions."""
-    counts = {column: max(s["count"].get(column, 0) for s in results["methods"].values()) for column in DETAIL_COLUMNS}
+    counts = {
+        column: max(s["count"].get(column, 0) for s in results["methods"].values())
+        for column in DETAIL_COLUMNS
+    }
     shown = [column for column, count in counts.items() if count]
     if not shown:
         return None
@@ -170,7 +189,9 @@ def _pair_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             texts = [heading.text(difference["mean"], signed=True)]
             if difference["low"] is not None:
                 texts.append(
-                    "[{}]".format(", ".join(heading.text(difference[x], signed=True) for x in ("low", "high")))
+                    "[{}]".format(
+                        ", ".join(heading.text(difference[x], signed=True) for x in ("low", "high"))
+                    )
                 )
             cells.append(texts)
         title = f"{method_title(method)} − {method_title(baseline)}"
@@ -182,32 +203,50 @@ def _expenses(results: Mapping[str, Any]) -> list[str]:
     """What it ran on, how long that took, what it cost."""
     machine, training = results["hardware"], results["training"]
     memory = f", {machine['memory_gib']} GiB" if machine["memory_gib"] else ""
-    sentences = [f"Tested on {machine['cpu']}, {machine['cores']} cores{memory}; JAX computed on {machine['devices']}."]
+    sentences = [
+        f"Tested on {machine['cpu']}, {machine['cores']} cores{memory}; JAX computed on {machine['devices']}."
+    ]
     if training["seconds"] is None:
         return [*sentences, "How long training took is not known."]
     times = ", ".join(
-        f"{name} {_duration(stage['seconds'])}" for name, stage in results["stages"].items() if stage.get("seconds")
+        f"{name} {_duration(stage['seconds'])}"
+        for name, stage in results["stages"].items()
+        if stage.get("seconds")
     )
     sentences.append(
         f"Training took {_duration(training['seconds'])} of steps, validation and compilation not counted: {times}."
     )
     if training["cost"] is None:
-        sentences.append(f"That is {training['seconds'] / 3600:.2f} machine hours; what one costs was not said.")
+        sentences.append(
+            f"That is {training['seconds'] / 3600:.2f} machine hours; what one costs was not said."
+        )
     else:
-        sentences.append(f"At {training['price_per_hour']:g} per machine hour that is {training['cost']:.2f}.")
+        sentences.append(
+            f"At {training['price_per_hour']:g} per machine hour that is {training['cost']:.2f}."
+        )
     return sentences
 
 
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    return (
+        f"{hours} h {minutes} min"
+        if hours
+        else f"{minutes} min {seconds} s"
+        if minutes
+        else f"{seconds} s"
+    )
 
 
 def _sections(title: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Turn a nested configuration into tables: plain values under `title`, each nested dictionary under its own name."""
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    sections = [{"title": title, "rows": [(key, value_text(value)) for key, value in plain.items()]}] if plain else []
+    sections = (
+        [{"title": title, "rows": [(key, value_text(value)) for key, value in plain.items()]}]
+        if plain
+        else []
+    )
     for key, value in values.items():
         if isinstance(value, Mapping):
             sections += _sections(f"{title}.{key}" if title not in ("", "run") else key, value)

@@ -21,16 +21,24 @@ class Colors:
     series: Mapping[str, str]
 
 
-PICTURE = Colors("#1d2126", "#dfe2e5", {"finetune": "#1668b3", "scratch": "#c2570c", "pretrain": "#4a7a35"})
+PICTURE = Colors(
+    "#1d2126", "#dfe2e5", {"finetune": "#1668b3", "scratch": "#c2570c", "pretrain": "#4a7a35"}
+)
 # Matplotlib knows no CSS variables: the page's plots are drawn in stand-ins, which are replaced in the finished markup.
-STAND_INS = Colors("#010101", "#020202", {"finetune": "#010303", "scratch": "#020303", "pretrain": "#030303"})
+STAND_INS = Colors(
+    "#010101", "#020202", {"finetune": "#010303", "scratch": "#020303", "pretrain": "#030303"}
+)
 _PAGE = {"#010101": "currentColor", "#020202": "var(--line)"} | {
     f"#0{number}0303": f"var(--series-{number})" for number in (1, 2, 3)
 }
 
 
 def rendered(
-    size_inches: tuple[float, float], fill: Callable[[Figure], None], colors: Colors, file_format: str, salt: str
+    size_inches: tuple[float, float],
+    fill: Callable[[Figure], None],
+    colors: Colors,
+    file_format: str,
+    salt: str,
 ) -> bytes:
     """Draw a figure and return the file's bytes; the same drawing gives the same bytes.
 
@@ -56,8 +64,12 @@ def rendered(
         figure = Figure(figsize=size_inches, layout="constrained")
         fill(figure)
         buffer = io.BytesIO()
-        metadata: dict[str, Any] = {"Date": None, "Creator": None} if file_format == "svg" else {"Software": None}
-        figure.savefig(buffer, format=file_format, dpi=DPI, transparent=colors is STAND_INS, metadata=metadata)
+        metadata: dict[str, Any] = (
+            {"Date": None, "Creator": None} if file_format == "svg" else {"Software": None}
+        )
+        figure.savefig(
+            buffer, format=file_format, dpi=DPI, transparent=colors is STAND_INS, metadata=metadata
+        )
     return buffer.getvalue()
 
 

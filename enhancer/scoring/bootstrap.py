@@ -92,10 +92,14 @@ def compare(a: np.ndarray, b: np.ndarray, scenes: Sequence[Hashable] | None = No
             standard_error = math.sqrt(variance)
     if num_scenes < 2:
         difference = Interval(difference.estimate, None, None)
-    return Comparison(difference, relative, standard_error, degrees, a.shape[1], num_scenes, seeds, equal)
+    return Comparison(
+        difference, relative, standard_error, degrees, a.shape[1], num_scenes, seeds, equal
+    )
 
 
-def _resampled_means(a: np.ndarray, b: np.ndarray, scene: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _resampled_means(
+    a: np.ndarray, b: np.ndarray, scene: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The means of both methods in each resample: the same photos for both, each method's seeds by themselves."""
     num_scenes = int(scene.max()) + 1
     photos = _counts(num_scenes, 0)[:, scene]
@@ -111,7 +115,9 @@ def _resampled_means(a: np.ndarray, b: np.ndarray, scene: np.ndarray) -> tuple[n
 def _counts(number: int, stream: int) -> np.ndarray:
     """How often each of `number` units is drawn in each resample, float `(RESAMPLES, number)`."""
     generator = np.random.default_rng((SEED, stream, number))
-    return generator.multinomial(number, np.full(number, 1.0 / number), RESAMPLES).astype(np.float64)
+    return generator.multinomial(number, np.full(number, 1.0 / number), RESAMPLES).astype(
+        np.float64
+    )
 
 
 def _variance(a: np.ndarray, b: np.ndarray, ratio: float, scene: np.ndarray) -> tuple[float, float]:
@@ -122,11 +128,19 @@ def _variance(a: np.ndarray, b: np.ndarray, ratio: float, scene: np.ndarray) -> 
     parts = []
     if num_scenes > 1:
         parts.append(
-            (num_scenes / (num_scenes - 1) * float(np.square(deviations).sum()) / a.shape[1] ** 2, num_scenes - 1)
+            (
+                num_scenes
+                / (num_scenes - 1)
+                * float(np.square(deviations).sum())
+                / a.shape[1] ** 2,
+                num_scenes - 1,
+            )
         )
     for scores, weight in ((a, 1.0), (b, ratio)):
         if len(scores) > 1:
-            parts.append((weight**2 * float(scores.mean(axis=1).var(ddof=1)) / len(scores), len(scores) - 1))
+            parts.append(
+                (weight**2 * float(scores.mean(axis=1).var(ddof=1)) / len(scores), len(scores) - 1)
+            )
     total = sum(part for part, _ in parts)
     if total <= 0.0:
         return 0.0, float(max(1, num_scenes - 1))

@@ -51,7 +51,9 @@ class ColorLookup:
         self._centre, self._scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-3)
         tables = 1 + (features.shape[1] if adaptive else 0)
         size = _NODES**3
-        identity = np.stack(np.meshgrid(*[np.linspace(0.0, 1.0, _NODES)] * 3, indexing="ij"), axis=-1).reshape(size, 3)
+        identity = np.stack(
+            np.meshgrid(*[np.linspace(0.0, 1.0, _NODES)] * 3, indexing="ij"), axis=-1
+        ).reshape(size, 3)
         normal: Any = sparse.csr_matrix((tables * size, tables * size))
         right = np.zeros((tables * size, 3))
         for sample in small:
@@ -105,17 +107,24 @@ class _Sample:
 
     def __init__(self, pair: Pair):
         scale = min(1.0, _FIT_PIXELS / max(pair.input.shape[:2]))
-        size = (max(1, round(pair.input.shape[1] * scale)), max(1, round(pair.input.shape[0] * scale)))
+        size = (
+            max(1, round(pair.input.shape[1] * scale)),
+            max(1, round(pair.input.shape[0] * scale)),
+        )
         self.features = _features(pair.input)
         self.colors, self.targets = (
-            cv2.resize(picture, size, interpolation=cv2.INTER_AREA).reshape(-1, 3) / np.float32(255.0)
+            cv2.resize(picture, size, interpolation=cv2.INTER_AREA).reshape(-1, 3)
+            / np.float32(255.0)
             for picture in (pair.input, pair.target)
         )
 
 
 def _features(photo: np.ndarray) -> np.ndarray:
     """What a photo's histogram says: mean luma, its spread, and red and blue against green; float `(4,)`."""
-    small = cv2.resize(photo, (32, 32), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.float64) / 255.0
+    small = (
+        cv2.resize(photo, (32, 32), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.float64)
+        / 255.0
+    )
     red, green, blue = small.mean(axis=0)
     luma = small @ (0.2126, 0.7152, 0.0722)
     return np.array([luma.mean(), luma.std(), red - green, blue - green])
@@ -139,14 +148,18 @@ def _interpolation(colors: np.ndarray) -> sparse.csr_matrix:
 
 def _solve(matrix: Any, right: np.ndarray) -> np.ndarray:
     """Solve a positive definite system by conjugate gradients: photos of many colours fill a factorisation, but not these."""
-    solution, _ = cg(matrix, right, rtol=1e-5, maxiter=2000, M=sparse.diags(1.0 / matrix.diagonal()))
+    solution, _ = cg(
+        matrix, right, rtol=1e-5, maxiter=2000, M=sparse.diags(1.0 / matrix.diagonal())
+    )
     return solution
 
 
 def _second_differences() -> Any:
     """One row per three nodes in a line, sparse `(rows, nodes)`: how far the middle one is off their line."""
     line = sparse.csr_matrix(
-        np.eye(_NODES - 2, _NODES) - 2.0 * np.eye(_NODES - 2, _NODES, 1) + np.eye(_NODES - 2, _NODES, 2)
+        np.eye(_NODES - 2, _NODES)
+        - 2.0 * np.eye(_NODES - 2, _NODES, 1)
+        + np.eye(_NODES - 2, _NODES, 2)
     )
     same = sparse.identity(_NODES)
     along = [[line, same, same], [same, line, same], [same, same, line]]

@@ -42,9 +42,14 @@ def number_text(value: float, decimals: int, *, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
 
 
-_L1 = ScoreColumn("L1", 4, True, "mean absolute difference of the pixel values, on a scale from 0 (equal) to 1")
+_L1 = ScoreColumn(
+    "L1", 4, True, "mean absolute difference of the pixel values, on a scale from 0 (equal) to 1"
+)
 _CIEDE2000 = ScoreColumn(
-    "CIEDE2000", 2, True, "colour difference as the eye sees it (Sharma et al. 2005); about 1 is just noticeable"
+    "CIEDE2000",
+    2,
+    True,
+    "colour difference as the eye sees it (Sharma et al. 2005); about 1 is just noticeable",
 )
 
 COLUMNS: Mapping[str, ScoreColumn] = {
@@ -56,14 +61,22 @@ COLUMNS: Mapping[str, ScoreColumn] = {
         "the squared difference on a logarithmic scale; 3 dB more is half the squared error",
         has_ratio=False,
     ),
-    "ssim": ScoreColumn("SSIM", 4, False, "similarity of local structure (Wang et al. 2004); 1 is equal"),
-    "delta_e_76": ScoreColumn("ΔE*ab", 2, True, "distance in CIE L*a*b* (1976), as the FiveK literature prints it"),
+    "ssim": ScoreColumn(
+        "SSIM", 4, False, "similarity of local structure (Wang et al. 2004); 1 is equal"
+    ),
+    "delta_e_76": ScoreColumn(
+        "ΔE*ab", 2, True, "distance in CIE L*a*b* (1976), as the FiveK literature prints it"
+    ),
     "ciede2000": _CIEDE2000,
     "l1_plan": dataclasses.replace(
-        _L1, title="L1, plan", meaning=f"the plan's protocol: photo and target squashed to {PLAN_SIDE} x {PLAN_SIDE}"
+        _L1,
+        title="L1, plan",
+        meaning=f"the plan's protocol: photo and target squashed to {PLAN_SIDE} x {PLAN_SIDE}",
     ),
     "l1_network": dataclasses.replace(
-        _L1, title="L1, network", meaning="the photo reduced to what the network sees, without the edit transfer"
+        _L1,
+        title="L1, network",
+        meaning="the photo reduced to what the network sees, without the edit transfer",
     ),
     "ciede2000_network": dataclasses.replace(_CIEDE2000, title="ΔE00, network", meaning="likewise"),
     "l1_highlights": dataclasses.replace(
@@ -71,9 +84,13 @@ COLUMNS: Mapping[str, ScoreColumn] = {
         title="L1, highlights",
         meaning="over the pixels that are bright before the edit, L* of 75 and more: windows, lamps",
     ),
-    "ciede2000_highlights": dataclasses.replace(_CIEDE2000, title="ΔE00, highlights", meaning="likewise"),
+    "ciede2000_highlights": dataclasses.replace(
+        _CIEDE2000, title="ΔE00, highlights", meaning="likewise"
+    ),
     "l1_shadows": dataclasses.replace(
-        _L1, title="L1, shadows", meaning="over the pixels that are dark before the edit, L* of 20 and less"
+        _L1,
+        title="L1, shadows",
+        meaning="over the pixels that are dark before the edit, L* of 20 and less",
     ),
     "ciede2000_shadows": dataclasses.replace(_CIEDE2000, title="ΔE00, shadows", meaning="likewise"),
 }

@@ -68,7 +68,9 @@ def evaluate_methods(
     rows: dict[str, list[Row]] = {name: [] for name in methods}
     interval = 0.2 if sys.stderr.isatty() else 30.0
     # A step per photo and method: of a single photo, too, there is something to say about the time that is left.
-    with tqdm.tqdm(total=len(source) * len(methods), desc="test", unit="photo", mininterval=interval) as bar:
+    with tqdm.tqdm(
+        total=len(source) * len(methods), desc="test", unit="photo", mininterval=interval
+    ) as bar:
         for index in range(len(source)):
             item = source[index]
             pair = item if isinstance(item, Pair) else decode_pair(item)
@@ -99,7 +101,10 @@ class _Views:
         self._square = (squashed(pair.input, PLAN_SIDE), squashed(pair.target, PLAN_SIDE))
         self._small = None
         if network_side is not None:
-            self._small = (reduce_photo(pair.input, network_side), reduce_photo(pair.target, network_side))
+            self._small = (
+                reduce_photo(pair.input, network_side),
+                reduce_photo(pair.target, network_side),
+            )
 
     def score(self, enhance: Enhance) -> dict[str, Any]:
         prediction, target = enhance(self._pair.input), self._pair.target
@@ -118,7 +123,9 @@ class _Views:
             small_prediction = enhance(small)
             scores["l1_network"] = metrics.l1(small_prediction, small_target)
             scores["ciede2000_network"] = metrics.ciede2000(small_prediction, small_target)
-        scores |= {f"{metric}_{region}": None for region in self._regions for metric in ("l1", "ciede2000")}
+        scores |= {
+            f"{metric}_{region}": None for region in self._regions for metric in ("l1", "ciede2000")
+        }
         for (region, mask), part in zip(marked.items(), parts, strict=True):
             scores[f"l1_{region}"] = metrics.l1(prediction, target, mask)
             scores[f"ciede2000_{region}"] = part.ciede2000

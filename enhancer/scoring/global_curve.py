@@ -32,8 +32,13 @@ class GlobalCurve:
         for pair in pairs:
             number += 1
             for channel in range(3):
-                cells = pair.input[..., channel].astype(np.intp).ravel() * _LEVELS + pair.target[..., channel].ravel()
-                counts[channel] += np.bincount(cells, minlength=_LEVELS**2).reshape(_LEVELS, _LEVELS) / cells.size
+                cells = (
+                    pair.input[..., channel].astype(np.intp).ravel() * _LEVELS
+                    + pair.target[..., channel].ravel()
+                )
+                counts[channel] += (
+                    np.bincount(cells, minlength=_LEVELS**2).reshape(_LEVELS, _LEVELS) / cells.size
+                )
         if not number:
             raise ValueError("A curve needs at least one training pair.")
         self.table = np.stack([_medians(channel) for channel in counts], axis=-1)
@@ -45,7 +50,9 @@ class GlobalCurve:
 
 def _medians(counts: np.ndarray) -> np.ndarray:
     """The median output level of each input level, uint8 `(256,)`."""
-    smooth = cv2.GaussianBlur(counts, (1, 0), sigmaX=0.1, sigmaY=_SMOOTHING, borderType=cv2.BORDER_CONSTANT)
+    smooth = cv2.GaussianBlur(
+        counts, (1, 0), sigmaX=0.1, sigmaY=_SMOOTHING, borderType=cv2.BORDER_CONSTANT
+    )
     total = smooth.sum(axis=1)
     known = np.flatnonzero(total > 0)
     medians = (np.cumsum(smooth[known], axis=1) >= total[known, None] / 2).argmax(axis=1)

@@ -80,7 +80,10 @@ def ssim(prediction: np.ndarray, target: np.ndarray) -> float:
 
     def sum_of_tile(corner: tuple[int, int]) -> float:
         top, left = corner
-        tile = slice(top, top + rows + SSIM_WINDOW - 1), slice(left, left + columns + SSIM_WINDOW - 1)
+        tile = (
+            slice(top, top + rows + SSIM_WINDOW - 1),
+            slice(left, left + columns + SSIM_WINDOW - 1),
+        )
         return _sum_of_similarity(prediction[tile], target[tile])
 
     corners = [(top, left) for top in range(0, height, rows) for left in range(0, width, columns)]
@@ -124,12 +127,15 @@ def color_differences(
         lab = [color.rgb2lab(pixels[piece].astype(np.float32) / 255.0) for pixels in pictures]
         both = np.stack([color.deltaE_cie76(*lab), color.deltaE_ciede2000(*lab)])
         return np.stack(
-            [both.sum(axis=1, dtype=np.float64)] + [both @ mask[piece].astype(np.float64) for mask in masks]
+            [both.sum(axis=1, dtype=np.float64)]
+            + [both @ mask[piece].astype(np.float64) for mask in masks]
         )
 
     total = np.sum(_in_threads(sums, range(0, len(pictures[0]), _PIXELS_AT_ONCE)), axis=0)
     counts = [len(pictures[0]), *(int(np.count_nonzero(mask)) for mask in masks)]
-    return [ColorDifference(*(row / count).tolist()) for row, count in zip(total, counts, strict=True)]
+    return [
+        ColorDifference(*(row / count).tolist()) for row, count in zip(total, counts, strict=True)
+    ]
 
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
@@ -169,7 +175,12 @@ def _in_threads(function: Callable[[Any], Any], values: Sequence[Any]) -> list[A
 
 def _check_pair(prediction: np.ndarray, target: np.ndarray) -> None:
     for name, picture in (("prediction", prediction), ("target", target)):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3 or picture.size == 0:
+        if (
+            picture.dtype != np.uint8
+            or picture.ndim != 3
+            or picture.shape[-1] != 3
+            or picture.size == 0
+        ):
             raise ValueError(
                 f"{name} must be a uint8 picture (height, width, 3), received {picture.dtype} {picture.shape}."
             )

@@ -12,7 +12,9 @@ POWER = 0.8
 _MOST_PHOTOS = 1_000_000
 
 
-def smallest_detectable(standard_error: float, degrees_of_freedom: float, power: float = POWER) -> float:
+def smallest_detectable(
+    standard_error: float, degrees_of_freedom: float, power: float = POWER
+) -> float:
     """The smallest true difference that the test finds with probability `power`, in the unit of its standard error."""
     return _multiple(degrees_of_freedom, power) * standard_error
 

@@ -35,7 +35,10 @@ def find_regions(photo: np.ndarray) -> dict[str, np.ndarray | None]:
     luminance = np.empty(photo.shape[:2], np.float32)
     for row, line in zip(photo, luminance, strict=True):  # what lies between stays in the cache
         line[:] = color.rgb2xyz(row.astype(np.float32) / 255.0)[:, 1]
-    masks = {"highlights": luminance >= _luminance(HIGHLIGHTS_FROM), "shadows": luminance <= _luminance(SHADOWS_TO)}
+    masks = {
+        "highlights": luminance >= _luminance(HIGHLIGHTS_FROM),
+        "shadows": luminance <= _luminance(SHADOWS_TO),
+    }
     return {name: mask if mask.mean() >= LEAST_SHARE else None for name, mask in masks.items()}
 
 

@@ -64,13 +64,20 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
         ValueError: no rows.
     """
     if not rows:
-        raise ValueError("There are no scores to summarise; the test set must hold at least one pair.")
-    values = {column: [row[column] for row in rows if row.get(column) is not None] for column in COLUMNS}
+        raise ValueError(
+            "There are no scores to summarise; the test set must hold at least one pair."
+        )
+    values = {
+        column: [row[column] for row in rows if row.get(column) is not None] for column in COLUMNS
+    }
     return {column: _mean_with_interval(known) for column, known in values.items() if known}
 
 
 def paired_difference(
-    rows_a: Sequence[Row], rows_b: Sequence[Row], column: str, scene_of: Mapping[str, Hashable] | None = None
+    rows_a: Sequence[Row],
+    rows_b: Sequence[Row],
+    column: str,
+    scene_of: Mapping[str, Hashable] | None = None,
 ) -> dict[str, Any]:
     """Compare method a with method b on the same photos.
 
@@ -91,17 +98,25 @@ def paired_difference(
     ids_a, ids_b = [row["id"] for row in rows_a], [row["id"] for row in rows_b]
     if ids_a != ids_b:
         different = sorted(set(ids_a) ^ set(ids_b)) or "their order"
-        raise ValueError(f"Only scores of the same photos can be compared; these differ in {different}.")
+        raise ValueError(
+            f"Only scores of the same photos can be compared; these differ in {different}."
+        )
     known = [(a, b) for a, b in zip(rows_a, rows_b, strict=True) if a.get(column) is not None]
     scenes = None if scene_of is None else [scene_of[a["id"]] for a, _ in known]
-    found = bootstrap.compare(np.array([a[column] for a, _ in known]), np.array([b[column] for _, b in known]), scenes)
+    found = bootstrap.compare(
+        np.array([a[column] for a, _ in known]), np.array([b[column] for _, b in known]), scenes
+    )
     return comparison_fields(found, COLUMNS[column])
 
 
-def comparison_fields(found: bootstrap.Comparison, column: ScoreColumn = COLUMNS["l1"]) -> dict[str, Any]:
+def comparison_fields(
+    found: bootstrap.Comparison, column: ScoreColumn = COLUMNS["l1"]
+) -> dict[str, Any]:
     """A comparison of a score as `results.json` holds it."""
     relative, error = (found.relative, found.standard_error) if column.has_ratio else (None, None)
-    percent = (lambda value: None if value is None else 100.0 * value) if relative else (lambda _: None)
+    percent = (
+        (lambda value: None if value is None else 100.0 * value) if relative else (lambda _: None)
+    )
     fields = {
         "mean": found.difference.estimate,
         "low": found.difference.low,
@@ -155,13 +170,17 @@ def build_results(
             "weights_sha256": weights_sha256.get(method),
             "n": len(rows[method]),
             "mean": {column: summary[column]["mean"] for column in summary},
-            "interval_95": {column: [summary[column]["low"], summary[column]["high"]] for column in summary},
+            "interval_95": {
+                column: [summary[column]["low"], summary[column]["high"]] for column in summary
+            },
             "count": {column: summary[column]["n"] for column in summary},
             "per_image": list(rows[method]),
         }
     main = main_method(methods)
     paired = {
-        f"{main}_vs_{other}": _paired_columns(rows[main], rows[other], methods, main, other, scene_of)
+        f"{main}_vs_{other}": _paired_columns(
+            rows[main], rows[other], methods, main, other, scene_of
+        )
         for other in methods
         if other != main and set(_ids(rows[main])) & set(_ids(rows[other]))
     }
@@ -204,7 +223,11 @@ def score_text(scores: Mapping[str, Any], column: str) -> str:
 def _paired_columns(rows_a, rows_b, methods, a: str, b: str, scene_of) -> dict[str, Any]:
     common = set(_ids(rows_a)) & set(_ids(rows_b))  # a folder of predictions may lack some photos
     rows_a, rows_b = ([row for row in rows if row["id"] in common] for rows in (rows_a, rows_b))
-    columns = [column for column in methods[a]["mean"] if any(row.get(column) is not None for row in rows_b)]
+    columns = [
+        column
+        for column in methods[a]["mean"]
+        if any(row.get(column) is not None for row in rows_b)
+    ]
     return {
         column: paired_difference(rows_a, rows_b, column, scene_of)
         for column in columns
@@ -232,7 +255,11 @@ def _mean_with_interval(values: Sequence[float]) -> dict[str, Any]:
     mean = float(np.mean(values))
     if len(values) < 2:
         return {"mean": mean, "low": None, "high": None, "n": len(values)}
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = (
+        float(stats.t.ppf(0.975, len(values) - 1))
+        * float(np.std(values, ddof=1))
+        / math.sqrt(len(values))
+    )
     return {"mean": mean, "low": mean - half, "high": mean + half, "n": len(values)}
 
 
@@ -241,4 +268,6 @@ def _json_value(value: Any) -> Any:
         return value.item()
     if isinstance(value, Path):
         return str(value)
-    raise ValueError(f"{value!r} has no place in results.json; pass plain numbers, text, lists and dictionaries.")
+    raise ValueError(
+        f"{value!r} has no place in results.json; pass plain numbers, text, lists and dictionaries."
+    )

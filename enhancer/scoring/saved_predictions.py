@@ -9,7 +9,18 @@ import numpy as np
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import PHOTO_SUFFIXES, read_photo
 
-_MARKS = ("_enhanced", "_edited", "_prediction", "_pred", "_output", "_out", "_input", "_target", "_src", "_tar")
+_MARKS = (
+    "_enhanced",
+    "_edited",
+    "_prediction",
+    "_pred",
+    "_output",
+    "_out",
+    "_input",
+    "_target",
+    "_src",
+    "_tar",
+)
 
 
 class SavedPredictionsError(ValueError):
@@ -30,7 +41,9 @@ class SavedPredictions:
             SavedPredictionsError: there is none, or two belong to the same pair.
         """
         if not folder.is_dir():
-            raise SavedPredictionsError(f"{folder} is not a folder. Name the folder that holds the predictions.")
+            raise SavedPredictionsError(
+                f"{folder} is not a folder. Name the folder that holds the predictions."
+            )
         self._files: dict[str, Path] = {}
         self.resized: set[str] = set()
         for path in sorted(folder.iterdir()):
@@ -75,7 +88,12 @@ def without_marks(stem: str) -> str:
     """A file's name without what says which picture of the pair it is, `801` for `801_src_enhanced`."""
     while True:
         shorter = next(
-            (stem[: -len(mark)] for mark in _MARKS if stem.lower().endswith(mark) and len(stem) > len(mark)), None
+            (
+                stem[: -len(mark)]
+                for mark in _MARKS
+                if stem.lower().endswith(mark) and len(stem) > len(mark)
+            ),
+            None,
         )
         if shorter is None:
             return stem

@@ -41,7 +41,9 @@ _SENTENCES: dict[Outcome, str] = {
     "same": "{subject} changes L1 by {change} on the same {photos}: no difference, or none that anybody would see.",
     "open": "{subject} changes L1 by {change} on the same {photos}: no difference at all is compatible with that.",
 }
-_TOO_FEW = "{subject} changes L1 by {change} on the same {photos}: too few to conclude anything from."
+_TOO_FEW = (
+    "{subject} changes L1 by {change} on the same {photos}: too few to conclude anything from."
+)
 
 
 def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str, list[str]]:
@@ -55,7 +57,9 @@ def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str,
     """
     answers: list[tuple[str | None, str]] = []
     pairs = {key.partition("_vs_")[2]: pair["l1"] for key, pair in results["paired"].items()}
-    for baseline in sorted(set(pairs) - _UNSAID, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)):
+    for baseline in sorted(
+        set(pairs) - _UNSAID, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)
+    ):
         pair = pairs[baseline]
         outcome: Outcome = pair["outcome"]
         main = "scratch-trained" if title == "scratch" else title
@@ -63,14 +67,19 @@ def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str,
         subject = {
             "scratch": "Pre-training first, instead of starting from scratch,",
             "unedited": f"Compared with leaving the photos as they are, the {main} model",
-        }.get(baseline, f"Compared with “{results['methods'][baseline].get('title', baseline)}”, the {main} model")
+        }.get(
+            baseline,
+            f"Compared with “{results['methods'][baseline].get('title', baseline)}”, the {main} model",
+        )
         values = {
             "percent": abs(pair["relative_percent"] or 0.0),
             "photos": photos_text(pair["n"], pair["scenes"]),
             "main": main,
         }
         answer = (headline and headline.format(**values), comparison_sentence(subject, pair))
-        answers.insert(0 if baseline == "unedited" and outcome != "better" else len(answers), answer)
+        answers.insert(
+            0 if baseline == "unedited" and outcome != "better" else len(answers), answer
+        )
     sentences = [sentence for _, sentence in answers]
     if "scratch" in pairs:
         sentences.append(levels_sentence(pairs["scratch"]))
@@ -84,13 +93,17 @@ def verdict(results: Mapping[str, Any], title: str = "fine-tuned") -> tuple[str,
     )
     count = min(scores["n"] for scores in results["methods"].values())
     if count < FEW_PHOTOS:
-        sentences.append(f"{count_text(count).capitalize()} is a small test: read the interval, not the mean.")
+        sentences.append(
+            f"{count_text(count).capitalize()} is a small test: read the interval, not the mean."
+        )
     if seen := results.get("seen_in_pretraining"):
         sentences.insert(0, seen_in_pretraining_sentence(seen, count))
     if seen := results["seen_in_training"]:
         sentences.insert(0, seen_sentence(seen, count))
     headlines = [headline for headline, _ in answers if headline]
-    return headlines[0] if headlines else "The scores of this run", [text for text in sentences if text]
+    return headlines[0] if headlines else "The scores of this run", [
+        text for text in sentences if text
+    ]
 
 
 def comparison_sentence(subject: str, difference: Mapping[str, Any]) -> str:
@@ -113,7 +126,9 @@ def outcome_of(difference: Mapping[str, Any], lower_is_better: bool = True) -> O
     if difference.get("scenes", FEWEST_SCENES) < FEWEST_SCENES:
         return "open"
     relative = difference.get("relative_low") is not None
-    low, high = (difference[f"relative_{side}"] if relative else difference[side] for side in ("low", "high"))
+    low, high = (
+        difference[f"relative_{side}"] if relative else difference[side] for side in ("low", "high")
+    )
     if low is None:
         return "open"
     if low <= 0.0 <= high:
@@ -124,7 +139,8 @@ def outcome_of(difference: Mapping[str, Any], lower_is_better: bool = True) -> O
 def scratch_headline(difference: Mapping[str, Any]) -> str:
     """Whether pre-training helps, as a headline."""
     return _HEADLINES["scratch"][difference["outcome"]].format(
-        percent=abs(difference["relative_percent"] or 0.0), photos=photos_text(difference["n"], difference["scenes"])
+        percent=abs(difference["relative_percent"] or 0.0),
+        photos=photos_text(difference["n"], difference["scenes"]),
     )
 
 
@@ -138,9 +154,7 @@ def levels_sentence(difference: Mapping[str, Any]) -> str:
     sure = [name for level, name in LEVELS if certain >= level]
     estimate = f"reaches the {reached[-1]}" if reached else "reaches none of them"
     whole = f"lies beyond the {sure[-1]}" if sure else "does not lie beyond any of them"
-    return (
-        f"The plan's levels are {levels} below scratch: the estimate {estimate}, and the interval as a whole {whole}."
-    )
+    return f"The plan's levels are {levels} below scratch: the estimate {estimate}, and the interval as a whole {whole}."
 
 
 def seen_sentence(seen: Sequence[str], photos: int) -> str:

@@ -23,7 +23,10 @@ class Devices:
 
     def __init__(self):
         mesh = Mesh(np.asarray(jax.devices()), (_AXIS,))
-        self._cut, self._copied = NamedSharding(mesh, PartitionSpec(_AXIS)), NamedSharding(mesh, PartitionSpec())
+        self._cut, self._copied = (
+            NamedSharding(mesh, PartitionSpec(_AXIS)),
+            NamedSharding(mesh, PartitionSpec()),
+        )
         self.process, self.num_processes = jax.process_index(), jax.process_count()
 
     def __len__(self) -> int:

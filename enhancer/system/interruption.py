@@ -80,12 +80,16 @@ class SaveRequests:
             raise KeyboardInterrupt
         self.signal_number = number
         # Not print: the signal may have come in the middle of one.
-        os.write(2, f"\n{signal.Signals(number).name}: saving a checkpoint, then stopping.\n".encode())
+        os.write(
+            2, f"\n{signal.Signals(number).name}: saving a checkpoint, then stopping.\n".encode()
+        )
 
 
 @contextlib.contextmanager
 def _handled_by(handle) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # Python lets no other thread do this
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # Python lets no other thread do this
         yield
         return
     before = {number: signal.signal(number, handle) for number in _SIGNALS}

@@ -9,7 +9,9 @@ from typing import IO
 
 from enhancer.system.console import say
 
-_OTHER_HOST_SECONDS = 180.0  # a file server takes a lock from a host that died after a minute or two
+_OTHER_HOST_SECONDS = (
+    180.0  # a file server takes a lock from a host that died after a minute or two
+)
 _TRY_AGAIN_SECONDS = 2.0
 
 
@@ -56,7 +58,9 @@ class FolderLock:
             if began is None:
                 began = time.monotonic()
                 if elsewhere:
-                    say(f"{self._path.parent} is in use by {holder}: waiting up to {self._patience:.0f} s for its end.")
+                    say(
+                        f"{self._path.parent} is in use by {holder}: waiting up to {self._patience:.0f} s for its end."
+                    )
             if not elsewhere or time.monotonic() - began >= self._patience:
                 raise FolderInUseError(
                     f"{self._path.parent} is in use by {holder}; wait for it, stop it, or name another folder."

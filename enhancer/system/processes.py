@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
-from jax._src import distributed  # the coordination service has no public interface; Orbax uses the same one
+from jax._src import (
+    distributed,
+)  # the coordination service has no public interface; Orbax uses the same one
 from jax.experimental import multihost_utils
 
 _DONE, _FAILED, _STOPPED = "done", "failed", "stopped"
@@ -45,10 +47,13 @@ def join_other_processes() -> None:
     jax.config.update("jax_enable_preemption_service", False)
     try:
         if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
-            jax.distributed.initialize(address, *_numbers(address), shutdown_timeout_seconds=_SHUTDOWN_SECONDS)
+            jax.distributed.initialize(
+                address, *_numbers(address), shutdown_timeout_seconds=_SHUTDOWN_SECONDS
+            )
         elif "SLURM_STEP_NODELIST" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
             jax.distributed.initialize(
-                local_device_ids=slurm_device_ids(os.environ), shutdown_timeout_seconds=_SHUTDOWN_SECONDS
+                local_device_ids=slurm_device_ids(os.environ),
+                shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
             )
     except RuntimeError as error:  # what XLA raises after five minutes
         raise JoinError(
@@ -65,9 +70,13 @@ def _numbers(address: str) -> tuple[int, int]:
             f"JAX_COORDINATOR_ADDRESS is {address}, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must be numbers: {error}."
         ) from error
     if not 0 <= own < number:
-        raise JoinError(f"JAX_PROCESS_ID is {own}; it must lie in 0 ... {number - 1} (JAX_NUM_PROCESSES - 1).")
+        raise JoinError(
+            f"JAX_PROCESS_ID is {own}; it must lie in 0 ... {number - 1} (JAX_NUM_PROCESSES - 1)."
+        )
     if not address.rpartition(":")[2].isdigit():
-        raise JoinError(f"JAX_COORDINATOR_ADDRESS is {address}; it must be host:port of the first process.")
+        raise JoinError(
+            f"JAX_COORDINATOR_ADDRESS is {address}; it must be host:port of the first process."
+        )
     return number, own
 
 

@@ -51,11 +51,16 @@ class Checkpoints:
         with first_process_first("incomplete checkpoints are put aside"):
             if is_first_process():
                 _put_incomplete_aside(stage_dir / "checkpoints")
-        policies: Any = ocp.training.preservation_policies  # their own annotations contradict each other
+        policies: Any = (
+            ocp.training.preservation_policies
+        )  # their own annotations contradict each other
         self._checkpointer = ocp.training.Checkpointer(
             str((stage_dir / "checkpoints").absolute()),
             preservation_policy=policies.AnyPreservationPolicy(
-                [policies.LatestN(1), policies.BestN(n=1, get_metric_fn=functools.partial(rank, keep=keep))]
+                [
+                    policies.LatestN(1),
+                    policies.BestN(n=1, get_metric_fn=functools.partial(rank, keep=keep)),
+                ]
             ),
             cleanup_tmp_directories=True,
         )
@@ -85,7 +90,10 @@ class Checkpoints:
         try:
             # The next step donates the state's buffers; where host and device share memory, they are what would be written.
             self._checkpointer.save_checkpointables_async(
-                progress.step, jax.tree.map(jnp.copy, items), metrics=cast(Any, progress.to_json()), force=True
+                progress.step,
+                jax.tree.map(jnp.copy, items),
+                metrics=cast(Any, progress.to_json()),
+                force=True,
             )
             if is_first_process():
                 write_json(self.stage_dir / "history.json", progress.history)
@@ -125,7 +133,10 @@ class Checkpoints:
             write_json(self.stage_dir / "history.json", progress.history)
         skips = jax.device_put(np.int32(progress.skips_in_a_row), like.skips_in_a_row.sharding)
         if like.average:
-            return Resumed(TrainState(loaded[_LIVE_WEIGHTS], loaded["optimizer"], loaded["weights"], skips), progress)
+            return Resumed(
+                TrainState(loaded[_LIVE_WEIGHTS], loaded["optimizer"], loaded["weights"], skips),
+                progress,
+            )
         return Resumed(TrainState(loaded["weights"], loaded["optimizer"], {}, skips), progress)
 
     def _unwritable(self, error: Exception) -> CheckpointError:

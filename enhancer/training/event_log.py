@@ -18,7 +18,11 @@ _SCALARS = {
     "skipped_steps": "skipped_steps",
 }
 """TensorBoard's name of a curve: the key of a history's row."""
-_UNKNOWN_IN_EPOCH_0 = ("learning_rate", "images_per_second", "skipped_steps")  # no step was taken: zeros would be drawn
+_UNKNOWN_IN_EPOCH_0 = (
+    "learning_rate",
+    "images_per_second",
+    "skipped_steps",
+)  # no step was taken: zeros would be drawn
 
 
 class EventLog:
@@ -60,7 +64,11 @@ class EventLog:
             for tag, key in _SCALARS.items()
             if row[key] is not None and not (row["epoch"] == 0 and key in _UNKNOWN_IN_EPOCH_0)
         }
-        summary = Summary(value=[Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()])
+        summary = Summary(
+            value=[
+                Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()
+            ]
+        )
         self._write(self._file, Event(wall_time=time.time(), step=step, summary=summary))
         self._file.flush()
 
@@ -74,7 +82,9 @@ class EventLog:
         self._folder.mkdir(parents=True, exist_ok=True)
         # TensorBoard reads the files in the order of their names. A number keeps that the order of the starts, whatever the
         # clocks of the machines say; "tfevents" is how it knows them.
-        starts = [int(path.name.split(".")[3]) for path in self._folder.glob("events.out.tfevents.*.*")]
+        starts = [
+            int(path.name.split(".")[3]) for path in self._folder.glob("events.out.tfevents.*.*")
+        ]
         name = f"events.out.tfevents.{max(starts, default=0) + 1:010d}.{socket.gethostname()}"
         file = RecordWriter(str(self._folder / name))
         self._write(file, Event(wall_time=time.time(), file_version="brain.Event:2"))

@@ -68,7 +68,11 @@ def is_finished(history: Sequence[Row], stage: StageConfig) -> bool:
 def sentence(label: str, history: Sequence[Row], stage: StageConfig) -> str:
     """The latest row for a log."""
     row, best = history[-1], best_row(history)
-    marker = "best so far" if best is row else f"best {best['validation_loss']:.4f} in epoch {best['epoch']}"
+    marker = (
+        "best so far"
+        if best is row
+        else f"best {best['validation_loss']:.4f} in epoch {best['epoch']}"
+    )
     train_loss = "–" if row["train_loss"] is None else f"{row['train_loss']:.4f}"
     skipped = f"  {row['skipped_steps']} steps skipped" if row["skipped_steps"] else ""
     return (

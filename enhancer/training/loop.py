@@ -88,7 +88,9 @@ def train(
     steps_per_epoch = batches.steps_per_epoch(train_pairs, stage)
     programs = programs_of(model_config, stage)
     keras.utils.set_random_seed(stage.seed)
-    state = initial_state(Restormer(model_config), programs.optimizer, with_average=stage.ema_decay > 0)
+    state = initial_state(
+        Restormer(model_config), programs.optimizer, with_average=stage.ema_decay > 0
+    )
     label = stage_dir.name
 
     # Signals are only noted until the last checkpoint is written.
@@ -104,9 +106,13 @@ def train(
             say(f"{label}: {done} after {_place(progress, steps_per_epoch)} of {stage.epochs}")
         else:
             if initialise_from is not None:
-                state = starting_from(state, trained.load_best_weights(initialise_from, state.weights))
+                state = starting_from(
+                    state, trained.load_best_weights(initialise_from, state.weights)
+                )
             progress = Progress(len(train_pairs))
-            validation_loss = validate(programs.eval_step, state, validation_pairs, stage, devices, label)
+            validation_loss = validate(
+                programs.eval_step, state, validation_pairs, stage, devices, label
+            )
             progress.finish_epoch(_row(progress, 0, validation_loss, 0.0, 0.0, 0.0))
             if events is not None:
                 events.epoch(progress.history[0])
@@ -119,8 +125,13 @@ def train(
                 epoch, first_step, started = progress.epoch + 1, progress.step, time.monotonic()
                 if resolution_in(stage, epoch) != resolution:
                     resolution = resolution_in(stage, epoch)
-                    iterator = _batches(stage, resolution, progress.step, train_pairs, mixed_in_pairs, devices)
-                level_factors, compiled = learning_rate_factors(stage, epoch), programs.compile_seconds
+                    iterator = _batches(
+                        stage, resolution, progress.step, train_pairs, mixed_in_pairs, devices
+                    )
+                level_factors, compiled = (
+                    learning_rate_factors(stage, epoch),
+                    programs.compile_seconds,
+                )
 
                 while progress.step < epoch * steps_per_epoch:
                     batch = next(iterator)
@@ -128,14 +139,20 @@ def train(
                     request = devices.put_request(requests.now())
                     controls = StepControls(np.float32(rate), level_factors, request)
                     with programs.compiling(resolution, stage.batch_size, label):
-                        state, report = programs.train_step(state, devices.put_batch(batch.pictures), controls)
+                        state, report = programs.train_step(
+                            state, devices.put_batch(batch.pictures), controls
+                        )
                     progress.step += 1
-                    request = _count(in_flight.add(progress.step, batch, report), progress, stage, stage_dir)
+                    request = _count(
+                        in_flight.add(progress.step, batch, report), progress, stage, stage_dir
+                    )
                     if progress.train_loss is not None:
                         bar.set_postfix_str(f"loss {progress.train_loss:.4f}", refresh=False)
                     bar.update()
                     if request != NOTHING and progress.step < epoch * steps_per_epoch:
-                        request = max(request, _count(in_flight.wait_for_all(), progress, stage, stage_dir))
+                        request = max(
+                            request, _count(in_flight.wait_for_all(), progress, stage, stage_dir)
+                        )
                         saved.save(state, progress)
                         requests.saved()
                         if request == STOP:
@@ -144,7 +161,9 @@ def train(
                 request = _count(in_flight.wait_for_all(), progress, stage, stage_dir)
                 seconds = time.monotonic() - started - (programs.compile_seconds - compiled)
                 images_per_second = (progress.step - first_step) * stage.batch_size / seconds
-                validation_loss = validate(programs.eval_step, state, validation_pairs, stage, devices, label)
+                validation_loss = validate(
+                    programs.eval_step, state, validation_pairs, stage, devices, label
+                )
                 rate = learning_rate_at(stage, steps_per_epoch, progress.step)
                 row = _row(progress, epoch, validation_loss, rate, images_per_second, seconds)
                 progress.finish_epoch(row)
@@ -157,14 +176,25 @@ def train(
                     if flag.name not in flagged:
                         flagged.add(flag.name)
                         say(f"{label}: {flag.sentence} {flag.cause} {flag.option}")
-                if max(request, greatest(requests.now())) == STOP:  # a signal may have come since the last step
+                if (
+                    max(request, greatest(requests.now())) == STOP
+                ):  # a signal may have come since the last step
                     raise requests.interrupted()
 
-    return StageResult(progress.history, stopped_early(progress.history, stage), trained.weights_sha256(state.weights))
+    return StageResult(
+        progress.history,
+        stopped_early(progress.history, stage),
+        trained.weights_sha256(state.weights),
+    )
 
 
 def validate(
-    eval_step: EvalStep, state: TrainState, pairs: ReadablePairs, stage: StageConfig, devices: Devices, label: str
+    eval_step: EvalStep,
+    state: TrainState,
+    pairs: ReadablePairs,
+    stage: StageConfig,
+    devices: Devices,
+    label: str,
 ) -> float:
     """Mean L1 over the readable validation pairs' central squares, in [0, 1].
 
@@ -174,14 +204,20 @@ def validate(
     """
     sums = []
     in_flight = collections.deque()  # a short one: each holds a batch in the device's memory
-    for batch, weights in batches.validation_batches(pairs, stage, devices.process, devices.num_processes):
-        in_flight.append(eval_step(state.scored_weights, devices.put_batch(batch), devices.put_batch(weights)))
+    for batch, weights in batches.validation_batches(
+        pairs, stage, devices.process, devices.num_processes
+    ):
+        in_flight.append(
+            eval_step(state.scored_weights, devices.put_batch(batch), devices.put_batch(weights))
+        )
         if len(in_flight) > LAG:
             sums.append(jax.device_get(in_flight.popleft()))
     sums += jax.device_get(list(in_flight))
     error, weight = np.sum(sums, axis=0, dtype="float64")
     if not weight:
-        raise UnreadableDataError("None of the validation pairs can be read; build the data set again.")
+        raise UnreadableDataError(
+            "None of the validation pairs can be read; build the data set again."
+        )
     if not math.isfinite(loss := float(error / weight)):
         raise TrainingError(
             f"{label}: the validation loss is {loss}. The last good checkpoint is kept. Try a lower peak learning rate or "
@@ -215,7 +251,9 @@ def _batches(
     )
 
 
-def _count(finished: list[FinishedStep], progress: Progress, stage: StageConfig, stage_dir: Path) -> int:
+def _count(
+    finished: list[FinishedStep], progress: Progress, stage: StageConfig, stage_dir: Path
+) -> int:
     """Add steps that have run to the progress; return the greatest request that came with them.
 
     Raises:
@@ -227,7 +265,10 @@ def _count(finished: list[FinishedStep], progress: Progress, stage: StageConfig,
             continue
         what = f"loss {step.loss}, gradient norm {step.gradient_norm}; pairs {', '.join(step.batch.ids)}"
         if step.skips_in_a_row < stage.max_consecutive_skips:
-            say(f"{stage_dir.name}: step {step.step} was skipped, it is not finite: {what}", each_process=True)
+            say(
+                f"{stage_dir.name}: step {step.step} was skipped, it is not finite: {what}",
+                each_process=True,
+            )
             continue
         own = f"_process_{jax.process_index()}" if jax.process_count() > 1 else ""
         folder = stage_dir / "not_finite" / f"step_{step.step}{own}"
@@ -240,7 +281,14 @@ def _count(finished: list[FinishedStep], progress: Progress, stage: StageConfig,
     return max((step.request for step in finished), default=NOTHING)
 
 
-def _row(progress: Progress, epoch: int, validation_loss: float, rate: float, speed: float, seconds: float) -> Row:
+def _row(
+    progress: Progress,
+    epoch: int,
+    validation_loss: float,
+    rate: float,
+    speed: float,
+    seconds: float,
+) -> Row:
     return make_row(
         epoch=epoch,
         step=progress.step,
@@ -259,4 +307,6 @@ def _event_log(stage_dir: Path) -> contextlib.AbstractContextManager[EventLog | 
 
 def _place(progress: Progress, steps_per_epoch: int) -> str:
     inside = progress.step - progress.history[-1]["step"]
-    return f"epoch {progress.epoch}" + (f" and {inside} of {steps_per_epoch} steps" if inside else "")
+    return f"epoch {progress.epoch}" + (
+        f" and {inside} of {steps_per_epoch} steps" if inside else ""
+    )

@@ -20,7 +20,9 @@ def learning_rate_at(stage: StageConfig, steps_per_epoch: int, step: int) -> flo
     return stage.peak_learning_rate * (1 + math.cos(math.pi * min(1.0, progress))) / 2
 
 
-def make_optimizer(weight_decay: float, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
+def make_optimizer(
+    weight_decay: float, variables: list[keras.Variable]
+) -> keras.optimizers.Optimizer:
     """AdamW, built for `variables`. Its learning rate is a variable that each step sets.
 
     Norms, temperatures, biases and tone curves are not decayed: shrinking a scale is no regulariser.

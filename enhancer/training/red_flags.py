@@ -29,7 +29,11 @@ WORSE_BY = 0.02
 EXPECTED_FEWER_PERCENT = 30.0
 """The plan's claim: so many fewer epochs to the baseline's best when fine-tuning starts from pre-training."""
 
-_TITLES = {"pretrain": "Pre-training", "finetune": "Fine-tuning", "scratch": "Training from scratch"}
+_TITLES = {
+    "pretrain": "Pre-training",
+    "finetune": "Fine-tuning",
+    "scratch": "Training from scratch",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +60,9 @@ def stage_flags(stage_name: str, history: Sequence[Row]) -> list[RedFlag]:
     return [flag for _, flag in _raised(stage_name, history)]
 
 
-def run_flags(histories: Mapping[str, Sequence[Row]], results: Mapping[str, Any] | None = None) -> list[RedFlag]:
+def run_flags(
+    histories: Mapping[str, Sequence[Row]], results: Mapping[str, Any] | None = None
+) -> list[RedFlag]:
     """All flags of a run: each stage's, with a word on whether the loss recovered, and "worse than the baseline".
 
     Args:
@@ -67,8 +73,14 @@ def run_flags(histories: Mapping[str, Sequence[Row]], results: Mapping[str, Any]
     flags = []
     for stage_name, history in histories.items():
         for epoch, flag in _raised(stage_name, history):
-            before, after = ([row for row in history if (row["epoch"] > epoch) is late] for late in (False, True))
-            if after and best_row(after)["validation_loss"] < (1 - LEAST_FALL) * best_row(before)["validation_loss"]:
+            before, after = (
+                [row for row in history if (row["epoch"] > epoch) is late] for late in (False, True)
+            )
+            if (
+                after
+                and best_row(after)["validation_loss"]
+                < (1 - LEAST_FALL) * best_row(before)["validation_loss"]
+            ):
                 better = best_row(after)
                 later = f" Later the validation loss reached {_loss(better)} in epoch {better['epoch']}."
                 flag = dataclasses.replace(flag, sentence=flag.sentence + later)
@@ -107,11 +119,14 @@ def transfer_summary(histories: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
             "validation_loss": baseline["validation_loss"],
             "scratch_epoch": baseline["epoch"],
             "finetune_epoch": reached["epoch"] if reached else None,
-            "fewer_percent": percent_fewer(reached["epoch"], baseline["epoch"]) if reached else None,
+            "fewer_percent": percent_fewer(reached["epoch"], baseline["epoch"])
+            if reached
+            else None,
         }
     return {
         "best": {
-            stage: {"epoch": row["epoch"], "validation_loss": row["validation_loss"]} for stage, row in best.items()
+            stage: {"epoch": row["epoch"], "validation_loss": row["validation_loss"]}
+            for stage, row in best.items()
         },
         "start": start,
         "to_baseline": to_baseline,
@@ -145,15 +160,25 @@ def summary_sentences(summary: Mapping[str, Any], trained_on_validation: bool = 
         if race["finetune_epoch"] is None:
             sentences.append(f"Fine-tuning does not reach {goal}. {plan}")
         elif race["fewer_percent"] is None:
-            sentences.append(f"Training from scratch never improved on its start ({race['validation_loss']:.4f}).")
+            sentences.append(
+                f"Training from scratch never improved on its start ({race['validation_loss']:.4f})."
+            )
         else:
             word = "fewer" if race["fewer_percent"] >= 0 else "more"
             saved = f"{abs(race['fewer_percent']):.0f} % {word} epochs"
-            sentences.append(f"Fine-tuning reaches {goal} in epoch {race['finetune_epoch']}: {saved}. {plan}")
-    gaps = {stage: gap for stage, gap in summary["last_gap"].items() if gap is not None and stage != "pretrain"}
+            sentences.append(
+                f"Fine-tuning reaches {goal} in epoch {race['finetune_epoch']}: {saved}. {plan}"
+            )
+    gaps = {
+        stage: gap
+        for stage, gap in summary["last_gap"].items()
+        if gap is not None and stage != "pretrain"
+    }
     if gaps and not trained_on_validation:
         names = {"finetune": "fine-tuned", "scratch": "from scratch"}
-        items = [f"{number_text(gap, 4, signed=True)} {names[stage]}" for stage, gap in gaps.items()]
+        items = [
+            f"{number_text(gap, 4, signed=True)} {names[stage]}" for stage, gap in gaps.items()
+        ]
         text = f"Validation minus training loss in the last epoch: {', '.join(items)}"
         sentences.append(f"{text}. A smaller gap means less learned by heart.")
     return sentences
@@ -167,7 +192,10 @@ def _raised(stage_name: str, history: Sequence[Row]) -> list[tuple[int, RedFlag]
     raised = []
     for detect in detectors:
         prefixes = (history[: count + 1] for count in range(EVIDENCE_EPOCHS, len(history)))
-        found = next(((rows[-1]["epoch"], flag) for rows in prefixes if (flag := detect(stage_name, rows))), None)
+        found = next(
+            ((rows[-1]["epoch"], flag) for rows in prefixes if (flag := detect(stage_name, rows))),
+            None,
+        )
         raised += [found] if found else []
     return sorted(raised, key=lambda item: item[0])
 
@@ -180,9 +208,7 @@ def _not_falling(stage_name: str, history: Sequence[Row]) -> RedFlag | None:
         return None
     if best["validation_loss"] <= (1 - LEAST_FALL) * start["validation_loss"]:
         return None
-    seen = (
-        f"{_title(stage_name)}: the validation loss started at {_loss(start)} and is {_loss(history[-1])} after epoch "
-    )
+    seen = f"{_title(stage_name)}: the validation loss started at {_loss(start)} and is {_loss(history[-1])} after epoch "
     if _training_falls(history, since=start["epoch"]):
         cause = "The training loss falls and the validation loss does not: the two splits differ, or their targets do. Look at the data first."
         option = f"--{_section(stage_name)}.augmentation strong"
@@ -214,7 +240,9 @@ def _rising(stage_name: str, history: Sequence[Row]) -> RedFlag | None:
     if _training_falls(history, since=turned):
         cause = "The training loss still falls: the network learns its few photos by heart (overfitting)."
         option = (
-            "--finetune.frozen-levels 2" if _section(stage_name) == "finetune" else "--pretrain.augmentation strong"
+            "--finetune.frozen-levels 2"
+            if _section(stage_name) == "finetune"
+            else "--pretrain.augmentation strong"
         )
         option = "--finetune.augmentation strong" if stage_name == "scratch" else option
     else:
@@ -233,26 +261,37 @@ def _large_gap(stage_name: str, history: Sequence[Row]) -> RedFlag | None:
     """Each of the last epochs has a gap of more than `LARGE_GAP` of its training loss."""
     recent = history[-EVIDENCE_EPOCHS:]
     gaps = [gap_of(row) for row in recent]
-    if any(gap is None or gap <= LARGE_GAP * row["train_loss"] for gap, row in zip(gaps, recent, strict=True)):
+    if any(
+        gap is None or gap <= LARGE_GAP * row["train_loss"]
+        for gap, row in zip(gaps, recent, strict=True)
+    ):
         return None
     row, section = history[-1], _section(stage_name)
     return RedFlag(
         f"{_title(stage_name)}: large train/validation gap",
         f"{_title(stage_name)}: {EVIDENCE_EPOCHS} epochs in a row the validation loss was more than {LARGE_GAP:.0%} above the "
-        f"training loss; in epoch {row['epoch']} {_loss(row)} against {row['train_loss']:.4f}.".replace("%", " %"),
+        f"training loss; in epoch {row['epoch']} {_loss(row)} against {row['train_loss']:.4f}.".replace(
+            "%", " %"
+        ),
         "Overfitting: the network needs regularising. Very few validation photos may also be harder than the others by chance.",
-        f"--{section}.weight-decay 1e-3" if section == "pretrain" else f"--{section}.augmentation strong",
+        f"--{section}.weight-decay 1e-3"
+        if section == "pretrain"
+        else f"--{section}.augmentation strong",
     )
 
 
-def _worse_than_baseline(histories: Mapping[str, Sequence[Row]], results: Mapping[str, Any] | None) -> RedFlag | None:
+def _worse_than_baseline(
+    histories: Mapping[str, Sequence[Row]], results: Mapping[str, Any] | None
+) -> RedFlag | None:
     finetune, scratch = histories.get("finetune"), histories.get("scratch")
     test = (results or {}).get("paired", {}).get("finetuned_vs_scratch")
     if test:
         if outcome_of(test["l1"]) != "worse":
             return None
         difference = test["l1"]
-        signed = {key: number_text(difference[key], 4, signed=True) for key in ("mean", "low", "high")}
+        signed = {
+            key: number_text(difference[key], 4, signed=True) for key in ("mean", "low", "high")
+        }
         seen = (
             f"On {difference['n']} test photos the fine-tuned network's L1 is {signed['mean']} higher than that of the "
             f"network trained from scratch (95 % interval {signed['low']} to {signed['high']})."
@@ -276,7 +315,11 @@ def _worse_than_baseline(histories: Mapping[str, Sequence[Row]], results: Mappin
 
 def _training_falls(history: Sequence[Row], since: int) -> bool:
     """Whether the training loss is clearly lower in the last epochs than around epoch `since`."""
-    losses = [row["train_loss"] for row in history if row["train_loss"] is not None and row["epoch"] >= since - 1]
+    losses = [
+        row["train_loss"]
+        for row in history
+        if row["train_loss"] is not None and row["epoch"] >= since - 1
+    ]
     then, now = statistics.median(losses[:3]), statistics.median(losses[-3:])
     return now < (1 - LEAST_FALL) * then
 
@@ -288,7 +331,9 @@ def _lower_rate(stage_name: str, history: Sequence[Row]) -> str:
 
 
 def _section(stage_name: str) -> str:
-    return "pretrain" if stage_name == "pretrain" else "finetune"  # scratch has fine-tuning's settings
+    return (
+        "pretrain" if stage_name == "pretrain" else "finetune"
+    )  # scratch has fine-tuning's settings
 
 
 def _title(stage_name: str) -> str:

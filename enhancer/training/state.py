@@ -26,7 +26,9 @@ class TrainState(NamedTuple):
         return self.average or self.weights
 
 
-def initial_state(model: Restormer, optimizer: keras.optimizers.Optimizer, *, with_average: bool) -> TrainState:
+def initial_state(
+    model: Restormer, optimizer: keras.optimizers.Optimizer, *, with_average: bool
+) -> TrainState:
     """The state that the model's and the optimizer's variables hold now, copied: a step donates its state."""
 
     def copies(variables: Sequence[keras.Variable]) -> dict[str, jax.Array]:
@@ -42,7 +44,9 @@ def initial_state(model: Restormer, optimizer: keras.optimizers.Optimizer, *, wi
 
 def starting_from(state: TrainState, weights: Mapping[str, jax.Array]) -> TrainState:
     """A fresh state that begins with other weights, which its average, if it keeps one, begins with too."""
-    average = {path: jnp.array(x, copy=True) for path, x in weights.items()} if state.average else {}
+    average = (
+        {path: jnp.array(x, copy=True) for path, x in weights.items()} if state.average else {}
+    )
     return state._replace(weights=dict(weights), average=average)
 
 

@@ -45,7 +45,9 @@ class StepReport(NamedTuple):
 TrainStep = Callable[[TrainState, Arrays, StepControls], tuple[TrainState, StepReport]]
 
 
-def make_train_step(model: Restormer, optimizer: keras.optimizers.Optimizer, stage: StageConfig) -> TrainStep:
+def make_train_step(
+    model: Restormer, optimizer: keras.optimizers.Optimizer, stage: StageConfig
+) -> TrainStep:
     """Compile-once step: `(state, batch, controls) -> (state, report)`.
 
     The batch is uint8 `(batch, height, width, 3)` under "input" and "target". The state given in is donated: its buffers are
@@ -63,7 +65,9 @@ def make_train_step(model: Restormer, optimizer: keras.optimizers.Optimizer, sta
     rate_path, updates_path = described.learning_rate.path, described.iterations.path
 
     def loss_of(weights: dict[str, jax.Array], batch: Arrays) -> jax.Array:
-        weights = {path: jax.lax.stop_gradient(x) if path in still else x for path, x in weights.items()}
+        weights = {
+            path: jax.lax.stop_gradient(x) if path in still else x for path, x in weights.items()
+        }
         return losses.l1(_predict(model, weights, batch["input"]), _as_float(batch["target"]))
 
     def train_step(
@@ -71,10 +75,15 @@ def make_train_step(model: Restormer, optimizer: keras.optimizers.Optimizer, sta
     ) -> tuple[TrainState, StepReport]:
         loss, gradients = _accumulated(jax.value_and_grad(loss_of), state.weights, batch, stage)
         factors = {
-            path: controls.level_factors[level_of(path)] * (stage.curve_rate if is_curve(path) else 1)
+            path: controls.level_factors[level_of(path)]
+            * (stage.curve_rate if is_curve(path) else 1)
             for path in gradients
         }
-        learning = gradients if one_rate else {path: g * (factors[path] > 0) for path, g in gradients.items()}
+        learning = (
+            gradients
+            if one_rate
+            else {path: g * (factors[path] > 0) for path, g in gradients.items()}
+        )
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in learning.values()))
         clipping = jnp.minimum(1, stage.gradient_clip_norm / jnp.maximum(norm, 1e-12))
 
@@ -88,7 +97,10 @@ def make_train_step(model: Restormer, optimizer: keras.optimizers.Optimizer, sta
         weights = by_path(variables, new_weights)
         if not one_rate:
             # AdamW's change is proportional to the learning rate, decay included.
-            weights = {path: old + factors[path] * (weights[path] - old) for path, old in state.weights.items()}
+            weights = {
+                path: old + factors[path] * (weights[path] - old)
+                for path, old in state.weights.items()
+            }
         new_optimizer = by_path(optimizer.variables, new_optimizer)
         average = _averaged(state.average, weights, new_optimizer[updates_path], stage.ema_decay)
 
@@ -96,7 +108,9 @@ def make_train_step(model: Restormer, optimizer: keras.optimizers.Optimizer, sta
         skips = jnp.where(finite, 0, state.skips_in_a_row + 1).astype("int32")
         changed = TrainState(weights, new_optimizer, average, skips)
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), changed, state)
-        return kept._replace(skips_in_a_row=skips), StepReport(loss, norm, skips, jnp.max(controls.request))
+        return kept._replace(skips_in_a_row=skips), StepReport(
+            loss, norm, skips, jnp.max(controls.request)
+        )
 
     return jax.jit(train_step, donate_argnums=0, compiler_options=compiler_options())
 
@@ -107,7 +121,9 @@ def make_eval_step(model: Restormer) -> EvalStep:
     The prediction is clipped to [0, 1], as the photo that a user gets is.
     """
 
-    def eval_step(weights: dict[str, jax.Array], batch: dict[str, jax.Array], pair_weights: jax.Array):
+    def eval_step(
+        weights: dict[str, jax.Array], batch: dict[str, jax.Array], pair_weights: jax.Array
+    ):
         prediction = jnp.clip(_predict(model, weights, batch["input"]), 0, 1)
         per_pair = jnp.mean(jnp.abs(prediction - _as_float(batch["target"])), axis=(1, 2, 3))
         return jnp.sum(per_pair * pair_weights), jnp.sum(pair_weights)
@@ -125,20 +141,26 @@ def _accumulated(value_and_gradients: Callable, weights: Arrays, batch: Arrays, 
         return jax.tree.map(jnp.add, total, value_and_gradients(weights, micro_batch)), None
 
     # Every parts-th row goes into a part, so that each part of a batch lying on several devices lies on all of them.
-    cut = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(len(x) // parts, parts, *x.shape[1:]), 1, 0), batch)
+    cut = jax.tree.map(
+        lambda x: jnp.moveaxis(x.reshape(len(x) // parts, parts, *x.shape[1:]), 1, 0), batch
+    )
     zeros = jnp.zeros((), "float32"), jax.tree.map(jnp.zeros_like, weights)
     total, _ = jax.lax.scan(part, zeros, cut)
     return jax.tree.map(lambda x: x / parts, total)
 
 
-def _averaged(average: Arrays, weights: Arrays, updates: jax.Array, decay: float) -> dict[str, jax.Array]:
+def _averaged(
+    average: Arrays, weights: Arrays, updates: jax.Array, decay: float
+) -> dict[str, jax.Array]:
     """The moving average one update later. Its memory grows with the updates, so that it forgets where training began."""
     decay_now = jnp.minimum(decay, (1 + updates) / (10 + updates)).astype("float32")
     return {path: old + (1 - decay_now) * (weights[path] - old) for path, old in average.items()}
 
 
 def _predict(model: Restormer, weights: Arrays, pictures: jax.Array) -> jax.Array:
-    outputs = model.stateless_call(in_order(weights, model.trainable_variables), [], _as_float(pictures))
+    outputs = model.stateless_call(
+        in_order(weights, model.trainable_variables), [], _as_float(pictures)
+    )
     return outputs[0]
 
 

@@ -58,4 +58,6 @@ def save_batch(finished: FinishedStep, folder: Path) -> None:
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
         for role, pictures in finished.batch.pictures.items():
             pixels = np.nan_to_num(pictures[row]).clip(0, 255).astype("uint8")
-            (folder / f"{row}_{safe}_{role}.png").write_bytes(cv2.imencode(".png", pixels[..., ::-1])[1].tobytes())
+            (folder / f"{row}_{safe}_{role}.png").write_bytes(
+                cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+            )

@@ -44,7 +44,13 @@ Fit = Literal["yes", "with a larger share", "no"]
 def fit(total_bytes: float, gigabytes: int) -> Fit:
     """Whether a step fits a GPU: with what JAX takes of it by default, with all that can be had, or not at all."""
     needed = (total_bytes + RESERVE_BYTES) / (gigabytes * GIB)
-    return "yes" if needed <= DEFAULT_SHARE else "with a larger share" if needed <= LARGEST_SHARE else "no"
+    return (
+        "yes"
+        if needed <= DEFAULT_SHARE
+        else "with a larger share"
+        if needed <= LARGEST_SHARE
+        else "no"
+    )
 
 
 def step_traffic_bytes(model: ModelConfig, pixels: int, precision: Precision) -> float:
@@ -56,7 +62,9 @@ def step_traffic_bytes(model: ModelConfig, pixels: int, precision: Precision) ->
     return _BYTES_PER_FEATURE[precision] * features_per_pixel(model) * pixels
 
 
-def step_seconds(accelerator: Accelerator, model: ModelConfig, stage: StageConfig, pixels: int) -> tuple[float, float]:
+def step_seconds(
+    accelerator: Accelerator, model: ModelConfig, stage: StageConfig, pixels: int
+) -> tuple[float, float]:
     """Estimated least and greatest seconds of a training step over `pixels` pixels on one accelerator; not a measurement.
 
     At the data sheet's rates it takes as long as the slower of memory traffic and matrix products.

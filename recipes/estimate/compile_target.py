@@ -44,11 +44,17 @@ def compile_target(target_config: Path | None = None) -> CompileTarget:
             f"{target_config}. Install it with: uv pip install jax-cuda12-plugin=={jax.__version__} "
             f"jax-cuda12-pjrt=={jax.__version__} nvidia-cuda-nvcc-cu12. Or leave --target-config out."
         )
-    os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")  # it asks the driver, which may not be there
+    os.environ.setdefault(
+        "JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1"
+    )  # it asks the driver, which may not be there
     try:
-        device = topologies.get_topology_desc("", "cuda", topology="1x1x1", target_config=description).devices[0]
+        device = topologies.get_topology_desc(
+            "", "cuda", topology="1x1x1", target_config=description
+        ).devices[0]
     except (jax.errors.JaxRuntimeError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise CompileTargetError(f"XLA takes no description of a GPU from {target_config}: {reason}") from error
+        raise CompileTargetError(
+            f"XLA takes no description of a GPU from {target_config}: {reason}"
+        ) from error
     named = re.search(r'^\s*name: "([^"]+)"', description, re.MULTILINE)
     return CompileTarget(device, named[1] if named else target_config.name, True)

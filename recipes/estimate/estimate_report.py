@@ -20,35 +20,61 @@ from recipes.estimate.stage_estimate import CUDA_TEMPORARY_GIB, StageEstimate
 GIB, MIB = 2**30, 2**20
 
 
-def report(network: ModelSize, devices: int, target: CompileTarget, stages: list[StageEstimate]) -> str:
+def report(
+    network: ModelSize, devices: int, target: CompileTarget, stages: list[StageEstimate]
+) -> str:
     """The estimate as a Markdown table and what it rests on."""
     model = MODEL_SIZES[network]
-    largest = {stage.name: stage.share.batch_size * max(stage.epochs_by_side) ** 2 for stage in stages}
+    largest = {
+        stage.name: stage.share.batch_size * max(stage.epochs_by_side) ** 2 for stage in stages
+    }
     table = {
         "crops": [f"{_sides(stage)} px × {stage.share.batch_size}" for stage in stages],
         "precision, remat": [f"{stage.share.precision}, {stage.share.remat}" for stage in stages],
-        "training pairs": [f"{stage.pairs}{' (assumed)' * stage.pairs_are_assumed}" for stage in stages],
+        "training pairs": [
+            f"{stage.pairs}{' (assumed)' * stage.pairs_are_assumed}" for stage in stages
+        ],
         "steps": [_steps(stage) for stage in stages],
         "parameters": [f"{stage.memory.parameters:,}" for stage in stages],
         "weights, MiB": [f"{stage.memory.weights_bytes / MIB:.1f}" for stage in stages],
         "optimizer state, MiB": [f"{stage.memory.optimizer_bytes / MIB:.1f}" for stage in stages],
         "moving average, MiB": [_mebibytes(stage.memory.average_bytes) for stage in stages],
-        "all of these and the batch, MiB": [f"{stage.memory.arguments_bytes / MIB:.1f}" for stage in stages],
-        "first values, and a copy while it is saved, MiB": [f"{x.memory.beside_bytes / MIB:.1f}" for x in stages],
-        f"temporary memory, GiB, compiled for {_kind(target)}": [_gibibytes(x.memory.temporary_bytes) for x in stages],
-        "temporary memory, GiB, compiled for an H100 earlier": [_gibibytes(x.cuda_temporary_bytes) for x in stages],
-        "matrix TFLOP of a step": [f"{train_step_flops(model, pixels) / 1e12:.3g}" for pixels in largest.values()],
+        "all of these and the batch, MiB": [
+            f"{stage.memory.arguments_bytes / MIB:.1f}" for stage in stages
+        ],
+        "first values, and a copy while it is saved, MiB": [
+            f"{x.memory.beside_bytes / MIB:.1f}" for x in stages
+        ],
+        f"temporary memory, GiB, compiled for {_kind(target)}": [
+            _gibibytes(x.memory.temporary_bytes) for x in stages
+        ],
+        "temporary memory, GiB, compiled for an H100 earlier": [
+            _gibibytes(x.cuda_temporary_bytes) for x in stages
+        ],
+        "matrix TFLOP of a step": [
+            f"{train_step_flops(model, pixels) / 1e12:.3g}" for pixels in largest.values()
+        ],
         "memory traffic of a step, GB": [
-            f"{step_traffic_bytes(model, largest[stage.name], stage.share.precision) / 1e9:.3g}" for stage in stages
+            f"{step_traffic_bytes(model, largest[stage.name], stage.share.precision) / 1e9:.3g}"
+            for stage in stages
         ],
     }
     if all(stage.cuda_temporary_bytes is None for stage in stages):
         del table["temporary memory, GiB, compiled for an H100 earlier"]
-    table |= {f"fits {size} GB": [fit(stage.needed_bytes, size) for stage in stages] for size in MEMORY_SIZES}
+    table |= {
+        f"fits {size} GB": [fit(stage.needed_bytes, size) for stage in stages]
+        for size in MEMORY_SIZES
+    }
     table = {label: [*cells, ""] for label, cells in table.items()}
     table |= {f"hours, {gpu.name}": _hours_cells(network, gpu, stages) for gpu in ACCELERATORS}
-    titles = [stage.name if stage.times == 1 else f"{stage.name} (and scratch alike)" for stage in stages]
-    lines = [["", *titles, "whole run"], ["---"] * (len(stages) + 2), *([label, *row] for label, row in table.items())]
+    titles = [
+        stage.name if stage.times == 1 else f"{stage.name} (and scratch alike)" for stage in stages
+    ]
+    lines = [
+        ["", *titles, "whole run"],
+        ["---"] * (len(stages) + 2),
+        *([label, *row] for label, row in table.items()),
+    ]
     markdown = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return f"{_heading(network, devices)}\n\n{markdown}\n\n{_notes(target, stages)}"
 
@@ -63,7 +89,9 @@ def _hours_cells(network: ModelSize, gpu: Accelerator, stages: list[StageEstimat
         hours = [0.0, 0.0]
         for side, epochs in stage.epochs_by_side.items():
             pixels = stage.share.batch_size * side**2
-            for i, seconds in enumerate(step_seconds(gpu, MODEL_SIZES[network], stage.share, pixels)):
+            for i, seconds in enumerate(
+                step_seconds(gpu, MODEL_SIZES[network], stage.share, pixels)
+            ):
                 hours[i] += epochs * stage.steps_per_epoch * seconds / 3600
         run = [total + stage.times * part for total, part in zip(run, hours, strict=True)]
         cells.append(_hours(hours))
@@ -78,7 +106,9 @@ def _heading(network: ModelSize, devices: int) -> str:
 def _notes(target: CompileTarget, stages: list[StageEstimate]) -> str:
     notes = []
     if target.is_accelerator:
-        notes.append(f"Temporary memory is XLA's own analysis of the step compiled for {target.name}.")
+        notes.append(
+            f"Temporary memory is XLA's own analysis of the step compiled for {target.name}."
+        )
     else:
         notes.append(
             "Temporary memory is XLA's own analysis of the GPU's formulation of the step, but by the compiler for CPUs, for want of a GPU: "
@@ -121,7 +151,13 @@ def _kind(target: CompileTarget) -> str:
 
 
 def _gibibytes(number: float | None) -> str:
-    return "not known" if number is None else f"{number / GIB:.1f}" if number >= GIB else f"{number / GIB:.2g}"
+    return (
+        "not known"
+        if number is None
+        else f"{number / GIB:.1f}"
+        if number >= GIB
+        else f"{number / GIB:.2g}"
+    )
 
 
 def _sides(stage: StageEstimate) -> str:

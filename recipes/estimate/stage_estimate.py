@@ -50,7 +50,9 @@ def stage_names(experiment: Experiment) -> list[str]:
     return ["pretrain", "finetune"] if experiment.pretrained is None else ["finetune"]
 
 
-def estimate_stage(experiment: Experiment, name: str, devices: int, target: CompileTarget) -> StageEstimate:
+def estimate_stage(
+    experiment: Experiment, name: str, devices: int, target: CompileTarget
+) -> StageEstimate:
     """Compile the training step of the stage called `name` ("pretrain" or "finetune") for one of `devices`, and count what it takes.
 
     Raises:
@@ -64,7 +66,11 @@ def estimate_stage(experiment: Experiment, name: str, devices: int, target: Comp
     share = dataclasses.replace(stage, batch_size=stage.batch_size // devices)
     widest = dataclasses.replace(share, resolution=max(sides))
     known = CUDA_TEMPORARY_GIB.get((max(sides), share.batch_size, share.precision))
-    same_program = experiment.model == "base" and share.remat == "block" and share.gradient_accumulation_steps == 1
+    same_program = (
+        experiment.model == "base"
+        and share.remat == "block"
+        and share.gradient_accumulation_steps == 1
+    )
     return StageEstimate(
         name,
         times=2 if name == "finetune" and experiment.from_scratch else 1,
@@ -74,7 +80,9 @@ def estimate_stage(experiment: Experiment, name: str, devices: int, target: Comp
         steps_per_epoch=steps_per_epoch(cast(Any, range(pairs)), stage),
         epochs_by_side=sides,
         memory=step_memory(network_shape(experiment), widest, target),
-        cuda_temporary_bytes=known * GIB if known and same_program and not target.is_accelerator else None,
+        cuda_temporary_bytes=known * GIB
+        if known and same_program and not target.is_accelerator
+        else None,
     )
 
 

@@ -59,12 +59,16 @@ def step_memory(model_config: ModelConfig, stage: StageConfig, target: CompileTa
         weights_bytes=_bytes(state.weights),
         optimizer_bytes=_bytes(state.optimizer),
         average_bytes=_bytes(state.average),
-        arguments_bytes=analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes,
+        arguments_bytes=analysis.argument_size_in_bytes
+        + analysis.output_size_in_bytes
+        - analysis.alias_size_in_bytes,
         temporary_bytes=analysis.temp_size_in_bytes,
     )
 
 
-def compiled_step(model_config: ModelConfig, stage: StageConfig, target: CompileTarget) -> tuple[Any, TrainState]:
+def compiled_step(
+    model_config: ModelConfig, stage: StageConfig, target: CompileTarget
+) -> tuple[Any, TrainState]:
     """The compiled program (`jax.stages.Compiled`) and its abstract state."""
     policy = "mixed_bfloat16" if stage.precision == "mixed" else "float32"
     with formulated_for_accelerators():
@@ -78,8 +82,12 @@ def step_arguments(
     model: Restormer, optimizer: keras.optimizers.Optimizer, stage: StageConfig, device: Any
 ) -> tuple[TrainState, dict[str, Any], StepControls]:
     """A train step's arguments as shapes and dtypes (`jax.ShapeDtypeStruct`) that lie on `device`, without any memory."""
-    state = jax.eval_shape(lambda: initial_state(model, optimizer, with_average=stage.ema_decay > 0))
-    picture = jax.ShapeDtypeStruct((stage.batch_size, stage.resolution, stage.resolution, 3), jnp.uint8)
+    state = jax.eval_shape(
+        lambda: initial_state(model, optimizer, with_average=stage.ema_decay > 0)
+    )
+    picture = jax.ShapeDtypeStruct(
+        (stage.batch_size, stage.resolution, stage.resolution, 3), jnp.uint8
+    )
     controls = StepControls(
         learning_rate=jax.ShapeDtypeStruct((), jnp.float32),
         level_factors=jax.ShapeDtypeStruct((len(LEVELS),), jnp.float32),

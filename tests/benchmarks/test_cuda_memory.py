@@ -18,7 +18,9 @@ def cuda_memory(monkeypatch):
 
 
 @pytest.mark.parametrize("formulation", ["shifted", "own-gradient", "library"])
-@pytest.mark.parametrize(("remat", "recomputed"), [("none", 0), ("block", 1), ("half", 2), ("dots", 1)])
+@pytest.mark.parametrize(
+    ("remat", "recomputed"), [("none", 0), ("block", 1), ("half", 2), ("dots", 1)]
+)
 def test_each_variant_traces_and_recomputes_as_many_pieces_of_a_block_as_it_says(
     cuda_memory, nano, formulation, remat, recomputed
 ):

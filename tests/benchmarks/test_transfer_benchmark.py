@@ -63,6 +63,15 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence(arguments, said, capsy
 
 
 def test_one_row_per_scene_and_method(tmp_path):
-    command = ["--height", "300", "--working-size", "75", "--scenes", "window", "--methods", "bilateral grid"]
+    command = [
+        "--height",
+        "300",
+        "--working-size",
+        "75",
+        "--scenes",
+        "window",
+        "--methods",
+        "bilateral grid",
+    ]
     assert transfer.main([*command, "--repeats", "1", "--json", str(tmp_path / "rows.json")]) == 0
     assert '"PSNR dB"' in (tmp_path / "rows.json").read_text()

@@ -50,7 +50,9 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="enhancer-chaos-") as scratch:
         folder = Path(scratch)
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / "xla")}
-        warm_up = start(arguments, folder / "warm_up", environment)  # fills the cache of compiled programs
+        warm_up = start(
+            arguments, folder / "warm_up", environment
+        )  # fills the cache of compiled programs
         if warm_up.wait():
             print((folder / "warm_up.log").read_text(), file=sys.stderr)
             return 1
@@ -69,7 +71,10 @@ def main(argv: list[str] | None = None) -> int:
             time.sleep(moment)
             process.send_signal(signal.SIGKILL)
             if process.wait() != -signal.SIGKILL:  # it had ended by itself, and nothing was shown
-                print(f"{trial}/{arguments.kills}: it ended within {moment:.1f} s, before the kill", flush=True)
+                print(
+                    f"{trial}/{arguments.kills}: it ended within {moment:.1f} s, before the kill",
+                    flush=True,
+                )
                 shutil.rmtree(workdir)
                 continue
             log = folder / f"{workdir.name}.log"
@@ -88,12 +93,17 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if equal == arguments.kills else 1
 
 
-def start(arguments: Arguments, workdir: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    arguments: Arguments, workdir: Path, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
     """The quick recipe, shortened; what it prints is added to a file beside its folder."""
     command = [sys.executable, "-m", "recipes.fivek_transfer", "quick", "--workdir", str(workdir)]
     command += ["--no-require-gain", "--save-minutes", str(1 / 60)]
     for stage in ("pretrain", "finetune"):
-        command += [f"--{stage}.epochs={arguments.epochs}", f"--{stage}.resolution={arguments.resolution}"]
+        command += [
+            f"--{stage}.epochs={arguments.epochs}",
+            f"--{stage}.resolution={arguments.resolution}",
+        ]
         command += [f"--{stage}.ema-decay=0.99"]
     with open(workdir.with_name(f"{workdir.name}.log"), "ab") as log:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -110,7 +120,9 @@ def outcome(workdir: Path) -> dict[str, Any]:
         for stage in results["stages"]
     }
     return {
-        "sha256": {stage: values["last_weights_sha256"][:16] for stage, values in results["stages"].items()},
+        "sha256": {
+            stage: values["last_weights_sha256"][:16] for stage, values in results["stages"].items()
+        },
         "methods": results["methods"],
         "histories": histories,
     }
@@ -118,7 +130,9 @@ def outcome(workdir: Path) -> dict[str, Any]:
 
 def last_line(log: Path) -> str:
     """What the process was doing, from its last words."""
-    lines = [line.strip() for line in log.read_text().replace("\r", "\n").splitlines() if line.strip()]
+    lines = [
+        line.strip() for line in log.read_text().replace("\r", "\n").splitlines() if line.strip()
+    ]
     return lines[-1][:60] if lines else "nothing printed yet"
 
 

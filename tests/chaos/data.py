@@ -58,7 +58,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m tests.chaos.data")
     moments = random.Random(arguments.seed)
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="enhancer-chaos-data-")))
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="enhancer-chaos-data-"))
+        )
         source = stack.enter_context(provide_source(folder / "source", arguments))
         began = time.monotonic()
         if start(source, folder / "undisturbed").wait():
@@ -88,7 +90,9 @@ def main(argv: list[str] | None = None) -> int:
                 flush=True,
             )
             if not same:
-                different = [name for name in expected | found if expected.get(name) != found.get(name)]
+                different = [
+                    name for name in expected | found if expected.get(name) != found.get(name)
+                ]
                 print(f"different: {different}\nleft: {left}", file=sys.stderr)
                 print(data_dir.with_name(f"{data_dir.name}.log").read_text(), file=sys.stderr)
             shutil.rmtree(data_dir)
@@ -101,7 +105,12 @@ def provide_source(folder: Path, arguments: Arguments) -> Iterator[list[str]]:
     """Render the photos and yield the options that name them, as long as they are there."""
     from datasets import miniature
 
-    miniature.write(folder, long_edge=arguments.size, fivek_pairs=arguments.pairs, real_estate_pairs={"train": 1})
+    miniature.write(
+        folder,
+        long_edge=arguments.size,
+        fivek_pairs=arguments.pairs,
+        real_estate_pairs={"train": 1},
+    )
     fivek = folder / "fivek"
     match arguments.source:
         case "folder":
@@ -149,14 +158,21 @@ def wait_for_a_moment(
 
 def num_rows(data_dir: Path) -> int:
     """Pairs that are in the log; -1 before there is one."""
-    return next((path.read_bytes().count(b"\n") - 1 for path in data_dir.glob("prepared/*/progress.jsonl")), -1)
+    return next(
+        (path.read_bytes().count(b"\n") - 1 for path in data_dir.glob("prepared/*/progress.jsonl")),
+        -1,
+    )
 
 
 def outcome(data_dir: Path) -> dict[str, str]:
     """Hash of every file of the prepared folder and of the built data set, apart from what says when and where it was made."""
     hashes = {}
-    for path in sorted(path for name in _KEEPS for path in (data_dir / name).rglob("*") if path.is_file()):
-        if path.name == ".lock":  # names the process that was killed when that had nothing left to do
+    for path in sorted(
+        path for name in _KEEPS for path in (data_dir / name).rglob("*") if path.is_file()
+    ):
+        if (
+            path.name == ".lock"
+        ):  # names the process that was killed when that had nothing left to do
             continue
         content = path.read_bytes()
         if path.name == "dataset_metadata.json":
@@ -167,7 +183,11 @@ def outcome(data_dir: Path) -> dict[str, str]:
 
 def leftovers(data_dir: Path) -> list[str]:
     """Files and folders that a finished build should not leave."""
-    left = [path for path in data_dir.rglob("*") if path.name.endswith(".tmp") or "incomplete" in path.name]
+    left = [
+        path
+        for path in data_dir.rglob("*")
+        if path.name.endswith(".tmp") or "incomplete" in path.name
+    ]
     left += list((data_dir / "temporary").iterdir())
     return [str(path.relative_to(data_dir)) for path in left]
 
@@ -180,7 +200,11 @@ def describe(data_dir: Path) -> str:
         return "writing records"
     if list(data_dir.glob("prepared/*/dataset_metadata.json")):
         return "prepared"
-    return f"{num_rows(data_dir)} pairs prepared" if list(data_dir.glob("prepared/*")) else "nothing written yet"
+    return (
+        f"{num_rows(data_dir)} pairs prepared"
+        if list(data_dir.glob("prepared/*"))
+        else "nothing written yet"
+    )
 
 
 if __name__ == "__main__":

@@ -32,14 +32,20 @@ def coordinates():
 @pytest.fixture
 def photo():
     rng = np.random.default_rng(0)
-    return cv2.resize(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8), (120, 90), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(
+        rng.integers(0, 256, (9, 12, 3), dtype=np.uint8), (120, 90), interpolation=cv2.INTER_CUBIC
+    )
 
 
 def plane(values):
     """Least-squares fit of `values` (side, side): middle, slopes down and right, and the largest error."""
     side = len(values)
     v, u = np.mgrid[:side, :side] - (side - 1) / 2
-    middle, down, right = values.mean(), (values * v).sum() / (v * v).sum(), (values * u).sum() / (u * u).sum()
+    middle, down, right = (
+        values.mean(),
+        (values * v).sum() / (v * v).sum(),
+        (values * u).sum() / (u * u).sum(),
+    )
     return middle, down, right, np.abs(values - middle - down * v - right * u).max()
 
 
@@ -70,9 +76,16 @@ def test_rotated_crops_are_turned_in_the_photo_and_make_up_no_pixel(coordinates)
     degrees, margins = [], []
     for seed in range(200):
         rng = np.random.default_rng(seed)
-        crop = RandomRotatedSquareCrop(64, 1.0 if seed % 2 else 0.64).random_map(pair_of(coordinates), rng).input
+        crop = (
+            RandomRotatedSquareCrop(64, 1.0 if seed % 2 else 0.64)
+            .random_map(pair_of(coordinates), rng)
+            .input
+        )
         slopes = []
-        for values, extent in ((crop[..., 0].astype(float), 100), (crop[..., 1].astype(float), 140)):
+        for values, extent in (
+            (crop[..., 0].astype(float), 100),
+            (crop[..., 1].astype(float), 140),
+        ):
             middle, down, right, error = plane(values)
             assert error < 1.6  # rounded twice, before and after shrinking
             reach = (abs(down) + abs(right)) * 63 / 2
@@ -92,21 +105,29 @@ def test_rotation_keeps_input_and_target_aligned(coordinates):
     for seed in range(20):
         pair = pair_of(coordinates, 255 - coordinates)
         turned = RandomRotatedSquareCrop(32, 0.5).random_map(pair, np.random.default_rng(seed))
-        np.testing.assert_allclose(turned.input.astype(int), 255 - turned.target.astype(int), atol=1)
+        np.testing.assert_allclose(
+            turned.input.astype(int), 255 - turned.target.astype(int), atol=1
+        )
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 7, 3), (2, 3, 3), (8, 8, 3)])
 def test_tiny_photos_can_be_turned(shape):
     photo = np.full(shape, 77, np.uint8)
     for seed in range(20):
-        crop = RandomRotatedSquareCrop(8, 0.5).random_map(pair_of(photo), np.random.default_rng(seed)).input
+        crop = (
+            RandomRotatedSquareCrop(8, 0.5)
+            .random_map(pair_of(photo), np.random.default_rng(seed))
+            .input
+        )
         np.testing.assert_array_equal(crop, np.full((8, 8, 3), 77))
 
 
 def test_half_of_the_pairs_are_mirrored_both_pictures_together(coordinates):
     flipped = 0
     for seed in range(100):
-        pair = RandomFlip().random_map(pair_of(coordinates, coordinates + 1), np.random.default_rng(seed))
+        pair = RandomFlip().random_map(
+            pair_of(coordinates, coordinates + 1), np.random.default_rng(seed)
+        )
         np.testing.assert_array_equal(pair.input + 1, pair.target)
         flipped += pair.input[0, 0, 1] == 139
     assert 35 <= flipped <= 65
@@ -144,7 +165,11 @@ def test_grey_without_a_change_of_white_balance_stays_grey(monkeypatch):
     monkeypatch.setattr("enhancer.data.augmentation.MAX_WHITE_BALANCE", 0.0)
     grey = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
     for seed in range(10):
-        changed = RandomInputColour().random_map(pair_of(grey), np.random.default_rng(seed)).input.astype(int)
+        changed = (
+            RandomInputColour()
+            .random_map(pair_of(grey), np.random.default_rng(seed))
+            .input.astype(int)
+        )
         assert np.ptp(changed, axis=2).max() == 0
         assert (np.diff(changed[0, :, 0]) >= 0).all()
 
@@ -159,9 +184,13 @@ def test_grey_without_a_change_of_white_balance_stays_grey(monkeypatch):
     ],
 )
 def test_a_stage_names_its_augmentations(nano_stage, augmentation, min_crop_scale, expected):
-    stage = dataclasses.replace(nano_stage, augmentation=augmentation, min_crop_scale=min_crop_scale)
+    stage = dataclasses.replace(
+        nano_stage, augmentation=augmentation, min_crop_scale=min_crop_scale
+    )
     found = augmentations(stage, 24)
     assert [type(transform) for transform in found] == expected
     crop = found[0]
     assert crop.resolution == 24
-    assert crop.min_crop_scale == (min(min_crop_scale, 0.5) if augmentation == "strong" else min_crop_scale)
+    assert crop.min_crop_scale == (
+        min(min_crop_scale, 0.5) if augmentation == "strong" else min_crop_scale
+    )

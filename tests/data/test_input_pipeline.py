@@ -62,7 +62,9 @@ def test_input_and_target_get_the_same_crop_and_flip(brightened_pairs, nano_stag
 
 
 @pytest.mark.parametrize("augmentation", ["none", "flip", "strong"])
-def test_same_seed_gives_the_same_batches_and_another_seed_others(brightened_pairs, nano_stage, augmentation):
+def test_same_seed_gives_the_same_batches_and_another_seed_others(
+    brightened_pairs, nano_stage, augmentation
+):
     stage = dataclasses.replace(nano_stage, augmentation=augmentation)
     a, b = (taken(3, brightened_pairs, stage) for _ in range(2))
     other = taken(3, brightened_pairs, dataclasses.replace(stage, seed=1))
@@ -85,12 +87,16 @@ def test_a_stage_continued_in_the_middle_gets_the_batches_that_it_would_have_got
 ):
     stage = dataclasses.replace(strong, mix_weight=0.3)
     straight = taken(10, brightened_pairs, stage, mixed_in=other_pairs)
-    rest = taken(10 - first_step, brightened_pairs, stage, mixed_in=other_pairs, first_step=first_step)
+    rest = taken(
+        10 - first_step, brightened_pairs, stage, mixed_in=other_pairs, first_step=first_step
+    )
     assert_same(rest, straight[first_step:])
 
 
 @pytest.mark.parametrize("first_step", [0, 4])
-def test_the_batches_of_two_processes_are_together_the_batch_of_one(brightened_pairs, other_pairs, strong, first_step):
+def test_the_batches_of_two_processes_are_together_the_batch_of_one(
+    brightened_pairs, other_pairs, strong, first_step
+):
     stage = dataclasses.replace(strong, mix_weight=0.3)
     options = {"mixed_in": other_pairs, "first_step": first_step}
     one = taken(5, brightened_pairs, stage, **options)
@@ -101,8 +107,13 @@ def test_the_batches_of_two_processes_are_together_the_batch_of_one(brightened_p
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(brightened_pairs, nano_stage):
-    for batches in (train_batches, lambda *args, **options: next(validation_batches(*args, **options))):
-        with pytest.raises(ValueError, match="batch of 4 pairs cannot be shared evenly by 3 processes"):
+    for batches in (
+        train_batches,
+        lambda *args, **options: next(validation_batches(*args, **options)),
+    ):
+        with pytest.raises(
+            ValueError, match="batch of 4 pairs cannot be shared evenly by 3 processes"
+        ):
             batches(brightened_pairs, nano_stage, num_processes=3)
 
 
@@ -115,7 +126,11 @@ def test_another_resolution_shows_the_same_crops(brightened_pairs, strong):
 
 def test_mixed_in_pairs_come_in_their_share(brightened_pairs, other_pairs, nano_stage):
     stage = dataclasses.replace(nano_stage, mix_weight=0.3)
-    ids = [name for batch in taken(50, brightened_pairs, stage, mixed_in=other_pairs) for name in batch.ids]
+    ids = [
+        name
+        for batch in taken(50, brightened_pairs, stage, mixed_in=other_pairs)
+        for name in batch.ids
+    ]
     from_others = [name for name in ids if name.startswith("other")]
     deviation = (200 * 0.3 * 0.7) ** 0.5
     assert abs(len(from_others) - 60) < 2 * deviation
@@ -124,15 +139,24 @@ def test_mixed_in_pairs_come_in_their_share(brightened_pairs, other_pairs, nano_
 
 
 def test_without_a_share_nothing_is_mixed_in(brightened_pairs, other_pairs, nano_stage):
-    assert_same(taken(3, brightened_pairs, nano_stage), taken(3, brightened_pairs, nano_stage, mixed_in=other_pairs))
+    assert_same(
+        taken(3, brightened_pairs, nano_stage),
+        taken(3, brightened_pairs, nano_stage, mixed_in=other_pairs),
+    )
 
 
-def test_a_share_of_nothing_and_an_impossible_share_are_refused(brightened_pairs, other_pairs, nano_stage):
+def test_a_share_of_nothing_and_an_impossible_share_are_refused(
+    brightened_pairs, other_pairs, nano_stage
+):
     with pytest.raises(ValueError, match=r"mix_weight is 0\.3, but there are no pairs to mix in"):
         train_batches(brightened_pairs, dataclasses.replace(nano_stage, mix_weight=0.3))
     for weight in (1.0, -0.1):
         with pytest.raises(ValueError, match="share from 0 to below 1"):
-            train_batches(brightened_pairs, dataclasses.replace(nano_stage, mix_weight=weight), mixed_in=other_pairs)
+            train_batches(
+                brightened_pairs,
+                dataclasses.replace(nano_stage, mix_weight=weight),
+                mixed_in=other_pairs,
+            )
 
 
 def test_a_damaged_pair_is_replaced_alike_on_every_reading(brightened_pairs, strong):
@@ -148,20 +172,30 @@ def test_a_damaged_pair_is_replaced_alike_on_every_reading(brightened_pairs, str
 def test_damage_changes_no_other_row(brightened_pairs, strong):
     pairs = list(brightened_pairs)
     pairs[4] = pairs[4] | {"target": b"junk"}
-    for whole, damaged in zip(taken(6, brightened_pairs, strong), taken(6, pairs, strong), strict=True):
+    for whole, damaged in zip(
+        taken(6, brightened_pairs, strong), taken(6, pairs, strong), strict=True
+    ):
         kept = [row for row, name in enumerate(whole.ids) if name != "pair4"]
-        np.testing.assert_array_equal(whole.pictures["input"][kept], damaged.pictures["input"][kept])
+        np.testing.assert_array_equal(
+            whole.pictures["input"][kept], damaged.pictures["input"][kept]
+        )
 
 
 def test_training_on_nothing_readable_says_so(nano_stage):
     junk = [{"id": f"pair{i}", "input": b"junk", "target": b"junk"} for i in range(3)]
-    with pytest.raises(UnreadableDataError, match="None of the 3 pairs of the training data can be read"):
+    with pytest.raises(
+        UnreadableDataError, match="None of the 3 pairs of the training data can be read"
+    ):
         taken(1, junk, nano_stage)
 
 
 def test_validation_sees_each_pair_once_and_fills_the_last_batch(brightened_pairs, nano_stage):
     batches = list(validation_batches(brightened_pairs, nano_stage))
-    assert [weights.tolist() for _, weights in batches] == [[1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 0, 0]]
+    assert [weights.tolist() for _, weights in batches] == [
+        [1, 1, 1, 1],
+        [1, 1, 1, 1],
+        [1, 0, 0, 0],
+    ]
     assert {batch["input"].shape for batch, _ in batches} == {(4, 16, 16, 3)}
     seen = np.concatenate([batch["target"][weights > 0] for batch, weights in batches])
     assert len(np.unique(seen.reshape(len(seen), -1), axis=0)) == 9
@@ -176,7 +210,9 @@ def test_validation_is_shared_in_equally_many_batches(brightened_pairs, nano_sta
     alone = list(validation_batches(pairs, nano_stage))
 
     def counted(batches):
-        return sorted(x.tobytes() for batch, weights in batches for x in batch["input"][weights > 0])
+        return sorted(
+            x.tobytes() for batch, weights in batches for x in batch["input"][weights > 0]
+        )
 
     assert counted(itertools.chain(*shares)) == counted(alone)
 
@@ -186,14 +222,20 @@ def test_damaged_pairs_have_no_weight_in_validation(brightened_pairs, nano_stage
     pairs[1] = pairs[1] | {"target": b"junk"}
     pairs[8] = pairs[8] | {"input": b""}
     batches = list(validation_batches(pairs, nano_stage))
-    assert [weights.tolist() for _, weights in batches] == [[1, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]]
+    assert [weights.tolist() for _, weights in batches] == [
+        [1, 1, 1, 0],
+        [1, 1, 1, 1],
+        [0, 0, 0, 0],
+    ]
     assert {weights.dtype for _, weights in batches} == {np.dtype("float32")}
     whole = next(validation_batches(brightened_pairs, nano_stage))[0]
     np.testing.assert_array_equal(batches[0][0]["input"][:3], whole["input"][[0, 2, 3]])
 
 
 def test_damage_is_reported_once_for_all_validations(brightened_pairs, nano_stage, capsys):
-    pairs = ReadablePairs([*brightened_pairs[:3], brightened_pairs[3] | {"target": b"junk"}], "validation data")
+    pairs = ReadablePairs(
+        [*brightened_pairs[:3], brightened_pairs[3] | {"target": b"junk"}], "validation data"
+    )
     for _ in range(3):
         assert sum(weights.sum() for _, weights in validation_batches(pairs, nano_stage)) == 3
     assert capsys.readouterr().err.count("record 3 is left out") == 1
@@ -205,7 +247,9 @@ def test_steps_per_epoch_round_down_but_never_to_nothing(brightened_pairs, nano_
 
 
 def test_an_epoch_may_be_several_passes(brightened_pairs, nano_stage):
-    assert steps_per_epoch(brightened_pairs, dataclasses.replace(nano_stage, passes_per_epoch=4)) == 9
+    assert (
+        steps_per_epoch(brightened_pairs, dataclasses.replace(nano_stage, passes_per_epoch=4)) == 9
+    )
 
 
 def test_fewer_pairs_than_a_batch_still_make_batches(brightened_pairs, nano_stage):

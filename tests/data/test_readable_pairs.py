@@ -39,13 +39,17 @@ def test_a_picture_that_is_cut_off_does_not_decode(brightened_pairs, extension):
 
 def test_pictures_of_different_size_are_named(brightened_pairs):
     other = cv2.imencode(".png", np.zeros((9, 9, 3), np.uint8))[1].tobytes()
-    with pytest.raises(ValueError, match=r"pair pair0 differ in size: \(40, 28, 3\) and \(9, 9, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"pair pair0 differ in size: \(40, 28, 3\) and \(9, 9, 3\)"
+    ):
         decode_pair(brightened_pairs[0] | {"target": other})
 
 
 def test_readable_pairs_are_the_decoded_records(brightened_pairs, capsys):
     pairs = ReadablePairs(brightened_pairs)
-    assert [pairs[index].id for index in range(len(pairs))] == [f"pair{index}" for index in range(9)]
+    assert [pairs[index].id for index in range(len(pairs))] == [
+        f"pair{index}" for index in range(9)
+    ]
     assert pairs.damaged == {}
     assert capsys.readouterr().err == ""
 
@@ -59,7 +63,12 @@ def test_a_damaged_pair_is_replaced_by_the_next_after_the_last_by_the_first(brig
 
 def test_a_damaged_pair_can_be_left_out_instead(one_damaged):
     pairs = ReadablePairs(one_damaged)
-    assert [pair and pair.id for pair in map(pairs.read, range(4))] == ["pair0", "pair1", None, "pair3"]
+    assert [pair and pair.id for pair in map(pairs.read, range(4))] == [
+        "pair0",
+        "pair1",
+        None,
+        "pair3",
+    ]
 
 
 def test_damage_is_reported_once_in_one_line_with_the_name(one_damaged, capsys):
@@ -79,14 +88,21 @@ def test_damage_is_reported_once_in_one_line_with_the_name(one_damaged, capsys):
 
 
 def test_a_record_without_a_picture_is_left_out(brightened_pairs, capsys):
-    pairs = ReadablePairs([{"id": "kitchen", "input": brightened_pairs[0]["input"]}, brightened_pairs[1]])
+    pairs = ReadablePairs(
+        [{"id": "kitchen", "input": brightened_pairs[0]["input"]}, brightened_pairs[1]]
+    )
     assert pairs[0].id == "pair1"
     assert "record 0 is left out. It cannot be read (KeyError: 'target')" in capsys.readouterr().err
 
 
 def test_nothing_readable_is_an_error_with_the_first_reason(brightened_pairs):
-    pairs = ReadablePairs([{"id": f"pair{i}", "input": b"junk", "target": b"junk"} for i in range(3)], "mixed data")
-    with pytest.raises(UnreadableDataError, match=r"None of the 3 pairs of the mixed data .* of pair pair1 does not"):
+    pairs = ReadablePairs(
+        [{"id": f"pair{i}", "input": b"junk", "target": b"junk"} for i in range(3)], "mixed data"
+    )
+    with pytest.raises(
+        UnreadableDataError,
+        match=r"None of the 3 pairs of the mixed data .* of pair pair1 does not",
+    ):
         pairs[1]
     with pytest.raises(UnreadableDataError):
         pairs.read(0)
@@ -127,12 +143,17 @@ def test_a_storage_that_answers_again_loses_nothing(brightened_pairs, monkeypatc
 def test_a_storage_that_does_not_answer_is_an_error_and_no_damage(brightened_pairs, monkeypatch):
     monkeypatch.setattr(pairs_module, "_WAITS_SECONDS", (0.0, 0.0))
     pairs = ReadablePairs(FlakyStorage(brightened_pairs, failures=3), "training data")
-    with pytest.raises(UnreadableDataError, match=r"Record 0 of the training data could not be read .*does not answer"):
+    with pytest.raises(
+        UnreadableDataError,
+        match=r"Record 0 of the training data could not be read .*does not answer",
+    ):
         pairs[0]
     assert pairs.damaged == {}
 
 
-def test_an_array_record_with_flipped_bytes_loses_that_record_only(tmp_path, brightened_pairs, capsys):
+def test_an_array_record_with_flipped_bytes_loses_that_record_only(
+    tmp_path, brightened_pairs, capsys
+):
     """ArrayRecord keeps a checksum per record and raises RuntimeError when it does not fit."""
     path = tmp_path / "train.array_record"
     writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
@@ -155,7 +176,10 @@ def test_an_array_record_with_flipped_bytes_loses_that_record_only(tmp_path, bri
 
     pairs = ReadablePairs(Records())
     assert [pairs[index].id for index in (3, 4, 5)] == ["pair3", "pair5", "pair5"]
-    assert "record 4 is left out. It cannot be read (RuntimeError: Corrupted" in capsys.readouterr().err
+    assert (
+        "record 4 is left out. It cannot be read (RuntimeError: Corrupted"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_test_set_without_its_damaged_records_keeps_the_others_in_order(one_damaged, capsys):

@@ -13,7 +13,15 @@ def touch(folder, *names):
 
 
 def test_both_pairs_of_marks_in_any_format(tmp_path):
-    touch(tmp_path, "801_src.jpg", "801_tar.png", "house_2_input.tif", "house_2_target.jpg", "7_SRC.JPG", "7_TAR.JPG")
+    touch(
+        tmp_path,
+        "801_src.jpg",
+        "801_tar.png",
+        "house_2_input.tif",
+        "house_2_target.jpg",
+        "7_SRC.JPG",
+        "7_TAR.JPG",
+    )
     pairs = find_marked_pairs(tmp_path)
     assert [(pair.id, pair.input.name, pair.target.name, pair.split) for pair in pairs] == [
         ("7", "7_SRC.JPG", "7_TAR.JPG", None),
@@ -30,11 +38,23 @@ def test_a_folder_per_house(tmp_path):
 def test_a_photo_without_its_counterpart_is_included(tmp_path):
     touch(tmp_path, "1_src.jpg", "2_tar.jpg")
     pairs = find_marked_pairs(tmp_path)
-    assert [(pair.input.exists(), pair.target.exists()) for pair in pairs] == [(True, False), (False, True)]
+    assert [(pair.input.exists(), pair.target.exists()) for pair in pairs] == [
+        (True, False),
+        (False, True),
+    ]
 
 
 def test_other_files_are_left_alone(tmp_path):
-    touch(tmp_path, "1_src.jpg", "1_tar.jpg", "notes.txt", "plan.jpg", "_src.jpg", ".1_src.jpg", ".trash/3_src.jpg")
+    touch(
+        tmp_path,
+        "1_src.jpg",
+        "1_tar.jpg",
+        "notes.txt",
+        "plan.jpg",
+        "_src.jpg",
+        ".1_src.jpg",
+        ".trash/3_src.jpg",
+    )
     assert [pair.id for pair in find_marked_pairs(tmp_path)] == ["1"]
 
 

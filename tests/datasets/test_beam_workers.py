@@ -17,7 +17,9 @@ from datasets.sources import find_fivek_pairs
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = "runner=DirectRunner,direct_num_workers=2,direct_running_mode=multi_processing"
-needs_beam = pytest.mark.skipif(importlib.util.find_spec("apache_beam") is None, reason="needs the extra tfds-cli")
+needs_beam = pytest.mark.skipif(
+    importlib.util.find_spec("apache_beam") is None, reason="needs the extra tfds-cli"
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +41,21 @@ def test_a_command_of_the_pipeline_leaves_the_rows_that_workers_give(source, tmp
     job = functools.partial(prepare_one, output=tmp_path, long_edge=None)
     # Another library's `datasets` must not be taken for ours, nor what the working folder holds.
     (tmp_path / "datasets.py").write_text("raise ImportError('the wrong one')")
-    subprocess.run(beam_workers._command(job, pairs, tmp_path), cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(
+        beam_workers._command(job, pairs, tmp_path), cwd=tmp_path, check=True, capture_output=True
+    )
     expected = {row["id"]: row for row in workers.run(job, pairs, 0)}
-    assert {path.stem: json.loads(path.read_bytes()) for path in tmp_path.glob("*.json")} == expected
+    assert {
+        path.stem: json.loads(path.read_bytes()) for path in tmp_path.glob("*.json")
+    } == expected
     assert [row["status"] for row in expected.values()].count("rejected") == 1
 
 
 def test_a_command_is_small(source, tmp_path):
     pairs = find_fivek_pairs(source, "c") * (beam_workers.PAIRS_PER_COMMAND // 4)
-    command = beam_workers._command(functools.partial(prepare_one, output=tmp_path, long_edge=512), pairs, tmp_path)
+    command = beam_workers._command(
+        functools.partial(prepare_one, output=tmp_path, long_edge=512), pairs, tmp_path
+    )
     assert sum(map(len, command)) < 20_000  # Linux takes 128 kB for one argument
 
 
@@ -61,12 +69,27 @@ def test_without_beam_the_extra_is_named(source, tmp_path):
 @pytest.mark.parametrize("stock", [False, True])
 def test_a_pipeline_of_two_processes_gives_the_same_records(source, tmp_path, stock):
     build.build("fivek", source, tmp_path / "plain", config="c_512", num_workers=1)
-    where = [f"--manual{'_' if stock else '-'}dir", source, f"--data{'_' if stock else '-'}dir", tmp_path / "beam"]
+    where = [
+        f"--manual{'_' if stock else '-'}dir",
+        source,
+        f"--data{'_' if stock else '-'}dir",
+        tmp_path / "beam",
+    ]
     if stock:
-        command = ["tensorflow_datasets.scripts.cli.main", "build", "--file_format=array_record", *where]
+        command = [
+            "tensorflow_datasets.scripts.cli.main",
+            "build",
+            "--file_format=array_record",
+            *where,
+        ]
     else:
         command = ["datasets", "build", "fivek", *where]
-    command += ["--config", "c_512", f"--beam{'_' if stock else '-'}pipeline{'_' if stock else '-'}options", OPTIONS]
+    command += [
+        "--config",
+        "c_512",
+        f"--beam{'_' if stock else '-'}pipeline{'_' if stock else '-'}options",
+        OPTIONS,
+    ]
     cwd = ROOT / "datasets/fivek" if stock else ROOT
     done = subprocess.run([sys.executable, "-m", *command], cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -89,4 +112,6 @@ def test_a_pipeline_that_fails_says_why_and_is_continued(source, tmp_path, monke
     assert len(list(beam_workers.run(job, pairs, options, tmp_path / "rows"))) == 4
     with monkeypatch.context() as patch:
         patch.setattr(beam_workers, "_PROGRAM", "raise SystemExit(3)")
-        assert len(list(beam_workers.run(job, pairs, options, tmp_path / "rows"))) == 4  # they are there already
+        assert (
+            len(list(beam_workers.run(job, pairs, options, tmp_path / "rows"))) == 4
+        )  # they are there already

@@ -38,7 +38,9 @@ def prepare_in_this_process():
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
     out = tmp_path_factory.mktemp("miniature")
-    miniature.write(out, long_edge=96, fivek_pairs=3, real_estate_pairs={"train": 2, "val": 1, "test": 1})
+    miniature.write(
+        out, long_edge=96, fivek_pairs=3, real_estate_pairs={"train": 2, "val": 1, "test": 1}
+    )
     return out
 
 
@@ -69,14 +71,19 @@ def test_records_are_encoded_photos_and_facts(built):
     source = build.source("fivek", "train", built)
     assert len(source) == 2
     record = source[0]
-    with Image.open(io.BytesIO(record["input"])) as image, Image.open(io.BytesIO(record["target"])) as target:
+    with (
+        Image.open(io.BytesIO(record["input"])) as image,
+        Image.open(io.BytesIO(record["target"])) as target,
+    ):
         assert image.size == target.size == (record["width"], record["height"])
     assert record["id"].startswith(b"a000")
     assert record["camera_make"] == b""  # FiveK's catalogue does not know rendered photos
 
 
 def test_splits_keep_their_names(built):
-    assert [len(build.source("real_estate", split, built)) for split in ("train", "validation", "test")] == [2, 1, 1]
+    assert [
+        len(build.source("real_estate", split, built)) for split in ("train", "validation", "test")
+    ] == [2, 1, 1]
 
 
 def test_building_again_is_a_no_op_that_says_so(sets, built, capsys):
@@ -99,20 +106,41 @@ def test_another_process_writes_the_same_bytes(sets, tmp_path):
     for seed in ("1", "2"):
         data_dir = tmp_path / seed
         done = run_command(
-            "build", "fivek", "--manual-dir", sets / "fivek", "--data-dir", data_dir, PYTHONHASHSEED=seed
+            "build",
+            "fivek",
+            "--manual-dir",
+            sets / "fivek",
+            "--data-dir",
+            data_dir,
+            PYTHONHASHSEED=seed,
         )
         assert done.returncode == 0, done.stderr
-        hashes.append({name: hashlib.sha256(content).hexdigest() for name, content in records(data_dir).items()})
+        hashes.append(
+            {
+                name: hashlib.sha256(content).hexdigest()
+                for name, content in records(data_dir).items()
+            }
+        )
     assert len(hashes[0]) == 2
     assert hashes[0] == hashes[1]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="`tfds build` needs the extra tfds-cli")
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="`tfds build` needs the extra tfds-cli"
+)
 def test_the_stock_command_writes_the_same_bytes(sets, built, tmp_path):
-    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", "--file_format=array_record"]
+    command = [
+        sys.executable,
+        "-m",
+        "tensorflow_datasets.scripts.cli.main",
+        "build",
+        "--file_format=array_record",
+    ]
     for name, config in (("fivek", "c_1024"), ("real_estate", "long_1536")):
         options = ["--config", config, "--manual_dir", sets / name, "--data_dir", tmp_path]
-        done = subprocess.run([*command, *options], cwd=ROOT / "datasets" / name, capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, *options], cwd=ROOT / "datasets" / name, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
     assert records(tmp_path) == records(built)
 
@@ -123,12 +151,16 @@ def test_a_data_set_is_told_from_others_by_its_fingerprint(built):
     assert fingerprints[0] == prepared["images_sha256"] != fingerprints[1]
 
 
-@pytest.mark.parametrize("damage", [lambda path: os.truncate(path, path.stat().st_size - 10), Path.unlink])
+@pytest.mark.parametrize(
+    "damage", [lambda path: os.truncate(path, path.stat().st_size - 10), Path.unlink]
+)
 def test_a_file_that_is_cut_off_or_gone_is_named_before_anything_is_read(built, tmp_path, damage):
     shutil.copytree(built / "fivek", tmp_path / "fivek")
     (path,) = tmp_path.glob("fivek/*/*/*train*array_record*")
     damage(path)
-    with pytest.raises(DatasetDamaged, match=rf"{path.name} cannot be read.* datasets build fivek .* --overwrite"):
+    with pytest.raises(
+        DatasetDamaged, match=rf"{path.name} cannot be read.* datasets build fivek .* --overwrite"
+    ):
         build.source("fivek", "train", tmp_path)
     assert len(build.source("fivek", "validation", tmp_path)) == 1
 
@@ -148,7 +180,9 @@ def test_without_a_source_it_is_checked_that_the_data_set_is_there(built, tmp_pa
 
 
 @pytest.mark.parametrize("mount_point_stays", [True, False])
-def test_a_source_that_is_gone_does_not_stop_what_was_built_from_it(sets, tmp_path, capsys, mount_point_stays):
+def test_a_source_that_is_gone_does_not_stop_what_was_built_from_it(
+    sets, tmp_path, capsys, mount_point_stays
+):
     source, data_dir = tmp_path / "disk", tmp_path / "data"
     shutil.copytree(sets / "real_estate", source)
     build.build("real_estate", source, data_dir)
@@ -156,7 +190,10 @@ def test_a_source_that_is_gone_does_not_stop_what_was_built_from_it(sets, tmp_pa
     if mount_point_stays:
         source.mkdir()
     build.build("real_estate", source, data_dir)
-    assert f"{source} is no longer there: using real_estate/long_1536/1.0.0 as it was" in capsys.readouterr().err
+    assert (
+        f"{source} is no longer there: using real_estate/long_1536/1.0.0 as it was"
+        in capsys.readouterr().err
+    )
     with pytest.raises(SourceError, match=r"is empty|is not a folder"):
         build.build("real_estate", source, data_dir, overwrite=True)
     with pytest.raises(SourceError, match="is not a folder"):
@@ -178,7 +215,9 @@ def test_another_source_never_hides_behind_an_existing_data_set(sets, built, tmp
     other = tmp_path / "other"
     shutil.copytree(sets / "real_estate", other)
     (other / "test.jsonl").unlink()
-    with pytest.raises(SourceChanged, match=r"is another source.*datasets build real_estate .* --overwrite,"):
+    with pytest.raises(
+        SourceChanged, match=r"is another source.*datasets build real_estate .* --overwrite,"
+    ):
         build.build("real_estate", other, built)
 
 
@@ -227,7 +266,9 @@ def test_leftovers_of_a_killed_build_are_removed(sets, tmp_path):
 
 
 def test_a_data_set_that_is_not_there_names_the_command_that_makes_it(tmp_path):
-    with pytest.raises(DatasetNotBuilt, match=r"python -m datasets build fivek --manual-dir .* --config b_512"):
+    with pytest.raises(
+        DatasetNotBuilt, match=r"python -m datasets build fivek --manual-dir .* --config b_512"
+    ):
         build.source("fivek", "train", tmp_path, config="b_512")
 
 
@@ -254,9 +295,13 @@ def test_metadata_files_are_valid(name):
     assert set(metadata.tags) <= set(valid)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is not None, reason="TensorFlow is installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is not None, reason="TensorFlow is installed"
+)
 def test_the_command_builds_without_tensorflow(sets, tmp_path):
-    done = run_command("build", "real_estate", "--manual-dir", sets / "real_estate", "--data-dir", tmp_path)
+    done = run_command(
+        "build", "real_estate", "--manual-dir", sets / "real_estate", "--data-dir", tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert "built: real_estate/long_1536/1.0.0 (2 train, 1 validation, 1 test)" in done.stdout
 
@@ -265,8 +310,16 @@ def test_the_command_fails_with_a_sentence(sets, tmp_path):
     file = tmp_path / "file"
     file.touch()
     for manual_dir, data_dir, sentence in (
-        (tmp_path / "x", tmp_path, "is not a folder. Name the folder that holds the source photos."),
-        (sets / "fivek", f"{file}/", "Not a directory. Check the path, its permissions and the free space."),
+        (
+            tmp_path / "x",
+            tmp_path,
+            "is not a folder. Name the folder that holds the source photos.",
+        ),
+        (
+            sets / "fivek",
+            f"{file}/",
+            "Not a directory. Check the path, its permissions and the free space.",
+        ),
     ):
         done = run_command("build", "fivek", "--manual-dir", manual_dir, "--data-dir", data_dir)
         assert done.returncode == 1

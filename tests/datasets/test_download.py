@@ -8,9 +8,24 @@ from email.utils import formatdate
 import numpy as np
 import pytest
 
-from datasets.download import Downloader, NotFetched, NotOnServer, Patience, ServerUnreachable, Stopped
+from datasets.download import (
+    Downloader,
+    NotFetched,
+    NotOnServer,
+    Patience,
+    ServerUnreachable,
+    Stopped,
+)
 from datasets.partial_file import checksum_of
-from tests.helpers.misbehaving_server import busy, drop_after, ignores_ranges, serve, silence, trickle, wrong_length
+from tests.helpers.misbehaving_server import (
+    busy,
+    drop_after,
+    ignores_ranges,
+    serve,
+    silence,
+    trickle,
+    wrong_length,
+)
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 PATIENCE = Patience(max_attempts=4, first_delay_s=0.001, silence_s=0.3, slowest_bytes_per_s=100_000)
@@ -78,7 +93,8 @@ def test_after_a_dropped_connection_only_the_rest_is_asked_for(downloader, serve
 def test_another_run_asks_for_the_rest(server, tmp_path):
     server.always["/a.dng"] = drop_after(60_000)
     with pytest.raises(
-        NotFetched, match=r"a\.dng could not be fetched in 4 attempts, the last one: connection dropped"
+        NotFetched,
+        match=r"a\.dng could not be fetched in 4 attempts, the last one: connection dropped",
     ):
         fetch(Downloader(patience=PATIENCE), server, tmp_path)
     server.always.clear()
@@ -99,14 +115,18 @@ def test_a_file_that_changed_in_between_is_fetched_from_its_beginning(server, tm
     assert (tmp_path / "got/a.dng").read_bytes() == CONTENT[::-1]
 
 
-def test_received_bytes_without_a_word_about_their_origin_are_not_trusted(downloader, server, tmp_path):
+def test_received_bytes_without_a_word_about_their_origin_are_not_trusted(
+    downloader, server, tmp_path
+):
     (tmp_path / "got").mkdir()
     (tmp_path / "got/a.dng.part").write_bytes(b"something else")
     assert_whole(fetch(downloader, server, tmp_path), tmp_path)
     assert server.requests == [("/a.dng", None)]
 
 
-def test_all_bytes_of_a_file_that_was_never_renamed_are_not_asked_for_again(downloader, server, tmp_path):
+def test_all_bytes_of_a_file_that_was_never_renamed_are_not_asked_for_again(
+    downloader, server, tmp_path
+):
     server.faults["/a.dng"] = [drop_after(100_000)]
     with pytest.raises(NotFetched):
         fetch(Downloader(patience=Patience(max_attempts=1)), server, tmp_path)
@@ -119,7 +139,9 @@ def test_all_bytes_of_a_file_that_was_never_renamed_are_not_asked_for_again(down
 
 @pytest.mark.parametrize("as_date", [False, True])
 def test_a_server_that_asks_for_a_pause_gets_it(downloader, server, tmp_path, as_date):
-    server.faults["/a.dng"] = [busy(503, formatdate(time.time() + 2, usegmt=True) if as_date else "1")]
+    server.faults["/a.dng"] = [
+        busy(503, formatdate(time.time() + 2, usegmt=True) if as_date else "1")
+    ]
     began = time.monotonic()
     fetch(downloader, server, tmp_path)
     assert time.monotonic() - began > 0.9
@@ -148,7 +170,9 @@ def test_no_more_connections_than_allowed(server, tmp_path):
     downloader = Downloader(connections=2, patience=PATIENCE)
     server.always["/a.dng"] = lambda handler, content: time.sleep(0.05) or False
     threads = [
-        threading.Thread(target=downloader.fetch, args=(f"{server.url}a.dng", tmp_path / str(number)))
+        threading.Thread(
+            target=downloader.fetch, args=(f"{server.url}a.dng", tmp_path / str(number))
+        )
         for number in range(6)
     ]
     for thread in threads:
@@ -171,7 +195,9 @@ def test_stopping_ends_a_fetch_and_keeps_what_was_received(server, tmp_path):
 def test_a_host_that_refuses_is_named_at_once(downloader, server, tmp_path):
     server.server_close()
     url = server.url
-    with pytest.raises(ServerUnreachable, match=r"127\.0\.0\.1:\d+ cannot be reached .*Connection refused.*_PROXY"):
+    with pytest.raises(
+        ServerUnreachable, match=r"127\.0\.0\.1:\d+ cannot be reached .*Connection refused.*_PROXY"
+    ):
         downloader.fetch(f"{url}a.dng", tmp_path / "a.dng")
 
 
@@ -184,7 +210,9 @@ def test_the_proxy_of_the_environment_is_used(server, tmp_path, monkeypatch):
     (server.folder / "http:/photos.invalid").mkdir(parents=True)
     (server.folder / "http:/photos.invalid/a.dng").write_bytes(CONTENT)
     monkeypatch.setenv("http_proxy", server.url)
-    assert_whole(Downloader().fetch("http://photos.invalid/a.dng", tmp_path / "got/a.dng"), tmp_path)
+    assert_whole(
+        Downloader().fetch("http://photos.invalid/a.dng", tmp_path / "got/a.dng"), tmp_path
+    )
 
 
 @pytest.mark.parametrize("header", ["Content-Length", "Retry-After"])

@@ -47,7 +47,10 @@ def archived(local, tmp_path):
     with tarfile.open(folder / "fivek_dataset.tar", "w") as tar:
         tar.add(local / "names.txt", "fivek_dataset/filesAdobe.txt")
         for number, path in enumerate(sorted((local / "img/dng").iterdir())):
-            tar.add(path, f"fivek_dataset/raw_photos/{('HQa1to700', 'HQa1400to2100')[number % 2]}/photos/{path.name}")
+            tar.add(
+                path,
+                f"fivek_dataset/raw_photos/{('HQa1to700', 'HQa1400to2100')[number % 2]}/photos/{path.name}",
+            )
             add(tar, f"{PHOTOS}/._{path.name}")
     return folder
 
@@ -59,16 +62,23 @@ def add(tar, name, content=b"a resource fork"):
 
 
 def photos_of(folder, scratch):
-    return ArchivedPhotos(folder / "fivek_dataset.tar", folder, "c", scratch, scratch.with_name("index.json"))
+    return ArchivedPhotos(
+        folder / "fivek_dataset.tar", folder, "c", scratch, scratch.with_name("index.json")
+    )
 
 
 def prepare_archived(folder, tmp_path, photos=None):
     photos = photos or photos_of(folder, tmp_path / "scratch")
-    return prepare(photos.folder, photos.find_pairs, tmp_path / "out", OPTIONS, originals=photos, num_workers=0)
+    return prepare(
+        photos.folder, photos.find_pairs, tmp_path / "out", OPTIONS, originals=photos, num_workers=0
+    )
 
 
 def rejected(tmp_path):
-    return {row["id"]: row for row in map(json.loads, (tmp_path / "out/rejected.jsonl").read_text().splitlines())}
+    return {
+        row["id"]: row
+        for row in map(json.loads, (tmp_path / "out/rejected.jsonl").read_text().splitlines())
+    }
 
 
 def records(data_dir):
@@ -77,7 +87,9 @@ def records(data_dir):
 
 @pytest.mark.parametrize("tiffs", ["tiff16_c", "img/tiff16_c"])
 @pytest.mark.parametrize("named", ["", "fivek_dataset.tar"])
-def test_the_archive_has_the_records_of_its_extracted_photos(local, archived, tmp_path, named, tiffs):
+def test_the_archive_has_the_records_of_its_extracted_photos(
+    local, archived, tmp_path, named, tiffs
+):
     if tiffs != "tiff16_c":
         (archived / "img").mkdir()
         (archived / "tiff16_c").rename(archived / tiffs)
@@ -98,10 +110,16 @@ def test_both_forms_of_the_extracted_archive_have_its_records(archived, tmp_path
     build.build("fivek", archived, tmp_path / "extracted")
     (archived / "tiff16_c").rename(archived / "fivek_dataset/tiff16_c")
     build.build("fivek", archived / "fivek_dataset", tmp_path / "inside")
-    assert records(tmp_path / "archived") == records(tmp_path / "extracted") == records(tmp_path / "inside")
+    assert (
+        records(tmp_path / "archived")
+        == records(tmp_path / "extracted")
+        == records(tmp_path / "inside")
+    )
 
 
-def test_a_data_set_from_an_archive_is_recognised_and_a_changed_archive_too(archived, tmp_path, capsys):
+def test_a_data_set_from_an_archive_is_recognised_and_a_changed_archive_too(
+    archived, tmp_path, capsys
+):
     build.build("fivek", archived, tmp_path / "data")
     build.build("fivek", archived, tmp_path / "data")
     assert "already built" in capsys.readouterr().out
@@ -125,7 +143,9 @@ def test_no_more_photos_are_copied_out_than_are_in_hand(archived, tmp_path):
             super()._copy_out(pair)
             copied.append(len(os.listdir(tmp_path / "scratch")))
 
-    photos = Counts(archived / "fivek_dataset.tar", archived, "c", tmp_path / "scratch", tmp_path / "index.json")
+    photos = Counts(
+        archived / "fivek_dataset.tar", archived, "c", tmp_path / "scratch", tmp_path / "index.json"
+    )
     prepare_archived(archived, tmp_path, photos)
     assert len(copied) == 4
     assert max(copied) <= photos.pairs_at_once == 2
@@ -159,7 +179,9 @@ def test_photos_of_a_cut_off_archive_are_used_up_to_its_end(archived, tmp_path, 
     os.truncate(archived / "fivek_dataset.tar", index.members[names[2]].offset + 100)
     metadata = prepare_archived(archived, tmp_path)
     assert metadata["counts"]["accepted"] == 2
-    assert {name: row["kind"] for name, row in rejected(tmp_path).items()} == dict.fromkeys(names[2:], "cut off")
+    assert {name: row["kind"] for name, row in rejected(tmp_path).items()} == dict.fromkeys(
+        names[2:], "cut off"
+    )
     assert "is cut off or damaged: the photos up to there are used" in capsys.readouterr().err
 
 
@@ -178,14 +200,19 @@ def test_a_missing_tiff_and_a_missing_photo_are_named(archived, tmp_path):
 def test_an_archive_without_tiffs_beside_it_says_where_they_belong(archived, tmp_path):
     (archived / "tiff16_c").rename(archived / "tiff16_a")
     with pytest.raises(
-        SourceError, match=r"no TIFFs of expert C beside it: .* holds .*tiff16_a/\. Put them in .*tiff16_c"
+        SourceError,
+        match=r"no TIFFs of expert C beside it: .* holds .*tiff16_a/\. Put them in .*tiff16_c",
     ):
         build.build("fivek", archived, tmp_path / "data")
 
 
-def test_rendered_inputs_beside_the_archive_are_built_instead_of_its_photos(local, archived, tmp_path):
+def test_rendered_inputs_beside_the_archive_are_built_instead_of_its_photos(
+    local, archived, tmp_path
+):
     shutil.copytree(local / "img/tiff16_a", archived / "img/input_tiff")
-    build.build("fivek", archived / "fivek_dataset.tar", tmp_path / "rendered", config="c_512_rendered")
+    build.build(
+        "fivek", archived / "fivek_dataset.tar", tmp_path / "rendered", config="c_512_rendered"
+    )
     shutil.copytree(local / "img/tiff16_a", tmp_path / "two/input")
     shutil.copytree(local / "img/tiff16_c", tmp_path / "two/output_expert_C")
     build.build("fivek", tmp_path / "two", tmp_path / "two_folders", config="c_512")
@@ -195,11 +222,15 @@ def test_rendered_inputs_beside_the_archive_are_built_instead_of_its_photos(loca
 
 
 def test_rendered_inputs_are_not_fetched(tmp_path):
-    with pytest.raises(SourceError, match=r"no inputs for c_512_rendered that are known of\. Name a folder"):
+    with pytest.raises(
+        SourceError, match=r"no inputs for c_512_rendered that are known of\. Name a folder"
+    ):
         build.build("fivek", None, tmp_path, config="c_512_rendered", request=Request())
 
 
-@pytest.mark.parametrize("form", ["{sha1}\n", "{upper}  fivek_dataset.tar\n", "{sha1} *fivek_dataset.tar"])
+@pytest.mark.parametrize(
+    "form", ["{sha1}\n", "{upper}  fivek_dataset.tar\n", "{sha1} *fivek_dataset.tar"]
+)
 def test_a_published_sha1_is_compared(archived, capsys, form):
     archive = archived / "fivek_dataset.tar"
     sha1 = hashlib.sha1(archive.read_bytes()).hexdigest()

@@ -44,9 +44,12 @@ def test_a_damaged_header_is_no_end(tmp_path):
 
 
 def test_the_same_name_in_two_folders_of_the_archive_is_refused(tmp_path):
-    path = archive_of(tmp_path / "a.tar", f"{PHOTOS}/a1.dng", f"{PHOTOS.replace('700', '900')}/a1.dng")
+    path = archive_of(
+        tmp_path / "a.tar", f"{PHOTOS}/a1.dng", f"{PHOTOS.replace('700', '900')}/a1.dng"
+    )
     with pytest.raises(
-        SourceError, match=r"HQa1to700/photos/a1\.dng and .*HQa1to900/photos/a1\.dng have the same name"
+        SourceError,
+        match=r"HQa1to700/photos/a1\.dng and .*HQa1to900/photos/a1\.dng have the same name",
     ):
         read_index(path, tmp_path / "index.json")
 
@@ -71,7 +74,8 @@ def test_the_index_is_made_once_for_an_archive(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"[]", b'{"format": 1}', b'{"format": 0}', b'{"format": 1, "members": {"a": {}}}']
+    "damage",
+    [b"", b"[]", b'{"format": 1}', b'{"format": 0}', b'{"format": 1, "members": {"a": {}}}'],
 )
 def test_a_damaged_index_is_made_anew(tmp_path, damage):
     path = archive_of(tmp_path / "a.tar", f"{PHOTOS}/a1.dng")
@@ -102,7 +106,11 @@ def test_a_large_archive_is_not_read_to_find_its_photos(tmp_path):
 
 def test_a_sparse_photo_is_refused(tmp_path):
     header = tarfile.TarInfo(f"{PHOTOS}/a1.dng")
-    header.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9"}
+    header.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.realsize": "9",
+    }
     content = b"1\n0\n9\n".ljust(512, b"\0") + b"a picture"
     header.size = len(content)
     with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as tar:

@@ -20,7 +20,9 @@ def room(number=1):
 def shifted(pixels, x, y):
     height, width = pixels.shape[:2]
     matrix = np.array([[1, 0, x], [0, 1, y]], np.float64)
-    return cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    return cv2.warpAffine(
+        pixels, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
 
 
 def test_a_pair_that_lies_on_itself_is_kept_as_it_is():
@@ -39,7 +41,9 @@ def test_a_small_displacement_is_measured_and_kept():
 
 def test_a_large_displacement_is_refused_with_its_direction():
     before, after = room()
-    with pytest.raises(PairRejected, match=r"moved by 5\.\d px.*\+4\.\d px across, \+3\.\d px down") as caught:
+    with pytest.raises(
+        PairRejected, match=r"moved by 5\.\d px.*\+4\.\d px across, \+3\.\d px down"
+    ) as caught:
         check_framing(shifted(before, 4.05, 3.05), after)
     assert caught.value.kind == "framing differs"
     assert caught.value.measured == pytest.approx(5.07, abs=0.15)
@@ -53,7 +57,10 @@ def test_another_room_is_refused():
 
 def test_a_blank_wall_is_not_refused():
     rng = np.random.default_rng(0)
-    before, after = (np.clip(level + rng.normal(0, 2, (340, 512, 3)), 0, 255).astype(np.uint8) for level in (90, 200))
+    before, after = (
+        np.clip(level + rng.normal(0, 2, (340, 512, 3)), 0, 255).astype(np.uint8)
+        for level in (90, 200)
+    )
     assert check_framing(before, after).displacement == 0.0
 
 

@@ -24,14 +24,24 @@ def test_kill_9_and_the_same_call_again_gives_the_same_folder_without_redoing_pa
     command = [sys.executable, "-c", _PREPARE, fivek, out]
     progress = out / "progress.jsonl"
     for at_least in (3, 9):  # lines; killed twice, each time after some more pairs
-        process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=root, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
         while not (progress.exists() and progress.read_bytes().count(b"\n") >= at_least):
             time.sleep(0.001)
         process.kill()
         process.wait()
         assert not (out / "dataset_metadata.json").exists()
-    logged = [json.loads(line)["id"] for line in progress.read_bytes().splitlines(keepends=True)[1:] if line[-1] == 10]
-    survivors = {path: path.stat().st_mtime_ns for name in logged for path in (out / "images").glob(f"{name}_*")}
+    logged = [
+        json.loads(line)["id"]
+        for line in progress.read_bytes().splitlines(keepends=True)[1:]
+        if line[-1] == 10
+    ]
+    survivors = {
+        path: path.stat().st_mtime_ns
+        for name in logged
+        for path in (out / "images").glob(f"{name}_*")
+    }
     assert len(survivors) >= 16
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     assert {path: path.stat().st_mtime_ns for path in survivors} == survivors

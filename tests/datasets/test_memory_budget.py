@@ -35,7 +35,9 @@ def huge(tmp_path_factory):
     """A 16-bit ProPhoto TIFF of 100 megapixels, 605 MB when it is decoded; its strips are all the same."""
     path = tmp_path_factory.mktemp("huge") / "huge.tif"
     rng = np.random.default_rng(0)
-    strip = zlib.compress(rng.integers(0, 65536, (60, 100, 3), "uint16").repeat(120, axis=1).tobytes(), 1)
+    strip = zlib.compress(
+        rng.integers(0, 65536, (60, 100, 3), "uint16").repeat(120, axis=1).tobytes(), 1
+    )
     tifffile.imwrite(
         path,
         (strip for _ in range(140)),
@@ -49,7 +51,9 @@ def huge(tmp_path_factory):
     return path
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells how much memory was used")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="Linux tells how much memory was used"
+)
 def test_100_megapixels_take_a_few_times_their_size_and_not_more_than_was_reserved(huge):
     command = [sys.executable, "-c", _PEAK, huge]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -76,7 +80,10 @@ def test_a_container_s_limit_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(memory_budget, "_CGROUPS", tmp_path)
     machine = memory_budget.machine_memory()
     assert machine > 2**27
-    for name, limit in (("memory.max", f"{2**27}\n"), ("memory/memory.limit_in_bytes", f"{2**27}\n")):
+    for name, limit in (
+        ("memory.max", f"{2**27}\n"),
+        ("memory/memory.limit_in_bytes", f"{2**27}\n"),
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(limit)
     assert memory_budget.machine_memory() == 2**27

@@ -23,7 +23,9 @@ SIZE = 96
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
     out = tmp_path_factory.mktemp("miniature")
-    miniature.write(out, long_edge=SIZE, fivek_pairs=3, real_estate_pairs={"train": 2, "val": 1, "test": 1})
+    miniature.write(
+        out, long_edge=SIZE, fivek_pairs=3, real_estate_pairs={"train": 2, "val": 1, "test": 1}
+    )
     return out
 
 
@@ -35,13 +37,22 @@ def test_both_sets_are_found_in_their_layouts(sets):
     assert [pair.id for pair in find_fivek_pairs(sets / "fivek", "c")] == [
         f"a000{number}-miniature_000{number}" for number in (1, 2, 3)
     ]
-    assert [pair.split for pair in find_listed_pairs(sets / "real_estate")] == ["train", "train", "validation", "test"]
+    assert [pair.split for pair in find_listed_pairs(sets / "real_estate")] == [
+        "train",
+        "train",
+        "validation",
+        "test",
+    ]
     assert json.loads((sets / "real_estate/val.jsonl").read_text()).keys() == {"src", "tar"}
 
 
 def test_the_same_call_writes_the_same_bytes(sets, tmp_path):
-    miniature.write(tmp_path, long_edge=SIZE, fivek_pairs=3, real_estate_pairs={"train": 2, "val": 1, "test": 1})
-    written = {path.relative_to(sets): path.read_bytes() for path in sets.rglob("*.*") if path.is_file()}
+    miniature.write(
+        tmp_path, long_edge=SIZE, fivek_pairs=3, real_estate_pairs={"train": 2, "val": 1, "test": 1}
+    )
+    written = {
+        path.relative_to(sets): path.read_bytes() for path in sets.rglob("*.*") if path.is_file()
+    }
     assert len(written) == 18
     for path, content in written.items():
         assert (tmp_path / path).read_bytes() == content, path
@@ -65,14 +76,18 @@ def test_portraits_are_stored_as_cameras_do_it(sets):
 
 def test_the_developed_raw_is_the_scene(sets):
     for number in (1, 2, 3):
-        developed = read_photo(sets / f"fivek/img/dng/a000{number}-miniature_000{number}.dng").pixels
+        developed = read_photo(
+            sets / f"fivek/img/dng/a000{number}-miniature_000{number}.dng"
+        ).pixels
         scene = camera.to_uint8(camera.encode_srgb(miniature.fivek_scene(number, SIZE)))
         assert psnr_db(developed, scene) > 30
 
 
 def test_a_smooth_scene_survives_the_raw_file_exactly(tmp_path):
     row, column = np.mgrid[0:100, 0:150] / 150
-    scene = np.stack([0.1 + 0.5 * column, 0.2 + 0.4 * row, 0.5 - 0.4 * column], axis=-1).astype(np.float32)
+    scene = np.stack([0.1 + 0.5 * column, 0.2 + 0.4 * row, 0.5 - 0.4 * column], axis=-1).astype(
+        np.float32
+    )
     files.write_dng(tmp_path / "smooth.dng", files.mosaic_of(scene))
     expected = camera.to_uint8(camera.encode_srgb(scene))
     developed = read_photo(tmp_path / "smooth.dng").pixels
@@ -85,7 +100,12 @@ def test_the_tiff_is_16_bit_prophoto_and_gives_the_srgb_it_was_made_from(tmp_pat
     with tifffile.TiffFile(tmp_path / "photo.tif") as tiff:
         assert tiff.pages.first.dtype == np.uint16
         assert 34675 in tiff.pages.first.tags
-    assert np.abs(read_photo(tmp_path / "photo.tif").pixels.astype(int) - camera.to_uint8(display)).max() <= 1
+    assert (
+        np.abs(
+            read_photo(tmp_path / "photo.tif").pixels.astype(int) - camera.to_uint8(display)
+        ).max()
+        <= 1
+    )
 
 
 def test_interiors_become_brighter_in_the_shadows_and_darker_in_the_window():
@@ -123,5 +143,7 @@ def test_the_command_fails_with_a_sentence(tmp_path):
     command = [sys.executable, "-m", "datasets", "miniature", file]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("Not a directory. Check the path, its permissions and the free space.")
+    assert done.stderr.strip().endswith(
+        "Not a directory. Check the path, its permissions and the free space."
+    )
     assert "Traceback" not in done.stderr

@@ -39,7 +39,9 @@ def test_a_frame_taken_a_moment_later_is_the_same_scene():
 
 
 def test_a_smaller_compressed_copy_is_the_same_scene(tmp_path):
-    before, after = (cv2.resize(pixels, (150, 100), interpolation=cv2.INTER_AREA) for pixels in room(1))
+    before, after = (
+        cv2.resize(pixels, (150, 100), interpolation=cv2.INTER_AREA) for pixels in room(1)
+    )
     (tmp_path / "copy.jpg").write_bytes(encode_jpeg(after, quality=40))
     assert groups_of([room(1), (before, read_photo(tmp_path / "copy.jpg").pixels)]) == [[0, 1]]
 
@@ -51,7 +53,9 @@ def test_different_rooms_are_different_scenes():
 def test_blank_walls_are_no_evidence():
     rng = np.random.default_rng(0)
     ramp = np.linspace(120, 160, 240)[None, :, None]
-    walls = [np.clip(ramp + rng.normal(0, 1, (160, 240, 3)), 0, 255).astype(np.uint8) for _ in range(4)]
+    walls = [
+        np.clip(ramp + rng.normal(0, 1, (160, 240, 3)), 0, 255).astype(np.uint8) for _ in range(4)
+    ]
     assert groups_of([(wall, wall) for wall in walls]) == []
 
 
@@ -60,8 +64,16 @@ def test_a_few_photos_are_looked_for_among_others_that_are_not_compared_with_eac
         return [(perceptual_hash(before), perceptual_hash(after)) for before, after in pairs]
 
     read = []
-    photos, others = [room(1), room(2)], [room(3), tuple(brighter(p, 0.6) for p in room(2)), room(3), room(4)]
-    shown = find_shown(parts(photos), lambda i: photos[i][1], parts(others), lambda i: read.append(i) or others[i][1])
+    photos, others = (
+        [room(1), room(2)],
+        [room(3), tuple(brighter(p, 0.6) for p in room(2)), room(3), room(4)],
+    )
+    shown = find_shown(
+        parts(photos),
+        lambda i: photos[i][1],
+        parts(others),
+        lambda i: read.append(i) or others[i][1],
+    )
     assert shown == [1]
     assert set(read) <= {1}  # of the others only those are opened that resemble one
 
@@ -79,10 +91,16 @@ def test_real_rooms_are_told_apart_and_real_bursts_found(shared_data):
     for line in (shared_data / "real_estate/train.jsonl").read_text().splitlines():
         row = json.loads(line)
         names.append(row["src"])
-        pairs.append(tuple(read_photo(shared_data / "real_estate" / row[key]).pixels for key in ("src", "tar")))
+        pairs.append(
+            tuple(
+                read_photo(shared_data / "real_estate" / row[key]).pixels for key in ("src", "tar")
+            )
+        )
     for number in (781, 259, 782, 786, 262):
         names.append(f"lol/{number}")
         images = shared_data / "lol/images"
-        pairs.append(tuple(read_photo(images / f"{number}_{role}.jpg").pixels for role in ("src", "tar")))
+        pairs.append(
+            tuple(read_photo(images / f"{number}_{role}.jpg").pixels for role in ("src", "tar"))
+        )
     found = [{names[index] for index in group} for group in groups_of(pairs)]
     assert found == [{"lol/781", "lol/782", "lol/786"}, {"lol/259", "lol/262"}]

@@ -16,7 +16,15 @@ from datasets.fivek.official_files import OfficialFiles, Request
 from datasets.partial_file import checksum_of
 from datasets.preparation import Options, prepare
 from datasets.sources import SourceError, find_fivek_pairs
-from tests.helpers.misbehaving_server import busy, corrupted, drop_after, ignores_ranges, serve, trickle, wrong_length
+from tests.helpers.misbehaving_server import (
+    busy,
+    corrupted,
+    drop_after,
+    ignores_ranges,
+    serve,
+    trickle,
+    wrong_length,
+)
 
 NAMES = [f"a{number:04d}-miniature_{number:04d}" for number in range(1, 31)]
 OPTIONS = Options("fivek", "expert C", 1024)
@@ -50,14 +58,24 @@ def official(server, tmp_path, names=NAMES, **request):
 
 def fetch(files, tmp_path):
     return prepare(
-        files.folder, files.find_pairs, tmp_path / "out", OPTIONS, originals=files, refresh=True, num_workers=0
+        files.folder,
+        files.find_pairs,
+        tmp_path / "out",
+        OPTIONS,
+        originals=files,
+        refresh=True,
+        num_workers=0,
     )
 
 
 def content(folder):
     """Pictures and lists, without the log and the metadata, which say where they come from."""
     names = [*folder.glob("images/*"), *folder.glob("*.jsonl")]
-    return {path.relative_to(folder): path.read_bytes() for path in names if path.name != "progress.jsonl"}
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in names
+        if path.name != "progress.jsonl"
+    }
 
 
 def transfer(tmp_path):
@@ -72,7 +90,9 @@ def tif(number):
     return f"/img/tiff16_c/{NAMES[number]}.tif"
 
 
-def test_sixty_fetched_files_give_the_same_pairs_as_local_ones(server, prepared_locally, tmp_path, capsys):
+def test_sixty_fetched_files_give_the_same_pairs_as_local_ones(
+    server, prepared_locally, tmp_path, capsys
+):
     metadata = fetch(official(server, tmp_path), tmp_path)
     assert metadata["counts"]["accepted"] == 30
     assert (
@@ -105,7 +125,9 @@ def test_originals_are_dropped_as_soon_as_they_were_used(server, tmp_path):
     assert not files.folder.exists()
 
 
-def test_every_fault_that_passes_is_overcome_and_reported(server, prepared_locally, tmp_path, capsys):
+def test_every_fault_that_passes_is_overcome_and_reported(
+    server, prepared_locally, tmp_path, capsys
+):
     server.faults |= {
         dng(0): [drop_after(5000)],
         tif(1): [busy(503), busy(503)],
@@ -129,19 +151,34 @@ def test_every_fault_that_passes_is_overcome_and_reported(server, prepared_local
         "server too slow": 1,
     }
     assert run["resumed"] >= 3
-    assert "11 retries (3 connection dropped, 3 damaged file, 2 server busy (503)" in capsys.readouterr().out
+    assert (
+        "11 retries (3 connection dropped, 3 damaged file, 2 server busy (503)"
+        in capsys.readouterr().out
+    )
 
 
 def test_faults_that_stay_cost_the_pair_and_no_other(server, prepared_locally, tmp_path):
-    server.always = {dng(1): corrupted(), tif(2): busy(404), tif(3): busy(500), dng(4): drop_after(0)}
+    server.always = {
+        dng(1): corrupted(),
+        tif(2): busy(404),
+        tif(3): busy(500),
+        dng(4): drop_after(0),
+    }
     metadata = fetch(official(server, tmp_path), tmp_path)
     assert metadata["counts"]["accepted"] == 26
-    assert metadata["rejected_by_reason"] == {"not fetched": 2, "unreadable photo": 1, "not on the server": 1}
+    assert metadata["rejected_by_reason"] == {
+        "not fetched": 2,
+        "unreadable photo": 1,
+        "not on the server": 1,
+    }
     reasons = {
-        row["id"]: row["reason"] for row in map(json.loads, (tmp_path / "out/rejected.jsonl").read_text().splitlines())
+        row["id"]: row["reason"]
+        for row in map(json.loads, (tmp_path / "out/rejected.jsonl").read_text().splitlines())
     }
     assert "is not on the server (404 Not Found)" in reasons[NAMES[2]]
-    assert "could not be fetched in 4 attempts, the last one: server error (500)" in reasons[NAMES[3]]
+    assert (
+        "could not be fetched in 4 attempts, the last one: server error (500)" in reasons[NAMES[3]]
+    )
     assert len([path for path, _ in server.requests if path == dng(1)]) == 2
     assert all(
         picture in content(prepared_locally).items()
@@ -160,14 +197,18 @@ def test_what_was_not_fetched_is_tried_again(server, prepared_locally, tmp_path)
     assert sorted(path for path, _ in server.requests) == [dng(3), tif(3)]
 
 
-def test_a_stopped_run_is_continued_without_fetching_finished_pairs_again(server, prepared_locally, tmp_path):
+def test_a_stopped_run_is_continued_without_fetching_finished_pairs_again(
+    server, prepared_locally, tmp_path
+):
     class StopsAfterTen(OfficialFiles):
         def prepare(self, pair, develop):
             if pair.id in NAMES[10:]:
                 raise KeyboardInterrupt
             return super().prepare(pair, develop)
 
-    files = StopsAfterTen(Request(server.url, connections=1), "c", NAMES, tmp_path / "scratch", PATIENCE)
+    files = StopsAfterTen(
+        Request(server.url, connections=1), "c", NAMES, tmp_path / "scratch", PATIENCE
+    )
     with pytest.raises(KeyboardInterrupt):
         fetch(files, tmp_path)
     log = (tmp_path / "out/progress.jsonl").read_text().splitlines()
@@ -196,9 +237,15 @@ def test_the_checksums_of_all_originals_are_recorded(server, local, tmp_path):
     fetch(official(server, tmp_path, NAMES[:3]), tmp_path)
     recorded = read_checksums(tmp_path / "out/checksums.tsv")
     assert recorded == {
-        name[1:]: checksum_of(local / name[1:]) for number in range(3) for name in (dng(number), tif(number))
+        name[1:]: checksum_of(local / name[1:])
+        for number in range(3)
+        for name in (dng(number), tif(number))
     }
-    assert (tmp_path / "out/checksums.tsv").read_text().startswith(f"{server.url}img/dng/{NAMES[0]}.dng\t")
+    assert (
+        (tmp_path / "out/checksums.tsv")
+        .read_text()
+        .startswith(f"{server.url}img/dng/{NAMES[0]}.dng\t")
+    )
 
 
 def test_kept_originals_are_a_source_of_their_own(server, local, tmp_path):
@@ -220,7 +267,9 @@ def test_kept_originals_are_not_fetched_again_unless_they_changed(server, local,
     server.requests.clear()
     fetch(official(server, tmp_path, NAMES[:3], **keep), tmp_path)
     assert [path for path, _ in server.requests] == [tif(1)]
-    assert f"{changed} is not the file that was fetched: fetching it again" in capsys.readouterr().err
+    assert (
+        f"{changed} is not the file that was fetched: fetching it again" in capsys.readouterr().err
+    )
     assert changed.read_bytes() == (local / tif(1)[1:]).read_bytes()
 
 
@@ -235,13 +284,21 @@ def test_a_file_that_changed_on_the_server_is_named(server, tmp_path, capsys):
 
 
 def test_a_wrong_address_is_noticed_after_twenty_photos(server, tmp_path):
-    files = OfficialFiles(Request(f"{server.url}wrong/"), "c", NAMES, tmp_path / "scratch", PATIENCE)
-    with pytest.raises(ServerUnreachable, match=r"None of the first 20 photos is there.*img/tiff16_c/<name>\.tif"):
+    files = OfficialFiles(
+        Request(f"{server.url}wrong/"), "c", NAMES, tmp_path / "scratch", PATIENCE
+    )
+    with pytest.raises(
+        ServerUnreachable, match=r"None of the first 20 photos is there.*img/tiff16_c/<name>\.tif"
+    ):
         fetch(files, tmp_path)
 
 
-def test_a_server_that_stops_answering_ends_the_run_and_costs_nothing(server, prepared_locally, tmp_path):
-    server.always = {path: busy(500) for number in range(5, 30) for path in (dng(number), tif(number))}
+def test_a_server_that_stops_answering_ends_the_run_and_costs_nothing(
+    server, prepared_locally, tmp_path
+):
+    server.always = {
+        path: busy(500) for number in range(5, 30) for path in (dng(number), tif(number))
+    }
     with pytest.raises(ServerUnreachable, match="The last 8 photos could not be fetched"):
         fetch(official(server, tmp_path), tmp_path)
     server.always = {}

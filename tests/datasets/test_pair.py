@@ -19,7 +19,10 @@ def photo(seed=0, height=72, width=96):
     """A smooth picture that differs from seed to seed."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width] / 96
-    waves = [np.sin(x * rng.uniform(2, 9) + rng.uniform(0, 6)) + np.cos(y * rng.uniform(2, 9)) for _ in range(3)]
+    waves = [
+        np.sin(x * rng.uniform(2, 9) + rng.uniform(0, 6)) + np.cos(y * rng.uniform(2, 9))
+        for _ in range(3)
+    ]
     return np.stack([120 + 40 * wave for wave in waves], axis=-1).astype(np.uint8)
 
 
@@ -78,7 +81,10 @@ def test_a_pair_published_with_a_wrong_target_is_refused(shared_data):
 def test_real_pairs_are_accepted(shared_data):
     for folder in sorted((shared_data / "fivek/input").iterdir())[:4]:
         target = shared_data / "fivek/output_expert_C" / folder.name
-        assert prepare_pair(folder, target, 256).input.shape == prepare_pair(folder, target, 256).target.shape
+        assert (
+            prepare_pair(folder, target, 256).input.shape
+            == prepare_pair(folder, target, 256).target.shape
+        )
 
 
 def test_16_bit_prophoto_and_orientation_are_on_this_path(tmp_path):
@@ -92,7 +98,12 @@ def test_16_bit_prophoto_and_orientation_are_on_this_path(tmp_path):
         values = tiff.pages.first.asarray()
     tags = [(274, "H", 1, 3, True)]
     tifffile.imwrite(
-        tmp_path / "tar.tif", values, photometric="rgb", iccprofile=prophoto_profile(), extratags=tags, metadata=None
+        tmp_path / "tar.tif",
+        values,
+        photometric="rgb",
+        iccprofile=prophoto_profile(),
+        extratags=tags,
+        metadata=None,
     )
     pair = prepare_pair(tmp_path / "src.png", tmp_path / "tar.tif", None)
     expected = np.clip((before / 255.0) ** 2.2 * 1.4, 0, 1) ** (1 / 2.2) * 255
@@ -141,24 +152,34 @@ def test_a_refusal_carries_thumbnails_of_what_could_be_decoded(tmp_path):
 
 def test_every_pair_of_a_camera_file_and_its_edit_is_accepted(shared_data, tmp_path):
     for path in sorted((shared_data / "raw/ok").iterdir()):
-        edited = np.clip(read_photo(path).pixels[3:-5, 7:-2].astype(float) * 1.3 + 5, 0, 255).astype(np.uint8)
+        edited = np.clip(
+            read_photo(path).pixels[3:-5, 7:-2].astype(float) * 1.3 + 5, 0, 255
+        ).astype(np.uint8)
         write_photo(tmp_path / "target.jpg", edited)
         pair = prepare_pair(path, tmp_path / "target.jpg", None)
         assert pair.target.shape == edited.shape
         assert pair.measurements["shift_px"] < 0.25
 
 
-def test_camera_files_that_are_broken_or_develop_to_junk_are_refused_in_a_sentence(shared_data, tmp_path):
+def test_camera_files_that_are_broken_or_develop_to_junk_are_refused_in_a_sentence(
+    shared_data, tmp_path
+):
     target = shared_data / "real_estate/images/123_tar.jpg"
-    for path in sorted([*(shared_data / "raw/broken").iterdir(), *(shared_data / "raw/decodes_to_junk").iterdir()]):
-        with pytest.raises(PairRejected, match=rf"^{re.escape(path.name)} (is|holds) .*\. .*\.$") as caught:
+    for path in sorted(
+        [*(shared_data / "raw/broken").iterdir(), *(shared_data / "raw/decodes_to_junk").iterdir()]
+    ):
+        with pytest.raises(
+            PairRejected, match=rf"^{re.escape(path.name)} (is|holds) .*\. .*\.$"
+        ) as caught:
             prepare_pair(path, target, None)
         assert caught.value.kind == "unreadable photo"
 
 
 def test_what_the_decoder_remarked_is_kept_with_the_pair(tmp_path):
     paths = write_pair(tmp_path, photo())
-    tifffile.imwrite(tmp_path / "tar.tif", (photo() // 2 + 90).astype(np.uint16) * 257, photometric="rgb")
+    tifffile.imwrite(
+        tmp_path / "tar.tif", (photo() // 2 + 90).astype(np.uint16) * 257, photometric="rgb"
+    )
     remarks = prepare_pair(paths[0], tmp_path / "tar.tif", None).measurements["remarks"]
     assert remarks == ["target: 16 bits without a colour profile, treated as sRGB"]
 

@@ -29,7 +29,9 @@ def write_pair(folder, name, seed=0, before=None, after=None):
     (folder / "images").mkdir(parents=True, exist_ok=True)
     before = photo(seed) if before is None else before
     Image.fromarray(before).save(folder / f"images/{name}_src.png")
-    Image.fromarray(before // 2 + 90 if after is None else after).save(folder / f"images/{name}_tar.png")
+    Image.fromarray(before // 2 + 90 if after is None else after).save(
+        folder / f"images/{name}_tar.png"
+    )
     return json.dumps({"src": f"images/{name}_src.png", "tar": f"images/{name}_tar.png"})
 
 
@@ -65,7 +67,13 @@ def prepare_listed(source, output, options=OPTIONS):
 
 
 def prepare_fivek(source, output, num_workers=0):
-    return prepare(source, lambda folder: find_fivek_pairs(folder, "c"), output, OPTIONS, num_workers=num_workers)
+    return prepare(
+        source,
+        lambda folder: find_fivek_pairs(folder, "c"),
+        output,
+        OPTIONS,
+        num_workers=num_workers,
+    )
 
 
 def folder_hash(folder: Path) -> str:
@@ -87,7 +95,14 @@ def rejected(output):
 
 def test_a_prepared_folder(source, tmp_path, capsys):
     metadata = prepare_listed(source, tmp_path / "out")
-    assert metadata["counts"] == {"found": 4, "accepted": 4, "rejected": 0, "train": 2, "validation": 1, "test": 1}
+    assert metadata["counts"] == {
+        "found": 4,
+        "accepted": 4,
+        "rejected": 0,
+        "train": 2,
+        "validation": 1,
+        "test": 1,
+    }
     assert [row["id"] for row in prepared_folder.read_rows(tmp_path / "out", "train")] == ["1", "2"]
     (row,) = prepared_folder.read_rows(tmp_path / "out", "validation")
     assert (row["width"], row["height"]) == (96, 72)
@@ -155,7 +170,9 @@ def test_the_metadata_says_what_was_made_from_what_with_what_and_when(source, tm
     assert metadata["environment"].keys() == {"enhancer", "python", "numpy"}
     lists = {path.name for path in (tmp_path / "out").glob("*.jsonl")} - {"progress.jsonl"}
     assert metadata["lists_sha256"].keys() == lists
-    rows = [json.loads(line) for line in (tmp_path / "out/progress.jsonl").read_bytes().splitlines()[1:]]
+    rows = [
+        json.loads(line) for line in (tmp_path / "out/progress.jsonl").read_bytes().splitlines()[1:]
+    ]
     digest = hashlib.sha256((source / "images/1_src.png").read_bytes()).hexdigest()
     assert (rows[0]["input_source_sha256"], rows[0]["target_source_sha256"]) == (digest, None)
 
@@ -242,7 +259,9 @@ def test_a_finished_pair_without_its_picture_is_done_again(source, tmp_path, com
 
 def test_a_copy_in_another_split_is_refused_by_its_content(source, tmp_path):
     write_pair(source, "4", before=photo(1))
-    with pytest.raises(PreparationError, match=r"'2' \(train\) and '4' \(test\) are the same picture"):
+    with pytest.raises(
+        PreparationError, match=r"'2' \(train\) and '4' \(test\) are the same picture"
+    ):
         prepare_listed(source, tmp_path / "out")
     assert prepared_folder.read_metadata(tmp_path / "out") is None
 
@@ -253,7 +272,10 @@ def test_a_copy_in_the_same_split_is_accepted(source, tmp_path):
 
 
 def test_a_folder_per_house(tmp_path):
-    rows = [write_pair(tmp_path / "source" / house, "1", seed) for seed, house in enumerate(["house1", "house2"])]
+    rows = [
+        write_pair(tmp_path / "source" / house, "1", seed)
+        for seed, house in enumerate(["house1", "house2"])
+    ]
     for row, house, name in zip(rows, ["house1", "house2"], ["train", "val"], strict=True):
         (tmp_path / f"source/{name}.jsonl").write_text(row.replace("images", f"{house}/images"))
     metadata = prepare_listed(tmp_path / "source", tmp_path / "out")

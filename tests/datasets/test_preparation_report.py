@@ -14,8 +14,16 @@ from datasets.preparation import Choices, Options, prepare
 from datasets.prepared_folder import PreparationError, read_rows
 from datasets.sources import find_listed_pairs
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 OPTIONS = Options("real_estate", "all pairs", None)
 
 
@@ -50,13 +58,24 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def prepared(source, tmp_path_factory):
     output = tmp_path_factory.mktemp("prepared") / "out"
-    metadata = prepare(source, find_listed_pairs, output, OPTIONS, Choices(allow_near_duplicates=True), num_workers=0)
+    metadata = prepare(
+        source,
+        find_listed_pairs,
+        output,
+        OPTIONS,
+        Choices(allow_near_duplicates=True),
+        num_workers=0,
+    )
     return output, metadata
 
 
 def test_everything_is_counted_in_the_metadata(prepared):
     _, metadata = prepared
-    assert metadata["rejected_by_reason"] == {"different scene": 1, "target equals input": 1, "unreadable photo": 1}
+    assert metadata["rejected_by_reason"] == {
+        "different scene": 1,
+        "target equals input": 1,
+        "unreadable photo": 1,
+    }
     assert metadata["flagged"] == 1
     assert metadata["near_duplicates"] == {"groups": 1, "photos": 2, "groups_in_several_splits": 1}
 
@@ -80,17 +99,31 @@ def test_the_page_shows_what_was_refused_flagged_and_doubled(prepared):
 
 
 def test_it_is_the_same_on_every_run(source, prepared, tmp_path):
-    prepare(source, find_listed_pairs, tmp_path / "b", OPTIONS, Choices(allow_near_duplicates=True), num_workers=0)
+    prepare(
+        source,
+        find_listed_pairs,
+        tmp_path / "b",
+        OPTIONS,
+        Choices(allow_near_duplicates=True),
+        num_workers=0,
+    )
     name = "preparation_report.html"
     assert (tmp_path / "b" / name).read_bytes() == (prepared[0] / name).read_bytes()
 
 
 def test_doubled_scenes_in_two_lists_stop_the_preparation_and_are_in_the_page(source, tmp_path):
-    with pytest.raises(PreparationError, match=r"twin \(train\) and usual3 \(validation\).*--allow-near-duplicates"):
+    with pytest.raises(
+        PreparationError, match=r"twin \(train\) and usual3 \(validation\).*--allow-near-duplicates"
+    ):
         prepare(source, find_listed_pairs, tmp_path / "out", OPTIONS, num_workers=0)
     assert "in more than one split" in (tmp_path / "out/preparation_report.html").read_text()
     metadata = prepare(
-        source, find_listed_pairs, tmp_path / "out", OPTIONS, Choices(allow_near_duplicates=True), num_workers=0
+        source,
+        find_listed_pairs,
+        tmp_path / "out",
+        OPTIONS,
+        Choices(allow_near_duplicates=True),
+        num_workers=0,
     )
     assert metadata["run"]["pairs"] == 0
 
@@ -108,7 +141,9 @@ def test_outliers_are_dropped_on_request_and_come_back(source, prepared, tmp_pat
         for line in (tmp_path / "out/rejected.jsonl").read_text().splitlines()
         if json.loads(line)["id"] == "strange"
     ]
-    assert row["reason"].startswith("the edit is unlike the others in this data set: brightness × 0.1")
+    assert row["reason"].startswith(
+        "the edit is unlike the others in this data set: brightness × 0.1"
+    )
     again = run(drop=False)
     assert again["images_sha256"] == prepared[1]["images_sha256"]
     assert again["run"]["pairs"] == 1

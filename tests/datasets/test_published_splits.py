@@ -9,7 +9,9 @@ from datasets.fivek.published_splits import PUBLISHED_SPLITS, assign_published_s
 from datasets.sources import SourcePair
 
 
-@pytest.mark.parametrize(("name", "num_train", "num_test"), [("3dlut", 4500, 498), ("upe", 4500, 500)])
+@pytest.mark.parametrize(
+    ("name", "num_train", "num_test"), [("3dlut", 4500, 498), ("upe", 4500, 500)]
+)
 def test_their_sizes(name, num_train, num_test):
     splits = list(read_split(name).values())
     assert (splits.count("train"), splits.count("test")) == (num_train, num_test)
@@ -35,16 +37,28 @@ def test_lists_agree_with_where_they_are_from(shared_data):
     ):
         for split, file in zip(("train", "test"), files, strict=True):
             listed = (lists / folder / file).read_text().split()
-            assert [number for number, place in read_split(name).items() if place == split] == listed
+            assert [
+                number for number, place in read_split(name).items() if place == split
+            ] == listed
 
 
 def test_full_names_and_numbers_get_their_split():
-    pairs = [SourcePair(name, Path(), Path(), None) for name in ("a0004-jmac_MG_1384", "a0001", "a0160", "holiday")]
-    assert [pair.split for pair in assign_published_split(pairs, "3dlut")] == ["test", "train", None, None]
+    pairs = [
+        SourcePair(name, Path(), Path(), None)
+        for name in ("a0004-jmac_MG_1384", "a0001", "a0160", "holiday")
+    ]
+    assert [pair.split for pair in assign_published_split(pairs, "3dlut")] == [
+        "test",
+        "train",
+        None,
+        None,
+    ]
 
 
 def test_every_expert_and_size_has_a_config_for_every_split():
     names = {config.name for config in Builder.BUILDER_CONFIGS}
-    assert len(names) == 5 * 3 * (1 + 1 + len(PUBLISHED_SPLITS))  # plain, rendered inputs, and each published split
+    assert len(names) == 5 * 3 * (
+        1 + 1 + len(PUBLISHED_SPLITS)
+    )  # plain, rendered inputs, and each published split
     assert {"c_1024", "c_512", "c_512_3dlut", "a_full_upe"} <= names
     assert Builder.BUILDER_CONFIGS[0].name == "c_1024"

@@ -24,7 +24,9 @@ def moved(pixels, *, shift=(0.0, 0.0), degrees=0.0, scale=1.0):
     matrix = np.eye(3)
     matrix[:2] = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, scale)
     matrix[:2, 2] += shift
-    warped = cv2.warpAffine(pixels, matrix[:2], (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    warped = cv2.warpAffine(
+        pixels, matrix[:2], (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
     return warped, matrix
 
 
@@ -59,7 +61,10 @@ def test_known_movements_of_a_dark_room_against_its_bright_edit(movement, precis
 def test_the_displacement_is_the_same_at_every_size():
     before, after = room()
     warped, _ = moved(before, shift=(3.0, 0.0))
-    large = [cv2.resize(pixels, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_CUBIC) for pixels in (warped, after)]
+    large = [
+        cv2.resize(pixels, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_CUBIC)
+        for pixels in (warped, after)
+    ]
     assert register(warped, after).displacement == pytest.approx(3.0, abs=0.15)
     assert register(*large).displacement == pytest.approx(3.0, abs=0.15)
 
@@ -72,7 +77,10 @@ def test_another_room_does_not_correlate():
 
 def test_blank_walls_are_known_for_having_no_texture():
     rng = np.random.default_rng(0)
-    before, after = (np.clip(level + rng.normal(0, 2, (340, 512, 3)), 0, 255).astype(np.uint8) for level in (90, 200))
+    before, after = (
+        np.clip(level + rng.normal(0, 2, (340, 512, 3)), 0, 255).astype(np.uint8)
+        for level in (90, 200)
+    )
     assert register(before, after).texture < 0.01
 
 
@@ -99,10 +107,15 @@ def test_a_picture_that_lies_across_and_shows_something_else_has_no_turn():
 
 
 def test_real_pairs_moved_by_known_amounts(shared_data):
-    rows = [json.loads(line) for line in (shared_data / "real_estate/train.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (shared_data / "real_estate/train.jsonl").read_text().splitlines()
+    ]
     rng = np.random.default_rng(0)
     for row in rows:
-        before, after = (read_photo(shared_data / "real_estate" / row[key]).pixels for key in ("src", "tar"))
+        before, after = (
+            read_photo(shared_data / "real_estate" / row[key]).pixels for key in ("src", "tar")
+        )
         as_published = register(before, after, precisely=True).matrix
         warped, movement = moved(before, shift=rng.uniform(-8, 8, 2), degrees=rng.uniform(-1, 1))
         found = register(warped, after, precisely=True).matrix
@@ -111,6 +124,9 @@ def test_real_pairs_moved_by_known_amounts(shared_data):
 
 def test_no_real_pair_is_turned_or_far_displaced(shared_data):
     for path in sorted((shared_data / "fivek/input").glob("*.png"))[:8]:
-        before, after = read_photo(path).pixels, read_photo(shared_data / "fivek/output_expert_C" / path.name).pixels
+        before, after = (
+            read_photo(path).pixels,
+            read_photo(shared_data / "fivek/output_expert_C" / path.name).pixels,
+        )
         assert quarter_turns(before, after) == 0
         assert register(before, after).displacement < 0.3

@@ -10,7 +10,9 @@ from datasets.sources import SourceError, find_fivek_pairs, find_listed_pairs
 
 
 def write_list(path, inputs):
-    path.write_text("".join(json.dumps({"src": name, "tar": f"edited/{name}"}) + "\n" for name in inputs))
+    path.write_text(
+        "".join(json.dumps({"src": name, "tar": f"edited/{name}"}) + "\n" for name in inputs)
+    )
 
 
 @pytest.fixture
@@ -23,7 +25,12 @@ def source(tmp_path):
 
 
 def test_two_folders_pair_by_stem(tmp_path):
-    for path in ("input/a0001.png", "input/a0002.png", "output_expert_C/a0002.jpg", "output_expert_C/a0001.jpg"):
+    for path in (
+        "input/a0001.png",
+        "input/a0002.png",
+        "output_expert_C/a0002.jpg",
+        "output_expert_C/a0001.jpg",
+    ):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).touch()
     pairs = find_fivek_pairs(tmp_path, "c")
@@ -40,15 +47,21 @@ def test_official_layout(tmp_path):
 
 
 def test_both_row_forms_and_both_names_of_the_validation_list(tmp_path):
-    (tmp_path / "train.jsonl").write_text('{"input": "a/7_input.jpg", "target": "a/7_target.jpg"}\n\n')
+    (tmp_path / "train.jsonl").write_text(
+        '{"input": "a/7_input.jpg", "target": "a/7_target.jpg"}\n\n'
+    )
     (tmp_path / "validation.jsonl").write_text('{"src": "a/8_src.jpg", "tar": "a/8_tar.jpg"}')
-    assert [(pair.id, pair.split) for pair in find_listed_pairs(tmp_path)] == [("7", "train"), ("8", "validation")]
+    assert [(pair.id, pair.split) for pair in find_listed_pairs(tmp_path)] == [
+        ("7", "train"),
+        ("8", "validation"),
+    ]
 
 
 def test_a_photo_in_two_splits_is_refused(source):
     shutil.copy(source / "train.jsonl", source / "test.jsonl")
     with pytest.raises(
-        SourceError, match=r"images/1_src\.png' is in train\.jsonl, line 1 and again in test\.jsonl, line 1"
+        SourceError,
+        match=r"images/1_src\.png' is in train\.jsonl, line 1 and again in test\.jsonl, line 1",
     ):
         find_listed_pairs(source)
 
@@ -63,8 +76,12 @@ def test_a_malformed_line_is_named(source, line):
 
 @pytest.mark.parametrize("path", ["images/a\0.jpg", "images/a\ud800.jpg"])
 def test_a_path_that_no_file_can_have_is_named(source, path):
-    (source / "test.jsonl").write_text('{"src": "a.jpg", "tar": "b.jpg"}\n' + json.dumps({"src": path, "tar": "c.jpg"}))
-    with pytest.raises(SourceError, match=r"test\.jsonl, line 2 names .* which no file can be called"):
+    (source / "test.jsonl").write_text(
+        '{"src": "a.jpg", "tar": "b.jpg"}\n' + json.dumps({"src": path, "tar": "c.jpg"})
+    )
+    with pytest.raises(
+        SourceError, match=r"test\.jsonl, line 2 names .* which no file can be called"
+    ):
         find_listed_pairs(source)
 
 
@@ -82,33 +99,52 @@ def test_a_list_that_is_not_utf8_is_named(source):
 
 
 def test_a_line_separator_in_a_file_name_separates_no_lines(source):
-    (source / "test.jsonl").write_text('{"src": "a\u2028b_src.jpg", "tar": "c.jpg"}\n', encoding="utf-8")
+    (source / "test.jsonl").write_text(
+        '{"src": "a\u2028b_src.jpg", "tar": "c.jpg"}\n', encoding="utf-8"
+    )
     assert find_listed_pairs(source)[-1].id == "a\u2028b"
 
 
 def test_ids_are_file_names_where_those_are_unique_and_paths_elsewhere(tmp_path):
-    inputs = ["house1/in/001.jpg", "house2/in/001.jpg", "house2/in/002.jpg", "a/7_src.jpg", "b/7_input.jpg"]
+    inputs = [
+        "house1/in/001.jpg",
+        "house2/in/001.jpg",
+        "house2/in/002.jpg",
+        "a/7_src.jpg",
+        "b/7_input.jpg",
+    ]
     write_list(tmp_path / "train.jsonl", inputs)
-    found = {pair.input.relative_to(tmp_path).as_posix(): pair.id for pair in find_listed_pairs(tmp_path)}
-    assert found == dict(zip(inputs, ["house1_in_001", "house2_in_001", "002", "a_7", "b_7"], strict=True))
+    found = {
+        pair.input.relative_to(tmp_path).as_posix(): pair.id for pair in find_listed_pairs(tmp_path)
+    }
+    assert found == dict(
+        zip(inputs, ["house1_in_001", "house2_in_001", "002", "a_7", "b_7"], strict=True)
+    )
 
 
 def test_ids_are_unique_where_paths_look_the_same(tmp_path):
-    write_list(tmp_path / "train.jsonl", ["a/1.jpg", "a/1.png", "b/c_1.jpg", "d/c_1.jpg", "b_c/1.jpg"])
+    write_list(
+        tmp_path / "train.jsonl", ["a/1.jpg", "a/1.png", "b/c_1.jpg", "d/c_1.jpg", "b_c/1.jpg"]
+    )
     ids = [pair.id for pair in find_listed_pairs(tmp_path)]
     assert len(set(ids)) == 5
     assert "d_c_1" in ids
 
 
 def test_the_same_file_twice_is_refused_however_it_is_written(tmp_path):
-    write_list(tmp_path / "train.jsonl", ["images/1.jpg", "images/2.jpg", "images/../images/./1.jpg"])
+    write_list(
+        tmp_path / "train.jsonl", ["images/1.jpg", "images/2.jpg", "images/../images/./1.jpg"]
+    )
     with pytest.raises(
-        SourceError, match=r"images/1\.jpg' is in train\.jsonl, line 1 and again in train\.jsonl, line 3"
+        SourceError,
+        match=r"images/1\.jpg' is in train\.jsonl, line 1 and again in train\.jsonl, line 3",
     ):
         find_listed_pairs(tmp_path)
 
 
-@pytest.mark.parametrize("path", ["../secret_src.jpg", "/etc/secret_src.jpg", "images/../../secret_src.jpg"])
+@pytest.mark.parametrize(
+    "path", ["../secret_src.jpg", "/etc/secret_src.jpg", "images/../../secret_src.jpg"]
+)
 def test_a_path_that_leaves_the_folder_is_refused(source, path):
     (source / "test.jsonl").write_text(json.dumps({"src": path, "tar": "images/1_tar.png"}))
     with pytest.raises(SourceError, match="outside the folder"):
@@ -137,7 +173,10 @@ def test_the_literature_split_of_real_estate_has_no_leak(shared_data):
 
 def test_ids_that_no_file_could_be_called_are_shortened(tmp_path):
     house = "x" * 120
-    write_list(tmp_path / "train.jsonl", [f"{house}/{house}/{name}.jpg" for name in "12"] + [f"{house}/1.jpg"])
+    write_list(
+        tmp_path / "train.jsonl",
+        [f"{house}/{house}/{name}.jpg" for name in "12"] + [f"{house}/1.jpg"],
+    )
     ids = [pair.id for pair in find_listed_pairs(tmp_path)]
     assert len(set(ids)) == 3
     assert max(len(name.encode()) for name in ids) <= 200

@@ -20,12 +20,19 @@ def ids(splits):
 
 def test_the_shares_are_met_and_each_split_keeps_the_order():
     splits = ids(assign_splits(rows(100), SOURCE, shares=Shares(validation=0.1, test=0.05)))
-    assert {split: len(members) for split, members in splits.items()} == {"train": 85, "validation": 10, "test": 5}
+    assert {split: len(members) for split, members in splits.items()} == {
+        "train": 85,
+        "validation": 10,
+        "test": 5,
+    }
     assert all(members == sorted(members) for members in splits.values())
 
 
 def test_a_photo_more_moves_few_others():
-    few, more = (set(ids(assign_splits(rows(count), SOURCE, shares=Shares(0.1)))["validation"]) for count in (100, 101))
+    few, more = (
+        set(ids(assign_splits(rows(count), SOURCE, shares=Shares(0.1)))["validation"])
+        for count in (100, 101)
+    )
     assert len(few - more) <= 1
 
 
@@ -47,17 +54,29 @@ def test_groups_larger_than_the_share_still_leave_something_to_validate():
 
 def test_one_scene_cannot_be_split():
     accepted = rows(12)
-    with pytest.raises(PreparationError, match="1 usable scenes in 12 pairs; training and validation need"):
+    with pytest.raises(
+        PreparationError, match="1 usable scenes in 12 pairs; training and validation need"
+    ):
         assign_splits(accepted, SOURCE, [accepted])
 
 
 def test_the_sources_splits_are_honoured():
     accepted = [*rows(3, "train"), {"id": "a", "split": "test"}]
-    assert ids(assign_splits(accepted, SOURCE)) == {"train": ["000", "001", "002"], "validation": [], "test": ["a"]}
+    assert ids(assign_splits(accepted, SOURCE)) == {
+        "train": ["000", "001", "002"],
+        "validation": [],
+        "test": ["a"],
+    }
 
 
 def test_a_scene_in_two_splits_is_an_error_that_names_it_and_the_option():
-    group = [{"id": "7", "split": "train"}, {"id": "8", "split": "train"}, {"id": "9", "split": "test"}]
+    group = [
+        {"id": "7", "split": "train"},
+        {"id": "8", "split": "train"},
+        {"id": "9", "split": "test"},
+    ]
     straddling = find_straddling(assign_splits(group, SOURCE), [group])
-    with pytest.raises(PreparationError, match=r"7, 8 \(train\) and 9 \(test\).*--allow-near-duplicates"):
+    with pytest.raises(
+        PreparationError, match=r"7, 8 \(train\) and 9 \(test\).*--allow-near-duplicates"
+    ):
         refuse_straddling(straddling, SOURCE, Path("report.html"))

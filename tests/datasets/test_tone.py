@@ -7,7 +7,10 @@ from datasets import tone
 
 
 def row(name, brightness, saturation=1.0):
-    return {"id": name, "measurements": {"brightness_ratio": brightness, "saturation_ratio": saturation}}
+    return {
+        "id": name,
+        "measurements": {"brightness_ratio": brightness, "saturation_ratio": saturation},
+    }
 
 
 def usual_rows(count=40):
@@ -18,7 +21,10 @@ def usual_rows(count=40):
 def test_ratios_of_an_edit():
     before = np.full((40, 40, 3), (40, 40, 60), np.uint8)
     after = np.full((40, 40, 3), (80, 80, 120), np.uint8)
-    assert tone.measure(before, after) == {"brightness_ratio": pytest.approx(2, abs=0.05), "saturation_ratio": 2.0}
+    assert tone.measure(before, after) == {
+        "brightness_ratio": pytest.approx(2, abs=0.05),
+        "saturation_ratio": 2.0,
+    }
 
 
 def test_black_pictures_have_ratios_too():
@@ -35,7 +41,9 @@ def test_an_edit_unlike_the_others_is_named_with_what_is_usual():
 
 def test_a_quarter_of_strange_edits_does_not_hide_itself():
     strange = [row(f"strange{number}", 12.0) for number in range(10)]
-    assert set(tone.find_outliers([*usual_rows(30), *strange])) == {strange["id"] for strange in strange}
+    assert set(tone.find_outliers([*usual_rows(30), *strange])) == {
+        strange["id"] for strange in strange
+    }
 
 
 def test_where_all_edits_are_alike_a_small_difference_is_none():

@@ -70,7 +70,10 @@ def jobs(tmp_path_factory):
 
 
 def pairs(*sizes):
-    return [SourcePair(str(number), Path(str(size)), Path("target"), None) for number, size in enumerate(sizes, 1)]
+    return [
+        SourcePair(str(number), Path(str(size)), Path("target"), None)
+        for number, size in enumerate(sizes, 1)
+    ]
 
 
 def is_alive(pid):
@@ -104,7 +107,9 @@ def test_a_pair_whose_reader_dies_is_refused_and_the_others_are_done(jobs, how, 
 
 
 def test_a_pair_whose_reader_was_killed_by_chance_gets_another_try(jobs, tmp_path):
-    rows = list(workers.run(functools.partial(jobs.die_once, mark=tmp_path / "mark"), pairs(*range(4)), 2))
+    rows = list(
+        workers.run(functools.partial(jobs.die_once, mark=tmp_path / "mark"), pairs(*range(4)), 2)
+    )
     assert {row["status"] for row in rows} == {"accepted"}
     assert len(rows) == 4
 
@@ -173,7 +178,9 @@ except KeyboardInterrupt:
     sys.exit("stopped")
 """
     environment = os.environ | {"PYTHONPATH": f"{os.environ['PYTHONPATH']}{os.pathsep}{ROOT}"}
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, stderr=subprocess.PIPE
+    )
     wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
     process.send_signal(how)
     _, printed = process.communicate(timeout=20)

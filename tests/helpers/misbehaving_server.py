@@ -64,7 +64,12 @@ class _Handler(BaseHTTPRequestHandler):
                 server.at_once -= 1
 
     def answer(
-        self, content: bytes, *, ranges: bool = True, length: int | None = None, limit: int | None = None
+        self,
+        content: bytes,
+        *,
+        ranges: bool = True,
+        length: int | None = None,
+        limit: int | None = None,
     ) -> None:
         """Send the file or the part that was asked for.
 
@@ -104,7 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
 def serve(folder: Path) -> Iterator[Server]:
     """Serve a folder until the block ends."""
     with Server(folder) as server:
-        thread = threading.Thread(target=functools.partial(server.serve_forever, poll_interval=0.01))
+        thread = threading.Thread(
+            target=functools.partial(server.serve_forever, poll_interval=0.01)
+        )
         thread.start()
         try:
             yield server
@@ -136,7 +143,9 @@ def wrong_length(difference: int) -> Fault:
     """State another length than the file has, and close the connection after the file."""
 
     def answer(handler: _Handler, content: bytes) -> bool:
-        handler.answer(content[: len(content) + min(0, difference)], length=len(content) + difference)
+        handler.answer(
+            content[: len(content) + min(0, difference)], length=len(content) + difference
+        )
         return True
 
     return answer

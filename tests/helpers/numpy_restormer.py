@@ -66,7 +66,9 @@ def random_state(
     state = {}
     for name, shape in shapes.items():
         spread = 0.5 / np.sqrt(np.prod(shape[1:])) if len(shape) == 4 else 0.25
-        centre = 1.0 if "temperature" in name or ("norm" in name and name.endswith("weight")) else 0.0
+        centre = (
+            1.0 if "temperature" in name or ("norm" in name and name.endswith("weight")) else 0.0
+        )
         state[name] = centre + spread * rng.standard_normal(shape)
     return state
 
@@ -93,25 +95,32 @@ def forward(state: State, x: np.ndarray) -> np.ndarray:
         deviation = np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
         if f"{name}.body.bias" not in state:
             return x / deviation * weight
-        return (x - x.mean(axis=1, keepdims=True)) / deviation * weight + state[f"{name}.body.bias"][
-            None, :, None, None
-        ]
+        return (x - x.mean(axis=1, keepdims=True)) / deviation * weight + state[
+            f"{name}.body.bias"
+        ][None, :, None, None]
 
     def attention(x: np.ndarray, name: str) -> np.ndarray:
         temperature = state[f"{name}.temperature"]
         qkv = convolution(convolution(x, f"{name}.qkv"), f"{name}.qkv_dwconv")
         query, key, value = (
-            part.reshape(len(x), len(temperature), -1, x[0, 0].size) for part in np.split(qkv, 3, axis=1)
+            part.reshape(len(x), len(temperature), -1, x[0, 0].size)
+            for part in np.split(qkv, 3, axis=1)
         )
-        query, key = (t / np.maximum(np.linalg.norm(t, axis=-1, keepdims=True), 1e-12) for t in (query, key))
+        query, key = (
+            t / np.maximum(np.linalg.norm(t, axis=-1, keepdims=True), 1e-12) for t in (query, key)
+        )
         logits = query @ key.transpose(0, 1, 3, 2) * temperature
         weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
         return convolution((weights @ value).reshape(x.shape), f"{name}.project_out")
 
     def feed_forward(x: np.ndarray, name: str) -> np.ndarray:
-        gate, content = np.split(convolution(convolution(x, f"{name}.project_in"), f"{name}.dwconv"), 2, axis=1)
-        return convolution(0.5 * gate * (1 + erf(gate / np.sqrt(2))) * content, f"{name}.project_out")
+        gate, content = np.split(
+            convolution(convolution(x, f"{name}.project_in"), f"{name}.dwconv"), 2, axis=1
+        )
+        return convolution(
+            0.5 * gate * (1 + erf(gate / np.sqrt(2))) * content, f"{name}.project_out"
+        )
 
     def blocks(x: np.ndarray, group: str) -> np.ndarray:
         index = 0
@@ -125,18 +134,32 @@ def forward(state: State, x: np.ndarray) -> np.ndarray:
     def down(x: np.ndarray, name: str) -> np.ndarray:
         y = convolution(x, f"{name}.body.0")
         b, c, h, w = y.shape
-        return y.reshape(b, c, h // 2, 2, w // 2, 2).transpose(0, 1, 3, 5, 2, 4).reshape(b, 4 * c, h // 2, w // 2)
+        return (
+            y.reshape(b, c, h // 2, 2, w // 2, 2)
+            .transpose(0, 1, 3, 5, 2, 4)
+            .reshape(b, 4 * c, h // 2, w // 2)
+        )
 
     def up(x: np.ndarray, name: str) -> np.ndarray:
         y = convolution(x, f"{name}.body.0")
         b, c, h, w = y.shape
-        return y.reshape(b, c // 4, 2, 2, h, w).transpose(0, 1, 4, 2, 5, 3).reshape(b, c // 4, 2 * h, 2 * w)
+        return (
+            y.reshape(b, c // 4, 2, 2, h, w)
+            .transpose(0, 1, 4, 2, 5, 3)
+            .reshape(b, c // 4, 2 * h, 2 * w)
+        )
 
     level1 = blocks(convolution(x, "patch_embed.proj"), "encoder_level1")
     level2 = blocks(down(level1, "down1_2"), "encoder_level2")
     level3 = blocks(down(level2, "down2_3"), "encoder_level3")
     y = blocks(down(level3, "down3_4"), "latent")
-    y = blocks(convolution(np.concatenate([up(y, "up4_3"), level3], axis=1), "reduce_chan_level3"), "decoder_level3")
-    y = blocks(convolution(np.concatenate([up(y, "up3_2"), level2], axis=1), "reduce_chan_level2"), "decoder_level2")
+    y = blocks(
+        convolution(np.concatenate([up(y, "up4_3"), level3], axis=1), "reduce_chan_level3"),
+        "decoder_level3",
+    )
+    y = blocks(
+        convolution(np.concatenate([up(y, "up3_2"), level2], axis=1), "reduce_chan_level2"),
+        "decoder_level2",
+    )
     y = blocks(np.concatenate([up(y, "up2_1"), level1], axis=1), "decoder_level1")
     return convolution(blocks(y, "refinement"), "output") + x

@@ -22,7 +22,9 @@ def write_pairs(
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         blocks = generator.integers(10, 180, (5, 6, 3))
-        photo = np.kron(blocks, np.ones((-(-height // 5), -(-width // 6), 1)))[:height, :width].astype(np.uint8)
+        photo = np.kron(blocks, np.ones((-(-height // 5), -(-width // 6), 1)))[
+            :height, :width
+        ].astype(np.uint8)
         write_photo(folder / f"{name}_src.png", photo)
         write_photo(folder / f"{name}_tar.png", np.clip(photo * 1.3 + 12, 0, 255).astype(np.uint8))
     for list_name, members in lists.items():

@@ -21,7 +21,9 @@ PROFILES: dict[str, bytes | None] = {
     "no profile": None,
     "sRGB": color.srgb_profile(),
     "Display P3": color.display_p3_profile(),
-    "Adobe RGB": bytes(imagecodecs.cms_profile("rgb", whitepoint=_D65, primaries=_ADOBE, gamma=563 / 256)),
+    "Adobe RGB": bytes(
+        imagecodecs.cms_profile("rgb", whitepoint=_D65, primaries=_ADOBE, gamma=563 / 256)
+    ),
     "ProPhoto": bytes(imagecodecs.cms_profile("rgb", whitepoint=_D50, primaries=_ROMM, gamma=1.8)),
     "broken": b"no profile at all" * 20,
 }
@@ -63,7 +65,12 @@ def exif_block(orientation: int) -> bytes:
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
     """Length, kind, content and check sum."""
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +86,10 @@ class Kind:
 
 
 def _pillow(
-    kind: str, mode: str = "RGB", prepare: Callable[[Image.Image], Image.Image] | None = None, **options
+    kind: str,
+    mode: str = "RGB",
+    prepare: Callable[[Image.Image], Image.Image] | None = None,
+    **options,
 ) -> Callable[[np.ndarray, bytes | None, bytes], bytes]:
     def write(pixels: np.ndarray, profile: bytes | None, exif: bytes) -> bytes:
         values = in_8_bit(pixels)
@@ -87,7 +97,11 @@ def _pillow(
         image = prepare(image) if prepare else image
         buffer = io.BytesIO()
         image.save(
-            buffer, kind, exif=_first_directory(exif) if kind == "TIFF" else exif, icc_profile=profile, **options
+            buffer,
+            kind,
+            exif=_first_directory(exif) if kind == "TIFF" else exif,
+            icc_profile=profile,
+            **options,
         )
         return buffer.getvalue()
 
@@ -127,12 +141,25 @@ def _tiff(dtype: type, *, color: str = "rgb", byteorder: str = "<", big: bool = 
         if options.get("planarconfig") == "separate":
             values = np.moveaxis(values, -1, 0)
         tags = [
-            (tag, "s" if isinstance(value, str) else "H", 0 if isinstance(value, str) else 1, value, True)
+            (
+                tag,
+                "s" if isinstance(value, str) else "H",
+                0 if isinstance(value, str) else 1,
+                value,
+                True,
+            )
             for tag, value in _first_directory(exif).items()
         ]
         buffer = io.BytesIO()
         with tifffile.TiffWriter(buffer, byteorder=byteorder, bigtiff=big) as tiff:
-            tiff.write(values, photometric=color, iccprofile=profile, extratags=tags, metadata=None, **options)
+            tiff.write(
+                values,
+                photometric=color,
+                iccprofile=profile,
+                extratags=tags,
+                metadata=None,
+                **options,
+            )
         return buffer.getvalue()
 
     return write
@@ -144,7 +171,9 @@ def _heic(bits: int) -> Callable[[np.ndarray, bytes | None, bytes], bytes]:
 
         pillow_heif.options.SAVE_HDR_TO_12_BIT = bits == 12
         if bits > 8:
-            image = pillow_heif.from_bytes("RGB;16", (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
+            image = pillow_heif.from_bytes(
+                "RGB;16", (pixels.shape[1], pixels.shape[0]), pixels.tobytes()
+            )
         else:
             image = pillow_heif.from_pillow(Image.fromarray(in_8_bit(pixels)))
         image[0].info["icc_profile"] = profile
@@ -207,4 +236,6 @@ KINDS = {
 
 def suffix_of(kind: str) -> str:
     """The suffix that files of a kind have."""
-    return {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "HEIC": ".heic"}.get(kind.split(",")[0], ".tif")
+    return {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "HEIC": ".heic"}.get(
+        kind.split(",")[0], ".tif"
+    )

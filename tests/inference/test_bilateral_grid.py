@@ -47,11 +47,17 @@ def test_a_slice_lies_between_eight_cells():
     edited = slice_grid(maps, pixels, rows, columns)
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
-            place = [row * 2, column * 3, float(pixels[i, j] @ [0.2126, 0.7152, 0.0722]) * (NUM_BINS - 1)]
+            place = [
+                row * 2,
+                column * 3,
+                float(pixels[i, j] @ [0.2126, 0.7152, 0.0722]) * (NUM_BINS - 1),
+            ]
             at = maps
             for coordinate in place:
                 below = int(coordinate)
-                at = at[:, below] * (1 - coordinate + below) + at[:, below + 1] * (coordinate - below)
+                at = at[:, below] * (1 - coordinate + below) + at[:, below + 1] * (
+                    coordinate - below
+                )
             expected = at @ np.append(pixels[i, j], 1)
             np.testing.assert_allclose([channel[i, j] for channel in edited], expected, rtol=1e-4)
 

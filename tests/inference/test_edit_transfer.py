@@ -16,7 +16,11 @@ def scene(height: int, width: int) -> np.ndarray:
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     light = 0.12 + 0.35 * np.exp(-((x - 0.6) ** 2 + (y - 0.4) ** 2) / 0.15)
     picture = light[..., None] * np.array([1.0, 0.93, 0.82])
-    picture[int(0.2 * height) : int(0.55 * height), int(0.5 * width) : int(0.75 * width)] = [0.86, 0.93, 0.97]
+    picture[int(0.2 * height) : int(0.55 * height), int(0.5 * width) : int(0.75 * width)] = [
+        0.86,
+        0.93,
+        0.97,
+    ]
     picture[int(0.7 * height) :, int(0.1 * width) : int(0.4 * width)] *= [0.8, 0.5, 0.35]
     picture *= 1 + 0.08 * np.sin(x * width / 3)[..., None] * (y[..., None] > 0.6)
     return np.clip(255 * picture + generator.normal(0, 1.5, picture.shape), 0, 255).astype(np.uint8)
@@ -89,7 +93,9 @@ def test_noise_grows_with_the_tone_curves_slope_more_than_with_brightness():
 def test_a_networks_pattern_on_a_flat_wall_is_not_enlarged():
     wall = np.full((640, 960, 3), 60, np.uint8)
     checks = 0.02 * (-1) ** np.add.outer(np.arange(160) // 2, np.arange(240) // 2)[..., None]
-    result = transfer_edit(wall, reduced(wall, 240), np.full((160, 240, 3), 0.4, np.float32) + checks)
+    result = transfer_edit(
+        wall, reduced(wall, 240), np.full((160, 240, 3), 0.4, np.float32) + checks
+    )
     assert np.abs(unit(result) - 0.4).max() <= 0.004
 
 
@@ -158,10 +164,14 @@ def test_memory_beyond_the_result_does_not_grow_with_the_photo():
     assert peak - tall.nbytes <= 24e6  # in float32 the photo would be 144 MB
 
 
-@pytest.mark.parametrize(("size", "low_size"), [((1, 1), (1, 1)), ((1, 900), (1, 64)), ((900, 1), (64, 1))])
+@pytest.mark.parametrize(
+    ("size", "low_size"), [((1, 1), (1, 1)), ((1, 900), (1, 64)), ((900, 1), (64, 1))]
+)
 def test_the_smallest_and_thinnest_photos_work(size, low_size):
     low = np.full((*low_size, 3), 100, np.uint8)
-    result = transfer_edit(np.full((*size, 3), 100, np.uint8), low, np.full((*low_size, 3), 0.5, np.float32))
+    result = transfer_edit(
+        np.full((*size, 3), 100, np.uint8), low, np.full((*low_size, 3), 0.5, np.float32)
+    )
     assert result.shape == (*size, 3)
     assert np.abs(result.astype(int) - 127.5).max() <= 1
 
@@ -181,7 +191,9 @@ def test_a_float_guide_is_taken_as_unit_range():
     low = np.full((8, 8, 3), 100, np.uint8)
     output = np.full((8, 8, 3), 0.5, np.float32)
     photo = np.full((32, 32, 3), 100, np.uint8)
-    np.testing.assert_array_equal(transfer_edit(photo, low, output), transfer_edit(photo, unit(low), output))
+    np.testing.assert_array_equal(
+        transfer_edit(photo, low, output), transfer_edit(photo, unit(low), output)
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,7 +202,12 @@ def test_a_float_guide_is_taken_as_unit_range():
         (np.zeros((4, 4, 3)), np.zeros((2, 2, 3)), 1, "photo must be uint8 or uint16"),
         (np.zeros((4, 4), np.uint8), np.zeros((2, 2, 3)), 1, r"received uint8 \(4, 4\)"),
         (np.zeros((4, 4, 3), np.uint8), np.zeros((2, 3, 3)), 1, r"\(2, 3, 3\) and \(2, 2, 3\)"),
-        (np.zeros((4, 4, 3), np.uint8), np.zeros((2, 2, 3)), 1.5, r"strength must lie in \[0, 1\], received 1.5"),
+        (
+            np.zeros((4, 4, 3), np.uint8),
+            np.zeros((2, 2, 3)),
+            1.5,
+            r"strength must lie in \[0, 1\], received 1.5",
+        ),
         (np.zeros((4, 4, 3), np.uint8), np.zeros((2, 2, 3)), float("nan"), "received nan"),
     ],
 )

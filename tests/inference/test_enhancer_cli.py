@@ -84,7 +84,9 @@ def test_results_keep_the_kind_of_lossless_photos(enhancer, tmp_path):
     assert files(tmp_path / "out") == ["a.jpg", "b.png", "c.tif", "d.jpg"]
 
 
-def test_a_folder_is_searched_with_its_subfolders_and_other_files_are_left_alone(enhancer, tmp_path):
+def test_a_folder_is_searched_with_its_subfolders_and_other_files_are_left_alone(
+    enhancer, tmp_path
+):
     write(tmp_path / "in" / "a.jpg", tmp_path / "in" / "kitchen" / "a.jpg")
     (tmp_path / "in" / "notes.txt").write_text("call back")
     (tmp_path / "in" / ".a.jpg").write_bytes(b"a file manager's")
@@ -99,7 +101,12 @@ def test_several_folders_keep_their_names(enhancer, tmp_path):
 
 
 def test_photos_of_one_name_get_results_of_their_own(enhancer, tmp_path):
-    write(tmp_path / "in" / "a.jpg", tmp_path / "in" / "a.webp", tmp_path / "in" / "A.jpeg", tmp_path / "a.jpg")
+    write(
+        tmp_path / "in" / "a.jpg",
+        tmp_path / "in" / "a.webp",
+        tmp_path / "in" / "A.jpeg",
+        tmp_path / "a.jpg",
+    )
     assert run(tmp_path / "in", tmp_path / "a.jpg", "--output", tmp_path / "out") == 0
     assert files(tmp_path / "out") == ["A_jpeg.jpg", "a_jpg.jpg", "a_jpg_2.jpg", "a_webp.jpg"]
 
@@ -239,7 +246,9 @@ def test_a_full_disk_is_named(enhancer, tmp_path, capsys, monkeypatch):
 def test_strength_blends_the_edit(enhancer, tmp_path):
     write(tmp_path / "a.png")  # of value 40
     assert run(tmp_path, "--output", tmp_path / "out", "--strength", "0.25") == 0
-    assert read_photo(tmp_path / "out" / "a.png").pixels.mean() == pytest.approx(40 + (215 - 40) / 4, abs=1)
+    assert read_photo(tmp_path / "out" / "a.png").pixels.mean() == pytest.approx(
+        40 + (215 - 40) / 4, abs=1
+    )
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("jpeg", "jpg"), ("png", "png"), ("tiff", "tif")])
@@ -259,7 +268,8 @@ def test_sixteen_bits_go_through(enhancer, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("policy", "caption", "gps"), [("keep", True, True), ("no-gps", True, False), ("none", False, False)]
+    ("policy", "caption", "gps"),
+    [("keep", True, True), ("no-gps", True, False), ("none", False, False)],
 )
 def test_metadata_is_kept_as_far_as_wished(enhancer, tmp_path, policy, caption, gps):
     exif = Image.Exif()
@@ -328,7 +338,9 @@ def test_a_folder_without_a_model_is_a_usage_error(tmp_path, capsys):
 
 def test_help_comes_without_loading_a_framework():
     program = "import sys; from enhancer.__main__ import main\ntry: main(['--help'])\nfinally: assert not {'jax', 'keras', 'cv2'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     assert "130  interrupted by Ctrl-C" in done.stdout
 
@@ -342,7 +354,9 @@ def test_the_folder_of_the_photos_is_no_output(enhancer, tmp_path, capsys, name)
     assert files(tmp_path) == [name]
 
 
-def test_a_photo_is_not_overwritten_by_a_result_whose_name_differs_in_case_only(enhancer, tmp_path, capsys):
+def test_a_photo_is_not_overwritten_by_a_result_whose_name_differs_in_case_only(
+    enhancer, tmp_path, capsys
+):
     write(tmp_path / "A.JPG")
     assert run(tmp_path / "A.JPG", "--output", tmp_path) == 2
     assert "would overwrite the photo" in capsys.readouterr().err

@@ -46,7 +46,9 @@ def lift() -> Lift:
 def photo_of(height: int, width: int) -> np.ndarray:
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     pixels = np.stack([40 + 150 * x, 60 + 120 * y, 90 + 60 * x * y], axis=-1)
-    return (pixels + np.random.default_rng(0).normal(0, 2, pixels.shape)).clip(0, 255).astype(np.uint8)
+    return (
+        (pixels + np.random.default_rng(0).normal(0, 2, pixels.shape)).clip(0, 255).astype(np.uint8)
+    )
 
 
 def lifted(photo: np.ndarray) -> np.ndarray:
@@ -77,11 +79,15 @@ def test_the_thinnest_photos_work(lift, size):
     assert Enhancer(lift, 64).enhance(np.full((*size, 3), 90, np.uint8)).shape == (*size, 3)
 
 
-def test_the_network_sees_the_short_side_at_its_working_size_and_panoramas_bounded(lift, monkeypatch):
+def test_the_network_sees_the_short_side_at_its_working_size_and_panoramas_bounded(
+    lift, monkeypatch
+):
     seen = []
     enhancer = Enhancer(lift, 100)
     forward = enhancer._forward
-    monkeypatch.setattr(enhancer, "_forward", lambda pictures: seen.append(pictures[0].shape) or forward(pictures))
+    monkeypatch.setattr(
+        enhancer, "_forward", lambda pictures: seen.append(pictures[0].shape) or forward(pictures)
+    )
     enhancer.enhance(photo_of(200, 300))
     enhancer.enhance(photo_of(800, 200))
     enhancer.enhance(photo_of(50, 30))
@@ -110,7 +116,16 @@ def test_after_warming_up_usual_photos_compile_nothing(lift):
     enhancer.warm_up(lambda done, total: progress.append((done, total)))
     assert progress == [(done, 7) for done in range(8)]
     traced = len(lift.compiled_shapes)
-    for size in [(200, 300), (300, 200), (240, 320), (320, 240), (180, 320), (320, 180), (200, 200), (197, 297)]:
+    for size in [
+        (200, 300),
+        (300, 200),
+        (240, 320),
+        (320, 240),
+        (180, 320),
+        (320, 180),
+        (200, 200),
+        (197, 297),
+    ]:
         enhancer.enhance(photo_of(*size))
     assert len(lift.compiled_shapes) == traced
 
@@ -127,7 +142,9 @@ def test_photos_of_one_bucket_pass_the_network_together(lift):
 
 def test_the_border_is_edited_as_the_rest_is():
     """A convolution sees black beyond its picture, so the network is given a picture that goes on beyond the photo."""
-    blur = keras.Sequential([keras.layers.DepthwiseConv2D(5, padding="same", depthwise_initializer="ones")])
+    blur = keras.Sequential(
+        [keras.layers.DepthwiseConv2D(5, padding="same", depthwise_initializer="ones")]
+    )
     blur.build((None, None, None, 3))
     photo = np.full((32, 40, 3), 5, np.uint8)
     np.testing.assert_array_equal(Enhancer(blur, 64).enhance(photo), 25 * photo)
@@ -181,7 +198,9 @@ class Tint(keras.Model):
 @pytest.mark.parametrize("size", [(48, 64), (300, 450)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_black_and_white_photo_stays_black_and_white(size, dtype):
-    grey = np.repeat(photo_of(*size)[..., :1], 3, axis=-1).astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+    grey = np.repeat(photo_of(*size)[..., :1], 3, axis=-1).astype(dtype) * dtype(
+        np.iinfo(dtype).max // 255
+    )
     tint = Tint()
     tint.build((None, None, None, 3))
     edited = Enhancer(tint, 64).enhance(grey)
@@ -190,7 +209,9 @@ def test_a_black_and_white_photo_stays_black_and_white(size, dtype):
 
 
 def test_a_black_and_white_photo_stays_black_and_white_in_tiles(restormer_enhancer):
-    edited = restormer_enhancer.enhance(np.repeat(photo_of(72, 104)[..., :1], 3, axis=-1), mode="tiled")
+    edited = restormer_enhancer.enhance(
+        np.repeat(photo_of(72, 104)[..., :1], 3, axis=-1), mode="tiled"
+    )
     assert not np.ptp(edited, axis=-1).any()
 
 
@@ -231,7 +252,9 @@ def test_threads_may_share_an_enhancer(lift):
     photos = [np.full((size, 2 * size, 3), size, np.uint8) for size in (20, 40, 60, 80, 100, 120)]
     results: dict[int, np.ndarray] = {}
     threads = [
-        threading.Thread(target=lambda i=i, photo=photo: results.update({i: enhancer.enhance(photo)}))
+        threading.Thread(
+            target=lambda i=i, photo=photo: results.update({i: enhancer.enhance(photo)})
+        )
         for i, photo in enumerate(photos)
     ]
     for thread in threads:
@@ -277,7 +300,9 @@ def test_a_file_is_enhanced_at_full_size_with_its_exif(lift, tmp_path):
 def test_a_file_is_never_its_own_result(lift, tmp_path):
     write_photo(tmp_path / "in.png", photo_of(20, 30))
     with pytest.raises(FileExistsError, match="choose another name"):
-        Enhancer(lift, 64).enhance_file(tmp_path / "in.png", tmp_path / "." / "in.png", overwrite=True)
+        Enhancer(lift, 64).enhance_file(
+            tmp_path / "in.png", tmp_path / "." / "in.png", overwrite=True
+        )
 
 
 def test_a_file_that_exists_is_overwritten_on_purpose_only(lift, tmp_path):
@@ -286,7 +311,9 @@ def test_a_file_that_exists_is_overwritten_on_purpose_only(lift, tmp_path):
     with pytest.raises(FileExistsError, match="exists already"):
         Enhancer(lift, 64).enhance_file(tmp_path / "in.png", tmp_path / "out.png")
     assert (tmp_path / "out.png").read_text() == "precious"
-    Enhancer(lift, 64).enhance_file(str(tmp_path / "in.png"), str(tmp_path / "out.png"), overwrite=True)
+    Enhancer(lift, 64).enhance_file(
+        str(tmp_path / "in.png"), str(tmp_path / "out.png"), overwrite=True
+    )
     assert read_photo(tmp_path / "out.png").pixels.shape == (20, 30, 3)
 
 
@@ -304,7 +331,9 @@ def workdir(tmp_path_factory, restormer) -> Path:
     write_config(folder / "finetune", TINY, StageConfig(resolution=48))
     optimizer = keras.optimizers.SGD(name="sgd")
     optimizer.build(restormer.trainable_variables)
-    progress = Progress(num_pairs=2, step=1, history=[{"epoch": 1, "step": 1, "validation_loss": 0.1}])
+    progress = Progress(
+        num_pairs=2, step=1, history=[{"epoch": 1, "step": 1, "validation_loss": 0.1}]
+    )
     with Checkpoints(folder / "finetune") as checkpoints:
         checkpoints.save(initial_state(restormer, optimizer, with_average=False), progress)
     return folder
@@ -316,11 +345,15 @@ def test_loading_a_run_or_one_of_its_stages(workdir, restormer, stage):
     assert enhancer.working_size == 48
     assert "finetune" in enhancer.description
     loaded = [np.asarray(variable) for variable in enhancer.model.trainable_variables]
-    np.testing.assert_equal(loaded, [np.asarray(variable) for variable in restormer.trainable_variables])
+    np.testing.assert_equal(
+        loaded, [np.asarray(variable) for variable in restormer.trainable_variables]
+    )
 
 
 def test_a_folder_without_a_model_says_how_to_train_one(tmp_path):
-    with pytest.raises(CheckpointError, match="holds no trained model; train one with: python -m recipes"):
+    with pytest.raises(
+        CheckpointError, match="holds no trained model; train one with: python -m recipes"
+    ):
         Enhancer.load(tmp_path)
 
 

@@ -36,7 +36,9 @@ def photo_of(height: int, width: int, dtype=np.uint16) -> np.ndarray:
     """Dark on the left, bright on the right, so that parts of it have other statistics than the whole."""
     rng = np.random.default_rng(1)
     light = np.linspace(0.1, 0.9, width)[:, None] * np.array([1.0, 0.8, 0.6])
-    return ((light + rng.normal(0, 0.03, (height, width, 3))).clip(0, 1) * np.iinfo(dtype).max).astype(dtype)
+    return (
+        (light + rng.normal(0, 0.03, (height, width, 3))).clip(0, 1) * np.iinfo(dtype).max
+    ).astype(dtype)
 
 
 def untiled_answer(network: Restormer, photo: np.ndarray, context: int = 0) -> np.ndarray:
@@ -63,7 +65,9 @@ def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.abs(a.astype(float) - b) / (np.iinfo(a.dtype).max / 255)
 
 
-def test_with_an_overlap_as_wide_as_the_network_sees_nothing_differs_from_the_untiled_network(network, tiled):
+def test_with_an_overlap_as_wide_as_the_network_sees_nothing_differs_from_the_untiled_network(
+    network, tiled
+):
     """A quarter of the overlap is context."""
     photo, overlap = photo_of(80, 900), 4 * (REACH_OF_FOLDED_PIXELS // 8 + 1) * 8
     edited = tiled.enhance(photo, photo, tile=2 * overlap, overlap=overlap)
@@ -72,7 +76,9 @@ def test_with_an_overlap_as_wide_as_the_network_sees_nothing_differs_from_the_un
     np.testing.assert_allclose(edited.astype(int), untiled, atol=2)  # of 65535
 
 
-def test_a_small_overlap_leaves_no_seam_where_tiles_with_statistics_of_their_own_leave_one(network, tiled):
+def test_a_small_overlap_leaves_no_seam_where_tiles_with_statistics_of_their_own_leave_one(
+    network, tiled
+):
     photo = photo_of(120, 248)
     untiled = untiled_answer(network, photo, context=8)
     shared = tiled.enhance(photo, photo, tile=64, overlap=32)
@@ -105,7 +111,14 @@ def test_photos_of_several_sizes_share_one_compilation(network):
     progress = []
     for size in ((56, 72), (62, 57), (93, 56)):
         photo = photo_of(*size)
-        tiled.enhance(photo, low_input, tile=64, overlap=16, batch=2, on_progress=lambda *now: progress.append(now))
+        tiled.enhance(
+            photo,
+            low_input,
+            tile=64,
+            overlap=16,
+            batch=2,
+            on_progress=lambda *now: progress.append(now),
+        )
     assert progress == [(2, 2), (2, 4), (4, 4), (2, 2)]
     assert tiled._edit._cache_size() == 1
 

@@ -7,7 +7,9 @@ from enhancer.inference.tiles import edit_in_tiles, spans
 
 
 def photo_of(height: int, width: int, dtype=np.uint8) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (height, width, 3), dtype, endpoint=True)
+    return np.random.default_rng(0).integers(
+        0, np.iinfo(dtype).max, (height, width, 3), dtype, endpoint=True
+    )
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(64, 0), (64, 16), (64, 32), (16, 8), (8, 0)])
@@ -39,7 +41,9 @@ def test_tiles_are_as_few_as_the_overlap_allows_and_lie_evenly():
 @pytest.mark.parametrize("size", [(101, 77), (64, 200), (1, 1), (3, 100), (16, 16), (15, 15)])
 def test_an_edit_of_nothing_returns_the_photo_bit_by_bit(size, dtype):
     photo = photo_of(*size, dtype)
-    np.testing.assert_array_equal(edit_in_tiles(photo, lambda x: x, tile=32, overlap=16, batch=2), photo)
+    np.testing.assert_array_equal(
+        edit_in_tiles(photo, lambda x: x, tile=32, overlap=16, batch=2), photo
+    )
 
 
 def test_an_edit_of_single_pixels_is_what_it_would_be_without_tiles():
@@ -67,7 +71,14 @@ def test_all_calls_have_one_shape_and_progress_counts_tiles():
         shapes.add((x.shape, x.dtype))
         return x
 
-    edit_in_tiles(photo_of(96, 96), edit, tile=48, overlap=8, batch=4, on_progress=lambda *now: progress.append(now))
+    edit_in_tiles(
+        photo_of(96, 96),
+        edit,
+        tile=48,
+        overlap=8,
+        batch=4,
+        on_progress=lambda *now: progress.append(now),
+    )
     assert shapes == {((4, 48, 48, 3), np.dtype("float32"))}
     assert progress == [(4, 9), (8, 9), (9, 9)]
 
@@ -80,7 +91,9 @@ def test_a_difference_between_two_tiles_is_spread_over_half_of_the_overlap():
     row = edited[0, :, 0].astype(int)
     assert (row[31], row[32], row[47], row[48]) == (0, 1, 254, 255)
     assert np.all(np.diff(row) >= 0)
-    assert np.diff(row).max() <= 255 / 16 * 1.6  # a raised cosine is at most pi / 2 times as steep as a straight line
+    assert (
+        np.diff(row).max() <= 255 / 16 * 1.6
+    )  # a raised cosine is at most pi / 2 times as steep as a straight line
 
 
 @pytest.mark.parametrize(
@@ -95,7 +108,10 @@ def test_a_difference_between_two_tiles_is_spread_over_half_of_the_overlap():
         ({"overlap": 40}, "received 40"),
         ({"overlap": -8}, "received -8"),
         ({"batch": 0}, "At least one tile"),
-        ({"photo": np.zeros((8, 8, 3), np.float32)}, r"uint8 or uint16.*received float32 \(8, 8, 3\)"),
+        (
+            {"photo": np.zeros((8, 8, 3), np.float32)},
+            r"uint8 or uint16.*received float32 \(8, 8, 3\)",
+        ),
         ({"photo": np.zeros((0, 8, 3), np.uint8)}, r"received uint8 \(0, 8, 3\)"),
     ],
 )

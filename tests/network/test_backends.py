@@ -28,7 +28,9 @@ with np.load("tests/network/bias_free_dim8.npz") as archive:
 @pytest.mark.parametrize("backend", ["torch", "openvino", "tensorflow"])
 def test_output_equals_the_official_implementation(backend):
     if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed (extra `torch` or `tfds-cli`, or `pip install openvino`)")
+        pytest.skip(
+            f"{backend} is not installed (extra `torch` or `tfds-cli`, or `pip install openvino`)"
+        )
     completed = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         cwd=Path(__file__).resolve().parents[2],

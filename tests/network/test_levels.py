@@ -27,7 +27,9 @@ def test_unknown_layer_is_refused():
 
 def test_rates_decay_geometrically_from_the_output_backwards():
     factors = learning_rate_factors(StageConfig(level_decay=0.5), 1)
-    np.testing.assert_array_equal(factors, [2.0**-7, 2.0**-6, 2.0**-5, 2.0**-4, 2.0**-3, 2.0**-2, 0.5, 1.0])
+    np.testing.assert_array_equal(
+        factors, [2.0**-7, 2.0**-6, 2.0**-5, 2.0**-4, 2.0**-3, 2.0**-2, 0.5, 1.0]
+    )
 
 
 def test_frozen_levels_have_no_rate_and_the_others_keep_theirs():
@@ -46,7 +48,9 @@ def test_only_what_is_frozen_for_good_needs_no_gradient():
     assert never_trained(StageConfig(frozen_levels=1, unfreeze_every_epochs=1), paths) == set()
 
 
-@pytest.mark.parametrize("changed", [{"frozen_levels": 1}, {"level_decay": 0.9}, {"curve_rate": 30.0}])
+@pytest.mark.parametrize(
+    "changed", [{"frozen_levels": 1}, {"level_decay": 0.9}, {"curve_rate": 30.0}]
+)
 def test_default_stage_has_one_rate(changed):
     assert has_one_rate(StageConfig())
     assert not has_one_rate(StageConfig(**changed))

@@ -14,7 +14,9 @@ def test_photo_itself_is_never_rounded(nano):
     assert np.abs(rounded - photo).max() > 0.4 / 255
 
     model = Restormer(nano, dtype="mixed_bfloat16")
-    model.output_conv.kernel.assign(np.zeros(model.output_conv.kernel.shape))  # an edit that changes nothing
+    model.output_conv.kernel.assign(
+        np.zeros(model.output_conv.kernel.shape)
+    )  # an edit that changes nothing
     np.testing.assert_array_equal(model(photo), photo)
 
 
@@ -34,4 +36,6 @@ def test_small_updates_of_the_weights_are_not_lost(nano):
     """A step of 1e-4 on a weight of 0.1 is a quarter of bfloat16's spacing there, so that training would stand still."""
     weight, change = np.float32(0.1), np.float32(1e-4)
     assert jnp.bfloat16(weight) + jnp.bfloat16(change) == jnp.bfloat16(weight)
-    assert {v.dtype for v in Restormer(nano, dtype="mixed_bfloat16").trainable_variables} == {"float32"}
+    assert {v.dtype for v in Restormer(nano, dtype="mixed_bfloat16").trainable_variables} == {
+        "float32"
+    }

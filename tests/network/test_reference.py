@@ -15,13 +15,19 @@ EMBEDDED = Path(__file__).parent / "bias_free_dim8.npz"
 
 def reference(name: str, request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
     embedded = EMBEDDED.with_name(f"{name}.npz")
-    path = embedded if embedded.exists() else request.getfixturevalue("shared_data") / f"restormer_reference/{name}.npz"
+    path = (
+        embedded
+        if embedded.exists()
+        else request.getfixturevalue("shared_data") / f"restormer_reference/{name}.npz"
+    )
     with np.load(path) as archive:
         return dict(archive)
 
 
 def part(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
 
 
 @pytest.mark.parametrize("name", ["bias_free_dim8", "with_bias_dim8"])
@@ -53,6 +59,10 @@ def test_gradient_norm_of_every_parameter_equals_the_official_implementation(nam
     expected = part(tensors, "grad_l2/")
     for variable, keys in _sources(model):
         gradient = np.asarray(by_path[variable.path])
-        for key, of_block in zip(keys, gradient if len(gradient) == len(keys) else [gradient], strict=True):
-            assert np.linalg.norm(of_block) == pytest.approx(float(expected.pop(key)), rel=1e-3), key
+        for key, of_block in zip(
+            keys, gradient if len(gradient) == len(keys) else [gradient], strict=True
+        ):
+            assert np.linalg.norm(of_block) == pytest.approx(float(expected.pop(key)), rel=1e-3), (
+                key
+            )
     assert not expected

@@ -30,7 +30,9 @@ def with_random_weights(model: Restormer) -> Restormer:
     """All weights random, so that no bias or scale is left at a value that hides an error."""
     rng = np.random.default_rng(1)
     for variable in model.trainable_variables:
-        variable.assign(variable.value + 0.1 * rng.standard_normal(variable.shape).astype("float32"))
+        variable.assign(
+            variable.value + 0.1 * rng.standard_normal(variable.shape).astype("float32")
+        )
     return model
 
 
@@ -66,7 +68,9 @@ def test_part_of_a_photo_is_developed_as_the_whole_when_it_is_given_the_whole_on
     weights = [v.value for v in model.trainable_variables]
     whole, attention = model.stateless_call(weights, [], x, return_attention=True)[0]
     part = model.stateless_call(weights, [], x[:, :, :16], attention=attention)[0]
-    np.testing.assert_allclose(part, whole[:, :, :16], atol=1e-5)  # without an edit there is no neighbourhood
+    np.testing.assert_allclose(
+        part, whole[:, :, :16], atol=1e-5
+    )  # without an edit there is no neighbourhood
 
 
 @pytest.mark.parametrize("options", [{"base": "auto"}, {"base": "developed", "channels": 1}])
@@ -92,7 +96,9 @@ def test_saved_and_loaded_model_is_identical(nano, tmp_path, options):
 @pytest.mark.parametrize("formulation", ["in strips", "for accelerators", "with biases"])
 def test_a_picture_edited_with_its_own_attention_is_the_same(nano, formulation):
     """Two blocks to a group, so that the order of the maps matters."""
-    shape = dataclasses.replace(nano, num_blocks=(2, 1, 1, 2), conv_bias=formulation == "with biases")
+    shape = dataclasses.replace(
+        nano, num_blocks=(2, 1, 1, 2), conv_bias=formulation == "with biases"
+    )
     for_accelerators = blocks.formulated_for_accelerators
     with for_accelerators() if formulation == "for accelerators" else contextlib.nullcontext():
         model, x = with_random_weights(Restormer(shape)), picture(16, 24)
@@ -113,7 +119,9 @@ def test_with_a_given_attention_a_pixel_depends_on_its_neighbourhood_alone(nano)
     near = picture(16, 160)
     far = near.copy()
     far[:, :, 120:] = 0.9
-    _, attention = jax.jit(lambda x: model.stateless_call(weights, [], x, return_attention=True)[0])(near)
+    _, attention = jax.jit(
+        lambda x: model.stateless_call(weights, [], x, return_attention=True)[0]
+    )(near)
     local = jax.jit(lambda x: model.stateless_call(weights, [], x, attention=attention)[0])
     np.testing.assert_array_equal(local(far)[:, :, :40], local(near)[:, :, :40])
     assert np.abs(run(model, far) - run(model, near))[:, :, :40].max() > 1e-4
@@ -146,10 +154,15 @@ def test_same_seed_gives_the_same_weights(nano):
 def test_projection_bias_stays_off_the_zero_border(nano):
     """With biases the fast formulation must still equal: project with bias, then zero-pad, then filter."""
     rng = np.random.default_rng(2)
-    x, projection, kernel = (rng.standard_normal(s).astype("float32") for s in ((1, 5, 6, 3), (3, 4), (3, 3, 4)))
+    x, projection, kernel = (
+        rng.standard_normal(s).astype("float32") for s in ((1, 5, 6, 3), (3, 4), (3, 3, 4))
+    )
     bias, kernel_bias = rng.standard_normal((2, 4)).astype("float32")
     padded = np.pad(x @ projection + bias, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    expected = sum(padded[:, i : i + 5, j : j + 6] * kernel[i, j] for i in range(3) for j in range(3)) + kernel_bias
+    expected = (
+        sum(padded[:, i : i + 5, j : j + 6] * kernel[i, j] for i in range(3) for j in range(3))
+        + kernel_bias
+    )
     np.testing.assert_allclose(
         layers.projected_depthwise(x, projection, kernel, bias, kernel_bias), expected, atol=1e-5
     )
@@ -193,7 +206,9 @@ def test_mixed_precision_does_not_round_norms_and_temperatures(nano, monkeypatch
         original = getattr(blocks, name)
 
         def recording(*arguments):
-            seen.extend(leaf for position in positions for leaf in jax.tree.leaves(arguments[position]))
+            seen.extend(
+                leaf for position in positions for leaf in jax.tree.leaves(arguments[position])
+            )
             return original(*arguments)
 
         monkeypatch.setattr(blocks, name, recording)
@@ -231,4 +246,6 @@ def test_symbolic_inputs_of_unknown_size_make_a_functional_model(nano):
     model, symbolic = Restormer(nano), keras.Input((None, None, 3))
     functional = keras.Model(symbolic, model(symbolic))
     assert functional.output_shape == (None, None, None, 3)
-    np.testing.assert_allclose(functional.predict(picture(9, 8), verbose=0), run(model, picture(9, 8)), atol=1e-6)
+    np.testing.assert_allclose(
+        functional.predict(picture(9, 8), verbose=0), run(model, picture(9, 8)), atol=1e-6
+    )

@@ -16,7 +16,12 @@ CHANNELS, HIDDEN = 4, 5
 @pytest.fixture(
     params=[
         ((2, 12, 7), 3 * 7, 8, 1),  # four strips of three rows to a picture
-        ((2, 13, 7), 5 * 7, 6, 1),  # three strips, of which the last reaches two rows below the picture
+        (
+            (2, 13, 7),
+            5 * 7,
+            6,
+            1,
+        ),  # three strips, of which the last reaches two rows below the picture
         ((6, 3, 3), 2 * 3 * 3, 3, 2),  # two small pictures to a strip
         ((1, 1, 1), 1, 1, 1),
     ],
@@ -83,16 +88,24 @@ def plain_attention_statistics(x, norm, qkv, depthwise):
 def test_feed_forward_and_its_gradients_equal_the_plain_layers(pictures, kind):
     pieces = weights((CHANNELS, 2 * HIDDEN), (3, 3, 2 * HIDDEN), (HIDDEN, CHANNELS))
     arguments = (jnp.asarray(pictures), norm_weights(kind), *pieces)
-    assert_equal(jax.jit(add_gated_feed_forward_in_strips)(*arguments), plain_add_feed_forward(*arguments))
-    assert_equal(gradients(add_gated_feed_forward_in_strips, *arguments), gradients(plain_add_feed_forward, *arguments))
+    assert_equal(
+        jax.jit(add_gated_feed_forward_in_strips)(*arguments), plain_add_feed_forward(*arguments)
+    )
+    assert_equal(
+        gradients(add_gated_feed_forward_in_strips, *arguments),
+        gradients(plain_add_feed_forward, *arguments),
+    )
 
 
 @pytest.mark.parametrize("kind", ["bias_free", "with_bias"])
 def test_attention_statistics_and_their_gradients_equal_the_plain_layers(pictures, kind):
     arguments = (jnp.asarray(pictures), norm_weights(kind), *weights((CHANNELS, 12), (3, 3, 12)))
-    assert_equal(jax.jit(attention_statistics_in_strips)(*arguments), plain_attention_statistics(*arguments))
     assert_equal(
-        gradients(attention_statistics_in_strips, *arguments), gradients(plain_attention_statistics, *arguments)
+        jax.jit(attention_statistics_in_strips)(*arguments), plain_attention_statistics(*arguments)
+    )
+    assert_equal(
+        gradients(attention_statistics_in_strips, *arguments),
+        gradients(plain_attention_statistics, *arguments),
     )
 
 
@@ -121,7 +134,8 @@ def test_bfloat16_gradients_are_no_less_accurate_than_the_plain_layers(pictures,
         found = jax.tree.leaves(gradients(function, *rounded))
         assert {a.dtype for a in found} == {jnp.dtype("bfloat16")}
         return sum(
-            np.linalg.norm(np.asarray(a, "float32") - b) / np.linalg.norm(b) for a, b in zip(found, exact, strict=True)
+            np.linalg.norm(np.asarray(a, "float32") - b) / np.linalg.norm(b)
+            for a, b in zip(found, exact, strict=True)
         )
 
     assert error(in_strips) < 1.25 * error(plain)
@@ -130,12 +144,15 @@ def test_bfloat16_gradients_are_no_less_accurate_than_the_plain_layers(pictures,
 def test_norm_weights_keep_their_own_type_under_mixed_precision():
     x = jnp.ones((1, 6, 6, CHANNELS), "bfloat16")
     pieces = [piece.astype("bfloat16") for piece in weights((CHANNELS, 12), (3, 3, 12))]
-    _, (d_scale,), *_ = gradients(attention_statistics_in_strips, x, norm_weights("bias_free"), *pieces)
+    _, (d_scale,), *_ = gradients(
+        attention_statistics_in_strips, x, norm_weights("bias_free"), *pieces
+    )
     assert d_scale.dtype == "float32"
 
 
 @pytest.mark.parametrize(
-    ("shape", "widest"), [((1, 37, 10, 4), 8), ((2, 64, 512, 48), 254), ((8, 16, 16, 4), 8), ((1, 1, 1, 1), 1)]
+    ("shape", "widest"),
+    [((1, 37, 10, 4), 8), ((2, 64, 512, 48), 254), ((8, 16, 16, 4), 8), ((1, 1, 1, 1), 1)],
 )
 def test_strips_cover_every_row_once_and_keep_to_their_budget(shape, widest, monkeypatch):
     monkeypatch.setattr(row_strips, "FEWEST_PIXELS", 1)

@@ -16,12 +16,18 @@ def test_output_and_gradients_equal_the_official_implementation(remat):
     with np.load(Path(__file__).parent / "bias_free_dim8.npz") as archive:
         numbers = {name: values for name, values in archive.items() if values.dtype.kind == "f"}
     tensors = {name: torch.from_numpy(values.astype("float32")) for name, values in numbers.items()}
-    weights = {name.removeprefix("weight/"): x for name, x in tensors.items() if name.startswith("weight/")}
-    model = TorchRestormer(infer_config({name: x.numpy() for name, x in weights.items()}), remat=remat)
+    weights = {
+        name.removeprefix("weight/"): x for name, x in tensors.items() if name.startswith("weight/")
+    }
+    model = TorchRestormer(
+        infer_config({name: x.numpy() for name, x in weights.items()}), remat=remat
+    )
     model.load_state_dict(weights)
 
     output = model(tensors["input"])
     assert (output - tensors["output"]).abs().max() < 1e-6
     (output - tensors["target"]).abs().mean().backward()
     for name, parameter in model.named_parameters():
-        assert parameter.grad.norm().item() == pytest.approx(tensors[f"grad_l2/{name}"].item(), rel=1e-4), name
+        assert parameter.grad.norm().item() == pytest.approx(
+            tensors[f"grad_l2/{name}"].item(), rel=1e-4
+        ), name

@@ -68,7 +68,10 @@ def tensor(kind, key, size, stride, offset=0):
 def test_pth_is_read_with_strides_offsets_and_bfloat16(tmp_path):
     values = np.arange(6, dtype="float32")
     state = {
-        "params": {"a": tensor("FloatStorage", "0", (3, 2), (1, 3)), "b": tensor("BFloat16Storage", "1", (2,), (1,), 4)}
+        "params": {
+            "a": tensor("FloatStorage", "0", (3, 2), (1, 3)),
+            "b": tensor("BFloat16Storage", "1", (2,), (1,), 4),
+        }
     }
     write_pth(tmp_path / "w.pth", state, {"0": values, "1": values.astype(ml_dtypes.bfloat16)})
     read = read_torch_state(tmp_path / "w.pth")
@@ -86,14 +89,20 @@ def test_pickled_code_is_refused_and_does_not_run(tmp_path):
 
 
 def test_tensor_reaching_past_its_storage_is_refused(tmp_path):
-    write_pth(tmp_path / "w.pth", {"a": tensor("FloatStorage", "0", (100,), (1,))}, {"0": np.zeros(6, "float32")})
+    write_pth(
+        tmp_path / "w.pth",
+        {"a": tensor("FloatStorage", "0", (100,), (1,))},
+        {"0": np.zeros(6, "float32")},
+    )
     with pytest.raises(TorchStateError, match="past the end of its storage"):
         read_torch_state(tmp_path / "w.pth")
 
 
 def test_safetensors_is_read(tmp_path):
     save_file({"a": np.ones((2, 3), "float32")}, tmp_path / "w.safetensors")
-    np.testing.assert_array_equal(read_torch_state(tmp_path / "w.safetensors")["a"], np.ones((2, 3)))
+    np.testing.assert_array_equal(
+        read_torch_state(tmp_path / "w.safetensors")["a"], np.ones((2, 3))
+    )
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])

@@ -18,21 +18,54 @@ REFERENCE = Path(__file__).parent / "bias_free_dim8.npz"
 @pytest.fixture
 def state() -> dict[str, np.ndarray]:
     with np.load(REFERENCE) as archive:
-        return {key.removeprefix("weight/"): archive[key] for key in archive.files if key.startswith("weight/")}
+        return {
+            key.removeprefix("weight/"): archive[key]
+            for key in archive.files
+            if key.startswith("weight/")
+        }
 
 
 def run(model: Restormer, x: np.ndarray) -> np.ndarray:
     weights = [v.value for v in model.trainable_variables]
-    output = jax.jit(lambda w, x: model.stateless_call(w, [], x)[0])(weights, x.transpose(0, 2, 3, 1).astype("float32"))
+    output = jax.jit(lambda w, x: model.stateless_call(w, [], x)[0])(
+        weights, x.transpose(0, 2, 3, 1).astype("float32")
+    )
     return np.asarray(output).transpose(0, 3, 1, 2)
 
 
 @pytest.mark.parametrize(
     ("bias", "with_bias_norm", "shape"),
     [
-        (True, True, {"dim": 12, "num_blocks": (1, 2, 1, 1), "num_heads": (1, 2, 4, 8), "ffn_expansion_factor": 2.66}),
-        (True, False, {"dim": 6, "num_blocks": (1, 1, 2, 1), "num_heads": (2, 3, 4, 6), "ffn_expansion_factor": 1.37}),
-        (False, True, {"dim": 8, "num_blocks": (1, 1, 1, 2), "num_heads": (4, 1, 2, 8), "ffn_expansion_factor": 3.0}),
+        (
+            True,
+            True,
+            {
+                "dim": 12,
+                "num_blocks": (1, 2, 1, 1),
+                "num_heads": (1, 2, 4, 8),
+                "ffn_expansion_factor": 2.66,
+            },
+        ),
+        (
+            True,
+            False,
+            {
+                "dim": 6,
+                "num_blocks": (1, 1, 2, 1),
+                "num_heads": (2, 3, 4, 6),
+                "ffn_expansion_factor": 1.37,
+            },
+        ),
+        (
+            False,
+            True,
+            {
+                "dim": 8,
+                "num_blocks": (1, 1, 1, 2),
+                "num_heads": (4, 1, 2, 8),
+                "ffn_expansion_factor": 3.0,
+            },
+        ),
     ],
 )
 def test_state_dict_becomes_the_network_it_describes(bias, with_bias_norm, shape):
@@ -53,17 +86,24 @@ def test_state_dict_becomes_the_network_it_describes(bias, with_bias_norm, shape
     assert model.count_params() == sum(value.size for value in state.values())
     x = np.random.default_rng(1).random((1, 3, 16, 24))
     expected = numpy_restormer.forward(state, x)
-    assert np.abs(expected - x).max() > 0.05  # the comparison is of an edit, not of the residual alone
+    assert (
+        np.abs(expected - x).max() > 0.05
+    )  # the comparison is of an edit, not of the residual alone
     np.testing.assert_allclose(run(model, x), expected, atol=1e-5)
 
 
 def test_grey_network_is_understood():
-    state = numpy_restormer.random_state(4, (1, 1, 1, 1), 1, (1, 1, 1, 1), 2.0, False, False, channels=1)
+    state = numpy_restormer.random_state(
+        4, (1, 1, 1, 1), 1, (1, 1, 1, 1), 2.0, False, False, channels=1
+    )
     assert restormer_from_torch(state).config.channels == 1
 
 
 def test_data_parallel_prefix_is_accepted(state):
-    assert restormer_from_torch({f"module.{key}": value for key, value in state.items()}).config.dim == 8
+    assert (
+        restormer_from_torch({f"module.{key}": value for key, value in state.items()}).config.dim
+        == 8
+    )
 
 
 def test_left_over_tensor_is_named(state):
@@ -80,7 +120,8 @@ def test_missing_tensor_is_named(state):
 def test_misshapen_tensor_is_named(state):
     state["up4_3.body.0.weight"] = state["up4_3.body.0.weight"][:-4]
     with pytest.raises(
-        TorchWeightsError, match=r"up4_3\.body\.0\.weight has shape \(124, 64, 3, 3\).*expected \(128, 64, 3, 3\)"
+        TorchWeightsError,
+        match=r"up4_3\.body\.0\.weight has shape \(124, 64, 3, 3\).*expected \(128, 64, 3, 3\)",
     ):
         restormer_from_torch(state)
 

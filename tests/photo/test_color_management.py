@@ -27,7 +27,9 @@ PROPHOTO = bytes(
 def littlecms_8_bit(pixels, profile):
     """LittleCMS' own conversion of 8-bit pixels, the reference."""
     srgb = ImageCms.createProfile("sRGB")
-    return np.asarray(ImageCms.profileToProfile(Image.fromarray(pixels), io.BytesIO(profile), srgb)).astype(int)
+    return np.asarray(
+        ImageCms.profileToProfile(Image.fromarray(pixels), io.BytesIO(profile), srgb)
+    ).astype(int)
 
 
 def color_grid():
@@ -37,14 +39,18 @@ def color_grid():
 
 def test_prophoto_16_bit_agrees_with_littlecms(tmp_path):
     grid = color_grid()
-    tifffile.imwrite(tmp_path / "photo.tif", grid.astype(np.uint16) * 257, photometric="rgb", iccprofile=PROPHOTO)
+    tifffile.imwrite(
+        tmp_path / "photo.tif", grid.astype(np.uint16) * 257, photometric="rgb", iccprofile=PROPHOTO
+    )
     photo = read_photo(tmp_path / "photo.tif")
     assert photo.notes == ()
     assert np.abs(photo.pixels - littlecms_8_bit(grid, PROPHOTO)).max() <= 1
 
 
 def test_prophoto_neutrals_stay_neutral(tmp_path):
-    ramp = np.repeat(np.arange(0, 65536, 257, dtype=np.uint16)[None, :, None], 3, axis=-1).repeat(16, axis=0)
+    ramp = np.repeat(np.arange(0, 65536, 257, dtype=np.uint16)[None, :, None], 3, axis=-1).repeat(
+        16, axis=0
+    )
     tifffile.imwrite(tmp_path / "ramp.tif", ramp, photometric="rgb", iccprofile=PROPHOTO)
     values = read_photo(tmp_path / "ramp.tif").pixels[0].astype(int)
     assert np.ptp(values, axis=-1).max() <= 1
@@ -61,7 +67,12 @@ def test_16_bit_stays_16_bit():
 
 def test_8_bit_jpeg_is_converted(tmp_path):
     Image.fromarray(color_grid()).save(tmp_path / "photo.png", icc_profile=PROPHOTO)
-    assert np.abs(read_photo(tmp_path / "photo.png").pixels - littlecms_8_bit(color_grid(), PROPHOTO)).max() <= 1
+    assert (
+        np.abs(
+            read_photo(tmp_path / "photo.png").pixels - littlecms_8_bit(color_grid(), PROPHOTO)
+        ).max()
+        <= 1
+    )
 
 
 def test_an_srgb_profile_changes_nothing(tmp_path):
@@ -72,7 +83,9 @@ def test_an_srgb_profile_changes_nothing(tmp_path):
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_junk_profile_is_named_and_ignored(tmp_path, bits):
     values = color_grid() if bits == 8 else color_grid().astype(np.uint16) * 257
-    tifffile.imwrite(tmp_path / "photo.tif", values, photometric="rgb", iccprofile=b"no profile at all" * 20)
+    tifffile.imwrite(
+        tmp_path / "photo.tif", values, photometric="rgb", iccprofile=b"no profile at all" * 20
+    )
     photo = read_photo(tmp_path / "photo.tif")
     assert photo.notes == ("unreadable colour profile, treated as sRGB",)
     np.testing.assert_array_equal(photo.pixels, color_grid())
@@ -92,7 +105,9 @@ def test_the_srgb_profile_is_reproducible():
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.uint16, 8), (np.uint8, 1)])
 def test_curves_and_a_matrix_give_what_littlecms_gives_pixel_by_pixel(dtype, tolerance):
-    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (70, 80, 3), dtype=dtype, endpoint=True)
+    pixels = np.random.default_rng(0).integers(
+        0, np.iinfo(dtype).max, (70, 80, 3), dtype=dtype, endpoint=True
+    )
     exact = color._transform(pixels, PROPHOTO, color.srgb_profile(), pixels.dtype.str)
     assert color._matrix_tables(PROPHOTO, pixels.dtype.str)
     assert np.abs(color.array_to_srgb(pixels, PROPHOTO).astype(int) - exact).max() <= tolerance
@@ -119,17 +134,27 @@ def test_a_grey_profile_is_applied_in_every_format(tmp_path, name):
     path, deep = tmp_path / name, ramp.astype(np.uint16) * 257
     if name == "deep.png":
         content = imagecodecs.png_encode(deep)
-        path.write_bytes(content[:33] + png_chunk(b"iCCP", b"p\0\0" + zlib.compress(GREY_PROFILE)) + content[33:])
+        path.write_bytes(
+            content[:33] + png_chunk(b"iCCP", b"p\0\0" + zlib.compress(GREY_PROFILE)) + content[33:]
+        )
     elif path.suffix == ".tif":
         tifffile.imwrite(
-            path, deep if name.startswith("deep") else ramp, photometric="minisblack", iccprofile=GREY_PROFILE
+            path,
+            deep if name.startswith("deep") else ramp,
+            photometric="minisblack",
+            iccprofile=GREY_PROFILE,
         )
     else:
-        Image.fromarray(ramp).save(path, icc_profile=GREY_PROFILE, **({"quality": 100} if name.endswith("jpg") else {}))
+        Image.fromarray(ramp).save(
+            path, icc_profile=GREY_PROFILE, **({"quality": 100} if name.endswith("jpg") else {})
+        )
     photo = read_photo(path)
     expected = np.asarray(
         ImageCms.profileToProfile(
-            Image.fromarray(ramp), io.BytesIO(GREY_PROFILE), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            Image.fromarray(ramp),
+            io.BytesIO(GREY_PROFILE),
+            ImageCms.createProfile("sRGB"),
+            outputMode="RGB",
         )
     )
     assert photo.notes == ()

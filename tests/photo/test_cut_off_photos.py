@@ -33,7 +33,8 @@ def test_a_cut_anywhere_is_refused_or_harmless(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    "kind", ["JPEG", "JPEG, progressive", "JPEG, grey", "PNG", "PNG, 16 bit", "WebP", "WebP, lossless"]
+    "kind",
+    ["JPEG", "JPEG, progressive", "JPEG, grey", "PNG", "PNG, 16 bit", "WebP", "WebP, lossless"],
 )
 def test_a_tail_of_zeros_is_refused(tmp_path, kind):
     """What is left of a copy that broke off when the room for it had been made."""

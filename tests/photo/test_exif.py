@@ -46,7 +46,9 @@ def test_the_thumbnail_of_the_unedited_photo_is_dropped(tmp_path):
     # One tag and a second directory behind it, as cameras write them.
     offset = 8 + 2 + 12 + 4
     first = struct.pack("<HHHIII", 1, ExifTags.Base.ISOSpeedRatings, 3, 1, 400, offset)
-    second = struct.pack("<HHHIIHHIII", 2, 513, 4, 1, offset + 30, 514, 4, 1, len(thumbnail.getvalue()), 0)
+    second = struct.pack(
+        "<HHHIIHHIII", 2, 513, 4, 1, offset + 30, 514, 4, 1, len(thumbnail.getvalue()), 0
+    )
     block = b"Exif\0\0II*\0\x08\0\0\0" + first + second + thumbnail.getvalue()
     (tmp_path / "photo.jpg").write_bytes(KINDS["JPEG"].write(picture(), None, block))
     assert thumbnail.getvalue() in (tmp_path / "photo.jpg").read_bytes()

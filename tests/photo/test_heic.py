@@ -36,7 +36,10 @@ def test_an_hdr_photo_is_refused(tmp_path, curve, name):
 
 def test_a_heic_that_is_called_jpg_opens(tmp_path):
     save(tmp_path / "photo.jpg")
-    assert np.abs(read_photo(tmp_path / "photo.jpg").pixels.astype(int) - in_8_bit(picture())).max() <= 6
+    assert (
+        np.abs(read_photo(tmp_path / "photo.jpg").pixels.astype(int) - in_8_bit(picture())).max()
+        <= 6
+    )
 
 
 def test_a_jpeg_that_is_called_heic_opens_without_the_extra(tmp_path, monkeypatch):

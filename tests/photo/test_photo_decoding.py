@@ -17,7 +17,8 @@ def pixels():
 
 
 @pytest.mark.parametrize(
-    "options", [{"compression": "lzw", "predictor": True}, {"planarconfig": "separate"}, {"tile": (16, 16)}]
+    "options",
+    [{"compression": "lzw", "predictor": True}, {"planarconfig": "separate"}, {"tile": (16, 16)}],
 )
 def test_16_bit_tiff_storage_variants(tmp_path, pixels, options):
     values = pixels.astype(np.uint16) * 257
@@ -68,7 +69,9 @@ def test_a_tiff_that_starts_with_a_preview_gives_its_largest_page(tmp_path, pixe
 def test_the_largest_page_may_need_pillow(tmp_path, pixels):
     with tifffile.TiffWriter(tmp_path / "pyramid.tif") as tiff:
         tiff.write(pixels[::4, ::4], photometric="rgb", subfiletype=1)
-        tiff.write(np.dstack([255 - pixels, np.zeros_like(pixels[..., 0])]), photometric="separated")
+        tiff.write(
+            np.dstack([255 - pixels, np.zeros_like(pixels[..., 0])]), photometric="separated"
+        )
     photo = read_photo(tmp_path / "pyramid.tif")
     assert photo.pixels.shape == pixels.shape
     assert np.abs(photo.pixels.astype(int) - pixels).mean() < 5
@@ -89,8 +92,20 @@ def test_a_damaged_link_to_a_second_page_does_not_cost_the_first(tmp_path, pixel
 def test_an_ordinary_tiff_whose_pixels_spell_a_raw_signature_is_read(tmp_path):
     pixels = np.full((16, 16, 3), ord("I"), np.uint8)  # what Phase One writes at byte 8
     header = struct.pack("<2sHI", b"II", 42, 8 + pixels.size)
-    tags = [(256, 16), (257, 16), (258, 8), (259, 1), (262, 2), (273, 8), (277, 3), (278, 16), (279, pixels.size)]
-    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    tags = [
+        (256, 16),
+        (257, 16),
+        (258, 8),
+        (259, 1),
+        (262, 2),
+        (273, 8),
+        (277, 3),
+        (278, 16),
+        (279, pixels.size),
+    ]
+    directory = struct.pack("<H", len(tags)) + b"".join(
+        struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags
+    )
     (tmp_path / "photo.tif").write_bytes(header + pixels.tobytes() + directory + bytes(4))
     np.testing.assert_array_equal(read_photo(tmp_path / "photo.tif").pixels, pixels)
 
@@ -107,16 +122,25 @@ def test_a_saved_selection_is_no_transparency(tmp_path, pixels, dtype):
     values = pixels.astype(dtype) * (np.iinfo(dtype).max // 255)
     mask = np.zeros((*pixels.shape[:2], 1), dtype)
     stored = np.concatenate([values, mask], axis=-1)
-    tifffile.imwrite(tmp_path / "photo.tif", stored, photometric="rgb", extrasamples=["unspecified"])
+    tifffile.imwrite(
+        tmp_path / "photo.tif", stored, photometric="rgb", extrasamples=["unspecified"]
+    )
     photo = read_photo(tmp_path / "photo.tif")
     np.testing.assert_array_equal(photo.pixels, pixels)
     assert photo.notes[0] == "an extra channel, such as a saved selection, was left out"
 
 
 def test_transparency_beside_a_selection(tmp_path, pixels):
-    stored = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8), np.zeros(pixels.shape[:2], np.uint8)])
+    stored = np.dstack(
+        [pixels, np.full(pixels.shape[:2], 255, np.uint8), np.zeros(pixels.shape[:2], np.uint8)]
+    )
     stored[:4, :4, 3] = 0
-    tifffile.imwrite(tmp_path / "photo.tif", stored, photometric="rgb", extrasamples=["unassalpha", "unspecified"])
+    tifffile.imwrite(
+        tmp_path / "photo.tif",
+        stored,
+        photometric="rgb",
+        extrasamples=["unassalpha", "unspecified"],
+    )
     photo = read_photo(tmp_path / "photo.tif")
     assert (photo.pixels[:4, :4] == 255).all()
     np.testing.assert_array_equal(photo.pixels[4:], pixels[4:])
@@ -129,7 +153,10 @@ def test_premultiplied_and_plain_transparency_look_the_same(tmp_path, pixels):
     for name, values in (("unassalpha", pixels), ("assocalpha", premultiplied)):
         stored = np.concatenate([values, alpha], axis=-1)
         tifffile.imwrite(tmp_path / f"{name}.tif", stored, photometric="rgb", extrasamples=[name])
-    plain, other = (read_photo(tmp_path / f"{name}.tif").pixels.astype(int) for name in ("unassalpha", "assocalpha"))
+    plain, other = (
+        read_photo(tmp_path / f"{name}.tif").pixels.astype(int)
+        for name in ("unassalpha", "assocalpha")
+    )
     assert np.abs(plain - other).max() <= 1
 
 
@@ -137,9 +164,15 @@ def test_premultiplied_and_plain_transparency_look_the_same(tmp_path, pixels):
 def test_the_raw_formats_that_are_no_tiff_are_told_by_their_content(tmp_path, name, monkeypatch):
     developed = []
     monkeypatch.setattr(
-        "enhancer.photo.raw.develop", lambda path, **_: developed.append(path.name) or np.zeros((9, 9, 3), np.uint8)
+        "enhancer.photo.raw.develop",
+        lambda path, **_: developed.append(path.name) or np.zeros((9, 9, 3), np.uint8),
     )
-    for head in (b"FUJIFILMCCD-RAW 0201", b"\0\0\0\x18ftypcrx \0\0\0\1", b"II\x1a\0\0\0HEAPCCDR", b"IIU\0\x18\0\0\0"):
+    for head in (
+        b"FUJIFILMCCD-RAW 0201",
+        b"\0\0\0\x18ftypcrx \0\0\0\1",
+        b"II\x1a\0\0\0HEAPCCDR",
+        b"IIU\0\x18\0\0\0",
+    ):
         (tmp_path / name).write_bytes(head + bytes(99))
         read_photo(tmp_path / name)
     assert len(developed) == 4

@@ -43,7 +43,9 @@ def test_the_same_photo_the_same_bytes(tmp_path, suffix, dtype):
 def test_pixels_may_lie_anywhere_in_memory(tmp_path, suffix):
     for pixels in (picture()[::-1, ::2], picture()[:1, :1]):
         write_photo(tmp_path / f"photo{suffix}", pixels)
-        np.testing.assert_array_equal(read_photo(tmp_path / f"photo{suffix}", keep_depth=True).pixels, pixels)
+        np.testing.assert_array_equal(
+            read_photo(tmp_path / f"photo{suffix}", keep_depth=True).pixels, pixels
+        )
 
 
 @pytest.mark.parametrize("encode", [encode.encode_png, encode.encode_tiff])

@@ -122,7 +122,9 @@ def test_exif_keeps_the_shot_and_drops_how_the_tiff_was_stored(tmp_path, pixels)
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_does_not_stop_a_photo(tmp_path, pixels):
-    Image.fromarray(pixels).save(tmp_path / "photo.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
+    Image.fromarray(pixels).save(
+        tmp_path / "photo.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage"
+    )
     assert read_photo(tmp_path / "photo.jpg").pixels.shape == pixels.shape
 
 
@@ -149,9 +151,14 @@ def test_16_bit_is_rounded_not_clipped(tmp_path, pixels, suffix, channels):
     if suffix == ".png":
         (tmp_path / "photo.png").write_bytes(imagecodecs.png_encode(values.squeeze()))
     else:
-        tifffile.imwrite(tmp_path / "photo.tif", values.squeeze(), photometric="rgb" if channels == 3 else "minisblack")
+        tifffile.imwrite(
+            tmp_path / "photo.tif",
+            values.squeeze(),
+            photometric="rgb" if channels == 3 else "minisblack",
+        )
     np.testing.assert_array_equal(
-        read_photo(tmp_path / f"photo{suffix}").pixels, np.broadcast_to(pixels[..., :channels], pixels.shape)
+        read_photo(tmp_path / f"photo{suffix}").pixels,
+        np.broadcast_to(pixels[..., :channels], pixels.shape),
     )
 
 
@@ -224,7 +231,13 @@ def test_a_truncated_file_is_refused(tmp_path, kind, keep):
         case "tif16":
             tifffile.imwrite(path, noise.astype(np.uint16) * 257, photometric="rgb")
         case "tif16_lzw":
-            tifffile.imwrite(path, noise.astype(np.uint16) * 257, photometric="rgb", compression="lzw", rowsperstrip=8)
+            tifffile.imwrite(
+                path,
+                noise.astype(np.uint16) * 257,
+                photometric="rgb",
+                compression="lzw",
+                rowsperstrip=8,
+            )
         case _:
             Image.fromarray(noise).save(path)
     content = path.read_bytes()
@@ -235,12 +248,16 @@ def test_a_truncated_file_is_refused(tmp_path, kind, keep):
 
 def test_a_decompression_bomb_is_refused_from_its_header(tmp_path):
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     for bit_depth in (8, 16):
         header = struct.pack(">IIBBBBB", 60_000, 60_000, bit_depth, 2, 0, 0, 0)
         path = tmp_path / f"bomb{bit_depth}.png"
-        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))))
+        path.write_bytes(
+            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
+        )
         with pytest.raises(PhotoError, match="200 megapixels"):
             read_photo(path)
 

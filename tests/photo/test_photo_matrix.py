@@ -9,7 +9,17 @@ from datasets import miniature
 from datasets.miniature import files
 from enhancer.photo import color
 from enhancer.photo.io import read_photo, write_photo
-from tests.helpers.photo_files import HEIGHT, KINDS, PROFILES, WIDTH, exif_block, grey, in_8_bit, picture, suffix_of
+from tests.helpers.photo_files import (
+    HEIGHT,
+    KINDS,
+    PROFILES,
+    WIDTH,
+    exif_block,
+    grey,
+    in_8_bit,
+    picture,
+    suffix_of,
+)
 
 # How the stored picture is turned so that each EXIF orientation makes it upright again (EXIF 2.32, 4.6.4 A).
 STORED = {
@@ -55,7 +65,9 @@ def test_every_kind_in_every_orientation_and_profile(tmp_path, kind_name, profil
     expected = true_colors(stored, profile, is_grey=kind.is_grey)
     path = tmp_path / f"photo{suffix_of(kind_name)}"
     for orientation, turn in STORED.items():
-        path.write_bytes(kind.write(np.ascontiguousarray(turn(stored)), profile, exif_block(orientation)))
+        path.write_bytes(
+            kind.write(np.ascontiguousarray(turn(stored)), profile, exif_block(orientation))
+        )
         photo = read_photo(path, keep_depth=True)
         assert photo.pixels.dtype == (np.uint16 if kind.bits > 8 else np.uint8)
         assert photo.pixels.shape == (HEIGHT, WIDTH, 3), orientation
@@ -78,7 +90,9 @@ def _expected_notes(kind_name, profile_name):
     # Editors write their wide working spaces with 16 bits; who leaves the profile away has lost the colours.
     is_deep_tiff = "TIFF, 16 bit" in kind_name and "grey" not in kind_name
     return (
-        ("16 bits without a colour profile, treated as sRGB",) if is_deep_tiff and profile_name == "no profile" else ()
+        ("16 bits without a colour profile, treated as sRGB",)
+        if is_deep_tiff and profile_name == "no profile"
+        else ()
     )
 
 
@@ -124,7 +138,9 @@ def test_what_is_written_of_it(tmp_path, kind_name, suffix):
     again = read_photo(copy, keep_depth=True)
     assert again.pixels.dtype == (np.uint8 if suffix == ".jpg" else photo.pixels.dtype)
     scale = 257 if photo.pixels.dtype == np.uint16 else 1
-    difference = np.abs(again.pixels / (257 if again.pixels.dtype == np.uint16 else 1) - photo.pixels / scale)
+    difference = np.abs(
+        again.pixels / (257 if again.pixels.dtype == np.uint16 else 1) - photo.pixels / scale
+    )
     assert difference.max() <= (4 if suffix == ".jpg" else 0)
     with Image.open(copy) as image:
         assert image.size == (WIDTH, HEIGHT)

@@ -15,7 +15,11 @@ from enhancer.photo.io import PhotoError, read_photo
 def sensor_values(height=200, width=300):
     """A sensor's view of a dark, smooth scene with a blown-out window: the hardest case that is still a photo."""
     y, x = np.mgrid[0:height, 0:width]
-    scene = 60 + 200 * np.exp(-((x - 200) ** 2 + (y - 80) ** 2) / 4000) + 8000 * ((x < 60) & (y > 40) & (y < 160))
+    scene = (
+        60
+        + 200 * np.exp(-((x - 200) ** 2 + (y - 80) ** 2) / 4000)
+        + 8000 * ((x < 60) & (y > 40) & (y < 160))
+    )
     noisy = np.random.default_rng(0).normal(scene, 4)
     return np.clip(np.rint(noisy), 0, 4095).astype(np.uint16)
 
@@ -93,7 +97,9 @@ def test_a_preview_never_stands_in_for_a_raw_that_cannot_be_developed(tmp_path):
     tifffile.imwrite(canon, preview, photometric="rgb")
     canon.write_bytes(b"II*\0\x10\0\0\0CR\2\0" + bytes(4) + canon.read_bytes()[8:])
     for name in ("alone", "canon"):
-        with pytest.raises(PhotoError, match=rf"{name}\.tif is damaged, or of a kind that cannot be developed"):
+        with pytest.raises(
+            PhotoError, match=rf"{name}\.tif is damaged, or of a kind that cannot be developed"
+        ):
             read_photo(tmp_path / f"{name}.tif")
 
 
@@ -123,7 +129,9 @@ def test_junk_is_recognised_without_the_file_size(shared_data, monkeypatch):
             read_photo(path)
 
 
-@pytest.mark.parametrize("name", ["nikon_d1.NEF", "colorchart_bayer.dng", "kodak_dc120_P003909.KDC"])
+@pytest.mark.parametrize(
+    "name", ["nikon_d1.NEF", "colorchart_bayer.dng", "kodak_dc120_P003909.KDC"]
+)
 @pytest.mark.parametrize("fill", ["zeros", "noise"])
 def test_a_raw_with_a_destroyed_middle_is_refused(shared_data, tmp_path, name, fill):
     content = bytearray((shared_data / "raw/ok" / name).read_bytes())

@@ -22,7 +22,11 @@ FLAT = np.full((48, 64, 3), 90, np.uint8)
 
 def png(width, height, rows=b"", bit_depth=8):
     header = struct.pack(">IIBBBBB", width, height, bit_depth, 2, 0, 0, 0)
-    chunks = png_chunk(b"IHDR", header), png_chunk(b"IDAT", zlib.compress(rows, 9)), png_chunk(b"IEND", b"")
+    chunks = (
+        png_chunk(b"IHDR", header),
+        png_chunk(b"IDAT", zlib.compress(rows, 9)),
+        png_chunk(b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
@@ -47,7 +51,13 @@ def webp(width, height):
 def tiff(**overwritten):
     """A deflated 16-bit TIFF some of whose tags say something else."""
     buffer = io.BytesIO()
-    tifffile.imwrite(buffer, np.zeros((64, 64, 3), np.uint16), photometric="rgb", compression="zlib", metadata=None)
+    tifffile.imwrite(
+        buffer,
+        np.zeros((64, 64, 3), np.uint16),
+        photometric="rgb",
+        compression="zlib",
+        metadata=None,
+    )
     buffer.seek(0)
     with tifffile.TiffFile(buffer, mode="r+") as file:
         for name, value in overwritten.items():
@@ -57,7 +67,13 @@ def tiff(**overwritten):
 
 def tiff_whose_jpeg_is_larger():
     buffer = io.BytesIO()
-    tifffile.imwrite(buffer, np.zeros((64, 64, 3), np.uint8), photometric="rgb", compression="jpeg", metadata=None)
+    tifffile.imwrite(
+        buffer,
+        np.zeros((64, 64, 3), np.uint8),
+        photometric="rgb",
+        compression="jpeg",
+        metadata=None,
+    )
     content = bytearray(buffer.getvalue())
     at = content.index(b"\xff\xc0")
     content[at + 5 : at + 9] = struct.pack(">HH", 14_000, 14_000)
@@ -184,14 +200,22 @@ def test_bombs_are_refused_without_the_memory(tmp_path):
     )
     paths = [str(tmp_path / name) for name in BOMBS]
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", program, *paths], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *paths],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert int(done.stdout) < 40  # MB
 
 
 def test_a_deflate_stream_that_unpacks_to_more_than_its_picture(tmp_path):
     """A strip of 64 x 64 pixels that would inflate to 60 MB."""
     path = tmp_path / "bomb.tif"
-    tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint8), photometric="rgb", compression="zlib", metadata=None)
+    tifffile.imwrite(
+        path, np.zeros((64, 64, 3), np.uint8), photometric="rgb", compression="zlib", metadata=None
+    )
     bomb = zlib.compress(bytes(60_000_000), 9)
     content = path.read_bytes()
     path.write_bytes(content + bomb)
@@ -239,13 +263,18 @@ def test_the_cameras_own_jpeg_is_named_and_not_passed_off_as_the_photo(tmp_path,
     (tmp_path / "photo.nef").write_bytes(dng(64, 64))
     monkeypatch.setattr("enhancer.photo.raw.develop", fail)
     monkeypatch.setattr("enhancer.photo.raw.preview_jpeg", lambda _: jpeg(4288, 2848))
-    assert "The camera's own JPEG in it, 4288 x 2848 pixels, was not used" in refusal(tmp_path / "photo.nef")
+    assert "The camera's own JPEG in it, 4288 x 2848 pixels, was not used" in refusal(
+        tmp_path / "photo.nef"
+    )
     monkeypatch.setattr("enhancer.photo.raw.preview_jpeg", lambda _: jpeg(160, 120))
     assert "Copy it from the camera again" in refusal(tmp_path / "photo.nef")
 
 
 def test_every_real_bad_raw_gets_a_sentence(shared_data):
-    for path in [*(shared_data / "raw/broken").iterdir(), *(shared_data / "raw/decodes_to_junk").iterdir()]:
+    for path in [
+        *(shared_data / "raw/broken").iterdir(),
+        *(shared_data / "raw/decodes_to_junk").iterdir(),
+    ]:
         for keep_depth in (False, True):
             with pytest.raises(PhotoError, match=r"damaged|cut off|no RAW data"):
                 read_photo(path, keep_depth=keep_depth)

@@ -38,7 +38,11 @@ def iptc(**records):
 def save(path, packet=None, block=None):
     image = Image.fromarray(picture().astype("uint8"))
     if path.suffix == ".jpg":
-        photoshop = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + struct.pack(">I", len(block)) + block if block else b""
+        photoshop = (
+            b"Photoshop 3.0\x008BIM\x04\x04\0\0" + struct.pack(">I", len(block)) + block
+            if block
+            else b""
+        )
         path.write_bytes(KINDS["JPEG"].write(picture(), None, exif_block(1)))
         image.save(path, xmp=packet or b"")
         if photoshop:
@@ -61,14 +65,30 @@ def save(path, packet=None, block=None):
 def test_what_people_wrote_is_kept(tmp_path, suffix):
     save(tmp_path / f"photo{suffix}", PACKET)
     kept = read_photo(tmp_path / f"photo{suffix}").xmp.decode()
-    for written in ("Wohnzimmer &amp; Küche", "interior", "window", "Haus am See", "<xmp:Rating>5<", "Zug"):
+    for written in (
+        "Wohnzimmer &amp; Küche",
+        "interior",
+        "window",
+        "Haus am See",
+        "<xmp:Rating>5<",
+        "Zug",
+    ):
         assert written in kept
 
 
 def test_what_describes_the_old_file_is_not(tmp_path):
     save(tmp_path / "photo.jpg", PACKET)
     kept = read_photo(tmp_path / "photo.jpg").xmp.decode()
-    for stale in ("Orientation", "Exposure2012", "hdrgm", "CreatorTool", "ColorMode", "x-adobe-dng", "GPS", "8,31E"):
+    for stale in (
+        "Orientation",
+        "Exposure2012",
+        "hdrgm",
+        "CreatorTool",
+        "ColorMode",
+        "x-adobe-dng",
+        "GPS",
+        "8,31E",
+    ):
         assert stale not in kept
 
 
@@ -94,7 +114,8 @@ def test_iptc_alone_is_enough(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "packet", [b"<x:xmpmeta", b"\xff\xfe\0", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', b"<a/>", bytes(99)]
+    "packet",
+    [b"<x:xmpmeta", b"\xff\xfe\0", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', b"<a/>", bytes(99)],
 )
 def test_a_packet_that_says_nothing_or_means_harm_costs_nothing(tmp_path, packet):
     save(tmp_path / "photo.jpg", packet)

@@ -26,11 +26,18 @@ from tests.helpers.pair_folders import write_pairs
 
 def test_a_strategy_changes_settings_of_either_stage_and_the_network():
     strategy = parse_strategy(
-        "slow:level_decay=0.5,pretrain.epochs=7,model=tiny,progressive_resolutions=32+48", Experiment()
+        "slow:level_decay=0.5,pretrain.epochs=7,model=tiny,progressive_resolutions=32+48",
+        Experiment(),
     )
     assert (strategy.name, strategy.pretrained) == ("slow", True)
-    assert (strategy.experiment.finetune.level_decay, strategy.experiment.pretrain.epochs) == (0.5, 7)
-    assert (strategy.experiment.model, strategy.experiment.finetune.progressive_resolutions) == ("tiny", (32, 48))
+    assert (strategy.experiment.finetune.level_decay, strategy.experiment.pretrain.epochs) == (
+        0.5,
+        7,
+    )
+    assert (strategy.experiment.model, strategy.experiment.finetune.progressive_resolutions) == (
+        "tiny",
+        (32, 48),
+    )
 
 
 def test_a_strategy_may_start_from_scratch():
@@ -38,7 +45,9 @@ def test_a_strategy_may_start_from_scratch():
 
 
 def test_the_built_in_strategies_can_be_read():
-    assert len({parse_strategy(text, Experiment()).name for text in ALTERNATIVES}) == len(ALTERNATIVES)
+    assert len({parse_strategy(text, Experiment()).name for text in ALTERNATIVES}) == len(
+        ALTERNATIVES
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,9 +61,15 @@ def test_the_built_in_strategies_can_be_read():
         ("a:augmentation=loud", "augmentation is one of none, flip, strong"),
         ("a:test.epochs=3", "stages are pretrain and finetune"),
         ("a:pretrain.seed=3", "--seeds gives them"),
-        ("a:ema_decay=5", "Strategy 'a': finetune.ema_decay must lie in [0, 0.999999], received 5.0"),
+        (
+            "a:ema_decay=5",
+            "Strategy 'a': finetune.ema_decay must lie in [0, 0.999999], received 5.0",
+        ),
         ("a:pretrain.epochs=0", "Strategy 'a': pretrain.epochs must lie in"),
-        ("a:pretrain.mix_weight=0.5", "Strategy 'a': pretrain.mix_weight is 0.5, but there are no pairs to mix"),
+        (
+            "a:pretrain.mix_weight=0.5",
+            "Strategy 'a': pretrain.mix_weight is 0.5, but there are no pairs to mix",
+        ),
     ],
 )
 def test_a_strategy_that_does_not_read_so_is_refused(text, said):
@@ -64,7 +79,12 @@ def test_a_strategy_that_does_not_read_so_is_refused(text, said):
 
 def test_a_strategy_may_leave_the_extra_pairs_out():
     experiment = Experiment(extra_pairs=Path("more"), pretrain=StageConfig(mix_weight=0.5))
-    assert parse_strategy("FiveK alone:pretrain.mix_weight=0", experiment).experiment.pretrain.mix_weight == 0
+    assert (
+        parse_strategy(
+            "FiveK alone:pretrain.mix_weight=0", experiment
+        ).experiment.pretrain.mix_weight
+        == 0
+    )
 
 
 def test_numbers_of_pairs_come_from_fractions_and_numbers():
@@ -88,7 +108,8 @@ def test_names_that_differ_in_signs_have_folders_of_their_own():
 
 def cell(strategy: str, seed: int, values, fold: int = 0, pairs: int = 8) -> dict:
     rows = [
-        {"id": f"{fold}-{i}"} | dict.fromkeys(METRICS, 0.5) | {"l1": float(value)} for i, value in enumerate(values)
+        {"id": f"{fold}-{i}"} | dict.fromkeys(METRICS, 0.5) | {"l1": float(value)}
+        for i, value in enumerate(values)
     ]
     place = {"strategy": strategy, "pairs": pairs, "fold": fold, "seed": seed}
     return {"cell": place, "rows": rows, "seconds": 10.0, "history": []}
@@ -128,16 +149,24 @@ def with_fits(cells: list[dict], factors: dict[str, float]) -> list[dict]:
     for scratch in (entry for entry in cells if entry["cell"]["strategy"] == "scratch"):
         place, values = scratch["cell"], [row["l1"] for row in scratch["rows"]]
         fits += [
-            cell(name, place["seed"], np.array(values) * factor, place["fold"]) for name, factor in factors.items()
+            cell(name, place["seed"], np.array(values) * factor, place["fold"])
+            for name, factor in factors.items()
         ]
     return cells + fits
 
 
 def test_transfer_and_scratch_are_set_against_what_was_fitted_without_a_network():
-    table = summarise_cells(with_fits(planted(0.15), {"curve": 1.6, "adaptive_lookup": 0.5}), 2, SCENES)
-    scratch, transfer = (next(row for row in table if row["strategy"] == name) for name in ("scratch", "transfer"))
+    table = summarise_cells(
+        with_fits(planted(0.15), {"curve": 1.6, "adaptive_lookup": 0.5}), 2, SCENES
+    )
+    scratch, transfer = (
+        next(row for row in table if row["strategy"] == name) for name in ("scratch", "transfer")
+    )
     assert transfer["vs_curve"]["relative_percent"] == pytest.approx(100 * (0.85 / 1.6 - 1), abs=2)
-    assert (scratch["vs_curve"]["outcome"], scratch["vs_adaptive_lookup"]["outcome"]) == ("better", "worse")
+    assert (scratch["vs_curve"]["outcome"], scratch["vs_adaptive_lookup"]["outcome"]) == (
+        "better",
+        "worse",
+    )
     curve = next(row for row in table if row["strategy"] == "curve")
     assert (curve["vs_curve"], curve["vs_adaptive_lookup"]) == (None, None)
     said = [sentence for sentence in conclude(table, 2)[1] if sentence.startswith("Compared with")]
@@ -151,12 +180,18 @@ def test_transfer_and_scratch_are_set_against_what_was_fitted_without_a_network(
 
 
 def test_without_fits_nothing_is_said_about_them():
-    assert not [text for text in conclude(summarise_cells(planted(0.15), 2, SCENES), 2)[1] if "Compared" in text]
+    assert not [
+        text
+        for text in conclude(summarise_cells(planted(0.15), 2, SCENES), 2)[1]
+        if "Compared" in text
+    ]
 
 
 def test_the_page_lists_the_settings_that_differ_from_the_closest_preset(tmp_path):
     options = dataclasses.replace(defaults()["recommended"], seeds=(4, 5), fivek=Path("photos"))
-    options = dataclasses.replace(options, finetune=dataclasses.replace(options.finetune, peak_learning_rate=1e-4))
+    options = dataclasses.replace(
+        options, finetune=dataclasses.replace(options.finetune, peak_learning_rate=1e-4)
+    )
     config = configuration(options, {"fivek": "17c4"})
     presets = {name: configuration(default, {}) for name, default in defaults().items()}
     assert closest_preset(config, presets) == (
@@ -176,13 +211,21 @@ def test_the_page_lists_the_settings_that_differ_from_the_closest_preset(tmp_pat
 
 
 def test_two_copies_of_a_strategy_show_no_difference():
-    cells = [cell(strategy, seed, [0.1, 0.2, 0.15]) for strategy in ("scratch", "transfer") for seed in range(2)]
+    cells = [
+        cell(strategy, seed, [0.1, 0.2, 0.15])
+        for strategy in ("scratch", "transfer")
+        for seed in range(2)
+    ]
     (_, transfer) = summarise_cells(cells, 1, {f"0-{i}": i for i in range(3)})
     assert transfer["vs_scratch"]["outcome"] == "same"
 
 
 def test_a_seed_counts_when_all_of_its_folds_are_there():
-    cells = [entry for entry in planted(0.15) if not (entry["cell"]["seed"] == 2 and entry["cell"]["fold"] == 1)]
+    cells = [
+        entry
+        for entry in planted(0.15)
+        if not (entry["cell"]["seed"] == 2 and entry["cell"]["fold"] == 1)
+    ]
     assert {row["seeds"] for row in summarise_cells(cells, 2, SCENES)} == {2}
 
 
@@ -191,14 +234,25 @@ def fitting_cells(workdir: Path, pairs: list[dict], **options) -> Cells:
     unchanged = [pair | {"target": pair["input"]} for pair in pairs[:3]]
     experiment = Experiment(workdir=workdir, **options)
     sources = Sources(fivek=lambda _: [], real_estate=lambda _: [], extra=None)
-    return Cells(experiment, basic_strategies(experiment), sources, [FoldData(unchanged, pairs[3:6], pairs[6:])])
+    return Cells(
+        experiment,
+        basic_strategies(experiment),
+        sources,
+        [FoldData(unchanged, pairs[3:6], pairs[6:])],
+    )
 
 
-def test_baselines_are_fitted_on_the_validation_pairs_where_networks_train_on_them(tmp_path, brightened_pairs):
+def test_baselines_are_fitted_on_the_validation_pairs_where_networks_train_on_them(
+    tmp_path, brightened_pairs
+):
     fitted = Cell("curve", 3, 0, 0)
     on_train = fitting_cells(tmp_path / "train", brightened_pairs).run(fitted)
-    on_both = fitting_cells(tmp_path / "both", brightened_pairs, train_on_validation=True).run(fitted)
-    assert np.mean([row["l1"] for row in on_both["rows"]]) < 0.8 * np.mean([row["l1"] for row in on_train["rows"]])
+    on_both = fitting_cells(tmp_path / "both", brightened_pairs, train_on_validation=True).run(
+        fitted
+    )
+    assert np.mean([row["l1"] for row in on_both["rows"]]) < 0.8 * np.mean(
+        [row["l1"] for row in on_train["rows"]]
+    )
 
 
 def test_baselines_that_were_fitted_on_other_pairs_are_fitted_again(tmp_path, brightened_pairs):
@@ -223,7 +277,9 @@ def test_help_and_presets(capsys):
         parse(["--help"])
     said = capsys.readouterr().out
     assert "--train-on-validation" in said
-    assert not [option for option in ("--from-scratch", "--require-gain") if option in said]  # they would do nothing
+    assert not [
+        option for option in ("--from-scratch", "--require-gain") if option in said
+    ]  # they would do nothing
     assert isinstance(parse(["quick"]), Options)
     assert parse(["quick", "--seeds", "3", "4"]).seeds == (3, 4)
 
@@ -236,13 +292,17 @@ def test_help_and_presets(capsys):
         (["--folds", "0"], "--folds is at least 1"),
     ],
 )
-def test_options_without_a_meaning_are_refused_before_anything_is_built(tmp_path, capsys, options, said):
+def test_options_without_a_meaning_are_refused_before_anything_is_built(
+    tmp_path, capsys, options, said
+):
     assert main(["ablate", "quick", "--workdir", str(tmp_path), *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "miniature").exists()
 
 
-def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_table(tmp_path, monkeypatch, capsys):
+def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_table(
+    tmp_path, monkeypatch, capsys
+):
     """Real training of a network that compiles in seconds, cross-validated; the kill is a cell that is taken away."""
     monkeypatch.setitem(config.MODEL_SIZES, "tiny", NANO)
     for folder, seed in (("fivek", 1), ("rooms", 2)):
@@ -255,7 +315,11 @@ def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_t
             height=96,
             width=96,
         )
-    stage = [f"--{s}.{o}" for s in ("pretrain", "finetune") for o in ("resolution=16", "epochs=1", "batch-size=4")]
+    stage = [
+        f"--{s}.{o}"
+        for s in ("pretrain", "finetune")
+        for o in ("resolution=16", "epochs=1", "batch-size=4")
+    ]
     arguments = [
         "ablate",
         "quick",
@@ -292,7 +356,9 @@ def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_t
 
     gone = next((tmp_path / "run" / "cells").glob("transfer*fold1*"))
     (gone / "scores.json").unlink()
-    untouched = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "cells").glob("*/scores.json")}
+    untouched = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "cells").glob("*/scores.json")
+    }
     assert main(arguments) == 0
     second = json.loads((tmp_path / "run" / "ablation.json").read_text())
     assert all(path.stat().st_mtime_ns == time for path, time in untouched.items())

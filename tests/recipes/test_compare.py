@@ -22,9 +22,17 @@ def run_folder(tmp_path_factory, trained_stage) -> Path:
     workdir = tmp_path_factory.mktemp("compared")
     (workdir / "finetune").symlink_to(trained_stage)
     names = [f"train{i}" for i in range(5)]
-    write_pairs(workdir / "pairs", names, {"train.jsonl": names[:4], "val.jsonl": names[4:]}, seed=1)
-    config = {"real_estate": str(workdir / "pairs"), "data_dir": str(workdir / "no"), "real_estate_config": "long_1536"}
-    (workdir / "config.json").write_text(json.dumps(config | {"miniature": False, "data": {"real_estate": "-"}}))
+    write_pairs(
+        workdir / "pairs", names, {"train.jsonl": names[:4], "val.jsonl": names[4:]}, seed=1
+    )
+    config = {
+        "real_estate": str(workdir / "pairs"),
+        "data_dir": str(workdir / "no"),
+        "real_estate_config": "long_1536",
+    }
+    (workdir / "config.json").write_text(
+        json.dumps(config | {"miniature": False, "data": {"real_estate": "-"}})
+    )
     return workdir
 
 
@@ -32,7 +40,9 @@ def compare(run_folder: Path, pairs: Path, *options: str) -> int:
     return main(["--workdir", str(run_folder), "--pairs", str(pairs), *options])
 
 
-def test_all_pairs_of_all_lists_are_scored_by_every_method_and_the_same_again(run_folder, tmp_path, capsys):
+def test_all_pairs_of_all_lists_are_scored_by_every_method_and_the_same_again(
+    run_folder, tmp_path, capsys
+):
     names = list("abcdef")
     write_pairs(tmp_path / "p", names, {"train.jsonl": names[:2], "test.jsonl": names[2:]})
     write_pairs(tmp_path / "theirs", [], {})
@@ -52,10 +62,20 @@ def test_all_pairs_of_all_lists_are_scored_by_every_method_and_the_same_again(ru
     text = capsys.readouterr().out
     assert code == 0, text
     results = json.loads(Path(out[0]).read_text())
-    assert list(results["methods"]) == ["unedited", "curve", "lookup", "adaptive_lookup", "finetuned", "theirs"]
+    assert list(results["methods"]) == [
+        "unedited",
+        "curve",
+        "lookup",
+        "adaptive_lookup",
+        "finetuned",
+        "theirs",
+    ]
     assert {scores["n"] for scores in results["methods"].values()} == {6}
     assert set(results["methods"]["finetuned"]["mean"]) <= set(COLUMNS)
-    assert results["methods"]["curve"]["mean"]["l1"] < 0.2 * results["methods"]["unedited"]["mean"]["l1"]
+    assert (
+        results["methods"]["curve"]["mean"]["l1"]
+        < 0.2 * results["methods"]["unedited"]["mean"]["l1"]
+    )
     assert "fitted curve" in text
     assert "fine-tuned vs fitted curve: L1" in text
     assert "fine-tuned vs theirs: L1" in text
@@ -65,13 +85,23 @@ def test_all_pairs_of_all_lists_are_scored_by_every_method_and_the_same_again(ru
 
     again = tmp_path / "again.json"
     assert (
-        compare(run_folder, tmp_path / "p", "--json", str(again), "--predictions", f"theirs={tmp_path / 'theirs'}") == 0
+        compare(
+            run_folder,
+            tmp_path / "p",
+            "--json",
+            str(again),
+            "--predictions",
+            f"theirs={tmp_path / 'theirs'}",
+        )
+        == 0
     )
     assert again.read_bytes() == Path(out[0]).read_bytes()
     capsys.readouterr()
 
 
-def test_photos_of_scenes_that_the_run_was_trained_on_are_counted_and_named(run_folder, tmp_path, capsys):
+def test_photos_of_scenes_that_the_run_was_trained_on_are_counted_and_named(
+    run_folder, tmp_path, capsys
+):
     folder = tmp_path / "p"
     write_pairs(folder, ["a"], {})
     for role in ("src", "tar"):
@@ -94,7 +124,9 @@ def test_photos_that_were_seen_in_pretraining_are_named_apart(run_folder, tmp_pa
     other.mkdir()
     (other / "finetune").symlink_to(run_folder / "finetune")
     config = json.loads((run_folder / "config.json").read_text())
-    (other / "config.json").write_text(json.dumps(config | {"fivek": str(general), "fivek_config": "c_512"}))
+    (other / "config.json").write_text(
+        json.dumps(config | {"fivek": str(general), "fivek_config": "c_512"})
+    )
     scores = tmp_path / "scores.json"
     assert compare(other, folder, "--json", str(scores)) == 0
     text = capsys.readouterr().out
@@ -104,11 +136,15 @@ def test_photos_that_were_seen_in_pretraining_are_named_apart(run_folder, tmp_pa
     assert (results["seen_in_pretraining"], results["seen_in_training"]) == (["b"], [])
 
 
-def test_a_run_whose_pretraining_pairs_are_gone_says_that_nobody_can_tell(run_folder, tmp_path, capsys):
+def test_a_run_whose_pretraining_pairs_are_gone_says_that_nobody_can_tell(
+    run_folder, tmp_path, capsys
+):
     write_pairs(tmp_path / "p", ["a"], {})
     scores = tmp_path / "scores.json"
     assert compare(run_folder, tmp_path / "p", "--json", str(scores)) == 0
-    assert "Nobody can tell whether these photos were seen in pre-training" in capsys.readouterr().out
+    assert (
+        "Nobody can tell whether these photos were seen in pre-training" in capsys.readouterr().out
+    )
     assert json.loads(scores.read_text())["seen_in_pretraining"] is None
 
 
@@ -127,7 +163,9 @@ def test_lists_beside_the_known_ones_are_said_to_be_unread(run_folder, tmp_path,
     )
 
 
-def test_without_training_pairs_the_networks_are_scored_and_the_reason_is_said(trained_stage, tmp_path, capsys):
+def test_without_training_pairs_the_networks_are_scored_and_the_reason_is_said(
+    trained_stage, tmp_path, capsys
+):
     write_pairs(tmp_path / "p", ["a", "b", "c"], {"test.jsonl": ["a", "b", "c"]})
     (tmp_path / "p" / "c_src.png").write_bytes(b"no picture")
     assert compare(trained_stage, tmp_path / "p") == 0

@@ -22,7 +22,11 @@ from recipes.experiment import PRESETS
 from recipes.fivek_transfer import main
 
 GIB = 2**30
-SMALL = [f"--{stage}.{option}" for stage in ("pretrain", "finetune") for option in ("resolution=16", "batch-size=4")]
+SMALL = [
+    f"--{stage}.{option}"
+    for stage in ("pretrain", "finetune")
+    for option in ("resolution=16", "batch-size=4")
+]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,9 @@ def test_donated_state_counts_once_beside_the_batch(memory, nano_stage):
 
 
 def test_temporary_memory_is_the_compiled_programs_own(memory, nano, nano_stage):
-    compiled, _ = compiled_step(nano, dataclasses.replace(nano_stage, ema_decay=0.9), compile_target())
+    compiled, _ = compiled_step(
+        nano, dataclasses.replace(nano_stage, ema_decay=0.9), compile_target()
+    )
     assert memory.temporary_bytes == compiled.memory_analysis().temp_size_in_bytes > 0
 
 
@@ -65,16 +71,22 @@ def test_rematerialisation_lowers_temporary_memory():
     stage = StageConfig(resolution=64, batch_size=1, precision="float32", remat="none")
     network = dataclasses.replace(MODEL_SIZES["tiny"], num_blocks=(2, 1, 1, 1))
     kept, again = (
-        step_memory(network, dataclasses.replace(stage, remat=remat), compile_target()).temporary_bytes
+        step_memory(
+            network, dataclasses.replace(stage, remat=remat), compile_target()
+        ).temporary_bytes
         for remat in ("none", "block")
     )
     assert again < 0.8 * kept
 
 
-def test_accumulation_lowers_temporary_memory_and_a_stage_without_average_has_none(nano, nano_stage):
+def test_accumulation_lowers_temporary_memory_and_a_stage_without_average_has_none(
+    nano, nano_stage
+):
     stage = dataclasses.replace(nano_stage, resolution=64)
     whole, parts = (
-        step_memory(nano, dataclasses.replace(stage, gradient_accumulation_steps=number), compile_target())
+        step_memory(
+            nano, dataclasses.replace(stage, gradient_accumulation_steps=number), compile_target()
+        )
         for number in (1, 4)
     )
     assert parts.temporary_bytes < 0.6 * whole.temporary_bytes
@@ -97,11 +109,15 @@ def test_one_more_refinement_block_adds_its_products():
     )  # projections, filter, both products, projection
     feed_forward = 2 * channels * hidden + 9 * 2 * hidden + hidden * channels
     pixels = 64**2
-    assert forward_flops(larger, pixels) - forward_flops(tiny, pixels) == 2 * pixels * (attention + feed_forward)
+    assert forward_flops(larger, pixels) - forward_flops(tiny, pixels) == 2 * pixels * (
+        attention + feed_forward
+    )
 
 
 def test_train_step_is_worth_three_forward_passes():
-    assert train_step_flops(MODEL_SIZES["base"], 256**2) == 3 * forward_flops(MODEL_SIZES["base"], 256**2)
+    assert train_step_flops(MODEL_SIZES["base"], 256**2) == 3 * forward_flops(
+        MODEL_SIZES["base"], 256**2
+    )
 
 
 def test_traffic_is_that_of_the_programs_it_was_fitted_to():
@@ -119,7 +135,8 @@ def test_step_takes_longer_than_the_data_sheet_allows():
 
 
 @pytest.mark.parametrize(
-    ("gibibytes", "verdict"), [(0.0, "yes"), (16.9, "yes"), (17.1, "with a larger share"), (21.2, "no"), (641.0, "no")]
+    ("gibibytes", "verdict"),
+    [(0.0, "yes"), (16.9, "yes"), (17.1, "with a larger share"), (21.2, "no"), (641.0, "no")],
 )
 def test_24_gb_hold_what_is_left_beside_the_reserve(gibibytes, verdict):
     assert fit(gibibytes * GIB, 24) == verdict
@@ -134,7 +151,12 @@ def test_estimate_of_quick_trains_and_writes_nothing(no_data, tmp_path, monkeypa
     assert "| training pairs | 38 (assumed) | 20 (assumed) |" in captured.out
     assert "| steps | 9 × 14 epochs = 126 | 5 × 20 epochs = 100 |" in captured.out
     assert "| fits 24 GB | yes | yes |" in captured.out
-    for said in ("compiler for CPUs", "estimate, no measurement", "Early stopping may end sooner", "H100 80 GB SXM"):
+    for said in (
+        "compiler for CPUs",
+        "estimate, no measurement",
+        "Early stopping may end sooner",
+        "H100 80 GB SXM",
+    ):
         assert said in captured.out
 
 
@@ -175,10 +197,13 @@ def plan(memory):
     target = CompileTarget(jax.devices()[0], "cpu", is_accelerator=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "recipes.estimate.stage_estimate.step_memory", lambda *_: memory._replace(temporary_bytes=60 * GIB)
+            "recipes.estimate.stage_estimate.step_memory",
+            lambda *_: memory._replace(temporary_bytes=60 * GIB),
         )
         patch.setattr("recipes.estimate.stage_estimate._built_pairs", lambda *_: None)
-        stages = [estimate_stage(PRESETS["plan"], name, 1, target) for name in ("pretrain", "finetune")]
+        stages = [
+            estimate_stage(PRESETS["plan"], name, 1, target) for name in ("pretrain", "finetune")
+        ]
     return target, stages
 
 

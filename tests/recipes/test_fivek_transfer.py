@@ -25,13 +25,25 @@ ROOT = Path(__file__).resolve().parents[2]
 SHORTEST = [
     word
     for stage in ("pretrain", "finetune")
-    for word in (f"--{stage}.resolution=16", f"--{stage}.epochs=1", f"--{stage}.batch-size=4", f"--{stage}.remat=none")
+    for word in (
+        f"--{stage}.resolution=16",
+        f"--{stage}.epochs=1",
+        f"--{stage}.batch-size=4",
+        f"--{stage}.remat=none",
+    )
 ]
 
 
 def test_defaults_are_the_plan_to_the_letter():
-    shared = {"augmentation": "flip", "precision": "mixed", "min_crop_scale": 1.0, "warmup_epochs": 5}
-    pretrain, finetune = (dataclasses.asdict(getattr(PRESETS["plan"], stage)) for stage in ("pretrain", "finetune"))
+    shared = {
+        "augmentation": "flip",
+        "precision": "mixed",
+        "min_crop_scale": 1.0,
+        "warmup_epochs": 5,
+    }
+    pretrain, finetune = (
+        dataclasses.asdict(getattr(PRESETS["plan"], stage)) for stage in ("pretrain", "finetune")
+    )
     assert pretrain | shared == pretrain
     assert finetune | shared == finetune
     keys = ("resolution", "batch_size", "epochs", "peak_learning_rate", "early_stopping_patience")
@@ -53,7 +65,9 @@ def test_help_explains_each_option_with_its_unit(capsys):
 
 def test_help_needs_no_jax():
     code = "import sys, recipes.fivek_transfer; print(sorted({'jax', 'keras', 'gradio', 'tensorflow_datasets'} & set(sys.modules)))"
-    completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    completed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert completed.stdout.strip() == "[]"
 
 
@@ -94,8 +108,15 @@ def test_senseless_value_is_refused_by_name(tmp_path, capsys, option):
 def test_quick_runs_the_whole_road_and_its_folder_refuses_other_settings(tmp_path, capsys):
     """One epoch a stage cannot win, so `quick` must say so and exit with 1; all files must be there nevertheless."""
     arguments = ["quick", "--workdir", str(tmp_path / "run"), *SHORTEST]
-    assert main([*arguments, "--finetune.peak-learning-rate=1e-7", "--pretrain.peak-learning-rate=1e-7"]) == 1
-    assert "FAILED: the fine-tuned network's L1 is not at least 10 % lower" in capsys.readouterr().err
+    assert (
+        main(
+            [*arguments, "--finetune.peak-learning-rate=1e-7", "--pretrain.peak-learning-rate=1e-7"]
+        )
+        == 1
+    )
+    assert (
+        "FAILED: the fine-tuned network's L1 is not at least 10 % lower" in capsys.readouterr().err
+    )
 
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert list(results["methods"]) == [
@@ -128,19 +149,47 @@ def test_recommended_trains_on_extra_pairs_and_on_validation(tmp_path, rendered,
     extra = shutil.copytree(rendered / "real_estate", tmp_path / "extra")
     for name in ("val", "test"):
         (extra / f"{name}.jsonl").unlink()
-    folders = [f"--fivek={rendered / 'fivek'}", f"--real-estate={rendered / 'real_estate'}", f"--extra-pairs={extra}"]
-    shortest = [*SHORTEST, "--pretrain.passes-per-epoch=1", "--finetune.passes-per-epoch=1", "--squash=64"]
+    folders = [
+        f"--fivek={rendered / 'fivek'}",
+        f"--real-estate={rendered / 'real_estate'}",
+        f"--extra-pairs={extra}",
+    ]
+    shortest = [
+        *SHORTEST,
+        "--pretrain.passes-per-epoch=1",
+        "--finetune.passes-per-epoch=1",
+        "--squash=64",
+    ]
     run = tmp_path / "run"
-    assert main(["recommended", *folders, f"--workdir={run}", f"--data-dir={tmp_path / 'data'}", *shortest]) == 0
+    assert (
+        main(
+            [
+                "recommended",
+                *folders,
+                f"--workdir={run}",
+                f"--data-dir={tmp_path / 'data'}",
+                *shortest,
+            ]
+        )
+        == 0
+    )
     counts = {
-        name: len((rendered / "real_estate" / f"{name}.jsonl").read_text().splitlines()) for name in ("train", "val")
+        name: len((rendered / "real_estate" / f"{name}.jsonl").read_text().splitlines())
+        for name in ("train", "val")
     }
     assert f"extra pairs for stage 1: {counts['train']}" in capsys.readouterr().out
-    assert json.loads((run / "finetune" / "history.json").read_text())[-1]["step"] == sum(counts.values()) // 4
+    assert (
+        json.loads((run / "finetune" / "history.json").read_text())[-1]["step"]
+        == sum(counts.values()) // 4
+    )
     methods = set(json.loads((run / "results.json").read_text())["methods"])
     assert {"unedited", "pretrained", "finetuned"} <= methods
     assert "scratch" not in methods
-    assert set(json.loads((run / "config.json").read_text())["data"]) == {"fivek", "real_estate", "extra_pairs"}
+    assert set(json.loads((run / "config.json").read_text())["data"]) == {
+        "fivek",
+        "real_estate",
+        "extra_pairs",
+    }
 
 
 @pytest.mark.parametrize(
@@ -174,7 +223,13 @@ def test_margin_is_judged_with_its_interval(capsys):
 
 
 def test_corrected_typo_does_not_meet_the_settings_of_the_failed_command(tmp_path, capsys):
-    arguments = ["--workdir", str(tmp_path / "run"), "--data-dir", str(tmp_path / "data"), "--fivek"]
+    arguments = [
+        "--workdir",
+        str(tmp_path / "run"),
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--fivek",
+    ]
     assert main([*arguments, str(tmp_path / "typo")]) == 2
     assert not (tmp_path / "run" / "config.json").exists()
     capsys.readouterr()
@@ -183,7 +238,9 @@ def test_corrected_typo_does_not_meet_the_settings_of_the_failed_command(tmp_pat
 def test_only_what_changes_training_belongs_to_a_run(tmp_path):
     run = dataclasses.replace(PRESETS["quick"], workdir=tmp_path)
     save_configuration(run, {"fivek": "a", "real_estate": "b"})
-    evaluated_otherwise = dataclasses.replace(run, squash=64, require_gain=False, data_dir=tmp_path / "moved")
+    evaluated_otherwise = dataclasses.replace(
+        run, squash=64, require_gain=False, data_dir=tmp_path / "moved"
+    )
     refuse_other_run(evaluated_otherwise, {"fivek": "a", "real_estate": "b"})
     with pytest.raises(UsageError, match=r"data\.fivek: a -> changed"):
         refuse_other_run(run, {"fivek": "changed", "real_estate": "b"})
@@ -242,8 +299,20 @@ def test_two_processes_run_the_whole_road_together(tmp_path):
 def test_preempted_run_keeps_others_out_saves_exits_with_75_and_continues(tmp_path):
     """Slurm's signal in the middle of a stage; meanwhile a second process tries the same folder."""
     workdir = tmp_path / "run"
-    command = [sys.executable, "-m", "recipes.fivek_transfer", "quick", *SHORTEST, "--workdir", str(workdir)]
-    command += ["--pretrain.epochs=500", "--pretrain.early-stopping-patience=500", "--no-require-gain"]
+    command = [
+        sys.executable,
+        "-m",
+        "recipes.fivek_transfer",
+        "quick",
+        *SHORTEST,
+        "--workdir",
+        str(workdir),
+    ]
+    command += [
+        "--pretrain.epochs=500",
+        "--pretrain.early-stopping-patience=500",
+        "--no-require-gain",
+    ]
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     checkpoints = "pretrain/checkpoints/*/_CHECKPOINT_METADATA"
@@ -261,6 +330,10 @@ def test_preempted_run_keeps_others_out_saves_exits_with_75_and_continues(tmp_pa
     assert saved >= json.loads((workdir / "pretrain" / "history.json").read_text())[-1]["step"]
     with open(tmp_path / "log", "w") as log:
         again = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-    wait_for(again, lambda: "pretrain: continuing after" in (tmp_path / "log").read_text(), tmp_path / "log")
+    wait_for(
+        again,
+        lambda: "pretrain: continuing after" in (tmp_path / "log").read_text(),
+        tmp_path / "log",
+    )
     again.send_signal(signal.SIGTERM)
     assert again.wait(120) == 75

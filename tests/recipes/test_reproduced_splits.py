@@ -23,7 +23,11 @@ def photo(seed, height=64, width=64):
 @pytest.fixture(scope="module")
 def stand_ins(shared_data, tmp_path_factory):
     """Small pictures, one of its own for every name in the lists of the whole set; prepared, with the listed ids."""
-    lists, source, ids = shared_data / "real_estate/full_split", tmp_path_factory.mktemp("stand_ins"), {}
+    lists, source, ids = (
+        shared_data / "real_estate/full_split",
+        tmp_path_factory.mktemp("stand_ins"),
+        {},
+    )
     (source / "images").mkdir()
     for split in ("train", "val", "test"):
         rows = [json.loads(line) for line in (lists / f"{split}.jsonl").read_text().splitlines()]
@@ -33,7 +37,9 @@ def stand_ins(shared_data, tmp_path_factory):
             for role, pixels in (("input", before), ("target", before // 2 + 90)):
                 cv2.imwrite(str(source / row[role]), pixels)
         (source / f"{split}.jsonl").write_bytes((lists / f"{split}.jsonl").read_bytes())
-    prepare(source, find_listed_pairs, source.with_name("stand_ins_prepared"), OPTIONS, num_workers=0)
+    prepare(
+        source, find_listed_pairs, source.with_name("stand_ins_prepared"), OPTIONS, num_workers=0
+    )
     return source.with_name("stand_ins_prepared"), ids
 
 
@@ -58,5 +64,9 @@ def test_a_photo_that_a_published_split_does_not_list_is_left_out_and_counted(tm
     options = Options("fivek", "expert C", None, published_split="3dlut")
     metadata = prepare(tmp_path / "fivek", find, tmp_path / "out", options, num_workers=0)
     assert metadata["rejected_by_reason"] == {"not in the split": 1}
-    assert [row["id"] for row in prepared_folder.read_rows(tmp_path / "out", "train")] == ["a0001", "a0002", "a0003"]
+    assert [row["id"] for row in prepared_folder.read_rows(tmp_path / "out", "train")] == [
+        "a0001",
+        "a0002",
+        "a0003",
+    ]
     assert [row["id"] for row in prepared_folder.read_rows(tmp_path / "out", "test")] == ["a0004"]

@@ -32,7 +32,10 @@ def test_a_list_of_any_name_is_read_where_there_are_no_others(tmp_path):
 def test_photos_that_are_only_scored_may_lie_anywhere(tmp_path, list_name):
     write_pairs(tmp_path / "photos", list("ab"), {})
     (tmp_path / "lists").mkdir()
-    absolute = {"src": str(tmp_path / "photos" / "a_src.png"), "tar": str(tmp_path / "photos" / "a_tar.png")}
+    absolute = {
+        "src": str(tmp_path / "photos" / "a_src.png"),
+        "tar": str(tmp_path / "photos" / "a_tar.png"),
+    }
     beside = {"src": "../photos/b_src.png", "tar": "../photos/b_tar.png"}
     (tmp_path / "lists" / list_name).write_text(f"{json.dumps(absolute)}\n{json.dumps(beside)}\n")
     assert ids(ScoredPairs(tmp_path / "lists")) == ["a", "b"]
@@ -79,7 +82,9 @@ def test_nothing_to_score_is_an_error_that_says_why(tmp_path):
 
 
 def texture(seed: int) -> np.ndarray:
-    return np.kron(np.random.default_rng(seed).integers(10, 180, (8, 12, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    return np.kron(
+        np.random.default_rng(seed).integers(10, 180, (8, 12, 3)), np.ones((16, 16, 1))
+    ).astype(np.uint8)
 
 
 def scene(name: str, seed: int, gain: float = 1.0) -> Pair:

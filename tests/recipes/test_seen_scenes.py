@@ -22,7 +22,9 @@ CONFIG = "long_1536"
 def source(tmp_path_factory) -> Path:
     """Rendered rooms: three to train on, one to validate, one to test."""
     folder = tmp_path_factory.mktemp("source")
-    miniature.write(folder, long_edge=160, fivek_pairs=3, real_estate_pairs={"train": 3, "val": 1, "test": 1})
+    miniature.write(
+        folder, long_edge=160, fivek_pairs=3, real_estate_pairs={"train": 3, "val": 1, "test": 1}
+    )
     return folder / "real_estate"
 
 
@@ -55,7 +57,10 @@ def test_hashes_are_taken_from_what_preparation_wrote_down(source, data_dir, mon
     monkeypatch.setattr(seen_scenes, "perceptual_hash", lambda _: pytest.fail("computed again"))
     fingerprint = build.fingerprint("real_estate", data_dir, CONFIG)
     assert leaks(source, data_dir, fingerprint=fingerprint) == ["train"]
-    assert leaks(source, data_dir, ("train", "validation", "test"), fingerprint) == ["train", "test"]
+    assert leaks(source, data_dir, ("train", "validation", "test"), fingerprint) == [
+        "train",
+        "test",
+    ]
 
 
 def test_without_the_prepared_folder_the_built_set_is_read(source, data_dir, tmp_path):
@@ -70,7 +75,9 @@ def test_without_the_built_set_the_source_folder_is_read(source, tmp_path):
 
 def test_a_source_of_too_many_pairs_is_not_read(source, tmp_path, monkeypatch):
     monkeypatch.setattr(seen_scenes, "MOST_FILES", 2)
-    with pytest.raises(SourceError, match=r"is not built in .* has 4 pairs, too many to read them again"):
+    with pytest.raises(
+        SourceError, match=r"is not built in .* has 4 pairs, too many to read them again"
+    ):
         leaks(source, tmp_path)
 
 
@@ -80,7 +87,12 @@ def test_another_data_set_at_the_same_place_does_not_count(source, data_dir, tmp
 
 
 def test_a_run_names_its_data_sets_and_that_of_the_run_it_started_from(source, tmp_path):
-    settings = {"data_dir": str(tmp_path / "no"), "fivek_config": "c_512", "real_estate_config": CONFIG, "data": {}}
+    settings = {
+        "data_dir": str(tmp_path / "no"),
+        "fivek_config": "c_512",
+        "real_estate_config": CONFIG,
+        "data": {},
+    }
     folders = {"fivek": str(source.parent / "fivek"), "extra_pairs": str(source)}
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "config.json").write_text(json.dumps(settings | folders))
@@ -89,7 +101,9 @@ def test_a_run_names_its_data_sets_and_that_of_the_run_it_started_from(source, t
         Run(tmp_path / "first", settings | folders, {"finetune": tmp_path}),
         Run(tmp_path / "second", second, {"finetune": tmp_path}),
     ):
-        assert len(run.pretraining_scenes().hashes) == 3 + 5  # FiveK, and all lists of the extra pairs
+        assert (
+            len(run.pretraining_scenes().hashes) == 3 + 5
+        )  # FiveK, and all lists of the extra pairs
 
 
 def test_a_run_from_scratch_has_seen_nothing_before(tmp_path):

@@ -29,9 +29,13 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the script
 
 
 @pytest.mark.parametrize(("number", "requeued"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
-def test_job_whose_time_is_up_goes_back_into_the_queue_and_a_cancelled_one_does_not(slurm, number, requeued):
+def test_job_whose_time_is_up_goes_back_into_the_queue_and_a_cancelled_one_does_not(
+    slurm, number, requeued
+):
     """What Slurm itself takes the nodes from, it queues again itself; both get SIGTERM, and both save."""
-    process = subprocess.Popen(["bash", str(SCRIPT), "--workdir", "run"], env=slurm, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        ["bash", str(SCRIPT), "--workdir", "run"], env=slurm, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     with process.stdout:
         assert process.stdout.readline() == "ready\n"
@@ -42,5 +46,7 @@ def test_job_whose_time_is_up_goes_back_into_the_queue_and_a_cancelled_one_does_
 
 @pytest.mark.parametrize("code", [0, 1, 2])
 def test_job_that_ended_is_not_queued_again_and_keeps_its_exit_code(slurm, code):
-    ended = subprocess.run(["bash", str(SCRIPT)], env=slurm | {"ENDS_WITH": str(code)}, capture_output=True, text=True)
+    ended = subprocess.run(
+        ["bash", str(SCRIPT)], env=slurm | {"ENDS_WITH": str(code)}, capture_output=True, text=True
+    )
     assert (ended.returncode, ended.stdout) == (code, "")

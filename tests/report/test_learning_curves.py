@@ -11,7 +11,11 @@ from enhancer.report.curves import draw, page_curves
 
 def rows_of(validation) -> list[dict]:
     return [
-        {"epoch": epoch, "train_loss": 0.9 * float(loss) if epoch else None, "validation_loss": float(loss)}
+        {
+            "epoch": epoch,
+            "train_loss": 0.9 * float(loss) if epoch else None,
+            "validation_loss": float(loss),
+        }
         for epoch, loss in enumerate(validation)
     ]
 
@@ -56,7 +60,8 @@ def test_the_legend_leaves_the_plot_its_width():
     late = rows_of(np.linspace(0.2, 0.04, 121))
     _, plot = page_curves({"pretrain": late, "finetune": late, "scratch": late})
     (across,) = re.findall(
-        r'd="M ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \n" clip-path="[^"]+" style="[^"]*stroke-width: 1.6', plot["svg"]
+        r'd="M ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \n" clip-path="[^"]+" style="[^"]*stroke-width: 1.6',
+        plot["svg"],
     )
     assert float(across[1]) - float(across[0]) > 0.8 * 6.4 * 72  # points
 
@@ -73,7 +78,9 @@ def test_losses_over_more_than_a_decade_get_readable_logarithmic_ticks():
     assert ">0.2<" in plot["svg"]
 
 
-@pytest.mark.parametrize(("histories", "name"), [({}, "a.png"), ({"finetune": []}, "a.png"), (HISTORIES, "a.gif")])
+@pytest.mark.parametrize(
+    ("histories", "name"), [({}, "a.png"), ({"finetune": []}, "a.png"), (HISTORIES, "a.gif")]
+)
 def test_what_cannot_be_drawn_is_said(tmp_path, histories, name):
     with pytest.raises(ValueError, match=r"no epochs to draw|drawn as \.png or \.svg"):
         draw(histories, tmp_path / name)

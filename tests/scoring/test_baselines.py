@@ -53,7 +53,11 @@ def test_the_curve_takes_what_most_photos_show_as_l1_does():
     It is off by 2 levels, 0.67 standard deviations of the smoothing over neighbouring levels.
     """
     photo = photos(1)[0]
-    pairs = [Pair("a", photo, photo), Pair("b", photo, photo), Pair("c", photo, np.full_like(photo, 255))]
+    pairs = [
+        Pair("a", photo, photo),
+        Pair("b", photo, photo),
+        Pair("c", photo, np.full_like(photo, 255)),
+    ]
     assert np.abs(GlobalCurve(pairs)(photo).astype(int) - photo).max() <= 3
 
 
@@ -80,18 +84,25 @@ def test_a_table_is_read_trilinearly_between_its_nodes():
 
     photo = np.random.default_rng(4).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     grid = [np.linspace(0, 255, 9)] * 3
-    expected = 255 * interpn(grid, lookup.table(photo).reshape(9, 9, 9, 3), photo.reshape(-1, 3), "linear")
+    expected = 255 * interpn(
+        grid, lookup.table(photo).reshape(9, 9, 9, 3), photo.reshape(-1, 3), "linear"
+    )
     assert np.abs(lookup(photo).reshape(-1, 3) - expected).max() <= 0.5 + 1e-4
 
 
 def test_an_adaptive_table_follows_the_photo():
     dark = [(photo * 0.5).astype(np.uint8) for photo in photos(4, seed=1)]
-    pairs = [Pair(str(i), photo, expose_automatically(photo)) for i, photo in enumerate([*photos(4), *dark])]
+    pairs = [
+        Pair(str(i), photo, expose_automatically(photo))
+        for i, photo in enumerate([*photos(4), *dark])
+    ]
     tested = [*photos(2, seed=9), *[(photo * 0.6).astype(np.uint8) for photo in photos(2, seed=8)]]
     errors = {}
     for adaptive in (False, True):
         lookup = ColorLookup(pairs, adaptive=adaptive)
-        errors[adaptive] = np.mean([l1(lookup(photo), expose_automatically(photo)) for photo in tested])
+        errors[adaptive] = np.mean(
+            [l1(lookup(photo), expose_automatically(photo)) for photo in tested]
+        )
     assert errors[True] < 0.7 * errors[False]
 
 

@@ -7,14 +7,18 @@ from scipy import stats
 from enhancer.scoring.bootstrap import compare
 
 
-def scores(generator: np.random.Generator, photos: int, change: float, seeds: int = 1, luck: float = 0.0):
+def scores(
+    generator: np.random.Generator, photos: int, change: float, seeds: int = 1, luck: float = 0.0
+):
     """Skewed scores of two methods, the first `change` better or worse on the whole, photos and seeds scattering."""
     base = np.exp(generator.normal(-3.0, 0.35, photos))
     effect = generator.normal(0.0, 0.12, photos)
     effect += (generator.random(photos) < 0.1) * generator.normal(0.0, 0.3, photos)
 
     def method(shift: float) -> np.ndarray:
-        noise = generator.normal(0.0, luck, (seeds, 1)) + generator.normal(0.0, 0.05, (seeds, photos)) * (luck > 0)
+        noise = generator.normal(0.0, luck, (seeds, 1)) + generator.normal(
+            0.0, 0.05, (seeds, photos)
+        ) * (luck > 0)
         return base * np.exp(shift * (effect + np.log1p(change)) + noise)
 
     return method(1.0), method(0.0)
@@ -77,7 +81,9 @@ def test_few_photos_give_a_skewed_interval_as_wide_as_students():
     assert found.high - found.low == pytest.approx(expected.high - expected.low, rel=0.15)
 
 
-@pytest.mark.parametrize(("photos", "seeds", "luck"), [(5, 1, 0.0), (15, 1, 0.0), (10, 3, 0.08), (40, 3, 0.08)])
+@pytest.mark.parametrize(
+    ("photos", "seeds", "luck"), [(5, 1, 0.0), (15, 1, 0.0), (10, 3, 0.08), (40, 3, 0.08)]
+)
 def test_the_interval_holds_the_truth_about_95_times_of_100(photos, seeds, luck):
     """200 simulated tests: skewed scores, a tail of odd photos, and the luck of training where there are seeds."""
     generator = np.random.default_rng(photos)

@@ -18,7 +18,11 @@ def picture(value: int, height: int = 24, width: int = 32) -> np.ndarray:
 
 
 def pair(before: int, after: int, name: str | bytes = "a", **size: int) -> dict:
-    return {"input": encode_jpeg(picture(before, **size)), "target": encode_jpeg(picture(after, **size)), "id": name}
+    return {
+        "input": encode_jpeg(picture(before, **size)),
+        "target": encode_jpeg(picture(after, **size)),
+        "id": name,
+    }
 
 
 def brighter(photo: np.ndarray) -> np.ndarray:
@@ -39,19 +43,30 @@ def test_the_unedited_method_scores_the_input_itself():
 
 def test_photos_keep_their_stored_size():
     seen = []
-    evaluate(lambda photo: seen.append(photo.shape) or photo, [pair(1, 2, height=20, width=50)], name="spy")
+    evaluate(
+        lambda photo: seen.append(photo.shape) or photo,
+        [pair(1, 2, height=20, width=50)],
+        name="spy",
+    )
     assert seen == [(20, 50, 3), (896, 896, 3)]  # the second look is the plan's protocol
 
 
 def test_squash_makes_squares_as_the_plans_scripts_did():
     seen = []
-    evaluate(lambda photo: seen.append(photo.shape) or photo, [pair(1, 2, height=20, width=50)], squash=48, name="spy")
+    evaluate(
+        lambda photo: seen.append(photo.shape) or photo,
+        [pair(1, 2, height=20, width=50)],
+        squash=48,
+        name="spy",
+    )
     assert seen == [(48, 48, 3), (896, 896, 3)]
 
 
 def test_a_method_that_changes_the_size_is_named():
     with pytest.raises(ValueError, match=r"half on test pair 'a'.*differ in size"):
-        evaluate(lambda photo: photo[::2, ::2].copy(), [pair(1, 2, height=64, width=64)], name="half")
+        evaluate(
+            lambda photo: photo[::2, ::2].copy(), [pair(1, 2, height=64, width=64)], name="half"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +74,9 @@ def room() -> Pair:
     """Dark on the left, bright on the right, 60 x 90, and its target."""
     ramp = np.linspace(0, 255, 90).astype(np.uint8)
     photo = np.repeat(np.repeat(ramp[None, :, None], 60, axis=0), 3, axis=2)
-    target = np.clip(photo.astype(int) + 30 + np.arange(60)[:, None, None] % 7, 0, 255).astype(np.uint8)
+    target = np.clip(photo.astype(int) + 30 + np.arange(60)[:, None, None] % 7, 0, 255).astype(
+        np.uint8
+    )
     return Pair("room", photo, target)
 
 
@@ -70,9 +87,13 @@ def test_the_plans_protocol_is_l1_of_squares_of_896_pixels(room):
 
 def test_at_network_size_photo_and_target_are_reduced_first(room):
     seen = []
-    (row,) = evaluate(lambda photo: seen.append(photo.shape[:2]) or photo, [room], network_side=30, name="spy")
+    (row,) = evaluate(
+        lambda photo: seen.append(photo.shape[:2]) or photo, [room], network_side=30, name="spy"
+    )
     assert seen[-1] == (30, 45)
-    assert row["l1_network"] == metrics.l1(reduce_photo(room.input, 30), reduce_photo(room.target, 30))
+    assert row["l1_network"] == metrics.l1(
+        reduce_photo(room.input, 30), reduce_photo(room.target, 30)
+    )
 
 
 def test_without_a_network_there_is_no_network_size(room):

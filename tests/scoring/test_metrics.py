@@ -7,7 +7,16 @@ import pytest
 from skimage import color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from enhancer.scoring.metrics import METRICS, PSNR_CAP_DB, ciede2000, color_differences, delta_e_76, l1, psnr_db, ssim
+from enhancer.scoring.metrics import (
+    METRICS,
+    PSNR_CAP_DB,
+    ciede2000,
+    color_differences,
+    delta_e_76,
+    l1,
+    psnr_db,
+    ssim,
+)
 
 
 @pytest.fixture
@@ -15,8 +24,12 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
     """A smooth picture with noise, and its edit; taller than two of the strips that the colour difference works in."""
     generator = np.random.default_rng(0)
     ramp = np.linspace(20, 220, 300)[:, None, None] + np.linspace(-20, 20, 90)[None, :, None]
-    target = np.clip(ramp + np.array([0, 10, -15]) + generator.normal(0, 4, (300, 90, 3)), 0, 255).astype(np.uint8)
-    prediction = np.clip(target * 1.1 + generator.normal(0, 3, target.shape), 0, 255).astype(np.uint8)
+    target = np.clip(
+        ramp + np.array([0, 10, -15]) + generator.normal(0, 4, (300, 90, 3)), 0, 255
+    ).astype(np.uint8)
+    prediction = np.clip(target * 1.1 + generator.normal(0, 3, target.shape), 0, 255).astype(
+        np.uint8
+    )
     return prediction, target
 
 
@@ -26,7 +39,13 @@ def flat(*rgb: int) -> np.ndarray:
 
 def test_identical_pictures_are_perfect_and_their_psnr_is_capped(pair):
     scores = {name: metric(pair[1], pair[1]) for name, metric in METRICS.items()}
-    assert scores == {"l1": 0.0, "psnr_db": PSNR_CAP_DB, "ssim": 1.0, "delta_e_76": 0.0, "ciede2000": 0.0}
+    assert scores == {
+        "l1": 0.0,
+        "psnr_db": PSNR_CAP_DB,
+        "ssim": 1.0,
+        "delta_e_76": 0.0,
+        "ciede2000": 0.0,
+    }
 
 
 def test_l1_is_on_the_unit_scale():
@@ -39,12 +58,19 @@ def test_psnr_of_a_constant_error():
 
 
 def test_psnr_equals_scikit_image(pair):
-    assert psnr_db(*pair) == pytest.approx(peak_signal_noise_ratio(pair[1], pair[0], data_range=255))
+    assert psnr_db(*pair) == pytest.approx(
+        peak_signal_noise_ratio(pair[1], pair[0], data_range=255)
+    )
 
 
 def test_ssim_equals_the_reference_settings_of_scikit_image(pair):
     expected = structural_similarity(
-        *pair, channel_axis=-1, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        *pair,
+        channel_axis=-1,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
     )
     assert ssim(*pair) == pytest.approx(expected, abs=1e-5)
 
@@ -61,7 +87,10 @@ def test_ssim_window_is_eleven_pixels_of_a_gaussian_with_sigma_1_5(pair):
     bell = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     weight = (np.outer(bell, bell) / bell.sum() ** 2)[..., None]
     mean_a, mean_b = (weight * a).sum((0, 1)), (weight * b).sum((0, 1))
-    variance_a, variance_b = (weight * (a - mean_a) ** 2).sum((0, 1)), (weight * (b - mean_b) ** 2).sum((0, 1))
+    variance_a, variance_b = (
+        (weight * (a - mean_a) ** 2).sum((0, 1)),
+        (weight * (b - mean_b) ** 2).sum((0, 1)),
+    )
     covariance = (weight * (a - mean_a) * (b - mean_b)).sum((0, 1))
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     expected = ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)) / (
@@ -96,7 +125,11 @@ def test_the_formula_gives_the_papers_test_data(lab_1, lab_2, expected):
 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
-    [((255, 255, 255), (0, 0, 0), 100.0), ((255, 0, 0), (0, 255, 0), 86.61), ((255, 0, 0), (0, 0, 255), 52.88)],
+    [
+        ((255, 255, 255), (0, 0, 0), 100.0),
+        ((255, 0, 0), (0, 255, 0), 86.61),
+        ((255, 0, 0), (0, 0, 255), 52.88),
+    ],
 )
 def test_ciede2000_reads_pixels_as_srgb_under_d65(first, second, expected):
     assert ciede2000(flat(*first), flat(*second)) == pytest.approx(expected, abs=0.01)
@@ -109,12 +142,18 @@ def test_ciede2000_is_the_mean_over_all_pixels(pair):
 
 def test_delta_e_76_is_the_distance_in_lab(pair):
     lab = [color.rgb2lab(picture) for picture in pair]
-    assert delta_e_76(*pair) == pytest.approx(np.sqrt(np.square(lab[0] - lab[1]).sum(axis=-1)).mean(), abs=1e-4)
+    assert delta_e_76(*pair) == pytest.approx(
+        np.sqrt(np.square(lab[0] - lab[1]).sum(axis=-1)).mean(), abs=1e-4
+    )
 
 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
-    [((255, 255, 255), (0, 0, 0), 100.0), ((255, 0, 0), (0, 255, 0), 170.58), ((255, 0, 0), (0, 0, 255), 176.31)],
+    [
+        ((255, 255, 255), (0, 0, 0), 100.0),
+        ((255, 0, 0), (0, 255, 0), 170.58),
+        ((255, 0, 0), (0, 0, 255), 176.31),
+    ],
 )
 def test_delta_e_76_of_srgb_primaries(first, second, expected):
     """Lab of the primaries under D65: red (53.24, 80.09, 67.20), green (87.73, -86.18, 83.18), blue (32.30, 79.19, -107.86)."""
@@ -148,7 +187,9 @@ def test_a_picture_of_several_tiles_has_the_scores_of_scikit_image():
     )
     assert ssim(prediction, target) == pytest.approx(expected, abs=1e-6)
     lab = [color.rgb2lab(picture) for picture in (prediction, target)]
-    assert ciede2000(prediction, target) == pytest.approx(color.deltaE_ciede2000(*lab).mean(), abs=1e-4)
+    assert ciede2000(prediction, target) == pytest.approx(
+        color.deltaE_ciede2000(*lab).mean(), abs=1e-4
+    )
 
 
 def test_a_part_has_the_scores_of_its_pixels_alone(pair):

@@ -16,7 +16,9 @@ from enhancer.scoring.saved_predictions import SavedPredictions
 HANDICAP = 0.05
 
 
-def handicapped_scores(generator: np.random.Generator, photos: int) -> tuple[np.ndarray, np.ndarray]:
+def handicapped_scores(
+    generator: np.random.Generator, photos: int
+) -> tuple[np.ndarray, np.ndarray]:
     """L1 of a model and of one that is 5 % worse on average, with skewed scores and photos that disagree."""
     good = np.exp(generator.normal(-3.0, 0.35, photos))
     return good * np.exp(np.log1p(HANDICAP) + generator.normal(0.0, 0.1, photos) - 0.1**2 / 2), good
@@ -50,7 +52,9 @@ def test_a_planted_handicap_is_found_at_the_number_of_photos_that_the_power_says
     assert 25 <= needed <= 60  # by hand: (2.8 x 0.105 / 0.05)^2 = 35
     found = [outcome(*handicapped_scores(generator, needed)) == "worse" for _ in range(300)]
     assert 0.72 <= np.mean(found) <= 0.88
-    found_with_fewer = [outcome(*handicapped_scores(generator, needed // 4)) == "worse" for _ in range(300)]
+    found_with_fewer = [
+        outcome(*handicapped_scores(generator, needed // 4)) == "worse" for _ in range(300)
+    ]
     assert np.mean(found_with_fewer) < 0.5
 
 
@@ -91,7 +95,9 @@ def test_on_photos_two_copies_do_not_differ_and_five_percent_more_error_is_found
 
     pilot = paired_difference(rows["handicapped"], rows["model"], "l1")
     assert pilot["relative_percent"] == pytest.approx(100 * HANDICAP, abs=2)
-    deviation = pilot["detectable_percent"] / smallest_detectable(1.0, len(tested) - 1) * len(tested) ** 0.5
+    deviation = (
+        pilot["detectable_percent"] / smallest_detectable(1.0, len(tested) - 1) * len(tested) ** 0.5
+    )
     needed = photos_needed(100 * HANDICAP, deviation)
     assert 4 < needed < len(tested)
     found = paired_difference(rows["handicapped"][-needed:], rows["model"][-needed:], "l1")

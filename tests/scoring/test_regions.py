@@ -22,7 +22,8 @@ def test_a_coloured_pixel_counts_by_its_lightness():
 
 
 @pytest.mark.parametrize(
-    ("value", "lacking"), [(128, {"highlights", "shadows"}), (250, {"shadows"}), (5, {"highlights"})]
+    ("value", "lacking"),
+    [(128, {"highlights", "shadows"}), (250, {"shadows"}), (5, {"highlights"})],
 )
 def test_a_region_that_a_photo_lacks_is_none(value, lacking):
     regions = find_regions(np.full((40, 40, 3), value, np.uint8))

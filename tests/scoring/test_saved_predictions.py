@@ -6,7 +6,11 @@ import pytest
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import write_photo
 from enhancer.scoring.evaluation import evaluate_methods, unedited
-from enhancer.scoring.saved_predictions import SavedPredictions, SavedPredictionsError, without_marks
+from enhancer.scoring.saved_predictions import (
+    SavedPredictions,
+    SavedPredictionsError,
+    without_marks,
+)
 
 
 def pair(name: str, height: int = 24, width: int = 36) -> Pair:
@@ -14,7 +18,9 @@ def pair(name: str, height: int = 24, width: int = 36) -> Pair:
     return Pair(name, photo, photo + 40)
 
 
-@pytest.mark.parametrize("name", ["801.png", "801_enhanced.png", "801_src.png", "801_src_enhanced.png", "801_TAR.png"])
+@pytest.mark.parametrize(
+    "name", ["801.png", "801_enhanced.png", "801_src.png", "801_src_enhanced.png", "801_TAR.png"]
+)
 def test_a_prediction_is_found_by_the_name_of_its_pair(tmp_path, name):
     scored = pair("801")
     write_photo(tmp_path / name, scored.target)
@@ -24,7 +30,9 @@ def test_a_prediction_is_found_by_the_name_of_its_pair(tmp_path, name):
 
 def test_a_photo_without_a_prediction_has_no_row(tmp_path):
     write_photo(tmp_path / "a.png", pair("a").target)
-    rows = evaluate_methods({"unedited": unedited, "theirs": SavedPredictions(tmp_path)}, [pair("a"), pair("bb")])
+    rows = evaluate_methods(
+        {"unedited": unedited, "theirs": SavedPredictions(tmp_path)}, [pair("a"), pair("bb")]
+    )
     assert [row["id"] for row in rows["theirs"]] == ["a"]
     assert len(rows["unedited"]) == 2
 

@@ -66,12 +66,17 @@ def test_the_plans_levels_are_a_scale(low, high, estimate, whole):
 
 
 def test_the_words_of_a_table():
-    assert outcome_words({"outcome": "open", "n": 12, "scenes": 7}) == "cannot be told with 12 test photos of 7 scenes"
+    assert (
+        outcome_words({"outcome": "open", "n": 12, "scenes": 7})
+        == "cannot be told with 12 test photos of 7 scenes"
+    )
     assert outcome_words({"outcome": "better"} | difference(-9, -5)) == "the gain is real"
 
 
 def test_what_the_test_could_have_found_is_said():
-    assert "a true change of 9.5 % is found 80 times of 100" in detectable_sentence(difference(-5, 5))
+    assert "a true change of 9.5 % is found 80 times of 100" in detectable_sentence(
+        difference(-5, 5)
+    )
 
 
 def test_two_scenes_reach_no_level():
@@ -79,6 +84,6 @@ def test_two_scenes_reach_no_level():
 
 
 def test_a_test_that_would_miss_a_hundred_percent_says_so():
-    assert detectable_sentence(difference(-90, 50, n=2, scenes=2, detectable_percent=113.5)).endswith(
-        "hardly any change would be found."
-    )
+    assert detectable_sentence(
+        difference(-90, 50, n=2, scenes=2, detectable_percent=113.5)
+    ).endswith("hardly any change would be found.")

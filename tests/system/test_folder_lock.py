@@ -27,7 +27,9 @@ from enhancer.system.lock import FolderLock
 with FolderLock(Path({str(tmp_path)!r})):
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    killed = subprocess.run([sys.executable, "-c", code], cwd=os.getcwd(), env=os.environ | {"PYTHONPATH": os.getcwd()})
+    killed = subprocess.run(
+        [sys.executable, "-c", code], cwd=os.getcwd(), env=os.environ | {"PYTHONPATH": os.getcwd()}
+    )
     assert killed.returncode == -9
     with FolderLock(tmp_path):
         pass
@@ -48,5 +50,8 @@ def test_file_system_without_locks_is_named_as_the_cause(tmp_path, monkeypatch):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(FolderLockError, match=r"Function not implemented.*knows no locks"), FolderLock(tmp_path):
+    with (
+        pytest.raises(FolderLockError, match=r"Function not implemented.*knows no locks"),
+        FolderLock(tmp_path),
+    ):
         pass

@@ -5,7 +5,14 @@ import signal
 
 import pytest
 
-from enhancer.system.interruption import NOTHING, SAVE, STOP, Interrupted, SaveRequests, signals_raise
+from enhancer.system.interruption import (
+    NOTHING,
+    SAVE,
+    STOP,
+    Interrupted,
+    SaveRequests,
+    signals_raise,
+)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])

@@ -49,10 +49,16 @@ def test_alone_nothing_is_waited_for():
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        ({"CUDA_VISIBLE_DEVICES": "0", "SLURM_GPUS_PER_TASK": "1"}, [0]),  # one of four tasks, shown its own GPU
+        (
+            {"CUDA_VISIBLE_DEVICES": "0", "SLURM_GPUS_PER_TASK": "1"},
+            [0],
+        ),  # one of four tasks, shown its own GPU
         ({"CUDA_VISIBLE_DEVICES": "0,1", "SLURM_GPUS_PER_TASK": "2"}, [0, 1]),
         ({"CUDA_VISIBLE_DEVICES": "3"}, [0]),
-        ({"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, None),  # all tasks see all GPUs of the node: JAX gives each one
+        (
+            {"CUDA_VISIBLE_DEVICES": "0,1,2,3"},
+            None,
+        ),  # all tasks see all GPUs of the node: JAX gives each one
         ({}, None),
     ],
 )

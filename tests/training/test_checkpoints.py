@@ -20,13 +20,19 @@ def test_hash_depends_on_every_bit_and_not_on_the_order():
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
-def test_a_stage_leaves_its_best_or_its_last_epoch(tmp_path, nano, nano_stage, brightened_pairs, keep):
+def test_a_stage_leaves_its_best_or_its_last_epoch(
+    tmp_path, nano, nano_stage, brightened_pairs, keep
+):
     """A rate that spoils the network at once makes epoch 0 the best one."""
-    stage = dataclasses.replace(nano_stage, epochs=2, peak_learning_rate=1.0, warmup_epochs=0, keep=keep)
+    stage = dataclasses.replace(
+        nano_stage, epochs=2, peak_learning_rate=1.0, warmup_epochs=0, keep=keep
+    )
     result = train(stage, nano, brightened_pairs, brightened_pairs[:3], tmp_path)
     assert result.history[0]["validation_loss"] < result.history[2]["validation_loss"]
     left = load_best(tmp_path)
-    is_last = weights_sha256({v.path: v.value for v in left.trainable_variables}) == result.weights_sha256
+    is_last = (
+        weights_sha256({v.path: v.value for v in left.trainable_variables}) == result.weights_sha256
+    )
     assert is_last == (keep == "last")
 
 
@@ -35,14 +41,23 @@ def copied_stage(tmp_path, trained_stage) -> Path:
     return shutil.copytree(trained_stage, tmp_path / "finetune")
 
 
-def test_checkpoint_that_a_kill_left_half_deleted_is_no_obstacle(copied_stage, nano, nano_stage, brightened_pairs):
+def test_checkpoint_that_a_kill_left_half_deleted_is_no_obstacle(
+    copied_stage, nano, nano_stage, brightened_pairs
+):
     """Orbax deletes a checkpoint in place; what a kill leaves of it must stop neither loading nor training."""
     expected = load_best(copied_stage).get_weights()
-    half_deleted = shutil.copytree(copied_stage / "checkpoints" / "6", copied_stage / "checkpoints" / "14")
+    half_deleted = shutil.copytree(
+        copied_stage / "checkpoints" / "6", copied_stage / "checkpoints" / "14"
+    )
     shutil.rmtree(half_deleted / "metrics")
     for a, b in zip(load_best(copied_stage).get_weights(), expected, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], copied_stage).history[-1]["epoch"] == 3
+    assert (
+        train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], copied_stage).history[-1][
+            "epoch"
+        ]
+        == 3
+    )
     assert not half_deleted.exists()
     assert not (copied_stage / "incomplete_checkpoints").exists()
 
@@ -50,9 +65,16 @@ def test_checkpoint_that_a_kill_left_half_deleted_is_no_obstacle(copied_stage, n
 def test_damaged_checkpoint_beside_a_whole_one_is_kept_out_of_the_way(
     copied_stage, nano, nano_stage, brightened_pairs, capsys
 ):
-    damaged = shutil.copytree(copied_stage / "checkpoints" / "6", copied_stage / "checkpoints" / "4")
+    damaged = shutil.copytree(
+        copied_stage / "checkpoints" / "6", copied_stage / "checkpoints" / "4"
+    )
     (damaged / "_CHECKPOINT_METADATA").write_text("")
-    assert train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], copied_stage).history[-1]["epoch"] == 3
+    assert (
+        train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], copied_stage).history[-1][
+            "epoch"
+        ]
+        == 3
+    )
     assert (copied_stage / "incomplete_checkpoints" / "4" / "weights").is_dir()
     assert not damaged.exists()
     assert "4 is damaged, and moved to" in capsys.readouterr().out
@@ -65,15 +87,21 @@ def test_only_checkpoint_is_put_aside_and_not_deleted_when_it_is_incomplete(
     kept = [path for path in (copied_stage / "checkpoints").iterdir() if path.name.isdigit()]
     for checkpoint in kept:
         (checkpoint / "_CHECKPOINT_METADATA").write_text("")
-    with pytest.raises(CheckpointError, match=r"None of the checkpoints .* is complete; they are moved to"):
+    with pytest.raises(
+        CheckpointError, match=r"None of the checkpoints .* is complete; they are moved to"
+    ):
         train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], copied_stage)
     for checkpoint in kept:
         assert (copied_stage / "incomplete_checkpoints" / checkpoint.name).is_dir()
 
 
-def test_stage_with_other_settings_is_refused_and_left_alone(copied_stage, nano, nano_stage, brightened_pairs):
+def test_stage_with_other_settings_is_refused_and_left_alone(
+    copied_stage, nano, nano_stage, brightened_pairs
+):
     other = dataclasses.replace(nano_stage, peak_learning_rate=1.0)
-    with pytest.raises(CheckpointError, match=r"other settings \(peak_learning_rate 0\.003 -> 1\.0\)"):
+    with pytest.raises(
+        CheckpointError, match=r"other settings \(peak_learning_rate 0\.003 -> 1\.0\)"
+    ):
         train(other, nano, brightened_pairs, brightened_pairs[:3], copied_stage)
     assert read_config(copied_stage) == (nano, nano_stage)
 

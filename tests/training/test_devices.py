@@ -44,12 +44,17 @@ STAGE_SCRIPT = textwrap.dedent("""
 """)
 
 
-def train_apart(folder: Path, workdir: Path, num_processes: int = 1, num_devices: int = 1, stop_after: int = 0):
+def train_apart(
+    folder: Path, workdir: Path, num_processes: int = 1, num_devices: int = 1, stop_after: int = 0
+):
     """Train in processes of their own; return the number of devices in all, the losses by epoch and the best weights.
 
     With `stop_after` the training is stopped about that many steps after its start, and what it printed is returned.
     """
-    script, answer = folder / "stage.py", folder / f"{workdir.name}_{num_processes}x{num_devices}.pickle"
+    script, answer = (
+        folder / "stage.py",
+        folder / f"{workdir.name}_{num_processes}x{num_devices}.pickle",
+    )
     script.write_text(STAGE_SCRIPT)
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -105,7 +110,9 @@ def test_four_devices_and_two_processes_learn_what_one_device_learns(arguments):
     number, losses, weights = train_apart(arguments, arguments / "one")
     assert number == 1
     for name, processes, devices in (("four", 1, 4), ("two_processes", 2, 1)):
-        number, other_losses, other_weights = train_apart(arguments, arguments / name, processes, devices)
+        number, other_losses, other_weights = train_apart(
+            arguments, arguments / name, processes, devices
+        )
         assert number == processes * devices
         np.testing.assert_allclose(
             np.asarray(other_losses[1:], "float64"), np.asarray(losses[1:], "float64"), rtol=1e-4
@@ -117,7 +124,11 @@ def test_stage_stopped_on_two_processes_continues_on_one_device(arguments):
     """Both are asked to stop in the middle; they agree on the step, save together, and one device takes over."""
     _, losses, weights = train_apart(arguments, arguments / "one")
     train_apart(arguments, arguments / "moved", 2, 1, stop_after=2)
-    stopped_at = max(int(path.name) for path in (arguments / "moved" / "checkpoints").iterdir() if path.name.isdigit())
+    stopped_at = max(
+        int(path.name)
+        for path in (arguments / "moved" / "checkpoints").iterdir()
+        if path.name.isdigit()
+    )
     assert 0 < stopped_at < 6
     number, continued_losses, continued = train_apart(arguments, arguments / "moved", 1, 1)
     assert number == 1
@@ -128,6 +139,7 @@ def test_stage_stopped_on_two_processes_continues_on_one_device(arguments):
 def test_batch_that_cannot_be_shared_out_is_refused():
     number = len(Devices())
     with pytest.raises(
-        UnequalSharesError, match=rf"A batch of {2 * number + 1} pairs in 2 parts .*multiple of {2 * number}"
+        UnequalSharesError,
+        match=rf"A batch of {2 * number + 1} pairs in 2 parts .*multiple of {2 * number}",
     ):
         Devices().refuse_unequal_shares(2 * number + 1, 2)

@@ -20,14 +20,20 @@ def test_rate_warms_up_linearly_and_decays_along_a_cosine_to_zero():
 
 def test_rate_is_that_of_keras_cosine_decay():
     stage = StageConfig(epochs=7, warmup_epochs=2, peak_learning_rate=1e-3)
-    theirs = keras.optimizers.schedules.CosineDecay(0.0, decay_steps=15, warmup_target=1e-3, warmup_steps=6)
+    theirs = keras.optimizers.schedules.CosineDecay(
+        0.0, decay_steps=15, warmup_target=1e-3, warmup_steps=6
+    )
     rates = [learning_rate_at(stage, 3, step) for step in range(22)]
-    np.testing.assert_allclose(rates, [float(theirs(step)) for step in range(22)], rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(
+        rates, [float(theirs(step)) for step in range(22)], rtol=1e-5, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("warmup_epochs", [0, 1, 5])
 def test_stage_of_one_step_has_its_peak_rate(warmup_epochs):
-    assert learning_rate_at(StageConfig(epochs=1, warmup_epochs=warmup_epochs), 1, 0) == pytest.approx(5e-5)
+    assert learning_rate_at(
+        StageConfig(epochs=1, warmup_epochs=warmup_epochs), 1, 0
+    ) == pytest.approx(5e-5)
 
 
 def test_norms_temperatures_and_biases_are_not_decayed(nano):
@@ -36,7 +42,11 @@ def test_norms_temperatures_and_biases_are_not_decayed(nano):
     optimizer.learning_rate = 0.1
     ones = [np.ones(v.shape, "float32") for v in model.trainable_variables]
     zeros = [np.zeros(v.shape, "float32") for v in model.trainable_variables]
-    updated, _ = jax.jit(optimizer.stateless_apply)([v.value for v in optimizer.variables], zeros, ones)
+    updated, _ = jax.jit(optimizer.stateless_apply)(
+        [v.value for v in optimizer.variables], zeros, ones
+    )
     for variable, value in zip(model.trainable_variables, updated, strict=True):
         decayed = not any(word in variable.path for word in ("norm", "temperature", "bias"))
-        np.testing.assert_allclose(value, 0.95 if decayed else 1.0, rtol=1e-6, err_msg=variable.path)
+        np.testing.assert_allclose(
+            value, 0.95 if decayed else 1.0, rtol=1e-6, err_msg=variable.path
+        )

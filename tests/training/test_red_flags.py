@@ -5,7 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from enhancer.training.red_flags import EVIDENCE_EPOCHS, run_flags, stage_flags, summary_sentences, transfer_summary
+from enhancer.training.red_flags import (
+    EVIDENCE_EPOCHS,
+    run_flags,
+    stage_flags,
+    summary_sentences,
+    transfer_summary,
+)
 
 
 def rows_of(validation, train=None, rates=None) -> list[dict]:
@@ -14,12 +20,19 @@ def rows_of(validation, train=None, rates=None) -> list[dict]:
     rates = [0.0, *[5e-5] * (len(validation) - 1)] if rates is None else rates
     columns = zip(validation, train, rates, strict=True)
     return [
-        {"epoch": epoch, "train_loss": float(t) if epoch else None, "validation_loss": float(v), "learning_rate": rate}
+        {
+            "epoch": epoch,
+            "train_loss": float(t) if epoch else None,
+            "validation_loss": float(v),
+            "learning_rate": rate,
+        }
         for epoch, (v, t, rate) in enumerate(columns)
     ]
 
 
-def falling(epochs: int = 40, start: float = 0.12, end: float = 0.04, noise: float = 0.0, seed: int = 0) -> np.ndarray:
+def falling(
+    epochs: int = 40, start: float = 0.12, end: float = 0.04, noise: float = 0.0, seed: int = 0
+) -> np.ndarray:
     curve = end + (start - end) * np.exp(-np.arange(epochs + 1) / 6)
     return curve * (1 + noise * np.random.default_rng(seed).standard_normal(epochs + 1))
 
@@ -31,7 +44,10 @@ def v_shaped(epochs: int = 30, bottom: int = 8) -> np.ndarray:
 @pytest.mark.parametrize("stage", ["pretrain", "finetune", "scratch"])
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.08])
 def test_a_run_that_learns_raises_nothing_however_noisy(stage, noise):
-    flags = [stage_flags(stage, rows_of(falling(noise=noise, seed=seed), falling())) for seed in range(40)]
+    flags = [
+        stage_flags(stage, rows_of(falling(noise=noise, seed=seed), falling()))
+        for seed in range(40)
+    ]
     assert flags == [[]] * 40
 
 
@@ -78,7 +94,11 @@ def test_a_large_gap_must_last():
     once = np.full(12, 0.04)
     once[6:10] = 0.05
     assert not any("gap" in flag.name for flag in stage_flags("finetune", rows_of(once, train)))
-    (flag,) = (flag for flag in stage_flags("scratch", rows_of(np.full(12, 0.05), train)) if "gap" in flag.name)
+    (flag,) = (
+        flag
+        for flag in stage_flags("scratch", rows_of(np.full(12, 0.05), train))
+        if "gap" in flag.name
+    )
     assert "0.0500 against 0.0300" in flag.sentence
     assert flag.option == "--finetune.augmentation strong"
 
@@ -106,10 +126,14 @@ def test_worse_than_the_baseline_by_validation_loss():
     assert run_flags(histories) == []
 
 
-@pytest.mark.parametrize(("low", "high", "count"), [(0.001, 0.02, 1), (-0.01, 0.02, 0), (None, None, 0)])
+@pytest.mark.parametrize(
+    ("low", "high", "count"), [(0.001, 0.02, 1), (-0.01, 0.02, 0), (None, None, 0)]
+)
 def test_a_test_on_photos_decides_over_the_validation_loss(low, high, count):
     histories = {"finetune": rows_of(falling(end=0.05)), "scratch": rows_of(falling(end=0.04))}
-    results = {"paired": {"finetuned_vs_scratch": {"l1": {"mean": 0.01, "low": low, "high": high, "n": 8}}}}
+    results = {
+        "paired": {"finetuned_vs_scratch": {"l1": {"mean": 0.01, "low": low, "high": high, "n": 8}}}
+    }
     assert len(run_flags(histories, results)) == count
 
 
@@ -123,7 +147,10 @@ def test_the_transfer_is_summed_up_in_plain_numbers():
     assert summary["best"]["scratch"] == {"epoch": 4, "validation_loss": 0.045}
     assert summary["start"]["below_scratch_percent"] == pytest.approx(50)
     assert summary["start"]["above_pretrain_best_percent"] == pytest.approx(60)
-    assert (summary["to_baseline"]["finetune_epoch"], summary["to_baseline"]["fewer_percent"]) == (2, 50.0)
+    assert (summary["to_baseline"]["finetune_epoch"], summary["to_baseline"]["fewer_percent"]) == (
+        2,
+        50.0,
+    )
     assert summary["last_gap"]["finetune"] == pytest.approx(0.005)
     assert summary["last_gap"]["scratch"] == pytest.approx(0.02)
     start, best, race, gap = summary_sentences(summary)
@@ -135,7 +162,9 @@ def test_the_transfer_is_summed_up_in_plain_numbers():
 
 def test_the_gap_of_a_stage_that_has_trained_on_its_validation_photos_is_not_told():
     summary = transfer_summary({"finetune": rows_of([0.08, 0.06], [0, 0.05])})
-    assert any("Validation minus training loss" in sentence for sentence in summary_sentences(summary))
+    assert any(
+        "Validation minus training loss" in sentence for sentence in summary_sentences(summary)
+    )
     assert not any("Validation minus" in sentence for sentence in summary_sentences(summary, True))
 
 
@@ -145,7 +174,9 @@ def test_a_baseline_that_is_not_reached_is_said():
     assert any("does not reach" in sentence for sentence in summary_sentences(summary))
 
 
-@pytest.mark.parametrize("stages", [(), ("pretrain",), ("finetune",), ("scratch",), ("pretrain", "finetune")])
+@pytest.mark.parametrize(
+    "stages", [(), ("pretrain",), ("finetune",), ("scratch",), ("pretrain", "finetune")]
+)
 def test_any_stage_may_be_missing_and_may_have_but_its_first_row(stages):
     histories = {stage: rows_of([0.1]) for stage in stages}
     assert run_flags(histories) == []

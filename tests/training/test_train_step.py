@@ -35,7 +35,9 @@ class Run:
 
     def step(self, batch=None, epoch: int = 1):
         controls = StepControls(
-            np.float32(RATE), learning_rate_factors(self.stage, epoch), np.zeros(jax.device_count(), "int32")
+            np.float32(RATE),
+            learning_rate_factors(self.stage, epoch),
+            np.zeros(jax.device_count(), "int32"),
         )
         before = jax.tree.map(np.array, self.state)
         self.state, report = self.program(self.state, batch or self.batch, controls)
@@ -59,7 +61,11 @@ def test_gradient_in_parts_is_the_gradient_of_the_whole(nano):
     assert first_moments
     for name in first_moments:
         np.testing.assert_allclose(
-            state_in_parts.optimizer[name], state.optimizer[name], rtol=1e-4, atol=1e-8, err_msg=name
+            state_in_parts.optimizer[name],
+            state.optimizer[name],
+            rtol=1e-4,
+            atol=1e-8,
+            err_msg=name,
         )
 
 
@@ -71,7 +77,10 @@ def test_update_is_adamw_on_gradients_clipped_to_the_global_norm(nano):
     for name in a.optimizer:
         if "momentum" in name:
             np.testing.assert_allclose(
-                a.optimizer[name], b.optimizer[name] * (1e-3 / report.gradient_norm), rtol=1e-4, atol=1e-12
+                a.optimizer[name],
+                b.optimizer[name] * (1e-3 / report.gradient_norm),
+                rtol=1e-4,
+                atol=1e-12,
             )
 
 
@@ -127,7 +136,11 @@ def test_level_that_is_set_free_moves(nano):
     run = Run(nano, frozen_levels=3, unfreeze_every_epochs=1)
     run.step(epoch=1)
     before, after, _ = run.step(epoch=2)
-    levels = {level_of(p) for p in before.weights if not np.array_equal(before.weights[p], after.weights[p])}
+    levels = {
+        level_of(p)
+        for p in before.weights
+        if not np.array_equal(before.weights[p], after.weights[p])
+    }
     assert levels == set(range(2, len(LEVELS)))
 
 
@@ -135,9 +148,16 @@ def test_rates_that_decay_scale_each_levels_change(nano):
     before, after, _ = Run(nano, level_decay=0.5).step()
     _, plain, _ = Run(nano).step()
     for path in before.weights:
-        change, full = after.weights[path] - before.weights[path], plain.weights[path] - before.weights[path]
+        change, full = (
+            after.weights[path] - before.weights[path],
+            plain.weights[path] - before.weights[path],
+        )
         np.testing.assert_allclose(
-            change, full * 0.5 ** (len(LEVELS) - 1 - level_of(path)), rtol=1e-2, atol=2e-7, err_msg=path
+            change,
+            full * 0.5 ** (len(LEVELS) - 1 - level_of(path)),
+            rtol=1e-2,
+            atol=2e-7,
+            err_msg=path,
         )
 
 
@@ -146,7 +166,10 @@ def test_the_curve_of_a_developed_base_has_a_rate_of_its_own(nano):
     before, after, _ = Run(developed, curve_rate=30.0).step()
     _, plain, _ = Run(developed).step()
     for path in before.weights:
-        change, full = after.weights[path] - before.weights[path], plain.weights[path] - before.weights[path]
+        change, full = (
+            after.weights[path] - before.weights[path],
+            plain.weights[path] - before.weights[path],
+        )
         factor = 30 if path == "development/curve" else 1
         np.testing.assert_allclose(change, full * factor, rtol=1e-2, atol=2e-7, err_msg=path)
 
@@ -155,7 +178,9 @@ def test_learning_rate_is_a_value_and_not_part_of_the_program(nano):
     run = Run(nano)
     run.step()
     compiled = run.program._cache_size()
-    controls = StepControls(np.float32(0), learning_rate_factors(run.stage, 1), np.zeros(jax.device_count(), "int32"))
+    controls = StepControls(
+        np.float32(0), learning_rate_factors(run.stage, 1), np.zeros(jax.device_count(), "int32")
+    )
     before = jax.tree.map(np.array, run.state.weights)
     run.state, _ = run.program(run.state, run.batch, controls)
     jax.tree.map(np.testing.assert_array_equal, dict(run.state.weights), before)
@@ -166,5 +191,7 @@ def test_step_passes_on_the_greatest_request(nano):
     run = Run(nano)
     requests = np.zeros(jax.device_count(), "int32")
     requests[-1] = 2
-    _, report = run.program(run.state, run.batch, StepControls(np.float32(0), jnp.ones(len(LEVELS)), requests))
+    _, report = run.program(
+        run.state, run.batch, StepControls(np.float32(0), jnp.ones(len(LEVELS)), requests)
+    )
     assert report.request == 2
