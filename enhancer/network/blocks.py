@@ -121,7 +121,7 @@ class TransformerBlocks(keras.layers.Layer):
             *statistics, value = attention_statistics_in_strips(x, norm, qkv, depthwise)
             value = ops.reshape(value, pixels)
         else:
-            biases = (weights.get(f"attention_{name}_bias") for name in ("qkv", "depthwise"))
+            biases = [weights.get(f"attention_{name}_bias") for name in ("qkv", "depthwise")]
             filtered = projected_depthwise(layer_norm(x, *norm), qkv, depthwise, *biases)
             query, key, value = ops.split(ops.reshape(filtered, pixels), 3, axis=-1)
             statistics = attention_statistics(query, key)
@@ -136,7 +136,7 @@ class TransformerBlocks(keras.layers.Layer):
         pieces = [weights[f"ffn_{name}"] for name in ("expansion", "depthwise", "projection")]
         if self._in_strips and is_static(x):
             return add_gated_feed_forward_in_strips(x, norm, *pieces)
-        biases = (weights.get(f"ffn_{name}_bias") for name in ("expansion", "depthwise"))
+        biases = [weights.get(f"ffn_{name}_bias") for name in ("expansion", "depthwise")]
         edited = x + gated_feed_forward(layer_norm(x, *norm), *pieces, *biases)
         return (
             edited + weights["ffn_projection_bias"] if "ffn_projection_bias" in weights else edited

@@ -121,8 +121,8 @@ def _attention_statistics(x: Tensor, norm: Norm, qkv: Tensor, depthwise: Tensor)
 
         zeros = filter_zeros(strips, ops.zeros_like(padded), norm, qkv, depthwise)
         (d_x, d_norm, d_qkv, d_kernel), _ = strips.scan(strip, zeros)
-        d_weights = cast_like((d_qkv, kernel_gradient(d_kernel)), (qkv, depthwise))
-        return strips.crop(d_x), cast_like(d_norm, norm), *d_weights
+        d_weights = (d_qkv, kernel_gradient(d_kernel))
+        return strips.crop(d_x), cast_like(d_norm, norm), *cast_like(d_weights, (qkv, depthwise))
 
     return forward(), gradient
 
@@ -197,9 +197,8 @@ def _add_feed_forward(
         d_weights = _crop_hidden(
             sums.d_projection, kernel_gradient(sums.d_kernel), ops.transpose(d_project), hidden
         )
-        d_norm = cast_like(sums.d_norm, norm)
-        d_weights = cast_like(d_weights, (expansion, depthwise, projection))
-        return strips.crop(sums.d_x), d_norm, *d_weights
+        weights = (expansion, depthwise, projection)
+        return strips.crop(sums.d_x), cast_like(sums.d_norm, norm), *cast_like(d_weights, weights)
 
     return forward(), gradient
 

@@ -27,7 +27,7 @@ EPSILON_L2 = 1e-12  # PyTorch's F.normalize, which the published weights were tr
 
 
 def fan_in_uniform(fan_in: int) -> Callable[..., np.ndarray]:
-    """PyTorch's initializer of convolutions, as in the paper's training: uniform in ±1/sqrt(fan_in).
+    """PyTorch's initializer of convolutions, as in the paper's training: uniform, ±1/sqrt(fan_in).
 
     Drawn by NumPy, whose generator `keras.utils.set_random_seed` seeds: on JAX, Keras' own would
     compile one program per shape, which takes longer than anything else at start.
@@ -144,7 +144,7 @@ def gated_feed_forward(
     expansion_bias: Tensor | None = None,
     depthwise_bias: Tensor | None = None,
 ) -> Tensor:
-    """GDFN: expand and filter each pixel, let one half of the channels gate the other, and project back.
+    """GDFN: expand and filter pixels, let half of the channels gate the others, and project back.
 
     Args:
         x: float `(batch, height, width, channels)`.
