@@ -57,9 +57,7 @@ class TransformerBlocks(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if channels % num_heads:
-            raise ValueError(
-                f"{num_heads} heads do not divide {channels} channels; choose others."
-            )
+            raise ValueError(f"{num_heads} heads do not divide {channels} channels; choose others.")
         self.num_blocks, self.remat = num_blocks, remat
         # A loop over strips would starve a GPU, and cutting a batch that lies on several devices
         # moves data. With convolution biases the projection does not keep the zero border, which

@@ -170,9 +170,9 @@ class Checkpoints:
         progress = Progress.from_json(cast(Any, latest.metrics))
         if progress.num_pairs != num_pairs:
             raise CheckpointError(
-                f"{self.stage_dir} was begun with {progress.num_pairs} training pairs, and now there "
-                f"are {num_pairs}: continuing would mix two experiments. Restore the data set, or "
-                "start in another folder."
+                f"{self.stage_dir} was begun with {progress.num_pairs} training pairs, and now "
+                f"there are {num_pairs}: continuing would mix two experiments. Restore the data "
+                "set, or start in another folder."
             )
         items = {"weights": abstract(like.weights), "optimizer": abstract(like.optimizer)}
         if like.average:
@@ -181,8 +181,8 @@ class Checkpoints:
             loaded = self._checkpointer.load_checkpointables(latest.step, cast(Any, items))
         except Exception as error:
             raise CheckpointError(
-                f"The checkpoint of step {latest.step} in {self.stage_dir} is damaged: {error}. Delete "
-                "its folder to continue from the one before, or start in another folder."
+                f"The checkpoint of step {latest.step} in {self.stage_dir} is damaged: {error}. "
+                "Delete its folder to continue from the one before, or start in another folder."
             ) from error
         if is_first_process():  # a kill may have come between the checkpoint and this file
             write_json(self.stage_dir / "history.json", progress.history)
@@ -195,8 +195,8 @@ class Checkpoints:
 
     def _unwritable(self, error: Exception) -> CheckpointError:
         return CheckpointError(
-            f"A checkpoint could not be written to {self.stage_dir}: {error}. The last complete one is "
-            "kept; make room, or make the folder writable, and start the same command again."
+            f"A checkpoint could not be written to {self.stage_dir}: {error}. The last complete "
+            "one is kept; make room, or make the folder writable, and start the same command again."
         )
 
 
@@ -219,8 +219,8 @@ def _put_incomplete_aside(folder: Path) -> None:
         shutil.rmtree(kept / checkpoint.name, ignore_errors=True)
         checkpoint.rename(kept / checkpoint.name)
         say(
-            f"{checkpoint} is damaged, and moved to {kept}; if it was the best one, another one now "
-            "counts as the best."
+            f"{checkpoint} is damaged, and moved to {kept}; if it was the best one, another one "
+            "now counts as the best."
         )
     if incomplete and none_left:
         raise CheckpointError(

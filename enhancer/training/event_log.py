@@ -25,7 +25,7 @@ _UNKNOWN_IN_EPOCH_0 = ("learning_rate", "images_per_second", "skipped_steps")
 
 
 class EventLog:
-    """Writes one stage's rows into `folder`, for `tensorboard --logdir` of it or of any folder above.
+    """Writes one stage's rows into `folder`, for `tensorboard --logdir` of it or of one above it.
 
     Of several processes the first one writes.
 

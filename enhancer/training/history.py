@@ -21,7 +21,7 @@ def make_row(
     images_per_second: float,
     seconds: float,
 ) -> Row:
-    """A row of `history.json`. Losses are L1 in [0, 1]; the gap is validation minus training loss."""
+    """A row of `history.json`. Losses are L1 in [0, 1]; the gap is validation minus training."""
     return {
         "epoch": epoch,
         "step": step,
@@ -51,7 +51,7 @@ def first_row_at(history: Sequence[Row], loss: float) -> Row | None:
 
 
 def percent_fewer(epochs: int, of: int) -> float | None:
-    """How many percent fewer `epochs` are than `of`; below 0 when more, None where nothing is to save."""
+    """Percent by which `epochs` are fewer than `of`, negative if more; None if `of` is 0."""
     return 100.0 * (1.0 - epochs / of) if of > 0 else None
 
 

@@ -211,9 +211,9 @@ def validate(
         )
     if not math.isfinite(loss := float(error / weight)):
         raise TrainingError(
-            f"{label}: the validation loss is {loss}. The last good checkpoint is kept. Try a lower "
-            "peak learning rate or precision float32, in a new workdir; before the first step, other "
-            "weights to start from."
+            f"{label}: the validation loss is {loss}. The last good checkpoint is kept. Try a "
+            "lower peak learning rate or precision float32, in a new workdir; before the first "
+            "step, other weights to start from."
         )
     return loss
 

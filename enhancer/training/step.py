@@ -113,7 +113,7 @@ def make_train_step(
 
 
 def make_eval_step(model: keras.Model) -> EvalStep:
-    """Compile-once validation: `(weights, batch, pair_weights) -> (error, weight)`, summed over pairs.
+    """Compile-once validation: `(weights, batch, pair_weights) -> (error, weight)`, sums.
 
     The error is each pair's mean |error| times its weight. The prediction is clipped to [0, 1], as
     the photo that a user gets is.

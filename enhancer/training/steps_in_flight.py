@@ -71,9 +71,10 @@ class StepsInFlight:
         folder = self._stage_dir / "not_finite" / f"step_{step}{own}"
         save_batch(batch, folder)
         raise TrainingError(
-            f"{label}: {skips} steps in a row were not finite, the last one is step {step}: {what}. "
-            f"Its pictures are in {folder}; the last good checkpoint is kept. Look at the pictures; if "
-            "they are good, try a lower peak learning rate or precision float32, in a new workdir."
+            f"{label}: {skips} steps in a row were not finite, the last one is step {step}: "
+            f"{what}. Its pictures are in {folder}; the last good checkpoint is kept. Look at the "
+            "pictures; if they are good, try a lower peak learning rate or precision float32, in a "
+            "new workdir."
         )
 
 
