@@ -171,7 +171,7 @@ class ReadablePairs:
 
 
 class WithoutDamaged:
-    """The records that are readable pairs, by their place among these: for a test, which counts each.
+    """The records that are readable pairs, by their place among these, for a test.
 
     Reads the whole source once; damaged records are reported as `ReadablePairs` does.
     """

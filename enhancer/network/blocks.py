@@ -124,7 +124,9 @@ class TransformerBlocks(keras.layers.Layer):
             query, key, value = ops.split(ops.reshape(filtered, pixels), 3, axis=-1)
             statistics = attention_statistics(query, key)
         projection, temperature = weights["attention_projection"], weights["attention_temperature"]
-        edited = transposed_attention(value, folded_attention(*statistics, temperature, projection))
+        gram, query_squares, key_squares = statistics
+        folded = folded_attention(gram, query_squares, key_squares, temperature, projection)
+        edited = transposed_attention(value, folded)
         if "attention_projection_bias" in weights:
             edited = edited + weights["attention_projection_bias"]
         return x + ops.reshape(edited, x.shape)

@@ -128,7 +128,7 @@ def projected_depthwise(
     Returns:
         Float `(batch, height, width, channels)`.
     """
-    if projection_bias is None:
+    if projection_bias is None or kernel_bias is None:
         return stencil(ops.matmul(_zero_border(x), projection), kernel)
     # With a bias, the projection no longer maps the zero border to zero: add the bias inside only.
     inside = _zero_border(ops.ones((1, *x.shape[1:3], 1), x.dtype))

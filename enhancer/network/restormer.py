@@ -88,7 +88,8 @@ class Restormer(keras.Model):
             self.development = Development(dtype="float32", name="development")
             # The edit begins as the curve alone: its few numbers learn first, and from few pairs
             # they are what carries over.
-            self.output_conv.kernel.assign(np.zeros_like(np.asarray(self.output_conv.kernel)))
+            kernel: Any = self.output_conv.kernel
+            kernel.assign(np.zeros_like(np.asarray(kernel)))
         self.built = True
 
     def build(self, input_shape=None):

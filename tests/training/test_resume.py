@@ -52,7 +52,12 @@ def test_killed_restormer_continues_to_the_same_weights_as_users_compile_it(
 
     def command(*stages: str) -> list[str]:
         folders = [str(tmp_path / stage) for stage in stages]
-        return [sys.executable, str(tmp_path / "stage.py"), str(tmp_path / "arguments.pickle"), *folders]
+        return [
+            sys.executable,
+            str(tmp_path / "stage.py"),
+            str(tmp_path / "arguments.pickle"),
+            *folders,
+        ]
 
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(command("killed"), env=environment, stdout=log, stderr=log)
@@ -77,9 +82,7 @@ def test_killed_restormer_continues_to_the_same_weights_as_users_compile_it(
     )
     assert continued == undisturbed
     rows = json.loads((trained_stage / "history.json").read_text())
-    np.testing.assert_allclose(
-        undisturbed[1], [row["validation_loss"] for row in rows], rtol=0.05
-    )
+    np.testing.assert_allclose(undisturbed[1], [row["validation_loss"] for row in rows], rtol=0.05)
 
 
 def interrupted_at(step: int, request: int):
@@ -105,7 +108,11 @@ def interrupted_at(step: int, request: int):
             "mix_weight": 0.25,
         },
     ],
-    ids=["plain", "average, growing crops, unfreezing", "strong augmentation, parts, decay, mixing"],
+    ids=[
+        "plain",
+        "average, growing crops, unfreezing",
+        "strong augmentation, parts, decay, mixing",
+    ],
 )
 @pytest.mark.parametrize("step", [0, 3])
 def test_stage_stopped_by_a_signal_continues_to_the_same_weights_and_history(
