@@ -218,10 +218,11 @@ def _layer_norm_gradient(x: Tensor, norm: Norm, d_normalised: Tensor) -> tuple[T
     centred = x - ops.mean(x, axis=-1, keepdims=True)
     inverse = ops.rsqrt(ops.mean(centred * centred, axis=-1, keepdims=True) + EPSILON_NORM)
     d_scale_of_pixels = d_normalised * (x if len(norm) == 1 else centred) * inverse
+    normalised = centred * inverse
     # A product with the scale: XLA runs a sum of products over each pixel's channels 20 times
     # slower.
     products = ops.matmul(d_scale_of_pixels, norm[0]) / x.shape[-1]
-    through_variance = centred * inverse * products[..., None]
+    through_variance = normalised * products[..., None]
     d_x = inverse * (d_normalised * norm[0] - through_variance)
     d_scale = ops.sum(d_scale_of_pixels, axis=(0, 1, 2))
     if len(norm) == 1:

@@ -1,4 +1,4 @@
-"""A network that compiles in a fraction of a second, for tests of the loop and not of the network."""
+"""A network that compiles in a fraction of a second, for tests of the loop, not of the network."""
 
 import functools
 

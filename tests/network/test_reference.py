@@ -1,4 +1,4 @@
-"""The network against the official PyTorch implementation, on tensors computed with it in float64."""
+"""The network against tensors of the official PyTorch implementation, computed in float64."""
 
 from pathlib import Path
 

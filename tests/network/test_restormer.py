@@ -133,7 +133,7 @@ def test_same_seed_gives_the_same_weights(nano):
 
 
 def test_projection_bias_stays_off_the_zero_border():
-    """With biases the fast formulation must still equal: project with bias, then pad, then filter."""
+    """With biases the fast formulation must still project with bias, then pad, then filter."""
     rng = np.random.default_rng(2)
     shapes = ((1, 5, 6, 3), (3, 4), (3, 3, 4))
     x, projection, kernel = (rng.standard_normal(shape).astype("float32") for shape in shapes)

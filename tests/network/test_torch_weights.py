@@ -51,7 +51,7 @@ def shape(dim, num_blocks, num_heads, ffn_expansion_factor):
     ],
 )
 def test_state_dict_becomes_the_network_it_describes(bias, with_bias_norm, shape):
-    """Every hyperparameter is inferred, every tensor used, and the output is that of the paper's formulas."""
+    """All hyperparameters are inferred, all tensors used; the output is that of the formulas."""
     state = numpy_restormer.random_state(
         **shape, num_refinement_blocks=2, bias=bias, with_bias_norm=with_bias_norm, channels=3
     )

@@ -1,4 +1,4 @@
-"""Processes that train together wait for each other, end together, and know which GPUs are theirs."""
+"""Processes that train together wait for each other, end together, and know their GPUs."""
 
 import pytest
 

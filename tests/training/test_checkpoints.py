@@ -1,4 +1,4 @@
-"""A stage's folder: another stage's is refused, and what a kill left of a checkpoint does no harm."""
+"""A stage's folder: another stage's is refused, and what a kill left does no harm."""
 
 import dataclasses
 import shutil

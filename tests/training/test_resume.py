@@ -42,8 +42,8 @@ def test_killed_restormer_continues_to_the_same_weights_as_users_compile_it(
 ):
     """kill -9 after the first epoch; the same command again ends as if nothing had happened.
 
-    At XLA's default optimisation, with row strips, recomputed blocks and bfloat16 activations, whose losses
-    stay close to float32's.
+    At XLA's default optimisation, with row strips, recomputed blocks and bfloat16 activations,
+    whose losses stay close to float32's.
     """
     stage = dataclasses.replace(nano_stage, precision="mixed", remat="block")
     (tmp_path / "stage.py").write_text(RESTORMER_SCRIPT)

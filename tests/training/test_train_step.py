@@ -1,4 +1,4 @@
-"""What a step does to the state: equal in parts, nothing when not finite, an average, rates by level."""
+"""What a step does to the state: equal in parts, nothing if not finite, an average, rates."""
 
 import dataclasses
 
