@@ -51,7 +51,7 @@ def test_file_system_without_locks_is_named_as_the_cause(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with (
-        pytest.raises(FolderLockError, match=r"Function not implemented.*knows no locks"),
+        pytest.raises(FolderLockError, match=r"Function not implemented.*has no locks"),
         FolderLock(tmp_path),
     ):
         pass
