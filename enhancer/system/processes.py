@@ -24,7 +24,6 @@ from enhancer.system.errors import EnhancerError
 from enhancer.system.files import write_json
 from enhancer.system.interruption import Interrupted
 
-_ANNOUNCEMENT = ".first_process.json"
 _DONE, _FAILED, _STOPPED = "done", "failed", "stopped"
 _POLL_SECONDS = 0.2
 _LEAVE_SECONDS = 3  # in which others read what the first announced
@@ -154,8 +153,15 @@ def first_process_first(what: str, folder: Path) -> Iterator[None]:
         raise
     finally:
         folder.mkdir(parents=True, exist_ok=True)
-        announced = {"run": _Meetings.run, "count": _Meetings.count, "ended": ended}
-        write_json(folder / _ANNOUNCEMENT, announced)
+        write_json(_announcement(folder), {"count": _Meetings.count, "ended": ended})
+        if ended == _DONE:  # the folder is this run's: what earlier ones announced can go
+            for path in folder.glob(_announcement(folder, "*").name):
+                if path != _announcement(folder):
+                    path.unlink(missing_ok=True)
+
+
+def _announcement(folder: Path, run: str = "") -> Path:
+    return folder / f".first_process.{run or _Meetings.run}.json"
 
 
 def _wait_for(what: str, folder: Path) -> None:
@@ -172,10 +178,10 @@ def _wait_for(what: str, folder: Path) -> None:
 def _announced(folder: Path) -> str | None:
     """How the work ended that this process waits for; None while it goes on."""
     try:
-        found = json.loads((folder / _ANNOUNCEMENT).read_text())
+        found = json.loads(_announcement(folder).read_text())
     except (OSError, ValueError):
         return None
-    if found["run"] != _Meetings.run or found["count"] < _Meetings.count:
+    if found["count"] < _Meetings.count:
         return None
     return found["ended"] if found["count"] == _Meetings.count else _DONE  # it has gone on since
 

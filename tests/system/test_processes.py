@@ -2,8 +2,6 @@
 
 import pytest
 
-from enhancer.system import processes
-from enhancer.system.files import write_json
 from enhancer.system.processes import (
     JoinError,
     first_process_first,
@@ -58,7 +56,12 @@ def test_gpus_that_slurm_shows_to_one_task_alone_are_that_task_s(environment, ex
 
 
 def test_others_wait_for_the_first_and_end_with_it(tmp_path):
-    """Twice they find its work done, then a signal stops it, at last it fails."""
+    """Twice they find its work done, then a signal stops it, at last it fails.
+
+    What an earlier run announced is not believed, and cleared away.
+    """
+    earlier = tmp_path / ".first_process.7.json"
+    earlier.write_text('{"count": 99, "ended": "failed"}')
     (first_code, first), (second_code, second) = run_joined(
         tmp_path,
         """
@@ -99,11 +102,4 @@ def test_others_wait_for_the_first_and_end_with_it(tmp_path):
     assert said[0] == ["done", "done", "7", "SIGINT"]
     assert said[1][:4] == ["done", "done", "7", "SIGTERM"]
     assert "did not get through this: building" in second
-
-
-def test_announcement_of_an_earlier_run_is_not_believed(tmp_path):
-    earlier = {"run": processes._Meetings.run + 1, "count": 99, "ended": "done"}
-    write_json(tmp_path / processes._ANNOUNCEMENT, earlier)
-    assert processes._announced(tmp_path) is None
-    write_json(tmp_path / processes._ANNOUNCEMENT, earlier | {"run": processes._Meetings.run})
-    assert processes._announced(tmp_path) == "done"
+    assert not earlier.exists()
