@@ -49,8 +49,10 @@ class Development(keras.layers.Layer):
         curve = ops.convert_to_tensor(self.curve)
         # Hat functions, summed: XLA fuses the sum into one pass, where looking knots up would
         # gather.
-        hats = (ops.maximum(1 - ops.abs(light - knot), 0.0) for knot in range(NUM_KNOTS))
-        return sum((curve[knot] * hat for knot, hat in enumerate(hats)), start=cast(Any, 0))
+        developed: Any = 0
+        for knot in range(NUM_KNOTS):
+            developed += curve[knot] * ops.maximum(1 - ops.abs(light - knot), 0.0)
+        return developed
 
 
 def light_factors(photos: Tensor) -> Tensor:
