@@ -63,7 +63,8 @@ class RunSummary:
 
 
 def named(outcome: Outcome) -> str:
-    """The problem behind the photo's path; most sentences begin with the file's name, which the path already says."""
+    """The problem behind the photo's path; most sentences begin with the file's name, which the
+    path already says."""
     source, problem = outcome.job.source, outcome.problem or ""
     if problem.startswith(source.name):
         return f"{source}{problem.removeprefix(source.name)}"
