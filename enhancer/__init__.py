@@ -2,9 +2,9 @@
 
     from enhancer import Enhancer
 
-Keras picks its backend when it is first imported, so the choice is made here, once, before any module
-of the library can import it. Set ``KERAS_BACKEND`` yourself to run the network on another backend;
-training needs JAX.
+Keras picks its backend when it is first imported, so the choice is made here, once, before any
+module of the library can import it. Set ``KERAS_BACKEND`` yourself to run the network on another
+backend; training needs JAX.
 """
 
 import os

@@ -28,8 +28,8 @@ class Arguments:
     (To write the model for other programs: python -m enhancer export --help.)
 
     Photos found in a folder keep their place below it; of several folders, each keeps its own name
-    too. Inputs are never overwritten. Results that exist are skipped, so the same command continues a
-    run.
+    too. Inputs are never overwritten. Results that exist are skipped, so the same command continues
+    a run.
 
     Exit codes:
       0    all photos done
@@ -51,8 +51,8 @@ class Arguments:
     strength: Annotated[float, tyro.conf.arg(metavar="0-1")] = 1.0
     """How much of the edit: 0 gives the photo itself, 1 all of it."""
     format: Literal["keep", "jpeg", "png", "tiff"] = "keep"
-    """Of the results. keep: PNG for PNG, TIFF for TIFF, JPEG for the rest. PNG and TIFF keep 16 bits
-    per channel; JPEG is of quality 95 with full colour resolution."""
+    """Of the results. keep: PNG for PNG, TIFF for TIFF, JPEG for the rest. PNG and TIFF keep 16
+    bits per channel; JPEG is of quality 95 with full colour resolution."""
     metadata: Literal["keep", "no-gps", "none"] = "keep"
     """EXIF data, captions and copyright in the results: all, all but the place, or nothing."""
     compare: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -65,8 +65,8 @@ class Arguments:
 class ExportArguments:
     """Write a trained model for other programs, and compare what it computes there and here.
 
-    From float32 (batch, height, width, 3) in [0, 1] to the same shape, not clipped: what the network
-    sees is the reduced photo. The file appears only if both agree.
+    From float32 (batch, height, width, 3) in [0, 1] to the same shape, not clipped: what the
+    network sees is the reduced photo. The file appears only if both agree.
 
     Exit codes:
       0    written
@@ -145,7 +145,8 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
     from enhancer.inference.summary import named
 
     settings = Settings(arguments.strength, arguments.metadata, arguments.overwrite)
-    # The first photo also pays for the compilation: smoothing 0 averages over all, and the ETA recovers.
+    # The first photo also pays for the compilation: smoothing 0 averages over all, and the ETA
+    # recovers.
     interval = 0.1 if sys.stderr.isatty() else _LOG_SECONDS
     with tqdm.tqdm(total=len(waiting), unit="photo", smoothing=0, mininterval=interval) as bar:
 

@@ -4,7 +4,8 @@
     openvino    OpenVINO's IR (.xml with a .bin beside it), made of the ONNX graph
     stablehlo   a serialised `jax.export.Exported`, weights included, for CPUs, CUDA GPUs and TPUs
 
-All take float32 `(batch, height, width, 3)` in [0, 1] and return the same shape, not clipped: what `Enhancer` gives its network.
+All take float32 `(batch, height, width, 3)` in [0, 1] and return the same shape, not clipped: what
+`Enhancer` gives its network.
 """
 
 import dataclasses
@@ -33,7 +34,8 @@ Run = Callable[[np.ndarray], np.ndarray]
 Sides = tuple[int | None, int | None]
 
 TOLERANCE = 1e-4
-"""Largest difference that is let pass, of values in [0, 1]: a fortieth of an 8-bit step. Summing in another order makes some 1e-6."""
+"""Largest difference that is let pass, of values in [0, 1]: a fortieth of an 8-bit step. Summing in
+another order makes some 1e-6."""
 
 _SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "stablehlo": ".stablehlo"}
 _PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino"), "stablehlo": ()}
@@ -186,13 +188,15 @@ def _open(file_format: Format, path: Path) -> Run:
 
 
 def _import_openvino() -> Any:
-    """OpenVINO without its usage statistics: importing it forks to send some, and a fork beside JAX's threads may hang."""
+    """OpenVINO without its usage statistics: importing it forks to send some, and a fork beside
+    JAX's threads may hang."""
     sys.modules.setdefault("openvino_telemetry", cast(Any, None))  # as if not installed
     return importlib.import_module("openvino")
 
 
 def stablehlo_from_restormer(model: Restormer, sides: Sides = (None, None)) -> bytes:
-    """The network with its weights as a serialised `jax.export.Exported` of the plain layers, for any device.
+    """The network with its weights as a serialised `jax.export.Exported` of the plain layers, for
+    any device.
 
     Args:
         model: computing in float32.
@@ -223,7 +227,8 @@ def stablehlo_from_restormer(model: Restormer, sides: Sides = (None, None)) -> b
 
 
 def _reflect(x: jax.Array, axis: int) -> jax.Array:
-    """Pad by reflection up to a multiple of 8, also where the length is a symbol, which the network's own padding cannot."""
+    """Pad by reflection up to a multiple of 8, also where the length is a symbol, which the
+    network's own padding cannot."""
     length = x.shape[axis]
     index = jnp.arange(SIZE_MULTIPLE * ((length + SIZE_MULTIPLE - 1) // SIZE_MULTIPLE))
     return jnp.take(x, jnp.minimum(index, 2 * (length - 1) - index), axis=axis)
@@ -241,7 +246,8 @@ def _parse_size(size: str) -> Sides:
 
 
 def _check_pictures(check_photo: Path | None, working_size: int, sides: Sides) -> list[np.ndarray]:
-    """What the network would see of a photo; where sizes are open, a part of it too, of another shape and odd sides."""
+    """What the network would see of a photo; where sizes are open, a part of it too, of another
+    shape and odd sides."""
     photo = (
         render_room(4 * working_size // 3, 2 * working_size)
         if check_photo is None
@@ -257,7 +263,8 @@ def _check_pictures(check_photo: Path | None, working_size: int, sides: Sides) -
 
 
 def render_room(height: int, width: int) -> np.ndarray:
-    """A dim room with a bright window, uint8 `(height, width, 3)`: what the network is for, where no photo is at hand."""
+    """A dim room with a bright window, uint8 `(height, width, 3)`: what the network is for, where
+    no photo is at hand."""
     corners = np.array([[0.25, 0.25], [0.75, 0.25], [0.75, 0.7], [0.25, 0.7]]) * (width, height)
     frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
     room = np.zeros((height, width, 3), np.float32)

@@ -1,7 +1,9 @@
-"""A Restormer as an ONNX graph: the same weights in ONNX's own operators, for pictures of any height and width.
+"""A Restormer as an ONNX graph: the same weights in ONNX's own operators, for pictures of any
+height and width.
 
-The graph is written down directly instead of being traced from the JAX program, whose loops over stacked weights and sums of shifted
-pictures are made for XLA (docs/decisions/0010). Here a depthwise filter is a grouped convolution, as ONNX Runtime and OpenVINO want it.
+The graph is written down directly instead of being traced from the JAX program, whose loops over
+stacked weights and sums of shifted pictures are made for XLA (docs/decisions/0010). Here a
+depthwise filter is a grouped convolution, as ONNX Runtime and OpenVINO want it.
 """
 
 import numpy as np
@@ -37,7 +39,8 @@ def onnx_from_restormer(
         description: kept in the file, for people.
 
     Returns:
-        From "photo" to "edited", both float32 `(batch, height, width, channels)`, in [0, 1] and not clipped, as `Restormer.call`.
+        From "photo" to "edited", both float32 `(batch, height, width, channels)`, in [0, 1] and not
+        clipped, as `Restormer.call`.
     """
     graph = _Graph()
     photo = graph.add("Transpose", INPUT, perm=(0, 3, 1, 2))
@@ -115,7 +118,8 @@ class _Graph:
 
 
 def _pad(graph: _Graph, x: str) -> tuple[str, str]:
-    """Reflect at the lower and right edge up to a multiple of 8; also the names of the padded picture and of its size before."""
+    """Reflect at the lower and right edge up to a multiple of 8; also the names of the padded
+    picture and of its size before."""
     size = graph.add("Slice", graph.add("Shape", x), graph.constant([2]), graph.constant([4]))
     eight = graph.constant([SIZE_MULTIPLE])
     # Mod has the divisor's sign, so the remainder of what is negative is what is missing.
@@ -125,7 +129,8 @@ def _pad(graph: _Graph, x: str) -> tuple[str, str]:
 
 
 def _developed(graph: _Graph, curve: np.ndarray, x: str) -> str:
-    """The photos with their light normalised, through the learned curve (`enhancer.network.development`)."""
+    """The photos with their light normalised, through the learned curve
+    (`enhancer.network.development`)."""
     constant = graph.constant
 
     def choose(x: str, threshold: float, below: str, above: str) -> str:
@@ -184,7 +189,8 @@ def _convolution(graph: _Graph, layer, x: str) -> str:
 
 
 def _pixel_unshuffle(graph: _Graph, layer, x: str) -> str:
-    """A convolution, then 2x2 pixels folded into channels in PyTorch's order, which is not that of SpaceToDepth."""
+    """A convolution, then 2x2 pixels folded into channels in PyTorch's order, which is not that of
+    SpaceToDepth."""
     channels = layer.filters
     folded = graph.add("SpaceToDepth", _convolution(graph, layer, x), blocksize=2)
     order = np.arange(4 * channels).reshape(4, channels).T.ravel()

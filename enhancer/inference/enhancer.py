@@ -22,7 +22,7 @@ from enhancer.inference.forward_pass import ForwardPass
 from enhancer.inference.sizes import COMMON_ASPECTS, padded_size, reduce_photo, reduced_size
 from enhancer.network.trained import CheckpointError, load_best, read_config
 from enhancer.photo.io import Photo, read_photo, write_photo
-from enhancer.photo.kept_metadata import MetadataPolicy, kept_metadata
+from enhancer.photo.metadata import MetadataPolicy, kept_metadata
 
 _SMALLEST_WORKING_SIZE = 8
 _ACCELERATOR_BATCH = 4
@@ -213,7 +213,7 @@ def write_result(
 ) -> EnhancedFile:
     """Write what became of `photo`, with as much of its metadata as `metadata` says."""
     destination.parent.mkdir(parents=True, exist_ok=True)
-    write_photo(destination, edited, **kept_metadata(photo, metadata))
+    write_photo(destination, edited, **kept_metadata(photo.exif, photo.xmp, metadata))
     height, width = edited.shape[:2]
     return EnhancedFile(destination, width, height, photo.notes)
 

@@ -14,7 +14,7 @@ from enhancer.inference.comparison import write_comparison
 from enhancer.inference.enhancer import EnhancedFile, Enhancer, refuse_overwriting, write_result
 from enhancer.inference.plan import Job
 from enhancer.photo.io import Photo, read_photo
-from enhancer.photo.kept_metadata import MetadataPolicy
+from enhancer.photo.metadata import MetadataPolicy
 from enhancer.system.errors import EnhancerError
 
 

@@ -90,7 +90,7 @@ def plan_jobs(
 
 
 def _find(inputs: Sequence[Path], output: Path) -> dict[Path, Path]:
-    """Map each photo to its place below the output folder; a photo that is named twice counts once."""
+    """Map each photo to its place below the output folder; named twice, it counts once."""
     several = sum(path.is_dir() for path in inputs) > 1
     found: dict[Path, Path] = {}
     seen: set[Path] = set()

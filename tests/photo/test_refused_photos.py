@@ -143,7 +143,7 @@ NO_PHOTOS = {
     "all.jpg": (b"PK\x03\x04" + bytes(64), "is not a photo but an archive"),
     "._IMG_1.jpg": (b"\0\5\x16\7\0\2\0\0Mac OS X" + bytes(64), "is not a photo but the side file that macOS puts"),
     "unknown.jpg": (bytes(range(128, 256)) * 9, "is damaged, cut off, or not a photo"),
-    "line.png": (png(1, 100_000, bytes(400_000)), "is 1 x 100000 pixels: a line and no photo"),
+    "line.png": (png(1, 100_000, bytes(400_000)), "is 1 x 100000 pixels: a line and not a photo"),
     "no_pixels.png": (png(0, 48), "has no pixels (0 x 48)"),
     "no_pixels.jpg": (jpeg(0, 48), "is damaged, cut off, or not a photo"),
     "no_pixels.tif": (tiff(ImageWidth=0), "has no pixels (0 x 64)"),
@@ -228,12 +228,12 @@ def test_a_deflate_stream_that_unpacks_to_more_than_its_picture(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes on this system")
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "photo.jpg")
-    assert "is no file but a pipe" in refusal(tmp_path / "photo.jpg")
+    assert "is not a file but a pipe" in refusal(tmp_path / "photo.jpg")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="there are no devices on this system")
 def test_a_device_is_refused():
-    assert "is no file but a pipe, socket or device" in refusal("/dev/zero")
+    assert "is not a file but a pipe, socket or device" in refusal("/dev/zero")
 
 
 def test_a_file_without_permission(tmp_path, monkeypatch):
