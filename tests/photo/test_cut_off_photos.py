@@ -19,9 +19,8 @@ def write_whole(path, kind, pixels):
     """Write a file that is read as what it holds, and return its content."""
     content = KINDS[kind].write(pixels, None, exif_block(1))
     path.write_bytes(content)
-    difference = read_photo(path, keep_depth=False).pixels.astype(int) - in_8_bit(pixels)
-    channels = slice(1, 2) if KINDS[kind].is_grey else slice(None)
-    assert np.abs(difference[..., channels]).mean() < 25, "the whole file is not read as it is"
+    whole, green = read_photo(path).pixels, in_8_bit(pixels)[..., 1]
+    assert np.corrcoef(whole[..., 1].ravel(), green.ravel())[0, 1] > 0.8, "it is another picture"
     return content
 
 
