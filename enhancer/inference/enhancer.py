@@ -24,7 +24,6 @@ from enhancer.network.trained import CheckpointError, load_best, read_config
 from enhancer.photo.io import Photo, read_photo, write_photo
 from enhancer.photo.metadata import MetadataPolicy, kept_metadata
 
-_SMALLEST_WORKING_SIZE = 8
 _ACCELERATOR_BATCH = 4
 
 
@@ -67,11 +66,8 @@ class Enhancer:
         *,
         batch_size: int | None = None,
     ):
-        if working_size < _SMALLEST_WORKING_SIZE:
-            raise ValueError(
-                f"working_size must be at least {_SMALLEST_WORKING_SIZE} pixels, "
-                f"received {working_size}."
-            )
+        if working_size < 8:
+            raise ValueError(f"working_size must be at least 8 pixels, received {working_size}.")
         self.model = model
         self.working_size = working_size
         self.description = description or f"{model.name}, {working_size} pixels"
@@ -199,13 +195,7 @@ class Enhancer:
                 batch, indices, full = indices[:size], indices[size:], max(0, full - size)
                 pictures = [reduced[index] for index in batch]
                 answers |= zip(batch, self._forward(pictures), strict=True)
-        return [
-            Edit(
-                picture,
-                _without_color(answers[index]) if _has_no_color(picture) else answers[index],
-            )
-            for index, picture in enumerate(reduced)
-        ]
+        return [Edit(x, _as_colored_as(x, answers[index])) for index, x in enumerate(reduced)]
 
 
 def write_result(
@@ -220,13 +210,9 @@ def write_result(
 
 def refuse_overwriting(source: Path, destination: Path, overwrite: bool) -> None:
     """Raise `FileExistsError` if the result would replace the photo, or a file that is to stay."""
-    if not destination.exists():
-        return
-    if source.exists() and destination.samefile(source):
-        raise FileExistsError(
-            f"{destination} is the photo itself; choose another name for the result."
-        )
-    if not overwrite:
+    if destination.exists() and source.exists() and destination.samefile(source):
+        raise FileExistsError(f"{destination} is the photo itself; choose another name.")
+    if destination.exists() and not overwrite:
         raise FileExistsError(
             f"{destination} exists already; overwrite it on purpose, or choose another name."
         )
@@ -253,10 +239,8 @@ def find_stage(workdir: Path) -> Path:
     )
 
 
-def _has_no_color(picture: np.ndarray) -> bool:
-    return bool((picture[..., :1] == picture[..., 1:]).all())
-
-
-def _without_color(picture: np.ndarray) -> np.ndarray:
-    """The luminance of float32 `(h, w, 3)` in all three channels."""
-    return cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+def _as_colored_as(photo: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """The answer, or its luminance in all three channels where the photo is black and white."""
+    if (photo[..., :1] == photo[..., 1:]).all():
+        return cv2.cvtColor(cv2.cvtColor(answer, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return answer

@@ -101,15 +101,11 @@ def _edit(
             yield job, photo, photo
             continue
         try:
-            edited = (
-                together.pop(0)
-                if together
-                else enhancer.enhance_many([photo.pixels], strength=strength)[0]
-            )
+            edited = together or enhancer.enhance_many([photo.pixels], strength=strength)
         except Exception as error:
             yield job, photo, error
         else:
-            yield job, photo, edited
+            yield job, photo, edited.pop(0)
 
 
 def _write(job: Job, photo: Photo, edited: np.ndarray, settings: Settings) -> Outcome:
@@ -132,5 +128,4 @@ def _sentence(error: object) -> str:
         return "This computer's memory does not suffice for it; export it at a smaller size."
     if isinstance(error, EnhancerError | ValueError | OSError):
         return str(error)
-    first_line = str(error).splitlines()[0] if str(error) else "no reason given"
-    return f"{type(error).__name__}: {first_line}"
+    return f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -64,28 +65,26 @@ def plan_jobs(
             for source, relative in found.items()
         }
     )
-    jobs = [
-        Job(
-            source,
-            destination,
-            comparisons and _comparison(comparisons, destination.relative_to(output)),
-        )
-        for source, destination in wanted.items()
-    ]
-    # Case is ignored, as some file systems do.
-    sources = {str(source.resolve()).lower() for source in found}
-    for job in jobs:
-        for made, what in ((job.destination, "result"), (job.comparison, "comparison")):
-            if made and str(made.resolve()).lower() in sources:
+    sources = {_folded(source.resolve()) for source in found}
+    jobs = []
+    for source, destination in wanted.items():
+        comparison = None
+        if comparisons:
+            if destination.is_relative_to(comparisons):
                 raise InputError(
-                    f"The {what} of {job.source} would overwrite the photo {made}; "
+                    f"The result of {source} would lie in {comparisons}, where the comparisons go; "
+                    "rename its folder."
+                )
+            comparison = comparisons / destination.relative_to(output)
+            if comparison.suffix != ".jpg":  # the suffix stays: a.jpg and a.png do not meet
+                comparison = comparison.with_name(f"{comparison.name}.jpg")
+        for made, what in ((destination, "result"), (comparison, "comparison")):
+            if made and _folded(made.resolve()) in sources:
+                raise InputError(
+                    f"The {what} of {source} would overwrite the photo {made}; "
                     "choose another --output."
                 )
-        if comparisons and job.destination.is_relative_to(comparisons):
-            raise InputError(
-                f"The result of {job.source} would lie in {comparisons}, where the comparisons go; "
-                "rename its folder."
-            )
+        jobs.append(Job(source, destination, comparison))
     return jobs
 
 
@@ -131,28 +130,22 @@ def result_suffix(source: Path, result_format: ResultFormat = "keep") -> str:
     return _SUFFIXES[result_format]
 
 
-def _comparison(folder: Path, relative: Path) -> Path:
-    """A JPEG; a result's own suffix stays in the name, so that a.jpg and a.png do not meet."""
-    name = relative.name if relative.suffix == ".jpg" else f"{relative.name}.jpg"
-    return folder / relative.with_name(name)
-
-
 def _without_collisions(wanted: dict[Path, Path]) -> dict[Path, Path]:
-    """Give photos that want one name (a.jpg and a.dng) names of their own: a_jpg.jpg and a_dng.jpg.
-
-    Case is ignored, as some file systems do.
-    """
-    count = collections.Counter(str(destination).lower() for destination in wanted.values())
+    """Give photos that want one name (a.jpg, a.dng) names of their own: a_jpg.jpg, a_dng.jpg."""
+    count = collections.Counter(map(_folded, wanted.values()))
     taken = {name for name, times in count.items() if times == 1}
     result = {}
     for source, destination in wanted.items():
-        if count[str(destination).lower()] > 1:
+        if count[_folded(destination)] > 1:
             stem = f"{destination.stem}_{source.suffix.lower().removeprefix('.')}"
-            number = 1
-            destination = destination.with_name(f"{stem}{destination.suffix}")
-            while str(destination).lower() in taken:
-                number += 1
-                destination = destination.with_name(f"{stem}_{number}{destination.suffix}")
-            taken.add(str(destination).lower())
+            endings = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
+            names = (destination.with_name(f"{stem}{e}{destination.suffix}") for e in endings)
+            destination = next(name for name in names if _folded(name) not in taken)
+            taken.add(_folded(destination))
         result[source] = destination
     return result
+
+
+def _folded(path: Path) -> str:
+    """Without regard to case, as some file systems have it."""
+    return str(path).lower()

@@ -64,7 +64,7 @@ def padded_size(height: int, width: int) -> tuple[int, int]:
 
 
 def pad(picture: np.ndarray) -> np.ndarray:
-    """Reflect a picture `(h, w, 3)` into its margins, `(*padded_size(h, w), 3)`; `crop` undoes it."""
+    """Reflect a picture into its margins, to `(*padded_size(h, w), 3)`; `crop` undoes it."""
     height, width = picture.shape[:2]
     rows, columns = padded_size(height, width)
     below, right = rows - height - MARGIN, columns - width - MARGIN
