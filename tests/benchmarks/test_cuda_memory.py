@@ -1,4 +1,4 @@
-"""`benchmarks.cuda_memory`: its variants keep up with the blocks whose methods they replace. Nothing is compiled."""
+"""The variants of `benchmarks.cuda_memory` keep up with the blocks whose methods they replace."""
 
 import jax
 import numpy as np
