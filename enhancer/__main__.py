@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
             return _enhance(tyro.cli(Arguments, args=argv, prog="python -m enhancer"))
     except (EnhancerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code if isinstance(error, EnhancerError) else WRONG_USAGE
+        return WRONG_USAGE  # whatever the error would mean elsewhere: nothing was done
     except (KeyboardInterrupt, Interrupted):
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
@@ -163,14 +163,17 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
 
 
 def _export(arguments: ExportArguments) -> int:
-    from enhancer.export.export import export_model
+    from enhancer.export.export import DifferenceError, export_model
 
-    print(
-        export_model(
+    try:
+        exported = export_model(
             arguments.workdir, arguments.format, arguments.output, arguments.size,
             arguments.check_photo, overwrite=arguments.overwrite,
-        )
-    )  # fmt: skip
+        )  # fmt: skip
+    except DifferenceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return SOME_FAILED
+    print(exported)
     return ALL_DONE
 
 

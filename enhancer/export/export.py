@@ -47,8 +47,6 @@ class ExportError(EnhancerError):
 class DifferenceError(EnhancerError):
     """What was exported computes something else than the network."""
 
-    exit_code = 1
-
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
