@@ -3,9 +3,9 @@
     python -m benchmarks.preparation
     python -m benchmarks.preparation --source FIVEK --rounds 5
 
-Four programs take turns, each in a process of its own, start-up included: the preparation with its
-worker processes, the same work in threads, the same in one process, and a loop of rawpy and Pillow
-that checks nothing. All make 512-pixel JPEG pairs of DNG and 16-bit ProPhoto TIFF files.
+Three programs take turns, each in a process of its own, start-up included: `python -m datasets
+build` with its worker processes, the same in one process, and a loop of rawpy and Pillow that
+checks nothing. All make 512-pixel JPEG pairs of DNG and 16-bit ProPhoto TIFF files.
 """
 
 import dataclasses
@@ -86,30 +86,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _in_processes(source: Path, output: Path, num_workers: int | None = None) -> None:
-    from datasets.preparation import Options, prepare
-    from datasets.sources import find_fivek_pairs
+def _build(source: Path, output: Path, num_workers: int | None = None) -> None:
+    from datasets.build import build
 
-    options = Options("fivek", "expert C", _LONG_EDGE)
-    pairs = functools.partial(find_fivek_pairs, expert="c")
-    prepare(source, pairs, output, options, num_workers=num_workers)
-
-
-def _in_threads(source: Path, output: Path) -> None:
-    import concurrent.futures
-
-    from datasets import workers
-    from datasets.pair_job import prepare_one
-    from datasets.sources import find_fivek_pairs
-
-    (output / "images").mkdir(parents=True)
-    with concurrent.futures.ThreadPoolExecutor(workers.default_count()) as pool:
-        jobs = [
-            pool.submit(prepare_one, pair, lambda _: None, output=output, long_edge=_LONG_EDGE)
-            for pair in find_fivek_pairs(source, "c")
-        ]
-    for job in jobs:
-        job.result()
+    build("fivek", source, output, f"c_{_LONG_EDGE}", num_workers=num_workers)
 
 
 def _plain_loop(source: Path, output: Path) -> None:
@@ -132,9 +112,8 @@ def _plain_loop(source: Path, output: Path) -> None:
 
 
 PROGRAMS = {
-    "worker processes": _in_processes,
-    "threads": _in_threads,
-    "one process": lambda source, output: _in_processes(source, output, 0),
+    "worker processes": _build,
+    "one process": lambda source, output: _build(source, output, 0),
     "plain loop": _plain_loop,
 }
 
