@@ -84,8 +84,8 @@ def _run_in_folder(experiment: Experiment, run: Callable[[Any], int]) -> int:
     from enhancer.network.trained import CheckpointError
     from enhancer.system import processes
     from enhancer.system.devices import UnequalSharesError
-    from enhancer.system.interruption import Interrupted, signals_raise
     from enhancer.system.files import FolderLock, FolderLockError
+    from enhancer.system.interruption import Interrupted, signals_raise
     from enhancer.training.loop import TrainingError
 
     try:
