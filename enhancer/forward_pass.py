@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from enhancer.compilation import compiler_options
-from enhancer.working_size import crop, pad, padded_size
+from enhancer.working_size import MARGIN, crop, pad, padded_size
 
 
 class ForwardPass:
@@ -25,6 +25,7 @@ class ForwardPass:
         """Held while the network is traced or run: tracing a Keras model is not safe in two threads at once, and one photo keeps
         the machine busy anyway. Whoever runs the same network in another way holds it too."""
         self._programs: dict[tuple[int, ...], Any] = {}
+        self._only: list[tuple[int, int]] = []
 
         def forward(trainable, non_trainable, x):
             return model.stateless_call(trainable, non_trainable, x)[0].astype("float32")
@@ -41,11 +42,27 @@ class ForwardPass:
         with self.lock:
             self._program((1, *padded_size(height, width), 3), self._weights())
 
+    def keep_to_compiled(self) -> None:
+        """From now on compile no other size: a picture is padded to the smallest that holds it.
+
+        What is compiled has to hold every picture that will come; one that fits nowhere compiles its own.
+        """
+        self._only = sorted({shape[1:3] for shape in self._programs}, key=lambda size: size[0] * size[1])
+
+    def size_for(self, height: int, width: int) -> tuple[int, int]:
+        """Return the rows and columns of the program for pictures of this size."""
+        usual = padded_size(height, width)
+        if usual in self._only:
+            return usual
+        least = (height + 2 * MARGIN, width + 2 * MARGIN)
+        fits = (size for size in self._only if size[0] >= least[0] and size[1] >= least[1])
+        return next(fits, usual)
+
     def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the network's answers.
 
         Args:
-            pictures: uint8 or uint16 `(h, w, 3)`, of one bucket.
+            pictures: uint8 or uint16 `(h, w, 3)`, of one `size_for`.
 
         Returns:
             float32, the pictures' own shapes, [0, 1] and not clipped.
@@ -53,8 +70,9 @@ class ForwardPass:
         Raises:
             ValueError: the answer holds values that are not numbers.
         """
+        size = self.size_for(*pictures[0].shape[:2])
         x = np.stack(
-            [pad(p).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures], dtype=np.float32
+            [pad(p, size).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures], dtype=np.float32
         )
         with self.lock:
             weights = self._weights()

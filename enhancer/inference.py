@@ -27,7 +27,7 @@ from enhancer.forward_pass import ForwardPass
 from enhancer.kept_metadata import MetadataPolicy, kept_metadata
 from enhancer.photo_io import read_photo, write_photo
 from enhancer.tiled_inference import TiledInference
-from enhancer.working_size import COMMON_ASPECTS, MOST_ELONGATED, pad, padded_size, reduce_photo, reduced_size
+from enhancer.working_size import COMMON_ASPECTS, ELONGATED_ASPECTS, MOST_ELONGATED, pad, reduce_photo, reduced_size
 
 __all__ = ["MOST_ELONGATED", "EnhancedFile", "Enhancer", "Mode", "find_stage"]
 
@@ -104,20 +104,28 @@ class Enhancer:
         """`(batch, height, width, 3)` of all that was compiled so far; a second photo of a shape adds nothing."""
         return self._forward.compiled_shapes
 
-    def warm_up(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+    def warm_up(
+        self, on_progress: Callable[[int, int], None] | None = None, *, keep_to_these: bool = False
+    ) -> None:
         """Compile the sizes that photos of common shapes need, so that the first photo does not wait for it.
 
         Args:
             on_progress: called with the number of sizes that are done, and of all, before the first and after each.
+            keep_to_these: compile nothing afterwards. Photos of other shapes are continued by reflection to the
+                next larger size, so that a server's time and memory are bounded whatever is sent; their edits
+                differ a little from those that are made without.
         """
+        aspects = COMMON_ASPECTS + (ELONGATED_ASPECTS if keep_to_these else ())
         sides = [
             reduced_size(height * self.working_size, width * self.working_size, self.working_size)
-            for height, width in COMMON_ASPECTS
+            for height, width in aspects
         ]
         for done, size in enumerate(sides):
             if on_progress is not None:
                 on_progress(done, len(sides))
             self._forward.compile(*size)
+        if keep_to_these:
+            self._forward.keep_to_compiled()
         if on_progress is not None:
             on_progress(len(sides), len(sides))
 
@@ -211,7 +219,7 @@ class Enhancer:
         reduced = [reduce_photo(photo, self.working_size) for photo in photos]
         groups: dict[tuple, list[int]] = {}
         for index, picture in enumerate(reduced):
-            groups.setdefault(padded_size(*picture.shape[:2]), []).append(index)
+            groups.setdefault(self._forward.size_for(*picture.shape[:2]), []).append(index)
         answers: dict[int, np.ndarray] = {}
         for indices in groups.values():
             # Full batches and single photos: another program for each remainder would cost more than it saves.

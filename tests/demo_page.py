@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demo.limits import Limits
-from demo.model_card import ModelCard
-from demo.photo_queue import PhotoQueue
-from demo.server import create_app, open_port, running
-from demo.temporary_files import private_folder
+from demo.page.model_card import ModelCard
+from demo.photos.limits import Limits
+from demo.photos.photo_queue import PhotoQueue
+from demo.server.server import create_app
+from demo.server.serving import open_port, running
+from demo.server.temporary_files import private_folder
 from enhancer.edit import Edit
 from enhancer.photo_io import write_photo
 
@@ -51,7 +52,7 @@ class FakeEnhancer:
             raise RuntimeError(SECRET)
         return Edit(photo, 1.0 - photo.astype(np.float32) / np.iinfo(photo.dtype).max)
 
-    def warm_up(self, on_progress=None) -> None:
+    def warm_up(self, on_progress=None, *, keep_to_these=False) -> None:
         if on_progress is not None:
             on_progress(1, 1)
 
@@ -60,7 +61,9 @@ class FakeEnhancer:
 def serving(enhancer, *, limits: Limits | None = None, credentials=None, queue: PhotoQueue | None = None):
     """Serve the page on a free port; yield its address."""
     limits = limits or Limits()
-    queue = queue or PhotoQueue(limits.photos_at_once, limits.visitors)
+    queue = queue or PhotoQueue(
+        limits.photos_at_once, limits.visitors, limits.batches_per_visitor
+    )
     with private_folder(), open_port("127.0.0.1", 0) as listening:
         app = create_app(enhancer, ModelCard(enhancer.description), limits, queue, credentials)
         with running(app, listening):

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from demo import __main__ as command
-from demo.app import build_page, mount_options  # before gradio's own modules: it turns the analytics off
-from demo.limits import Limits
-from demo.server import open_port, running
+from demo.app import mount_page  # before gradio's own modules: it turns the analytics off
+from demo.photos.limits import Limits
+from demo.server.serving import open_port, running
 from enhancer import compilation, inference
 from enhancer.photo_io import read_photo, write_photo
 from tests.demo_page import FakeEnhancer, free_port, serving, write_gradient
@@ -27,7 +27,6 @@ from tests.lift import Lift
 
 # isort: split
 import fastapi
-import gradio as gr
 import gradio_client
 import httpx
 
@@ -189,7 +188,9 @@ def test_no_other_file_and_no_other_server_can_be_reached_through_it(address, pa
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "http://127.0.0.1:9/x.jpg", "/photos/../../etc/passwd"])
 def test_a_call_names_uploads_only(address, path):
-    assert call(address, [as_file(path), 1.0]) == (404, '{"detail": "There is no such file. Upload the photo first."}')
+    status, events = call(address, [as_file(path), 1.0])
+    assert (status, events.splitlines()[0]) == (200, "event: error")
+    assert "There is no such file. Upload the photo first." in events
 
 
 def test_a_file_above_the_limit_is_answered_with_413(address, tmp_path):
@@ -210,7 +211,7 @@ def test_the_page_mounts_into_an_application_of_ones_own(photo, tmp_path, monkey
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
     app = fastapi.FastAPI()
     app.get("/")(lambda: {"mine": True})
-    gr.mount_gradio_app(app, build_page(FakeEnhancer()), path="/enhance", **mount_options())
+    mount_page(app, FakeEnhancer(), path="/enhance")
     with open_port("127.0.0.1", 0) as listening, running(app, listening):
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         assert httpx.get(address).json() == {"mine": True}
@@ -258,7 +259,7 @@ from enhancer import inference
 from enhancer.edit import Edit
 class Slow:
     description = "takes its time (for tests)"
-    def warm_up(self, on_progress):
+    def warm_up(self, on_progress, keep_to_these):
         on_progress(1, 1)
     def find_edit(self, photo):
         print("IN HAND", flush=True)

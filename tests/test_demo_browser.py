@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from demo.credentials import Credentials
-from demo.limits import Limits
+from demo.server.credentials import Credentials
+from demo.photos.limits import Limits
 from tests.demo_page import CHROMIUM, QUIET, FakeEnhancer, serving, write_gradient
 
 # Gradio leaves sockets and event loops to the garbage collector.

@@ -1,8 +1,9 @@
-"""Read an uploaded photo so that no file can take the server down: large ones are refused, difficult ones decoded elsewhere.
+"""Read an uploaded photo so that no file can take the server down.
 
-JPEG and 8-bit PNG, whose size is known from the header and whose decoders are as well tested as decoders get, are read here. Everything
-else (camera RAW, HEIC, TIFF, WebP, 16-bit PNG, files of unknown content) is read by a process of its own, whose memory and
-time are limited, and which may die.
+JPEG and 8-bit PNG, whose size is known from the header and whose decoders are as well tested as
+decoders get, are read here. Everything else (camera RAW, HEIC, TIFF, WebP, 16-bit PNG, files of
+unknown content) is read by a process of its own, whose memory and time are limited, and which may
+die.
 """
 
 import base64
@@ -15,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demo.limits import Limits
+from demo.photos.limits import Limits
 from enhancer.photo_io import RAW_SUFFIXES, Photo, PhotoError, read_photo
 
 _PLAIN = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
-_DECODER = "import sys; from demo.decoder_process import main; sys.exit(main())"
-_PACKAGES = Path(__file__).resolve().parents[1]
+_DECODER = "import sys; from demo.photos.decoder_process import main; sys.exit(main())"
+_PACKAGES = Path(__file__).resolve().parents[2]
 
 
 def read_upload(path: Path, limits: Limits) -> Photo:
@@ -48,10 +49,12 @@ def _refuse_large(path: Path, limits: Limits) -> None:
     try:
         with Image.open(path, formats=tuple(_PLAIN.values())) as image:
             width, height = image.size
+    except Image.DecompressionBombError:
+        raise _too_large(path, None, limits) from None
     except Exception:
         return  # the decoder says what is wrong with it
     if width * height > limits.megapixels * 1e6:
-        raise _too_large(path, width, height, limits)
+        raise _too_large(path, (width, height), limits)
 
 
 def _read_in_process(path: Path, limits: Limits) -> Photo:
@@ -61,16 +64,20 @@ def _read_in_process(path: Path, limits: Limits) -> Photo:
         "seconds": limits.decoder_seconds,
         "pixels": limits.megapixels * 1_000_000,
     }
-    with subprocess.Popen(
-        [sys.executable, "-c", _DECODER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=_environment(),
-        start_new_session=True,  # Ctrl-C in the terminal is for the server, which finishes the photo in hand
-    ) as decoder:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", _DECODER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+            start_new_session=True,  # Ctrl-C in the terminal is for the server, which finishes the photo in hand
+        ) as decoder
+    ):
         try:
-            output, _ = decoder.communicate(json.dumps(request).encode(), timeout=limits.decoder_seconds)
+            output, _ = decoder.communicate(
+                json.dumps(request).encode(), timeout=limits.decoder_seconds
+            )
         except subprocess.TimeoutExpired:
             raise PhotoError(
                 f"{path.name} was not decoded within {limits.decoder_seconds} seconds, the limit. "
@@ -91,15 +98,18 @@ def _photo_of(output: bytes, path: Path, limits: Limits) -> Photo:
     header = json.loads(line)
     if header.get("no_memory"):
         raise PhotoError(
-            f"{path.name} needs more memory to decode than this server allows. Export it at a smaller size, or as a JPEG."
+            f"{path.name} needs more memory to decode than this server allows. "
+            "Export it at a smaller size, or as a JPEG."
         )
     if "problem" in header:
         raise PhotoError(header["problem"])
-    if "dtype" not in header:
-        raise _too_large(path, header["width"], header["height"], limits)
     shape = (header["height"], header["width"], 3)
-    exif, xmp = (None if header[name] is None else base64.b64decode(header[name]) for name in ("exif", "xmp"))
-    return Photo(np.frombuffer(pixels, header["dtype"]).reshape(shape), exif, xmp, tuple(header["notes"]))
+    exif, xmp = (
+        None if header[name] is None else base64.b64decode(header[name]) for name in ("exif", "xmp")
+    )
+    return Photo(
+        np.frombuffer(pixels, header["dtype"]).reshape(shape), exif, xmp, tuple(header["notes"])
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -109,8 +119,9 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **threads, "PYTHONPATH": search_path}
 
 
-def _too_large(path: Path, width: int, height: int, limits: Limits) -> PhotoError:
+def _too_large(path: Path, size: tuple[int, int] | None, limits: Limits) -> PhotoError:
+    has = f"has {size[0]} × {size[1]} pixels" if size else "claims far more pixels than a photo has"
     return PhotoError(
-        f"{path.name} has {width} × {height} pixels, and this server takes at most {limits.megapixels} megapixels. "
+        f"{path.name} {has}, and this server takes at most {limits.megapixels} megapixels. "
         "Export it at a smaller size."
     )

@@ -18,7 +18,9 @@ _METRICS = {
     "ciede2000": ("Colour difference, CIEDE2000", 1, "lower is closer"),
 }
 _FEW_PHOTOS = 10
-_HEAD = Markup("<table><thead><tr><th>{}</th><th>This model</th><th>Unedited</th></tr></thead><tbody>")
+_HEAD = Markup(
+    "<table><thead><tr><th>{}</th><th>This model</th><th>Unedited</th></tr></thead><tbody>"
+)
 _ROW = Markup(
     '<tr><th scope="row">{}<small>{}</small></th><td>{}<small>{}</small></td><td>{}<small>{}</small></td></tr>'
 )
@@ -64,7 +66,10 @@ def read_model_card(workdir: Path, description: str) -> ModelCard:
         model, unedited = methods.get(_METHODS.get(stage.name, "")), methods.get("unedited")
         if not (model and unedited):
             return ModelCard(description, trained_on)
-        scores = tuple(Score(metric, _interval(model, metric), _interval(unedited, metric)) for metric in _METRICS)
+        scores = tuple(
+            Score(metric, _interval(model, metric), _interval(unedited, metric))
+            for metric in _METRICS
+        )
         return ModelCard(description, trained_on, int(model["n"]), scores)
     except FileNotFoundError:
         return ModelCard(description, "What it was trained on is not recorded beside it.")
@@ -111,7 +116,9 @@ def _cell(values: tuple[float, float, float], decimals: int) -> tuple[str, str]:
 
 
 def _interval(method: Mapping[str, Any], metric: str) -> tuple[float, float, float]:
-    low, high = (math.nan if bound is None else float(bound) for bound in method["interval_95"][metric])
+    low, high = (
+        math.nan if bound is None else float(bound) for bound in method["interval_95"][metric]
+    )
     return float(method["mean"][metric]), low, high
 
 
@@ -119,7 +126,9 @@ def _trained_on(config: Mapping[str, Any], stage: str) -> str:
     def is_rendered(name: str) -> bool:
         return bool(config.get("miniature")) and config.get(name) is None
 
-    fivek = "rendered scenes" if is_rendered("fivek") else "MIT-Adobe FiveK (a set for research only)"
+    fivek = (
+        "rendered scenes" if is_rendered("fivek") else "MIT-Adobe FiveK (a set for research only)"
+    )
     rooms = "rendered rooms" if is_rendered("real_estate") else "pairs of real-estate photos"
     if stage == "pretrain":
         said = f"Trained on {fivek}"
