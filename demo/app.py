@@ -19,7 +19,7 @@ from gradio import utils as gradio_utils
 from starlette.routing import Mount
 
 from demo.handlers import Handlers
-from demo.page.doors import Doors, Listeners
+from demo.page.doors import SCRIPT, Doors, Listeners
 from demo.page.events import Events
 from demo.page.gate import GatedBlocks
 from demo.page.layout import lay_out
@@ -74,6 +74,7 @@ def mount_page(
         path,
         theme=THEME,
         css=CSS,
+        head=f'<script src=".{SCRIPT}" defer></script>',
         max_file_size=limits.upload_megabytes * 1_000_000,
         favicon_path=str(_FAVICON) if path == "/" else None,
         footer_links=[],

@@ -25,6 +25,8 @@ from demo.photos.visitor import Visitor
 _API = "/gradio_api"
 UPLOAD = f"{_API}/upload"
 FILE = f"{_API}/file="
+SCRIPT = "/page.js"
+_SCRIPT_FILE = Path(__file__).with_name("page.js")
 _OPEN = re.compile(
     r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
     r"|/(assets|static|svelte)/(?!.*\.\.)[\w./@-]+"
@@ -102,6 +104,8 @@ class Doors:
             return await self._receive_upload(Request(scope, receive), visitor)
         if path.startswith(FILE) and scope["method"] in ("GET", "HEAD"):
             return self._send_file(path.removeprefix(FILE), visitor)
+        if path == SCRIPT:
+            return FileResponse(_SCRIPT_FILE, media_type="text/javascript")
         if not _OPEN.fullmatch(path):
             return JSONResponse({"detail": "There is no such page."}, 404)
         if listened := _LISTENED.fullmatch(path):

@@ -1,13 +1,16 @@
 """What the page shows after a click: `Handlers` does the work, and here it becomes Gradio's updates."""
 
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 from markupsafe import Markup
 
 from demo.handlers import Handlers, Progress
+from demo.page.doors import FILE
 from demo.page.layout import Layout
 from demo.page.status_list import render_status_list
 from demo.photos.shelf import Shelf
@@ -18,11 +21,7 @@ _HIDDEN: dict[str, Any] = {
     "api_visibility": "private",
     "concurrency_limit": None,
 }
-# The browser saves what the hidden button holds: one click, however long the file takes to write.
-_SAVE = """(file) => { if (file && file.url) { const link = document.createElement("a");
-  link.href = file.url; link.download = file.orig_name || ""; document.body.append(link);
-  link.click(); link.remove(); } }"""
-_SAVED: dict[str, Any] = {"fn": None, "outputs": None, "js": _SAVE, "api_visibility": "private"}
+_LINK = Markup('<a href="{}" download="{}" data-number="{}" hidden>{}</a>')
 
 
 class Events:
@@ -47,6 +46,7 @@ class Events:
         self._page = layout
         self._visit = visit
         self._handlers = handlers
+        self._shelf = shelf
         self._samples = [shelf.handle(path) for path in samples]
 
     def connect(self) -> None:
@@ -76,10 +76,10 @@ class Events:
             [visit, page.strength],
             page.file,
             **_HIDDEN | {"show_progress": "minimal"},
-        ).success(inputs=page.file, **_SAVED)
+        )
         page.download_all.click(
             self.save_all, [visit, page.strength], [page.download_all, page.file], **_HIDDEN
-        ).success(inputs=page.file, **_SAVED)
+        )
         page.start_over.click(self.clear, visit, everything, **_HIDDEN)
 
     async def enhance(
@@ -112,7 +112,7 @@ class Events:
         return self.show(current, percent)
 
     async def save_shown(self, current: Visit | None, percent: float) -> str:
-        return str(await self._handlers.render_shown(current, int(percent)))
+        return self._link(await self._handlers.render_shown(current, int(percent)))
 
     async def save_all(self, current: Visit | None, percent: float) -> AsyncIterator[dict]:
         button = self._page.download_all
@@ -121,7 +121,7 @@ class Events:
                 yield {button: gr.Button(f"Preparing {ready + 1} of {total}", interactive=False)}
             else:
                 label = f"Download all {total} (ZIP)"
-                yield {button: gr.Button(label, interactive=True), self._page.file: str(archive)}
+                yield {button: gr.Button(label, interactive=True), self._page.file: self._link(archive)}
 
     def clear(self, current: Visit | None) -> dict:
         self._handlers.forget(current)
@@ -148,6 +148,11 @@ class Events:
         if current and current.shown is not None:
             updates |= self.show(current, percent)
         return updates
+
+    def _link(self, file: Path) -> str:
+        """Return what `page.js` clicks on when it appears."""
+        address = f"{FILE.removeprefix('/')}{quote(self._shelf.handle(file))}"
+        return str(_LINK.format(address, file.name, secrets.token_hex(8), file.name))
 
     def _progress(self, progress: Progress) -> dict:
         visit, page = progress.visit, self._page

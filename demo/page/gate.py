@@ -47,9 +47,12 @@ class GatedBlocks(gr.Blocks):
             self._owners.popitem(last=False)
         is_listening = self._listeners.watch(session, named.get("event_id"))
         CALLER.set(Caller(visitor, is_listening))
+        if (clicked := named.get("event_data")) is not None:
+            clicked._data = _handles_only(clicked._data)
         try:
             return await super().process_api(*arguments, **named)
-        except gr.Error:
+        except gr.Error as error:
+            error.print_exception = False  # its frames and words may hold the names of files
             raise
         except Exception as error:
             log_failure(error)

@@ -50,7 +50,7 @@ class Layout:
     download: gr.Button
     download_all: gr.Button
     start_over: gr.Button
-    file: gr.DownloadButton
+    file: gr.HTML
 
 
 def lay_out(limits: Limits, card: ModelCard, samples: list[Path]) -> Layout:
@@ -122,7 +122,7 @@ def _results() -> dict[str, Any]:
             download = gr.Button("Download", variant="primary", elem_id="download")
             download_all = gr.Button("Download all", visible=False, elem_id="download-all")
             start_over = gr.Button("Start over", elem_id="start-over")
-        file = gr.DownloadButton(elem_id="file")
+        file = gr.HTML(padding=False, elem_id="file")
     return {
         "placeholder": placeholder,
         "result_box": result_box,

@@ -127,7 +127,7 @@ class SafeHeaders:
     """Answers say to browsers what they may do with them: not guess types, not frame, not load elsewhere.
 
     The page's own inline scripts are named by their hashes, so that markup which somebody smuggled
-    into the page runs nothing.
+    into the page runs nothing. `unsafe-eval` is for Gradio, which compiles the templates of `gr.HTML`.
     """
 
     def __init__(self, app: ASGIApp):
@@ -143,7 +143,7 @@ class SafeHeaders:
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["X-Frame-Options"] = "DENY"
-                headers["Referrer-Policy"] = "no-referrer"
+                headers["Referrer-Policy"] = "same-origin"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
                 headers["Content-Security-Policy"] = _policy(b"")
                 if headers.get("content-type", "").startswith("text/html"):
@@ -167,7 +167,7 @@ def _policy(page: bytes) -> str:
         base64.b64encode(hashlib.sha256(script).digest()).decode()
         for script in _INLINE_SCRIPT.findall(page)
     )
-    scripts = " ".join(["'self'", *(f"'sha256-{digest}'" for digest in hashes)])
+    scripts = " ".join(["'self' 'unsafe-eval'", *(f"'sha256-{digest}'" for digest in hashes)])
     return (
         f"default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; font-src 'self' data:; object-src 'none'; base-uri 'self'; "
