@@ -121,7 +121,10 @@ class Events:
                 yield {button: gr.Button(f"Preparing {ready + 1} of {total}", interactive=False)}
             else:
                 label = f"Download all {total} (ZIP)"
-                yield {button: gr.Button(label, interactive=True), self._page.file: self._link(archive)}
+                yield {
+                    button: gr.Button(label, interactive=True),
+                    self._page.file: self._link(archive),
+                }
 
     def clear(self, current: Visit | None) -> dict:
         self._handlers.forget(current)

@@ -196,8 +196,8 @@ class Shelf:
         threading.Thread(target=sweep_until_gone, name="sweeper", daemon=True).start()
 
     def _locate(self, handle: str) -> tuple[str, Path]:
-        start, prefix, *steps = handle.split("/") if "\0" not in handle else [""]
-        if start or f"/{prefix}" != PREFIX or len(steps) < 2 or {"", ".", ".."} & set(steps):
+        steps = handle.removeprefix(f"{PREFIX}/").split("/")
+        if not handle.startswith(f"{PREFIX}/") or len(steps) < 2 or {"", ".", ".."} & set(steps):
             raise NotHere
         path = self.folder
         try:
