@@ -30,10 +30,15 @@ def read_upload(path: Path, limits: Limits) -> Photo:
     Raises:
         PhotoError: whatever is wrong with the file, or that it exceeds `limits`; one sentence that names it.
     """
-    if _is_plain(path):
-        _refuse_large(path, limits)
-        return read_photo(path, keep_depth=True)
-    return _read_in_process(path, limits)
+    size = _size(path) if _is_plain(path) else None
+    if size is None:
+        return _read_in_process(path, limits)
+    if size[0] * size[1] > limits.megapixels * 1e6:
+        raise PhotoError(
+            f"{path.name} has {size[0]} × {size[1]} pixels, and this server takes at most "
+            f"{limits.megapixels} megapixels. Export it at a smaller size."
+        )
+    return read_photo(path, keep_depth=True)
 
 
 def _is_plain(path: Path) -> bool:
@@ -45,16 +50,13 @@ def _is_plain(path: Path) -> bool:
     return head.startswith(tuple(_PLAIN)) and not is_deep_png
 
 
-def _refuse_large(path: Path, limits: Limits) -> None:
+def _size(path: Path) -> tuple[int, int] | None:
+    """Width and height from the header; None where it cannot be read or claims beyond all reason."""
     try:
         with Image.open(path, formats=tuple(_PLAIN.values())) as image:
-            width, height = image.size
-    except Image.DecompressionBombError:
-        raise _too_large(path, None, limits) from None
-    except Exception:
-        return  # the decoder says what is wrong with it
-    if width * height > limits.megapixels * 1e6:
-        raise _too_large(path, (width, height), limits)
+            return image.size
+    except Exception:  # Pillow raises whatever comes up
+        return None
 
 
 def _read_in_process(path: Path, limits: Limits) -> Photo:
@@ -117,11 +119,3 @@ def _environment() -> dict[str, str]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
     search_path = os.pathsep.join([str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, **threads, "PYTHONPATH": search_path}
-
-
-def _too_large(path: Path, size: tuple[int, int] | None, limits: Limits) -> PhotoError:
-    has = f"has {size[0]} × {size[1]} pixels" if size else "claims far more pixels than a photo has"
-    return PhotoError(
-        f"{path.name} {has}, and this server takes at most {limits.megapixels} megapixels. "
-        "Export it at a smaller size."
-    )
