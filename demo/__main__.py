@@ -25,21 +25,26 @@ STOPPED, CANNOT_START = 0, 2
 class Arguments:
     """Serve a page on which photos are enhanced with a trained model.
 
-    Ctrl-C or SIGTERM finishes the photo in hand, takes no more, and ends; a second one ends at once.
+    Ctrl-C or SIGTERM finishes the photo in hand, takes no more, and ends; a second one ends at
+    once.
 
-    Exit codes: 0 stopped, 2 wrong usage, no model, or the port is taken, 130 stopped by a second Ctrl-C.
+    Exit codes: 0 stopped, 2 wrong usage, no model, or the port is taken, 130 stopped by a second
+    Ctrl-C.
     """
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """What a recipe left behind: its --workdir, or one stage's folder in it."""
     host: str = "127.0.0.1"
-    """Address to listen on. 0.0.0.0 lets every computer of the network in; give --user and --password-file then."""
+    """Address to listen on. 0.0.0.0 lets every computer of the network in; give --user and
+    --password-file then."""
     allowed_host: tuple[str, ...] = ()
-    """Names that the server is reached by, such as a proxy's. Without: localhost and, with --host, addresses."""
+    """Names that the server is reached by, such as a proxy's. Without: localhost and, with --host,
+    addresses."""
     port: int = 7860
     """TCP port to listen on; 0 takes any free one."""
     user: str | None = None
-    """Name that visitors log in with; by default $ENHANCER_DEMO_USER, and without either the page is open."""
+    """Name that visitors log in with; by default $ENHANCER_DEMO_USER, and without either the page
+    is open."""
     password_file: Path | None = None
     """File whose first line is the password; by default $ENHANCER_DEMO_PASSWORD."""
     limits: Annotated[Limits, tyro.conf.OmitArgPrefixes] = Limits()
@@ -135,7 +140,8 @@ def _greet(host: str, port: int, model: str, *, has_login: bool) -> None:
     )
     if not has_login and not ipaddress.ip_address(host).is_loopback:
         print(
-            "Everybody who reaches this address can use it; --user and --password-file ask for a login.",
+            "Everybody who reaches this address can use it; "
+            "--user and --password-file ask for a login.",
             flush=True,
         )
 

@@ -119,7 +119,7 @@ def _offer_api(handlers: Handlers) -> None:
 
 
 def _folder() -> Path:
-    """Return the folder that Gradio serves files from: what lies there is neither copied nor renamed."""
+    """Return the folder for files, Gradio's own too: what lies there Gradio leaves alone."""
     folder = Path(gradio_utils.get_upload_folder())
     if not folder.is_absolute():
         folder = Path(tempfile.gettempdir()) / folder

@@ -1,6 +1,6 @@
 """What the page does on a click: between Gradio's events and the visit.
 
-A handler is given handles of the visitor's uploads, never paths; `Shelf.take` turns them into files.
+A handler is given handles of the visitor's uploads, never paths; `Shelf.take` makes them files.
 """
 
 import asyncio
@@ -219,7 +219,7 @@ class Handlers:
 
 
 def _own(visit: Visit | None) -> Visit:
-    """Return the visit if it is the caller's: whoever guesses a session's name gets nothing with it."""
+    """Return the visit if it is the caller's: a session's name alone gives nothing."""
     if visit is None or visit.owner != CALLER.get().visitor.owner:
         raise _said(_GONE)
     return visit

@@ -1,4 +1,4 @@
-"""What the tests of the demo share: a model that inverts, a server that runs as in production, and a browser."""
+"""What the tests of the demo share: a model that inverts, servers, and a browser."""
 
 import asyncio
 import contextlib

@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module", autouse=True)
 def collect_garbage_here():
-    """Let what the servers leave behind be collected while this module's filters hold, and not at the end of all tests."""
+    """Let what the servers leave behind be collected while this module's filters hold."""
     yield
     gc.collect()
 
@@ -170,7 +170,8 @@ def test_no_answer_holds_a_path_of_the_server(address, photo, tmp_path):
     uploaded = [upload(address, path) for path in (photo, tmp_path / "bad.jpg")]
     answers = [answer.text for answer in uploaded]
     answers += [call(address, [as_file(answer.json()[0]), 1.0])[1] for answer in uploaded]
-    pages = "|config|gradio_api/info|gradio_api/openapi.json|theme.css|health|manifest.json|nothing|monitoring"
+    pages = "|config|gradio_api/info|gradio_api/openapi.json|theme.css|health|manifest.json"
+    pages += "|nothing|monitoring"
     pages += "|gradio_api/file=/etc/passwd|gradio_api/file=nothing|gradio_api/queue/status"
     answers += [httpx.get(f"{address}{page}").text for page in pages.split("|")]
     answers.append(call(address, [as_file("/etc/passwd"), 1.0])[1])
@@ -280,7 +281,8 @@ def test_after_the_warm_up_a_photo_of_a_usual_shape_compiles_nothing(tmp_path):
 _SLOW_SERVER = """
 import sys, time
 def watch(event, arguments):
-    if event == "socket.connect" and isinstance(arguments[1], tuple) and not arguments[1][0].startswith("127."):
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and not
+    arguments[1][0].startswith("127."):
         print("OUTSIDE", arguments[1], flush=True)
     if event == "socket.getaddrinfo" and arguments[0] not in ("127.0.0.1", "localhost", None):
         print("OUTSIDE", arguments[0], flush=True)

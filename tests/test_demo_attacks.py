@@ -460,7 +460,7 @@ def locked():
 
 
 def routes_of(server) -> set[str]:
-    """Every route that Gradio has, from its own table, with something in the place of its parameters."""
+    """Every route that Gradio has, from its own table."""
     found = set()
 
     def walk(routes) -> None:

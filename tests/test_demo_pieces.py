@@ -350,8 +350,8 @@ def test_the_model_card_says_what_it_was_trained_on_and_how_it_did(tmp_path):
 def test_the_model_card_names_real_data_and_its_restriction(tmp_path):
     card = read_model_card(write_run(tmp_path, results_of(miniature=False, n=56)), "network")
     assert (
-        card.trained_on
-        == "Trained on MIT-Adobe FiveK (a set for research only), then on pairs of real-estate photos."
+        card.trained_on == "Trained on MIT-Adobe FiveK (a set for research only), "
+        "then on pairs of real-estate photos."
     )
     assert "small test" not in render_model_card(card)
 

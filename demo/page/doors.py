@@ -1,4 +1,4 @@
-"""The only ways into the page: our own upload and download, and those of Gradio's routes that it needs.
+"""The only ways into the page: our upload and download, and those of Gradio's routes that it needs.
 
 Gradio's upload answers with paths of the server and its download takes them. Both are replaced by
 ours, which know handles only; its routes that fetch web addresses, or that nothing needs, are shut.
@@ -141,7 +141,8 @@ class Doors:
         upload_id = request.query_params.get("upload_id", "")[:64] or None
         try:
             with self._shelf.receiving(visitor, int(length)) as folder:
-                # Gradio's parser writes to the disk as bytes come in, and tells the page how far it is.
+                # Gradio's parser writes to the disk as bytes come in, and tells the page how far
+                # it is.
                 files, _, _ = await upload_fn(
                     request,
                     str(folder),

@@ -1,4 +1,4 @@
-"""What the page shows after a click: `Handlers` does the work, and here it becomes Gradio's updates."""
+"""What the page shows after a click: `Handlers` does the work, here it becomes Gradio's updates."""
 
 import secrets
 from collections.abc import AsyncIterator

@@ -3,9 +3,9 @@
 Gradio copies whatever file, and fetches whatever web address, a request names as the value of any
 component, before the component sees it. So files in a request are reduced to their handles before
 Gradio looks at them, and its own `gr.File` is passed by: handlers get the handles, and `Shelf.take`
-finds the file if it is the visitor's own. Gradio has a check of its own, that a path lies in its upload folder. It is made only
-in a page that was launched (`has_launched`), which a mounted one never is; the flag is set here, so
-that a file which got past the gate would meet that check.
+finds the file if it is the visitor's own. Gradio has a check of its own, that a path lies in its
+upload folder. It is made only in a page that was launched (`has_launched`), which a mounted one
+never is; the flag is set here, so that a file which got past the gate would meet that check.
 """
 
 from collections import OrderedDict

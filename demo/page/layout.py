@@ -74,7 +74,8 @@ def lay_out(limits: Limits, card: ModelCard, samples: list[Path]) -> Layout:
 
 
 def _entrance(limits: Limits) -> dict[str, Any]:
-    # gr.File keeps the uploaded bytes; gr.Image would re-encode them and lose depth, profile and EXIF.
+    # gr.File keeps the uploaded bytes; gr.Image would re-encode them and lose depth, profile and
+    # EXIF.
     upload = gr.File(label="Your photos", file_count="multiple", height=200, elem_id="upload")
     gr.Markdown(_FORMATS.format(limits=limits), elem_id="formats")
     return {

@@ -1,4 +1,4 @@
-"""What a visitor should know about the model: what it was trained on, and how it did on photos that it never saw."""
+"""What a visitor should know about the model: what it was trained on, and its test scores."""
 
 import dataclasses
 import json
@@ -22,13 +22,14 @@ _HEAD = Markup(
     "<table><thead><tr><th>{}</th><th>This model</th><th>Unedited</th></tr></thead><tbody>"
 )
 _ROW = Markup(
-    '<tr><th scope="row">{}<small>{}</small></th><td>{}<small>{}</small></td><td>{}<small>{}</small></td></tr>'
+    '<tr><th scope="row">{}<small>{}</small></th>'
+    "<td>{}<small>{}</small></td><td>{}<small>{}</small></td></tr>"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """One metric on the test photos: means with their 95 % intervals (NaN where there is only one photo)."""
+    """One metric on the test photos: means with 95 % intervals (NaN for a single photo)."""
 
     metric: str
     model: tuple[float, float, float]
@@ -49,7 +50,7 @@ class ModelCard:
 
 
 def read_model_card(workdir: Path, description: str) -> ModelCard:
-    """Read the card of the model that `Enhancer.load(workdir)` takes, from the recipe's `results.json`.
+    """Read the card of the model that `Enhancer.load(workdir)` takes, from `results.json`.
 
     A missing or damaged file makes a card that says so; it is no error.
 

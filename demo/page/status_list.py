@@ -12,7 +12,8 @@ _ROW = Markup(
     '<span class="words"><b>{name}</b><span class="text">{text}</span>{notes}{bar}</span></li>'
 )
 _BAR = Markup(
-    '<span class="bar" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" aria-label="{name}">'
+    '<span class="bar" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" '
+    'aria-valuemax="100" aria-label="{name}">'
     '<span style="width: {percent}%"></span></span>'
 )
 
@@ -27,7 +28,7 @@ def render_status_list(entries: Sequence[Entry], seconds_left: float | None = No
     if not entries:
         return ""
     if all(entry.state in ("done", "failed") for entry in entries):
-        # What needs the visitor's attention comes first, as soon as rows no longer change under the pointer.
+        # What needs the visitor's attention comes first, once rows no longer move.
         entries = sorted(entries, key=lambda entry: entry.state != "failed")
     rows = Markup("").join(_row(entry) for entry in entries)
     return str(

@@ -38,7 +38,7 @@ class VisitorCookie:
         return f"{self._name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}"
 
     def read(self, scope: Scope) -> tuple[str | None, bool]:
-        """Return the visitor's word and whether they have logged in; None without a cookie of ours."""
+        """Return the visitor's word and whether they have logged in; None without our cookie."""
         for name, value in scope["headers"]:
             if name == b"cookie":
                 try:
@@ -56,7 +56,7 @@ class VisitorCookie:
 
 
 class Visitors:
-    """ASGI middleware that says in `scope["state"]` who asks (`visitor`) and if logged in (`is_member`)."""
+    """ASGI middleware: `scope["state"]` says who asks (`visitor`) and if as `is_member`."""
 
     def __init__(self, app: ASGIApp, cookie: VisitorCookie):
         self._app = app

@@ -1,4 +1,4 @@
-"""A visitor's photos, one after the other, each with its progress, and none stopped by another's failure."""
+"""A visitor's photos, one after the other; none is stopped by another's failure."""
 
 import logging
 import re
@@ -84,11 +84,11 @@ async def _follow(entry: Entry, events: AsyncIterator[tuple[str, Any]]) -> Async
 
 
 def log_failure(error: Exception) -> None:
-    """Log an unexpected error's kind and place, without its message, which may hold the name of a visitor's file."""
+    """Log an unexpected error's kind and place; its message may name a visitor's file."""
     places = "".join(traceback.format_tb(error.__traceback__))
     _LOG.error("working on a photo failed: %s\n%s", type(error).__name__, places.rstrip())
 
 
 def without_paths(sentence: str, source: Path) -> str:
-    """Leave out where the server keeps the upload; a decoder's own words, in brackets, may say it."""
+    """Leave out where the upload lies; a decoder's own words, in brackets, may say it."""
     return re.sub(r" \([^()]*/[^()]*\)", "", sentence).replace(f"{source.parent}/", "")

@@ -39,9 +39,10 @@ def main() -> int:
 
 
 def limit_resources(address_space: int, seconds: int) -> None:
-    """Bound this process's memory and processor time; it writes no files and leaves no core dump."""
+    """Bound this process's memory and processor time; it writes no files and no core dump."""
     resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
-    # Wall time is watched by the parent; this is for the case that the parent is gone. Decoders use every core.
+    # Wall time is watched by the parent; this is for the case that the parent is gone. Decoders
+    # use every core.
     resource.setrlimit(resource.RLIMIT_CPU, (seconds * 8, seconds * 8 + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

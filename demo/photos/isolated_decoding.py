@@ -28,7 +28,7 @@ def read_upload(path: Path, limits: Limits) -> Photo:
     """Decode a photo at its own depth, see `enhancer.photo_io.read_photo`.
 
     Raises:
-        PhotoError: whatever is wrong with the file, or that it exceeds `limits`; one sentence that names it.
+        PhotoError: whatever is wrong with the file, or that it exceeds `limits`.
     """
     size = _size(path) if _is_plain(path) else None
     if size is None:
@@ -51,7 +51,7 @@ def _is_plain(path: Path) -> bool:
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """Width and height from the header; None where it cannot be read or claims beyond all reason."""
+    """Width and height from the header; None where it cannot be read or is beyond all reason."""
     try:
         with Image.open(path, formats=tuple(_PLAIN.values())) as image:
             return image.size
@@ -66,16 +66,14 @@ def _read_in_process(path: Path, limits: Limits) -> Photo:
         "seconds": limits.decoder_seconds,
         "pixels": limits.megapixels * 1_000_000,
     }
-    with (
-        subprocess.Popen(
-            [sys.executable, "-c", _DECODER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=_environment(),
-            start_new_session=True,  # Ctrl-C in the terminal is for the server, which finishes the photo in hand
-        ) as decoder
-    ):
+    with subprocess.Popen(
+        [sys.executable, "-c", _DECODER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+        start_new_session=True,  # Ctrl-C is for the server, which finishes the photo in hand
+    ) as decoder:
         try:
             output, _ = decoder.communicate(
                 json.dumps(request).encode(), timeout=limits.decoder_seconds
@@ -89,8 +87,8 @@ def _read_in_process(path: Path, limits: Limits) -> Photo:
             decoder.kill()
     if decoder.returncode != 0:
         raise PhotoError(
-            f"{path.name} could not be decoded: its decoder was stopped, because it crashed or needed more memory "
-            "than this server allows. Export the photo as a JPEG from your photo editor."
+            f"{path.name} could not be decoded: its decoder was stopped, because it crashed or "
+            "needed more memory than this server allows. Export it as a JPEG from your photo editor."
         )
     return _photo_of(output, path, limits)
 

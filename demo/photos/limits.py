@@ -5,10 +5,10 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Bounds on a server that can be left running. The defaults fit a computer with 8 GB of memory."""
+    """Bounds on a server that can be left running. The defaults fit a computer with 8 GB."""
 
     upload_megabytes: int = 200
-    """Largest file that is taken, in units of 1,000,000 bytes; a larger one is answered with 413."""
+    """Largest file that is taken, in units of 1,000,000 bytes; others are answered with 413."""
     disk_megabytes: int = 10_000
     """All uploads and results together. Results that were not used for longest go first; one
     visitor fills half of it at most."""

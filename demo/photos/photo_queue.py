@@ -23,7 +23,7 @@ class Refused(Exception):
 
 
 class PhotoQueue:
-    """First come, first served, one photo of each visitor at a time, so that a batch of twenty does not keep others waiting.
+    """First come, first served, one photo of each visitor at a time: a batch keeps nobody waiting.
 
     Safe to use from several threads and event loops.
 
@@ -114,7 +114,8 @@ class PhotoQueue:
                         raise Refused(LEFT)
                     yield "ahead", ahead
                 try:
-                    # Nobody reports that another visitor's photo is done; one second is soon enough.
+                    # Nobody reports that another visitor's photo is done; one second is soon
+                    # enough.
                     kind, value = await asyncio.wait_for(
                         events.get(), 1.0 if ahead is not None else None
                     )

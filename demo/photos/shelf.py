@@ -63,7 +63,7 @@ class Shelf:
         self._boxes: dict[str, _Box] = {}
 
     def find(self, visitor: Visitor, handle: str) -> Path:
-        """Return the file that the handle names: a regular one, in a box of the visitor or of everybody.
+        """Return the file that the handle names: a regular one, in the visitor's box or everybody's.
 
         Raises:
             NotHere: there is none, it is another's, or a link lies on the way.
@@ -230,7 +230,8 @@ class Shelf:
         waiting = sum(box.is_upload and not box.users for box in own.values())
         if is_upload and waiting >= self._limits.uploads_per_visitor:
             raise NoRoom(
-                f"{waiting} of your uploads wait already. Enhance them, or try again in a few minutes."
+                f"{waiting} of your uploads wait already. "
+                "Enhance them, or try again in a few minutes."
             )
         room = self._limits.disk_megabytes * 1_000_000
         gone += self._clear(own, room // 2 - size)
@@ -239,7 +240,7 @@ class Shelf:
             raise NoRoom(FULL)
 
     def _clear(self, boxes: dict[str, _Box], most: int) -> list[str]:
-        """Forget boxes until the others hold `most` bytes: results first, the longest unused first."""
+        """Forget boxes until the others hold `most` bytes: results first, longest unused first."""
         now = time.monotonic()
         excess = sum(box.size for box in boxes.values()) - most
         idle = [

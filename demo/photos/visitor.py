@@ -12,7 +12,7 @@ class Visitor:
     """One browser or program."""
 
     owner: str
-    """A random word from the visitor's cookie. A program that keeps no cookies goes by its address."""
+    """A random word from the visitor's cookie; a program without cookies goes by its address."""
     address: str
     """IP address that the request came from, or that a proxy on this computer vouches for."""
 

@@ -1,4 +1,4 @@
-"""The user and password that a visitor has to give, read from where no list of processes shows them."""
+"""The user and password that a visitor has to give, read from where no process list shows them."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -6,10 +6,11 @@ _M_ARENA_MAX = -8  # malloc.h
 
 
 def share_arenas() -> None:
-    """Let all threads allocate from two arenas instead of eight for each core, where the C library is glibc.
+    """Let all threads allocate from two arenas instead of eight for each core (glibc only).
 
-    Each request may run in another thread, and each arena keeps some of what was freed in it: under load the server held
-    15 % more memory than after a single photo, for good. Call it before threads are started.
+    Each request may run in another thread, and each arena keeps some of what was freed in it:
+    under load the server held 15 % more memory than after a single photo, for good. Call it before
+    threads are started.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

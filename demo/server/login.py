@@ -33,8 +33,8 @@ p { margin: 0; color: #b0390b; min-height: 1.2em; }
 @media (prefers-color-scheme: dark) { p { color: #fdba8c; } }
 </style></head><body><form method="post" action="login"><h1>Photo enhancer</h1>
 <label>User <input name="username" autocomplete="username" required autofocus></label>
-<label>Password <input name="password" type="password" autocomplete="current-password" required></label>
-<button>Login</button><p role="alert">{problem}</p></form></body></html>"""
+<label>Password <input name="password" type="password" autocomplete="current-password"
+required></label> <button>Login</button><p role="alert">{problem}</p></form></body></html>"""
 
 
 class Throttle:

@@ -55,7 +55,7 @@ def create_app(
 
 
 def wait_for_stop(queue: PhotoQueue) -> None:
-    """Return after Ctrl-C or SIGTERM, when the photo in hand is finished and its result was fetched.
+    """Return after Ctrl-C or SIGTERM, when the photo in hand is finished and its result fetched.
 
     A second signal ends the process at once, with 130.
     """

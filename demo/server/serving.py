@@ -39,7 +39,7 @@ async def STARTING(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class BoundedConnection(H11Protocol):
-    """Closes a connection on which no whole request header comes in time; uvicorn waits for ever."""
+    """Closes a connection on which no whole header comes in time; uvicorn waits for ever."""
 
     _deadline: asyncio.TimerHandle | None = None
 

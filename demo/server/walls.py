@@ -124,10 +124,11 @@ class KnownHosts:
 
 
 class SafeHeaders:
-    """Answers say to browsers what they may do with them: not guess types, not frame, not load elsewhere.
+    """Answers say to browsers what they may not do: guess types, frame, load them elsewhere.
 
     The page's own inline scripts are named by their hashes, so that markup which somebody smuggled
-    into the page runs nothing. `unsafe-eval` is for Gradio, which compiles the templates of `gr.HTML`.
+    into the page runs nothing. `unsafe-eval` is for Gradio, which compiles the templates of
+    `gr.HTML`.
     """
 
     def __init__(self, app: ASGIApp):
