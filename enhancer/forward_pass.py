@@ -47,7 +47,8 @@ class ForwardPass:
 
         What is compiled has to hold every picture that will come; one that fits nowhere compiles its own.
         """
-        self._only = sorted({shape[1:3] for shape in self._programs}, key=lambda size: size[0] * size[1])
+        sizes = {(shape[1], shape[2]) for shape in self._programs}
+        self._only = sorted(sizes, key=lambda size: size[0] * size[1])
 
     def size_for(self, height: int, width: int) -> tuple[int, int]:
         """Return the rows and columns of the program for pictures of this size."""

@@ -88,7 +88,7 @@ def _read_in_process(path: Path, limits: Limits) -> Photo:
     if decoder.returncode != 0:
         raise PhotoError(
             f"{path.name} could not be decoded: its decoder was stopped, because it crashed or "
-            "needed more memory than this server allows. Export it as a JPEG from your photo editor."
+            "needed more memory than this server allows. Export it as a JPEG from your editor."
         )
     return _photo_of(output, path, limits)
 

@@ -63,7 +63,7 @@ class Shelf:
         self._boxes: dict[str, _Box] = {}
 
     def find(self, visitor: Visitor, handle: str) -> Path:
-        """Return the file that the handle names: a regular one, in the visitor's box or everybody's.
+        """Return the file that the handle names: regular, in the visitor's box or everybody's.
 
         Raises:
             NotHere: there is none, it is another's, or a link lies on the way.
