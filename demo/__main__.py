@@ -13,7 +13,7 @@ import tyro
 from demo.photos.limits import Limits
 from demo.server.credentials import Credentials, CredentialsError, read_credentials
 from demo.server.freed_memory import share_arenas
-from demo.server.serving import STARTING, open_port, running
+from demo.server.port import open_port
 from demo.server.temporary_files import private_folder
 
 # What needs JAX and gradio is imported when the port is open and answers: that takes a while.
@@ -64,15 +64,21 @@ def main(argv: list[str] | None = None) -> int:
         reason = getattr(error, "strerror", None) or str(error)
         place = f"port {arguments.port} of {arguments.host}"
         return _cannot_start(f"{place} cannot be opened ({reason})")
-    with listening:
+    from demo.server.serving import STARTING, running
+
+    with listening, private_folder():
         try:
             with running(STARTING, listening):
                 enhancer = _load(arguments.workdir)
+                app, queue, wait_for_stop = _create(enhancer, arguments, credentials)
         except KeyboardInterrupt:
             return STOPPED
         except _NoModel as error:
             return _cannot_start(str(error))
-        _serve(enhancer, arguments, credentials, listening)
+        with running(app, listening):
+            host, port = listening.getsockname()[:2]
+            _greet(host, port, enhancer.description, has_login=credentials is not None)
+            wait_for_stop(queue)
     print("Stopped.", flush=True)
     return STOPPED
 
@@ -95,28 +101,23 @@ def _load(workdir: Path):
     return enhancer
 
 
-def _serve(enhancer, arguments: Arguments, credentials: Credentials | None, listening) -> None:
-    limits = arguments.limits
-    with private_folder():
-        # From here on Gradio knows where its files go.
-        from demo.page.model_card import read_model_card
-        from demo.photos.photo_queue import PhotoQueue
-        from demo.server.server import create_app, wait_for_stop
+def _create(enhancer, arguments: Arguments, credentials: Credentials | None):
+    from demo.page.model_card import read_model_card
+    from demo.photos.photo_queue import PhotoQueue
+    from demo.server.server import create_app, wait_for_stop
 
-        queue = PhotoQueue(limits.photos_at_once, limits.visitors, limits.batches_per_visitor)
-        app = create_app(
-            enhancer,
-            read_model_card(arguments.workdir, enhancer.description),
-            limits,
-            queue,
-            credentials,
-            host=arguments.host,
-            allowed_hosts=arguments.allowed_host,
-        )
-        with running(app, listening):
-            host, port = listening.getsockname()[:2]
-            _greet(host, port, enhancer.description, has_login=credentials is not None)
-            wait_for_stop(queue)
+    limits = arguments.limits
+    queue = PhotoQueue(limits.photos_at_once, limits.visitors, limits.batches_per_visitor)
+    app = create_app(
+        enhancer,
+        read_model_card(arguments.workdir, enhancer.description),
+        limits,
+        queue,
+        credentials,
+        host=arguments.host,
+        allowed_hosts=arguments.allowed_host,
+    )
+    return app, queue, wait_for_stop
 
 
 def _warm_up(enhancer) -> None:

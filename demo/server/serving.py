@@ -1,4 +1,4 @@
-"""A port, and a server on it that can be told to stop. Nothing heavy is imported here.
+"""A server on a port, which can be told to stop. Nothing heavy is imported here.
 
 While the model is loaded `STARTING` answers; the page takes its place on the same socket.
 """
@@ -64,24 +64,6 @@ class BoundedConnection(H11Protocol):
     def _close_unless_asked(self, last_request: object) -> None:
         if self.cycle is last_request:
             self.transport.abort()
-
-
-def open_port(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there.
-
-    Raises:
-        OSError: the port is taken, or the host is none of this computer's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(256)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
 
 
 @contextlib.contextmanager

@@ -19,7 +19,8 @@ import pytest
 from demo import __main__ as command
 from demo.app import mount_page  # before gradio's own modules: it turns the analytics off
 from demo.photos.limits import Limits
-from demo.server.serving import open_port, running
+from demo.server.port import open_port
+from demo.server.serving import running
 from enhancer.inference import enhancer as inference
 from enhancer.photo.io import read_photo, write_photo
 from enhancer.system import compiler

@@ -14,8 +14,9 @@ from PIL import Image
 from demo.page.model_card import ModelCard
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
+from demo.server.port import open_port
 from demo.server.server import create_app
-from demo.server.serving import open_port, running
+from demo.server.serving import running
 from demo.server.temporary_files import private_folder
 from enhancer.inference.edit import Edit
 from enhancer.photo.io import write_photo
