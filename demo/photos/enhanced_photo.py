@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from enhancer.inference.enhancer.plan import result_suffix
+from enhancer.inference.plan import result_suffix
 
 from demo.photos.isolated_decoding import read_upload
 from demo.photos.limits import Limits
