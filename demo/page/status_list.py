@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from demo.visit import Entry
+from demo.photos.visit import Entry
 
 _SIGNS = {"waiting": "", "working": "", "done": "✓", "failed": "!"}
 _ROW = Markup(
@@ -12,7 +12,8 @@ _ROW = Markup(
     '<span class="words"><b>{name}</b><span class="text">{text}</span>{notes}{bar}</span></li>'
 )
 _BAR = Markup(
-    '<span class="bar" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" aria-label="{name}">'
+    '<span class="bar" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" '
+    'aria-valuemax="100" aria-label="{name}">'
     '<span style="width: {percent}%"></span></span>'
 )
 
@@ -27,11 +28,13 @@ def render_status_list(entries: Sequence[Entry], seconds_left: float | None = No
     if not entries:
         return ""
     if all(entry.state in ("done", "failed") for entry in entries):
-        # What needs the visitor's attention comes first, as soon as rows no longer change under the pointer.
+        # What needs the visitor's attention comes first, once rows no longer move.
         entries = sorted(entries, key=lambda entry: entry.state != "failed")
     rows = Markup("").join(_row(entry) for entry in entries)
     return str(
-        Markup('{}<ul class="entries" aria-live="polite">{}</ul>').format(_headline(entries, seconds_left), rows)
+        Markup('{}<ul class="entries" aria-live="polite">{}</ul>').format(
+            _headline(entries, seconds_left), rows
+        )
     )
 
 
@@ -56,7 +59,9 @@ def _row(entry: Entry) -> Markup:
         for note in (entry.photo.notes if entry.photo else ())
     )
     is_running = entry.state == "working"
-    bar = _BAR.format(percent=round(100 * entry.share), name=entry.name) if is_running else Markup("")
+    bar = (
+        _BAR.format(percent=round(100 * entry.share), name=entry.name) if is_running else Markup("")
+    )
     return _ROW.format(
         state=entry.state,
         current=Markup(' aria-current="step"') if is_running else "",

@@ -3,13 +3,14 @@
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from demo.photo_queue import PhotoQueue
+from demo.photos.photo_queue import PhotoQueue
 
 
 def add_health(app: FastAPI, queue: PhotoQueue, model: str) -> None:
-    """Answer `/health`, without a login: 200 while photos are taken, 503 while the server is being stopped.
+    """Answer `/health`, without a login: 200 while photos are taken, 503 while the server stops.
 
-    The answer is JSON: `status` ("ready" or "stopping"), `model` (its description), `queue_length` (photos that wait),
+    The answer is JSON: `status` ("ready" or "stopping"; "starting" comes from
+    `demo.server.serving`), `model` (its description), `queue_length` (photos that wait),
     `photos_in_hand` and `photos_done` (since the start, failed ones included).
     """
 

@@ -5,18 +5,25 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Bounds on a server that can be left running. The defaults fit a computer with 8 GB of memory."""
+    """Bounds on a server that can be left running. The defaults fit a computer with 8 GB."""
 
     upload_megabytes: int = 200
-    """Largest file that is taken, in units of 1,000,000 bytes; a larger one is answered with 413."""
+    """Largest file that is taken, in units of 1,000,000 bytes; others are answered with 413."""
+    disk_megabytes: int = 10_000
+    """All uploads and results together. Results that were not used for longest go first; one
+    visitor fills half of it at most."""
+    uploads_per_visitor: int = 100
+    """Uploads of one visitor that wait to be enhanced."""
     megapixels: int = 100
-    """Largest photo that is worked on; a larger one is refused from its header where that can be read."""
+    """Largest photo that is worked on; others are refused, from the header where it can be read."""
     photos_per_batch: int = 50
     """Photos that one visitor may send at a time."""
     photos_at_once: int = 1
     """Photos that are worked on at the same time; one keeps a CPU or a GPU busy."""
     visitors: int = 32
-    """Visitors whose photos are worked on in turn; more are asked to try again later."""
+    """Batches that are worked on in turn; further visitors are asked to try again later."""
+    batches_per_visitor: int = 8
+    """How many of those may be one visitor's."""
     decoder_megabytes: int = 4096
     """Address space of the process that decodes RAW, HEIC, TIFF and WebP files."""
     decoder_seconds: int = 60

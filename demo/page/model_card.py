@@ -1,4 +1,4 @@
-"""What a visitor should know about the model: what it was trained on, and how it did on photos that it never saw."""
+"""What a visitor should know about the model: what it was trained on, and its test scores."""
 
 import dataclasses
 import json
@@ -18,15 +18,18 @@ _METRICS = {
     "ciede2000": ("Colour difference, CIEDE2000", 1, "lower is closer"),
 }
 _FEW_PHOTOS = 10
-_HEAD = Markup("<table><thead><tr><th>{}</th><th>This model</th><th>Unedited</th></tr></thead><tbody>")
+_HEAD = Markup(
+    "<table><thead><tr><th>{}</th><th>This model</th><th>Unedited</th></tr></thead><tbody>"
+)
 _ROW = Markup(
-    '<tr><th scope="row">{}<small>{}</small></th><td>{}<small>{}</small></td><td>{}<small>{}</small></td></tr>'
+    '<tr><th scope="row">{}<small>{}</small></th>'
+    "<td>{}<small>{}</small></td><td>{}<small>{}</small></td></tr>"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """One metric on the test photos: means with their 95 % intervals (NaN where there is only one photo)."""
+    """One metric on the test photos: means with 95 % intervals (NaN for a single photo)."""
 
     metric: str
     model: tuple[float, float, float]
@@ -47,7 +50,7 @@ class ModelCard:
 
 
 def read_model_card(workdir: Path, description: str) -> ModelCard:
-    """Read the card of the model that `Enhancer.load(workdir)` takes, from the recipe's `results.json`.
+    """Read the card of the model that `Enhancer.load(workdir)` takes, from `results.json`.
 
     A missing or damaged file makes a card that says so; it is no error.
 
@@ -64,7 +67,10 @@ def read_model_card(workdir: Path, description: str) -> ModelCard:
         model, unedited = methods.get(_METHODS.get(stage.name, "")), methods.get("unedited")
         if not (model and unedited):
             return ModelCard(description, trained_on)
-        scores = tuple(Score(metric, _interval(model, metric), _interval(unedited, metric)) for metric in _METRICS)
+        scores = tuple(
+            Score(metric, _interval(model, metric), _interval(unedited, metric))
+            for metric in _METRICS
+        )
         return ModelCard(description, trained_on, int(model["n"]), scores)
     except FileNotFoundError:
         return ModelCard(description, "What it was trained on is not recorded beside it.")
@@ -111,7 +117,9 @@ def _cell(values: tuple[float, float, float], decimals: int) -> tuple[str, str]:
 
 
 def _interval(method: Mapping[str, Any], metric: str) -> tuple[float, float, float]:
-    low, high = (math.nan if bound is None else float(bound) for bound in method["interval_95"][metric])
+    low, high = (
+        math.nan if bound is None else float(bound) for bound in method["interval_95"][metric]
+    )
     return float(method["mean"][metric]), low, high
 
 
@@ -119,7 +127,9 @@ def _trained_on(config: Mapping[str, Any], stage: str) -> str:
     def is_rendered(name: str) -> bool:
         return bool(config.get("miniature")) and config.get(name) is None
 
-    fivek = "rendered scenes" if is_rendered("fivek") else "MIT-Adobe FiveK (a set for research only)"
+    fivek = (
+        "rendered scenes" if is_rendered("fivek") else "MIT-Adobe FiveK (a set for research only)"
+    )
     rooms = "rendered rooms" if is_rendered("real_estate") else "pairs of real-estate photos"
     if stage == "pretrain":
         said = f"Trained on {fivek}"

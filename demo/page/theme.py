@@ -1,10 +1,11 @@
-"""How the page looks: Gradio's theme and our style sheet, in light and dark, from a phone to a wide screen."""
+"""How the page looks: Gradio's theme and our style sheet, light and dark, phone to wide screen."""
 
 from pathlib import Path
 
 import gradio as gr
 
-# Names given as text are fonts of the visitor's own system; gradio's default theme would fetch some from the web.
+# Names given as text are fonts of the visitor's own system; gradio's default theme would fetch
+# some from the web.
 THEME = gr.themes.Base(
     primary_hue="sky",
     neutral_hue="slate",

@@ -1,4 +1,4 @@
-"""The user and password that a visitor has to give, read from where no list of processes shows them."""
+"""The user and password that a visitor has to give, read from where no process list shows them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -35,15 +35,23 @@ def read_credentials(
         try:
             password = (password_file.read_text().splitlines() or [""])[0].strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise CredentialsError(f"--password-file {password_file} cannot be read ({error}).") from error
+            raise CredentialsError(
+                f"--password-file {password_file} cannot be read ({error})."
+            ) from error
         if not password:
-            raise CredentialsError(f"--password-file {password_file} is empty; its first line is the password.")
+            raise CredentialsError(
+                f"--password-file {password_file} is empty; its first line is the password."
+            )
     else:
         password = environment.get(PASSWORD_VARIABLE)
     if user is None and password is None:
         return None
     if not user:
-        raise CredentialsError(f"There is a password and no user; give --user or set {USER_VARIABLE}.")
+        raise CredentialsError(
+            f"There is a password and no user; give --user or set {USER_VARIABLE}."
+        )
     if not password:
-        raise CredentialsError(f"There is a user and no password; give --password-file or set {PASSWORD_VARIABLE}.")
+        raise CredentialsError(
+            f"There is a user and no password; give --password-file or set {PASSWORD_VARIABLE}."
+        )
     return Credentials(user, password)

@@ -9,8 +9,8 @@ from pathlib import Path
 def write_archive(destination: Path, files: Sequence[Path]) -> None:
     """Write the files into a ZIP, without their folders; it appears complete or not at all.
 
-    Photos are compressed already, so they are stored as they are. Of files with one name the later get a number:
-    kitchen.jpg, kitchen_2.jpg.
+    Photos are compressed already, so they are stored as they are. Of files with one name the later
+    get a number: kitchen.jpg, kitchen_2.jpg.
     """
     temporary = destination.with_name(f".{destination.name}.tmp")
     try:

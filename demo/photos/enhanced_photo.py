@@ -1,7 +1,9 @@
-"""One uploaded photo from its bytes to the files that its visitor gets, and again at another strength without the network."""
+"""One photo from its bytes to the files that its visitor gets, and again at another strength.
+
+For another strength the network is not run again.
+"""
 
 import dataclasses
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -9,12 +11,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from enhancer.inference.plan import result_suffix
 
-from demo.isolated_decoding import read_upload
-from demo.limits import Limits
+from demo.photos.isolated_decoding import read_upload
+from demo.photos.limits import Limits
 from enhancer.inference.edit import Edit
 from enhancer.inference.enhancer import Enhancer
-from enhancer.inference.plan import result_suffix
 from enhancer.photo.io import Photo, encode_jpeg, write_photo
 
 PREVIEW_PIXELS = 1600
@@ -24,11 +26,11 @@ THUMBNAIL_PIXELS = 320
 
 @dataclasses.dataclass(frozen=True)
 class EnhancedPhoto:
-    """What was made of an upload. All of it lies in `folder`, so that nothing stays in memory."""
+    """What was made of a photo. All of it lies in `folder`, so that nothing stays in memory."""
 
     folder: Path
     source: Path
-    """The upload as it came; the folder's own link to it."""
+    """The photo as it came."""
     width: int
     height: int
     notes: tuple[str, ...]
@@ -44,9 +46,9 @@ class EnhancedPhoto:
         return f"{self.source.stem}_enhanced{result_suffix(self.source)}"
 
 
-def enhance_upload(
+def enhance_photo(
     enhancer: Enhancer,
-    upload: Path,
+    source: Path,
     folder: Path,
     limits: Limits,
     percent: int,
@@ -55,8 +57,8 @@ def enhance_upload(
     """Decode, edit, and write result, previews and the edit itself into `folder`.
 
     Args:
-        upload: any file.
-        folder: of this photo alone; created.
+        source: any file; it has to stay as long as the results.
+        folder: of this photo alone.
         percent: strength of the edit, 0 to 100.
         on_step: called with the name of each step before it begins.
 
@@ -65,7 +67,7 @@ def enhance_upload(
     """
     started = time.perf_counter()
     on_step("Reading")
-    source = _keep(upload, folder)
+    folder.mkdir(parents=True, exist_ok=True)
     decoded = read_upload(source, limits)
     pixels = decoded.pixels
     height, width = pixels.shape[:2]
@@ -73,17 +75,22 @@ def enhance_upload(
     edit = enhancer.find_edit(pixels)
     edited = edit.apply(pixels)
     on_step("Writing the result")
-    np.savez(folder / "edit.npz", low_input=edit.low_input, low_output=edit.low_output.astype(np.float32))
+    low_output = edit.low_output.astype(np.float32)
+    np.savez(folder / "edit.npz", low_input=edit.low_input, low_output=low_output)
     _write_preview(folder / "before.jpg", pixels, PREVIEW_PIXELS)
     _write_preview(folder / "after.jpg", edited, PREVIEW_PIXELS)
     _write_preview(folder / "thumbnail.jpg", edited, THUMBNAIL_PIXELS)
     photo = EnhancedPhoto(folder, source, width, height, tuple(decoded.notes), 0.0)
-    _write_result(photo, edited if percent == 100 else edit.apply(pixels, percent / 100), decoded, percent)
+    _write_result(
+        photo, edited if percent == 100 else edit.apply(pixels, percent / 100), decoded, percent
+    )
     return dataclasses.replace(photo, seconds=time.perf_counter() - started)
 
 
 def render_result(photo: EnhancedPhoto, percent: int, limits: Limits) -> Path:
-    """Return the full-size result at a strength; the photo is decoded again where it is not there yet, the network not run.
+    """Return the full-size result at a strength.
+
+    Where it is not there yet the photo is decoded again; the network is not run.
 
     Raises:
         FileNotFoundError: the photo has been deleted in the meantime.
@@ -91,7 +98,9 @@ def render_result(photo: EnhancedPhoto, percent: int, limits: Limits) -> Path:
     path = _result_path(photo, percent)
     if not path.exists():
         decoded = read_upload(photo.source, limits)
-        _write_result(photo, _read_edit(photo).apply(decoded.pixels, percent / 100), decoded, percent)
+        _write_result(
+            photo, _read_edit(photo).apply(decoded.pixels, percent / 100), decoded, percent
+        )
     return path
 
 
@@ -112,18 +121,6 @@ def compare(photo: EnhancedPhoto, percent: int) -> tuple[Path, Path]:
         pixels = cv2.cvtColor(cv2.imread(str(before)), cv2.COLOR_BGR2RGB)
         blended.write_bytes(encode_jpeg(_read_edit(photo).apply(pixels, percent / 100), quality=90))
     return before, blended
-
-
-def _keep(upload: Path, folder: Path) -> Path:
-    """Link the upload into the folder: what it came in is swept by its own clock."""
-    folder.mkdir(parents=True)
-    (folder / "source").mkdir()
-    source = folder / "source" / upload.name
-    try:
-        os.link(upload, source)
-    except OSError:  # another file system
-        shutil.copyfile(upload, source)
-    return source
 
 
 def _read_edit(photo: EnhancedPhoto) -> Edit:

@@ -1,6 +1,7 @@
-"""The process that decodes one photo under limits: its parent is `demo.isolated_decoding`.
+"""The process that decodes one photo under limits: its parent is `demo.photos.isolated_decoding`.
 
-It reads a request (JSON) from standard input and answers on standard output with one line of JSON, which the pixels follow.
+It reads a request (JSON) from standard input and answers on standard output with one line of JSON,
+which the pixels follow.
 """
 
 import base64
@@ -16,6 +17,9 @@ def main() -> int:
     # From here on: what is imported counts against the limits too.
     import numpy as np
 
+    from enhancer.photo import refusal
+
+    refusal.MAX_PIXELS = request["pixels"]  # this server's limit, before the decoders look at it
     from enhancer.photo.io import PhotoError, read_photo
 
     try:
@@ -23,8 +27,6 @@ def main() -> int:
     except PhotoError as error:
         return _answer({"problem": str(error), "no_memory": _is_memory_error(error)})
     height, width = photo.pixels.shape[:2]
-    if height * width > request["pixels"]:
-        return _answer({"width": width, "height": height})
     header = {
         "width": width,
         "height": height,
@@ -37,9 +39,10 @@ def main() -> int:
 
 
 def limit_resources(address_space: int, seconds: int) -> None:
-    """Bound this process's memory and processor time; it writes no files and leaves no core dump."""
+    """Bound this process's memory and processor time; it writes no files and no core dump."""
     resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
-    # Wall time is watched by the parent; this is for the case that the parent is gone. Decoders use every core.
+    # Wall time is watched by the parent; this is for the case that the parent is gone. Decoders
+    # use every core.
     resource.setrlimit(resource.RLIMIT_CPU, (seconds * 8, seconds * 8 + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,8 +1,9 @@
-"""Read an uploaded photo so that no file can take the server down: large ones are refused, difficult ones decoded elsewhere.
+"""Read an uploaded photo so that no file can take the server down.
 
-JPEG and 8-bit PNG, whose size is known from the header and whose decoders are as well tested as decoders get, are read here. Everything
-else (camera RAW, HEIC, TIFF, WebP, 16-bit PNG, files of unknown content) is read by a process of its own, whose memory and
-time are limited, and which may die.
+JPEG and 8-bit PNG, whose size is known from the header and whose decoders are as well tested as
+decoders get, are read here. Everything else (camera RAW, HEIC, TIFF, WebP, 16-bit PNG, files of
+unknown content) is read by a process of its own, whose memory and time are limited, and which may
+die.
 """
 
 import base64
@@ -15,24 +16,29 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demo.limits import Limits
+from demo.photos.limits import Limits
 from enhancer.photo.io import RAW_SUFFIXES, Photo, PhotoError, read_photo
 
 _PLAIN = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
-_DECODER = "import sys; from demo.decoder_process import main; sys.exit(main())"
-_PACKAGES = Path(__file__).resolve().parents[1]
+_DECODER = "import sys; from demo.photos.decoder_process import main; sys.exit(main())"
+_PACKAGES = Path(__file__).resolve().parents[2]
 
 
 def read_upload(path: Path, limits: Limits) -> Photo:
     """Decode a photo at its own depth, see `enhancer.photo.io.read_photo`.
 
     Raises:
-        PhotoError: whatever is wrong with the file, or that it exceeds `limits`; one sentence that names it.
+        PhotoError: whatever is wrong with the file, or that it exceeds `limits`.
     """
-    if _is_plain(path):
-        _refuse_large(path, limits)
-        return read_photo(path, keep_depth=True)
-    return _read_in_process(path, limits)
+    size = _size(path) if _is_plain(path) else None
+    if size is None:
+        return _read_in_process(path, limits)
+    if size[0] * size[1] > limits.megapixels * 1e6:
+        raise PhotoError(
+            f"{path.name} has {size[0]} × {size[1]} pixels, and this server takes at most "
+            f"{limits.megapixels} megapixels. Export it at a smaller size."
+        )
+    return read_photo(path, keep_depth=True)
 
 
 def _is_plain(path: Path) -> bool:
@@ -44,14 +50,13 @@ def _is_plain(path: Path) -> bool:
     return head.startswith(tuple(_PLAIN)) and not is_deep_png
 
 
-def _refuse_large(path: Path, limits: Limits) -> None:
+def _size(path: Path) -> tuple[int, int] | None:
+    """Width and height from the header; None where it cannot be read or is beyond all reason."""
     try:
         with Image.open(path, formats=tuple(_PLAIN.values())) as image:
-            width, height = image.size
-    except Exception:
-        return  # the decoder says what is wrong with it
-    if width * height > limits.megapixels * 1e6:
-        raise _too_large(path, width, height, limits)
+            return image.size
+    except Exception:  # Pillow raises whatever comes up
+        return None
 
 
 def _read_in_process(path: Path, limits: Limits) -> Photo:
@@ -67,10 +72,12 @@ def _read_in_process(path: Path, limits: Limits) -> Photo:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=_environment(),
-        start_new_session=True,  # Ctrl-C in the terminal is for the server, which finishes the photo in hand
+        start_new_session=True,  # Ctrl-C is for the server, which finishes the photo in hand
     ) as decoder:
         try:
-            output, _ = decoder.communicate(json.dumps(request).encode(), timeout=limits.decoder_seconds)
+            output, _ = decoder.communicate(
+                json.dumps(request).encode(), timeout=limits.decoder_seconds
+            )
         except subprocess.TimeoutExpired:
             raise PhotoError(
                 f"{path.name} was not decoded within {limits.decoder_seconds} seconds, the limit. "
@@ -80,8 +87,8 @@ def _read_in_process(path: Path, limits: Limits) -> Photo:
             decoder.kill()
     if decoder.returncode != 0:
         raise PhotoError(
-            f"{path.name} could not be decoded: its decoder was stopped, because it crashed or needed more memory "
-            "than this server allows. Export the photo as a JPEG from your photo editor."
+            f"{path.name} could not be decoded: its decoder was stopped, because it crashed or "
+            "needed more memory than this server allows. Export it as a JPEG from your editor."
         )
     return _photo_of(output, path, limits)
 
@@ -91,15 +98,18 @@ def _photo_of(output: bytes, path: Path, limits: Limits) -> Photo:
     header = json.loads(line)
     if header.get("no_memory"):
         raise PhotoError(
-            f"{path.name} needs more memory to decode than this server allows. Export it at a smaller size, or as a JPEG."
+            f"{path.name} needs more memory to decode than this server allows. "
+            "Export it at a smaller size, or as a JPEG."
         )
     if "problem" in header:
         raise PhotoError(header["problem"])
-    if "dtype" not in header:
-        raise _too_large(path, header["width"], header["height"], limits)
     shape = (header["height"], header["width"], 3)
-    exif, xmp = (None if header[name] is None else base64.b64decode(header[name]) for name in ("exif", "xmp"))
-    return Photo(np.frombuffer(pixels, header["dtype"]).reshape(shape), exif, xmp, tuple(header["notes"]))
+    exif, xmp = (
+        None if header[name] is None else base64.b64decode(header[name]) for name in ("exif", "xmp")
+    )
+    return Photo(
+        np.frombuffer(pixels, header["dtype"]).reshape(shape), exif, xmp, tuple(header["notes"])
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -107,10 +117,3 @@ def _environment() -> dict[str, str]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
     search_path = os.pathsep.join([str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, **threads, "PYTHONPATH": search_path}
-
-
-def _too_large(path: Path, width: int, height: int, limits: Limits) -> PhotoError:
-    return PhotoError(
-        f"{path.name} has {width} × {height} pixels, and this server takes at most {limits.megapixels} megapixels. "
-        "Export it at a smaller size."
-    )

@@ -1,13 +1,10 @@
-"""What the server knows of one visitor's photos. It lies in a folder with a name that nobody can guess."""
+"""What the server knows of one visitor's photos, which lie in a box of the shelf."""
 
 import dataclasses
-import os
-import secrets
-import shutil
 from pathlib import Path
 from typing import Literal
 
-from demo.enhanced_photo import EnhancedPhoto
+from demo.photos.enhanced_photo import EnhancedPhoto
 
 State = Literal["waiting", "working", "done", "failed"]
 
@@ -16,7 +13,8 @@ State = Literal["waiting", "working", "done", "failed"]
 class Entry:
     """One uploaded file and how far it has come."""
 
-    upload: Path
+    upload: str
+    """The upload's handle, which ends when the photo is taken into the visit."""
     number: int
     """Place among the visit's files, from 0."""
     state: State = "waiting"
@@ -24,32 +22,35 @@ class Entry:
     """A sentence for the visitor."""
     share: float = 0.0
     """How much of the work is done, [0, 1]."""
+    source: Path | None = None
+    """The photo as it came, in the visit's folder."""
     photo: EnhancedPhoto | None = None
+
+    def fail(self, sentence: str) -> None:
+        self.state, self.text, self.share = "failed", sentence, 1.0
 
     @property
     def name(self) -> str:
-        return self.upload.name
+        return self.upload.rsplit("/", 1)[-1]
 
 
 @dataclasses.dataclass
 class Visit:
     """A visitor's files, in the order in which they came."""
 
+    owner: str
     folder: Path
     entries: list[Entry] = dataclasses.field(default_factory=list)
     shown: int | None = None
     """Number of the entry in the before/after view."""
 
-    @classmethod
-    def open(cls, below: Path) -> "Visit":
-        folder = below / f"visit-{secrets.token_urlsafe(16)}"
-        folder.mkdir(parents=True, mode=0o700)
-        return cls(folder)
-
-    def add(self, uploads: list[Path]) -> list[Entry]:
+    def add(self, uploads: list[str]) -> list[Entry]:
         added = [Entry(upload, number) for number, upload in enumerate(uploads, len(self.entries))]
         self.entries += added
         return added
+
+    def folder_of(self, entry: Entry) -> Path:
+        return self.folder / f"photo-{entry.number}"
 
     @property
     def done(self) -> list[Entry]:
@@ -65,11 +66,3 @@ class Visit:
     def shown_photo(self) -> EnhancedPhoto | None:
         """The result in the before/after view."""
         return None if self.shown is None else self.entries[self.shown].photo
-
-    def touch(self) -> None:
-        """Say that the visit is in use, which puts off its deletion."""
-        if self.folder.exists():
-            os.utime(self.folder)
-
-    def delete(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
