@@ -60,7 +60,7 @@ def build(
     from datasets.pair_builder import SourceChanged
     from datasets.preparation import Choices
     from datasets.prepared_folder import PreparationError
-    from enhancer.system.lock import FolderLockError
+    from enhancer.system.files import FolderLockError
 
     if (manual_dir is not None) + download + (base_url is not None) != 1:
         sys.exit("Name one source: --manual-dir FOLDER, or for fivek --download or --base-url URL.")

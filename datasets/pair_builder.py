@@ -17,7 +17,7 @@ from datasets import preparation, prepared_folder
 from datasets.fivek.official_files import Request
 from datasets.originals import Source
 from datasets.sources import SPLITS, SourceError, SourcePair
-from enhancer.system.lock import FolderLock
+from enhancer.system.files import FolderLock
 
 MANUAL_DOWNLOAD_INSTRUCTIONS = """
 Name the folder with the source photos with --manual_dir (or --manual-dir of `python -m datasets build`).

@@ -84,15 +84,15 @@ def _run_in_folder(experiment: Experiment, run: Callable[[Any], int]) -> int:
     from enhancer.network.trained import CheckpointError
     from enhancer.system import processes
     from enhancer.system.devices import UnequalSharesError
+    from enhancer.system.files import FolderLock, FolderLockError
     from enhancer.system.interruption import Interrupted, signals_raise
-    from enhancer.system.lock import FolderLock, FolderLockError
     from enhancer.training.loop import TrainingError
 
     try:
         with signals_raise(), contextlib.ExitStack() as held:
             refuse_senseless(experiment)
             processes.join_other_processes()
-            with processes.first_process_first("locking the folder"):
+            with processes.first_process_first("locking the folder", experiment.workdir):
                 if processes.is_first_process():
                     held.enter_context(FolderLock(experiment.workdir))
             return run(experiment)
@@ -109,10 +109,8 @@ def _run_in_folder(experiment: Experiment, run: Callable[[Any], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_USAGE
     except processes.OtherProcessFailed as error:
-        print(f"error: {error} Its own output says why.", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return FAILED
-    except processes.OtherProcessStopped:
-        return TRY_AGAIN
     except (TrainingError, CheckpointError, UnreadableDataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
@@ -155,7 +153,7 @@ def run(experiment: Experiment) -> int:
     workdir, model = experiment.workdir, network_shape(experiment)
 
     _headline(1, "Data")
-    with first_process_first("building the data sets"):
+    with first_process_first("building the data sets", workdir):
         sources, data = data_sets.open_or_build(experiment)
         if is_first_process():
             save_configuration(experiment, data)
@@ -201,7 +199,7 @@ def run(experiment: Experiment) -> int:
         if method != "scratch" or "scratch" in stages
     }
     code = 0
-    with first_process_first("the test"):
+    with first_process_first("the test", workdir):
         if is_first_process():
             code = _test(experiment, data, networks, stages, pairs[0], sources.real_estate("test"))
     return greatest(code)

@@ -22,7 +22,7 @@ from datasets.fivek import fivek_dataset_builder
 from datasets.pair_builder import SourceChanged
 from datasets.prepared_folder import PreparationError
 from datasets.sources import SourceError
-from enhancer.system.lock import FolderInUseError, FolderLock
+from enhancer.system.files import FolderInUseError, FolderLock
 
 ROOT = Path(__file__).parents[2]
 
