@@ -119,7 +119,8 @@ def train(
             saved.save(state, progress)
 
         resolution, iterator, in_flight = 0, iter(()), StepsInFlight()
-        flagged = {flag.name for flag in stage_flags(label, progress.history)}
+        pretrained = initialise_from is not None
+        flagged = {flag.name for flag in stage_flags(progress.history, pretrained=pretrained)}
         with progress_bar(label, progress.step, stage.epochs * steps_per_epoch) as bar:
             while not is_finished(progress.history, stage):
                 epoch, first_step, started = progress.epoch + 1, progress.step, time.monotonic()
@@ -172,10 +173,10 @@ def train(
                 saved.save(state, progress)
                 requests.saved()
                 say(sentence(label, progress.history, stage))
-                for flag in stage_flags(label, progress.history):
+                for flag in stage_flags(progress.history, pretrained=pretrained):
                     if flag.name not in flagged:
                         flagged.add(flag.name)
-                        say(f"{label}: {flag.sentence} {flag.cause} {flag.option}")
+                        say(f"{label}: {flag.sentence} {flag.remedy}")
                 if (
                     max(request, greatest(requests.now())) == STOP
                 ):  # a signal may have come since the last step

@@ -8,30 +8,21 @@ import numpy as np
 
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import PHOTO_SUFFIXES, read_photo
+from enhancer.system.errors import EnhancerError
 
-_MARKS = (
-    "_enhanced",
-    "_edited",
-    "_prediction",
-    "_pred",
-    "_output",
-    "_out",
-    "_input",
-    "_target",
-    "_src",
-    "_tar",
-)
+_MARKS = ("enhanced", "edited", "prediction", "pred", "output", "out", "input", "target")
+_MARKS += ("src", "tar")
 
 
-class SavedPredictionsError(ValueError):
-    """A folder that is no folder of predictions; the message says what was found and what is expected."""
+class SavedPredictionsError(EnhancerError, ValueError):
+    """Not a folder of predictions; the message says what was found and what is expected."""
 
 
 class SavedPredictions:
-    """A folder with one picture per test photo, named after its pair: `801.png`, `801_src.jpg`, `801_enhanced.jpg`.
+    """A folder with one picture per test photo, named after its pair: `801.png`, `801_src.jpg`.
 
     Attributes:
-        resized: ids of the photos whose prediction has not the photo's size and was resized for scoring.
+        resized: ids of the photos whose prediction was of another size and was resized for scoring.
     """
 
     def __init__(self, folder: Path):
@@ -52,19 +43,19 @@ class SavedPredictions:
             pair_id = without_marks(path.stem)
             if first := self._files.get(pair_id):
                 raise SavedPredictionsError(
-                    f"{first} and {path.name} are both named after pair {pair_id}. Keep one of the two."
+                    f"{first} and {path.name} are both named after pair {pair_id}. Keep one."
                 )
             self._files[pair_id] = path
         if not self._files:
             raise SavedPredictionsError(
-                f"{folder} holds no pictures. Expected one per test photo, such as 801_enhanced.jpg."
+                f"{folder} holds no pictures. Expected one per photo, such as 801_enhanced.jpg."
             )
 
     def of(self, photo: Pair) -> Callable[[np.ndarray], np.ndarray] | None:
-        """A function that returns the saved prediction in the size of the picture it is given; None when there is none.
+        """A function that returns the prediction in the size of a picture; None when there is none.
 
         Raises:
-            PhotoError: the file is no readable picture.
+            PhotoError: the file is not a readable picture.
         """
         path = self._files.get(without_marks(photo.id))
         if path is None:
@@ -85,16 +76,6 @@ class SavedPredictions:
 
 
 def without_marks(stem: str) -> str:
-    """A file's name without what says which picture of the pair it is, `801` for `801_src_enhanced`."""
-    while True:
-        shorter = next(
-            (
-                stem[: -len(mark)]
-                for mark in _MARKS
-                if stem.lower().endswith(mark) and len(stem) > len(mark)
-            ),
-            None,
-        )
-        if shorter is None:
-            return stem
-        stem = shorter
+    """A name without what says which picture of the pair it is: `801` for `801_src_enhanced`."""
+    name, underscore, last = stem.rpartition("_")
+    return without_marks(name) if name and underscore and last.lower() in _MARKS else stem
