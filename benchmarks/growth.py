@@ -104,9 +104,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure(case: Case, repeats: int) -> dict[str, Any]:
+    from benchmarks import flops
     from benchmarks.our_programs import OurProgram, random_pictures
     from benchmarks.timing import interleaved, median
-    from recipes.estimate import flops
 
     program = OurProgram(case, random_pictures(case))
     program()

@@ -112,10 +112,9 @@ def _measure(
     case: Case, arguments: Arguments, shared: "SharedWeights", peak_gflops: float
 ) -> dict[str, Any]:
     """One row."""
-    from benchmarks import machine
+    from benchmarks import flops, machine
     from benchmarks.duel import Duel
     from enhancer.config import MODEL_SIZES
-    from recipes.estimate import flops
 
     others = machine.OtherProcesses()
     duel = Duel(case, shared, tuple(dict.fromkeys(("eager", *arguments.opponents))), _progress)

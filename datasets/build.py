@@ -16,11 +16,12 @@ from datasets.pair_builder import PairBuilder
 from datasets.preparation import DEFAULT_CHOICES, Choices
 from datasets.prepared_folder import PreparationError
 from datasets.sources import SourceError, Split
+from enhancer.system.errors import EnhancerError
 
 DatasetName = Literal["fivek", "real_estate"]
 
 
-class DatasetNotBuilt(FileNotFoundError):
+class DatasetNotBuilt(EnhancerError, FileNotFoundError):
     """A data set that is not there yet; the message names the command that makes it."""
 
 

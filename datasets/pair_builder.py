@@ -17,6 +17,7 @@ from datasets import preparation, prepared_folder
 from datasets.fivek.official_files import Request
 from datasets.originals import Source
 from datasets.sources import SPLITS, SourceError, SourcePair
+from enhancer.system.errors import EnhancerError
 from enhancer.system.lock import FolderLock
 
 MANUAL_DOWNLOAD_INSTRUCTIONS = """
@@ -25,7 +26,7 @@ The data set's README.md lists the layouts that are understood.
 """
 
 
-class SourceChanged(RuntimeError):
+class SourceChanged(EnhancerError, RuntimeError):
     """A data set that exists already, made from another source than the one now named."""
 
 

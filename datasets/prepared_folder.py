@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.sources import Split
+from enhancer.system.errors import EnhancerError
 from enhancer.system.files import write_atomically
 
 LIST_NAMES: dict[Split, str] = {
@@ -31,7 +32,7 @@ _REJECTED_COLUMNS = ("id", "kind", "reason", "measured")
 Row = dict[str, Any]
 
 
-class PreparationError(RuntimeError):
+class PreparationError(EnhancerError, RuntimeError):
     """Preparation that cannot give a usable folder; the message says why and what to do."""
 
 

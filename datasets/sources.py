@@ -11,6 +11,7 @@ from typing import Literal
 
 from datasets.fivek.layouts import Layout, expected_layouts, find_layout
 from enhancer.photo.io import PHOTO_SUFFIXES
+from enhancer.system.errors import EnhancerError
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -25,7 +26,7 @@ _MAX_ID_BYTES = 200  # a file's name has at most 255, and those that are made of
 _INPUT_MARKS = ("_src", "_input", "_SRC", "_INPUT")
 
 
-class SourceError(ValueError):
+class SourceError(EnhancerError, ValueError):
     """A source folder that cannot be used; the message says what was found, what is expected and what to do."""
 
 

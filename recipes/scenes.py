@@ -25,7 +25,8 @@ def find_scenes(pairs: Sequence[Pair]) -> list[int]:
 
 
 def find_leaks(tested: Sequence[Pair], scenes: Sequence[int], trained: SeenScenes) -> list[str]:
-    """Ids of the tested pairs whose scene is among the trained ones: a network has seen the answer to these.
+    """Ids of the tested pairs whose scene is among the trained ones: a network has seen the answer
+    to these.
 
     Args:
         tested: decoded; small pictures do.

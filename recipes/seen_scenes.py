@@ -1,4 +1,5 @@
-"""What the pairs of stage 1 show, as fingerprints that tell whether a photo to be judged is among them."""
+"""What the pairs of stage 1 show, as fingerprints that tell whether a photo to be judged is among
+them."""
 
 import dataclasses
 import json
@@ -19,7 +20,8 @@ from recipes.scored_pairs import find_pairs
 DatasetName = Literal["fivek", "real_estate"]
 
 MOST_FILES = 1000
-"""Pairs of a source folder that are read for this; the official FiveK, RAW and TIFF files, would take a day."""
+"""Pairs of a source folder that are read for this; the official FiveK, RAW and TIFF files, would
+take a day."""
 _EDGE = 256  # long side in pixels of what is looked at, at least
 _REDUCED = {1: cv2.IMREAD_COLOR_RGB, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 _BARS = {"unit": "pair", "delay": 2}
@@ -46,15 +48,17 @@ def find_seen_scenes(
     source: Path,
     splits: Sequence[Split],
 ) -> SeenScenes:
-    """The scenes of a data set: from what its preparation wrote down, else from the built set, else from its source folder.
+    """The scenes of a data set: from what its preparation wrote down, else from the built set, else
+    from its source folder.
 
-    Preparation keeps every pair's hashes, so that 5,000 pairs take no time. Without it each pair is decoded once, reduced: about
-    5 ms a pair of 1024 pixels, with a progress bar.
+    Preparation keeps every pair's hashes, so that 5,000 pairs take no time. Without it each pair is
+    decoded once, reduced: about 5 ms a pair of 1024 pixels, with a progress bar.
 
     Args:
         name, data_dir, config: as for `datasets.build.build`.
         fingerprint: of the data set that was trained on; another one there does not count.
-        source: the folder that it was built from. Whether it is still the same nobody checks: that would be preparing it again.
+        source: the folder that it was built from. Whether it is still the same nobody checks: that
+            would be preparing it again.
         splits: those that were trained on.
 
     Raises:

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from enhancer.system.errors import EnhancerError
+
 _WAITS_SECONDS = (
     0.5,
     5.0,
@@ -40,8 +42,10 @@ class DamagedPairError(ValueError):
     """A record that is not a pair of pictures of one size; the message names it."""
 
 
-class UnreadableDataError(ValueError):
+class UnreadableDataError(EnhancerError, ValueError):
     """A source that gives no pair at all, or whose files cannot be read any longer; the message gives the reason."""
+
+    exit_code = 1
 
 
 def decode_pair(record: Mapping[str, Any]) -> Pair:

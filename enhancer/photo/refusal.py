@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from enhancer.photo.file_kind import HEAD_BYTES
+from enhancer.system.errors import EnhancerError
 
 MAX_PIXELS = 200_000_000
 """Pictures above this are refused from their header; the largest camera sensors have 150 million pixels."""
@@ -19,7 +20,7 @@ _MAX_ASPECT = 100  # panoramas of a full turn stay below 20
 _MIN_BITS_PER_PIXEL, _SMALL_ENOUGH_PIXELS = 0.05, 50_000_000
 
 
-class PhotoError(ValueError):
+class PhotoError(EnhancerError, ValueError):
     """A file that cannot be used as a photo; the message names it, says why and what to do."""
 
 

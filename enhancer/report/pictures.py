@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from enhancer.data.pairs import Pair, Source
 from enhancer.scoring.columns import PhotoScores
-from enhancer.scoring.evaluation import Method, decoded
+from enhancer.scoring.evaluation import Method, Pairs, decoded
 from enhancer.scoring.predictions import SavedPredictions
 from enhancer.scoring.results import main_method, method_title
 
@@ -28,7 +27,7 @@ class Strip:
 
 
 def make_strips(
-    source: Source | Sequence[Pair],
+    source: Pairs,
     rows: Mapping[str, Sequence[PhotoScores]],
     methods: Mapping[str, Method],
     *,

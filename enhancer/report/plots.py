@@ -104,17 +104,16 @@ def plot_changes(
             axes.plot(interval, [place] * 2, color=_BLUE, **style)
             axes.plot([pair["relative_percent"]], [place], "D", color=_BLUE, markersize=7)
         axes.axvline(0, color=_INK, linewidth=1.2)
-        for name, level in levels.items():
+        for level in levels.values():
             axes.axvline(level, color=_GREEN, linewidth=1.2, linestyle=":")
-            style = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom"}
-            axes.annotate(f"{name}\n{_percent(level)}", (level, 1), fontsize=9, **style)
+        named = ", ".join(f"{name} {_percent(level)}" for name, level in levels.items())
         axes.set_yticks(range(len(known)), list(known))
         axes.set_ylim(len(known) - 0.5, -0.5)
         axes.xaxis.set_major_formatter(FuncFormatter(_percent))
-        axes.set_xlabel(label)
+        axes.set_xlabel(f"{label}; dotted: {named}" if levels else label)
         _tidy(axes, "x")
 
-    return _page_svg((_WIDTH, 1.2 + 0.42 * len(known)), fill, label)
+    return _page_svg((_WIDTH, 1.0 + 0.42 * len(known)), fill, label)
 
 
 def plot_gain_by_pairs(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup:
@@ -171,7 +170,9 @@ def _plot_losses(axes: Any, stages: Mapping[str, Sequence[Row]]) -> None:
         losses = [row["validation_loss"] for row in history]
         values += [loss for loss in (*train, *losses) if not np.isnan(loss)]
         alone = "o" if np.isfinite(train).sum() == 1 else ""  # one point makes no line
-        axes.plot(epochs, train, marker=alone, ls="--", lw=1.2, ms=4, c=color, label=f"{name}, training")
+        axes.plot(
+            epochs, train, marker=alone, ls="--", lw=1.2, ms=4, c=color, label=f"{name}, training"
+        )
         marked = {"marker": "o", "markersize": 7, "markevery": [epochs.index(best["epoch"])]}
         axes.plot(epochs, losses, linewidth=2.2, c=color, label=f"{name}, {best_text}", **marked)
     if len(stages) == 2:

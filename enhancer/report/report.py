@@ -49,9 +49,7 @@ def write_report(
         titles=[scores["title"] for scores in methods.values()],
         scores=_score_rows(methods),
         changes=[_change_cell(results, main, method) for method in methods],
-        changes_plot=plot_changes(
-            changes, levels or {}, f"change of L1 by {method_title(main)}; left of 0 is better"
-        ),
+        changes_plot=plot_changes(changes, levels or {}, f"change of L1 by {method_title(main)}"),
         photos_plot=plot_photos(results),
         strips=[
             {"title": strip.title, "id": strip.photo_id, "pictures": _embedded(strip)}

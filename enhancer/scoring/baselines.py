@@ -51,13 +51,13 @@ class GlobalCurve:
         Raises:
             ValueError: no pairs.
         """
-        counts, number = np.zeros((3, _LEVELS, _LEVELS)), 0
-        for number, pair in enumerate(pairs, start=1):
+        counts = np.zeros((3, _LEVELS, _LEVELS))
+        for pair in pairs:
             for channel, count in enumerate(counts):
                 before, after = pair.input[..., channel], pair.target[..., channel]
                 cells = before.astype(np.intp).ravel() * _LEVELS + after.ravel()
                 count += np.bincount(cells, minlength=_LEVELS**2).reshape(count.shape) / cells.size
-        if not number:
+        if not counts.any():
             raise ValueError("A curve needs at least one training pair.")
         self.table = np.stack([_medians(channel) for channel in counts], axis=-1)
 

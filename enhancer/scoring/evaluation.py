@@ -7,13 +7,14 @@ what the network sees, without the edit transfer (L1, CIEDE2000).
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import tqdm
 from PIL import Image
 
-from enhancer.data.pairs import Pair, Source, decode_pair
+from enhancer.data.pairs import Pair, decode_pair
 from enhancer.inference.sizes import reduce_photo
 from enhancer.scoring import metrics
 from enhancer.scoring.columns import PLAN_SIDE, PhotoScores
@@ -24,6 +25,14 @@ Enhance = Callable[[np.ndarray], np.ndarray]
 Method = Enhance | SavedPredictions
 
 
+class Pairs(Protocol):
+    """Random access to pairs, `enhancer.data.pairs.Pair` or encoded as in a built data set."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Pair | dict[str, Any]: ...
+
+
 def unedited(photo: np.ndarray) -> np.ndarray:
     """The method that does nothing; every other one has to beat it."""
     return photo
@@ -31,7 +40,7 @@ def unedited(photo: np.ndarray) -> np.ndarray:
 
 def evaluate(
     methods: Mapping[str, Method],
-    source: Source | Sequence[Pair],
+    source: Pairs,
     *,
     squash: int | None = None,
     network_side: int | None = None,
@@ -70,7 +79,7 @@ def evaluate(
     return rows
 
 
-def decoded(item: Pair | dict, squash: int | None = None) -> Pair:
+def decoded(item: Pair | dict[str, Any], squash: int | None = None) -> Pair:
     """A pair of a source as it is scored."""
     pair = item if isinstance(item, Pair) else decode_pair(item)
     if squash is None:

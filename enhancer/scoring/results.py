@@ -9,8 +9,8 @@ The schema (strict JSON: numbers are finite, what is unknown is `null`)::
          "title": "unedited",
          "weights_sha256": null,             hash over the final weights, if it has any
          "n": 8,                             test photos
-         "mean": {"l1": 0.31, ...},          the columns of `enhancer.scoring.columns` that there are
-         "interval_95": {"l1": [0.27, 0.35], ...},  Student t over photos; [null, null] for one photo
+         "mean": {"l1": 0.31, ...},          those of `enhancer.scoring.columns` that there are
+         "interval_95": {"l1": [0.27, 0.35]},   Student t over photos; [null, null] for one photo
          "count": {"l1": 8, "l1_highlights": 7, ...},   photos with that score
          "per_image": [{"id": "a0001", "l1": ..., "psnr_db": ..., ...}, ...]}},
      "paired": {

@@ -43,7 +43,7 @@ def verdict(results: Mapping[str, Any]) -> tuple[str, list[str]]:
     pairs = {key.partition("_vs_")[2]: pair["l1"] for key, pair in results["paired"].items()}
     photos = min(scores["n"] for scores in results["methods"].values())
     sentences = [
-        f"{len(seen)} of the {photos_text(photos)} show{'s' * (len(seen) == 1)} a scene that {how}: "
+        f"Of {photos_text(photos)} {len(seen)} show{'s' * (len(seen) == 1)} a scene that {how}: "
         f"{some(seen)}."
         for seen, how in (
             (results["seen_in_training"], "fine-tuning was given, so that all scores are too good"),
@@ -54,24 +54,23 @@ def verdict(results: Mapping[str, Any]) -> tuple[str, list[str]]:
         )
         if seen
     ]
-    harms = "unedited" in pairs and pairs["unedited"]["outcome"] != "better"
-    asked = next(
-        (b for b in ("scratch", "unedited") if b in pairs and not (harms and b == "scratch")), ""
-    )
+    helps = "unedited" not in pairs or pairs["unedited"]["outcome"] == "better"
+    order = ("scratch", "unedited") if helps else ("unedited", "scratch")
+    asked = next((baseline for baseline in order if baseline in pairs), "")
     if not asked:
         return "The scores of this run", sentences
     pair, main = pairs[asked], next(iter(results["paired"])).partition("_vs_")[0]
     title = results["methods"][main]["title"]
     sentences += [
-        f"{results['methods'][other]['title']}: {difference_sentence(pairs[other], title)}"
+        difference_sentence(pairs[other], title, results["methods"][other]["title"])
         for other in dict.fromkeys((asked, "scratch", "unedited", "curve", "adaptive_lookup"))
         if other in pairs
     ]
     if pair["detectable_percent"] is not None:
         sentences.append(detectable_sentence(pair))
     sentences.append(
-        "Intervals say how far the figures may move with other photos of the same kind, and nothing of "
-        "the luck of training: each network was trained once, with one seed."
+        "Intervals say how far the figures may move with other photos of the same kind, and "
+        "nothing of the luck of training: each network was trained once, with one seed."
     )
     if photos < FEW_PHOTOS:
         sentences.append("This is a small test: read the interval, not the mean.")
@@ -87,10 +86,10 @@ def headline(baseline: str, pair: Mapping[str, Any], main: str = "fine-tuned") -
     )
 
 
-def difference_sentence(pair: Mapping[str, Any], title: str) -> str:
-    """Where a method's L1 lies beside another one's, and what that allows to be said."""
+def difference_sentence(pair: Mapping[str, Any], title: str, other: str) -> str:
+    """How far a method's L1 lies from another one's, and what that allows to be said."""
     photos = photos_text(pair["n"], pair["scenes"])
-    return f"L1 of {title} is {change_text(pair)} beside it on the same {photos}: {words(pair)}."
+    return f"L1 of {title} against {other}: {change_text(pair)} on {photos}, {words(pair)}."
 
 
 def outcome_of(pair: Mapping[str, Any], lower_is_better: bool = True) -> Outcome:
@@ -113,13 +112,9 @@ def outcome_of(pair: Mapping[str, Any], lower_is_better: bool = True) -> Outcome
 
 def words(pair: Mapping[str, Any]) -> str:
     """The outcome in a few words."""
-    too_few = "too few photos to say" if pair["scenes"] < FEWEST_SCENES else "the data cannot show"
-    return {
-        "better": "better",
-        "worse": "worse",
-        "same": "no difference",
-        "open": too_few,
-    }[pair["outcome"]]
+    if pair["outcome"] == "open":
+        return "too few photos" if pair["scenes"] < FEWEST_SCENES else "not decided"
+    return "no difference" if pair["outcome"] == "same" else pair["outcome"]
 
 
 def detectable_sentence(pair: Mapping[str, Any]) -> str:
@@ -128,8 +123,8 @@ def detectable_sentence(pair: Mapping[str, Any]) -> str:
     if percent >= 100.0:
         return f"With {photos} that scatter as these do, hardly any change would be found."
     return (
-        f"With {photos} that scatter as these do, a true change of {percent:.1f} % is found 80 times "
-        "out of 100, and a smaller one more rarely."
+        f"With {photos} that scatter as these do, a true change of {percent:.1f} % is found 80 "
+        "times out of 100, and a smaller one more rarely."
     )
 
 

@@ -7,10 +7,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from enhancer.system.errors import EnhancerError
+
 _AXIS = "batch"
 
 
-class UnequalSharesError(ValueError):
+class UnequalSharesError(EnhancerError, ValueError):
     """A batch that cannot be cut evenly; the message says what to change."""
 
 

@@ -15,6 +15,8 @@ from jax._src import (
 )  # the coordination service has no public interface; Orbax uses the same one
 from jax.experimental import multihost_utils
 
+from enhancer.system.errors import EnhancerError
+
 _DONE, _FAILED, _STOPPED = "done", "failed", "stopped"
 _POLL_SECONDS = 0.2
 _LEAVE_SECONDS = 15
@@ -22,16 +24,20 @@ _SHUTDOWN_SECONDS = 60  # how long a process that ends waits for the others
 _times_met: collections.Counter[str] = collections.Counter()
 
 
-class JoinError(ValueError):
+class JoinError(EnhancerError, ValueError):
     """Processes that cannot find each other; the message says what to set."""
 
 
-class OtherProcessFailed(RuntimeError):
+class OtherProcessFailed(EnhancerError, RuntimeError):
     """The first process could not do what all depend on; it has said why itself."""
 
+    exit_code = 1
 
-class OtherProcessStopped(RuntimeError):
+
+class OtherProcessStopped(EnhancerError, RuntimeError):
     """A signal asked the first process to end."""
+
+    exit_code = 75
 
 
 def join_other_processes() -> None:

@@ -21,6 +21,7 @@ from enhancer.network.levels import learning_rate_factors
 from enhancer.network.restormer import Restormer
 from enhancer.system.console import progress_bar, say
 from enhancer.system.devices import Devices
+from enhancer.system.errors import EnhancerError
 from enhancer.system.interruption import NOTHING, STOP, SaveRequests
 from enhancer.system.processes import greatest, is_first_process
 from enhancer.training.checkpoints import Checkpoints
@@ -35,8 +36,10 @@ from enhancer.training.step import EvalStep, StepControls
 from enhancer.training.steps_in_flight import LAG, FinishedStep, StepsInFlight, save_batch
 
 
-class TrainingError(RuntimeError):
+class TrainingError(EnhancerError, RuntimeError):
     """Training cannot go on; the message says why and what to try."""
+
+    exit_code = 1
 
 
 class StageResult(NamedTuple):

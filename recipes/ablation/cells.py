@@ -1,108 +1,122 @@
-"""One cell of an ablation: trained, tested, kept as a small file; a stopped one continues, a finished one is only read."""
+"""One cell of an ablation: trained, tested, kept as a small file; a stopped one continues."""
 
 import dataclasses
+import hashlib
 import json
+import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from enhancer.data.pairs import Pair, ReadablePairs, WithoutDamaged
+from enhancer.data.pairs import ReadablePairs, WithoutDamaged
 from enhancer.inference.enhancer import Enhancer
 from enhancer.network.trained import load_best
-from enhancer.scoring.evaluation import Method, evaluate, unedited
+from enhancer.scoring.baselines import FIT_SIDE, fit_baselines
+from enhancer.scoring.evaluation import evaluate, unedited
 from enhancer.system.files import write_json
 from enhancer.training.loop import train
-from recipes.ablation_grid import FITTED, Cell, digest
-from recipes.data_sets import JoinedSources, Sources
-from recipes.experiment import Experiment, UsageError, network_shape
-from recipes.fitted_baselines import FIT_SIDE, fit
-from recipes.folds import Fold, subset
+from recipes.ablation.folds import Fold, subset
+from recipes.ablation.strategies import TRANSFER, Strategy
+from recipes.data_sets import DataSets, JoinedSources, Subset
+from recipes.experiment import Experiment, UsageError
 from recipes.scored_pairs import read_reduced
-from recipes.strategies import Strategy
+
+FITTED = ("curve", "adaptive_lookup")
+"""What is scored beside the trained networks, fitted on the same pairs as these."""
 
 
-class Subset:
-    """Some of a source's records, by their indices."""
+class Cell(NamedTuple):
+    """One training, or one fit, and its test."""
 
-    def __init__(self, source: Any, indices: Sequence[int]):
-        self._source, self._indices = source, indices
+    strategy: str
+    pairs: int
+    fold: int
+    seed: int
 
-    def __len__(self) -> int:
-        return len(self._indices)
+    def __str__(self) -> str:
+        return f"{self.strategy}, {self.pairs} pairs, fold {self.fold}, seed {self.seed}"
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self._source[self._indices[index]]
-
-
-@dataclasses.dataclass(frozen=True)
-class FoldData:
-    """What a fold trains, validates and tests on: sources of encoded pairs."""
-
-    train: Any
-    validation: Any
-    test: Any
-
-
-def cut(sources: Sources, folds: Sequence[Fold], pooled: Any) -> list[FoldData]:
-    """The data of each fold; without folds those of the source's own lists."""
-    if not folds:
-        return [
-            FoldData(*(sources.real_estate(split) for split in ("train", "validation", "test")))
-        ]
-    return [FoldData(*(Subset(pooled, part) for part in fold)) for fold in folds]
+    @property
+    def folder(self) -> str:
+        """The name of its folder; names that differ in signs only have different ones."""
+        words = re.sub(r"[^a-z0-9]+", "_", self.strategy.lower()).strip("_")
+        mark = "" if words == self.strategy else f"_{_digest(self.strategy)[:6]}"
+        return f"{words}{mark}_{self.pairs}pairs_fold{self.fold}_seed{self.seed}"
 
 
 class Cells:
-    """Runs cells in a work folder."""
+    """Runs cells in an experiment's work folder.
+
+    Args of the constructor: `folds`, each with sources of encoded pairs in place of indices.
+    """
 
     def __init__(
         self,
         experiment: Experiment,
-        strategies: Sequence[Strategy],
-        sources: Sources,
-        folds: Sequence[FoldData],
+        strategies: Mapping[str, Strategy],
+        data: DataSets,
+        folds: Sequence[Any],
     ):
-        self._experiment, self._sources, self._folds = experiment, sources, folds
-        self._strategies = {strategy.name: strategy for strategy in strategies}
-        self._finished: set[Path] = (
-            set()
-        )  # pre-trainings: looking into their checkpoints takes seconds
-        self._fitted: dict[tuple[int, int, int], Mapping[str, Method]] = {}
+        self._experiment, self._strategies, self._data = experiment, strategies, data
+        self._folds: Sequence[Fold] = folds
+        self._pretrained: set[Path] = set()  # looking into their checkpoints takes seconds
+        self._fitted: dict[Cell, Mapping[str, Callable]] = {}
 
     def read(self, cell: Cell) -> dict[str, Any] | None:
         """A finished cell's `{"cell", "settings", "seconds", "rows", "history"}`, else None.
 
-        A curve or table that was fitted with other settings counts as not finished: fitting takes seconds.
+        What was fitted with other settings counts as not finished: fitting takes seconds.
 
         Raises:
             UsageError: a network was trained or tested with other settings.
         """
-        path = self._folder(cell) / "scores.json"
+        path = self._experiment.workdir / "cells" / cell.folder / "scores.json"
         try:
             saved = json.loads(path.read_text())
         except (OSError, ValueError):
             return None
-        if saved["settings"] != self._settings(cell):
-            if cell.strategy in FITTED:
-                return None
+        if saved["settings"] == self._settings(cell):
+            return saved
+        if cell.strategy in self._strategies or cell.strategy == "pretrained":
             raise UsageError(
-                f"{path.parent} was run with other settings; name another --workdir, another name for the strategy, or delete that folder."
+                f"{path.parent} was run with other settings; name another --workdir, another name "
+                "for the strategy, or delete that folder."
             )
-        return saved
+        return None
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """Train and test one cell, from where it stopped if it did."""
-        folder, started = self._folder(cell), time.monotonic()
-        method, history = self._method(cell, folder)
+        folder, started = self._experiment.workdir / "cells" / cell.folder, time.monotonic()
+        strategy, history = self._strategies.get(cell.strategy, self._strategies[TRANSFER]), []
+        stage = dataclasses.replace(strategy.experiment.finetune, seed=cell.seed)
+        if cell.strategy == "unedited":
+            method = unedited
+        elif cell.strategy in FITTED:
+            method = self._fit(cell)[cell.strategy]
+        elif cell.strategy == "pretrained":
+            pretrained = load_best(self._pretrain(strategy, cell.seed))
+            method = Enhancer(pretrained, stage.resolution).enhance
+        else:
+            history = train(
+                stage,
+                strategy.experiment.network_shape,
+                self._train_source(cell),
+                self._folds[cell.fold].validation,
+                folder,
+                self._pretrain(strategy, cell.seed) if strategy.pretrained else None,
+                mixed_in=self._data.fivek("train") if stage.mix_weight else None,
+                save_minutes=self._experiment.save_minutes,
+            ).history
+            method = Enhancer(load_best(folder), stage.resolution).enhance
         test = WithoutDamaged(self._folds[cell.fold].test, "test data")
-        rows = evaluate(method, test, squash=self._experiment.squash, name=cell.strategy)
-        seconds = sum(row["seconds"] for row in history) if history else time.monotonic() - started
+        rows = evaluate({"": method}, test, squash=self._experiment.squash)[""]
+        trained_for = sum(row["seconds"] for row in history)
         saved = {
-            "cell": dataclasses.asdict(cell),
+            "cell": cell._asdict(),
             "settings": self._settings(cell),
-            "seconds": round(seconds, 1),
+            "seconds": round(trained_for or time.monotonic() - started, 1),
             "rows": rows,
             "history": history,
         }
@@ -112,103 +126,59 @@ class Cells:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return saved
 
-    def _method(self, cell: Cell, folder: Path) -> tuple[Method, list[dict[str, Any]]]:
-        if cell.strategy == "unedited":
-            return unedited, []
-        if cell.strategy == "pretrained":
-            strategy = self._strategies["transfer"]
-            return Enhancer(
-                load_best(self._pretrained(strategy, cell.seed)),
-                strategy.experiment.finetune.resolution,
-            ).enhance, []
-        if cell.strategy in FITTED:
-            return self._baselines(cell)[cell.strategy], []
-        strategy = self._strategies[cell.strategy]
-        experiment = strategy.experiment
-        stage = dataclasses.replace(experiment.finetune, seed=cell.seed)
-        result = train(
-            stage,
-            network_shape(experiment),
-            self._train_source(cell),
-            self._folds[cell.fold].validation,
-            folder,
-            initialise_from=self._pretrained(strategy, cell.seed) if strategy.pretrained else None,
-            mixed_in=self._sources.fivek("train") if stage.mix_weight else None,
-            save_minutes=experiment.save_minutes,
-        )
-        return Enhancer(load_best(folder), stage.resolution).enhance, result.history
-
-    def _pretrained(self, strategy: Strategy, seed: int) -> Path:
-        """The folder of the pre-training that a strategy starts from with a seed, trained when it is not yet there."""
+    def _pretrain(self, strategy: Strategy, seed: int) -> Path:
+        """The folder of the pre-training that a strategy starts from, trained if it is not
+        there."""
         experiment = strategy.experiment
         if experiment.pretrained is not None:
             return experiment.pretrained
-        stage, shape = (
-            dataclasses.replace(experiment.pretrain, seed=seed),
-            network_shape(experiment),
-        )
-        folder = (
-            self._experiment.workdir
-            / "pretrain"
-            / f"{digest([dataclasses.asdict(shape), dataclasses.asdict(stage)])}_seed{seed}"
-        )
-        if folder in self._finished:
-            return folder
-        train(
-            stage,
-            shape,
-            self._sources.fivek("train"),
-            self._sources.fivek("validation"),
-            folder,
-            mixed_in=self._sources.extra,
-            save_minutes=experiment.save_minutes,
-        )
-        self._finished.add(folder)
+        stage = dataclasses.replace(experiment.pretrain, seed=seed)
+        shape = experiment.network_shape
+        name = f"{_digest(dataclasses.asdict(shape), dataclasses.asdict(stage))}_seed{seed}"
+        folder = self._experiment.workdir / "pretrain" / name
+        if folder not in self._pretrained:
+            train(
+                stage,
+                shape,
+                self._data.fivek("train"),
+                self._data.fivek("validation"),
+                folder,
+                mixed_in=self._data.extra,
+                save_minutes=experiment.save_minutes,
+            )
+            self._pretrained.add(folder)
         return folder
 
-    def _train_source(self, cell: Cell) -> Subset | JoinedSources:
+    def _train_source(self, cell: Cell) -> Any:
         """What a cell is trained or fitted on."""
-        fold = self._folds[cell.fold]
+        fold: Any = self._folds[cell.fold]
         drawn = Subset(fold.train, subset(cell.pairs, len(fold.train), cell.seed, cell.fold))
-        return (
-            JoinedSources([drawn, fold.validation])
-            if self._experiment.train_on_validation
-            else drawn
-        )
+        both = self._experiment.train_on_validation
+        return JoinedSources([drawn, fold.validation]) if both else drawn
 
-    def _baselines(self, cell: Cell) -> Mapping[str, Method]:
-        key = (cell.pairs, cell.fold, cell.seed)
+    def _fit(self, cell: Cell) -> Mapping[str, Callable]:
+        key = cell._replace(strategy="")
         if key not in self._fitted:
-            pairs: list[Pair] = read_reduced(
-                ReadablePairs(self._train_source(cell), "training data"), FIT_SIDE, "fitting"
-            )
-            self._fitted = {
-                key: fit(pairs)
-            }  # the last one only: cells of one key follow each other
+            pairs = ReadablePairs(self._train_source(cell), "training data")
+            self._fitted[key] = fit_baselines(read_reduced(pairs, FIT_SIDE, "fitting"))
         return self._fitted[key]
 
     def _settings(self, cell: Cell) -> str:
-        """What decides a cell's result beside its name and the data, as a hash."""
-        strategy = self._strategies.get(cell.strategy, self._strategies["transfer"])
-        experiment, untrained = strategy.experiment, cell.strategy not in self._strategies
-        parts: dict[str, Any] = {
-            "squash": self._experiment.squash,
-            "resolution": experiment.finetune.resolution,
-        }
-        if not untrained:
-            parts |= {
-                "finetune": dataclasses.asdict(experiment.finetune),
-                "shape": dataclasses.asdict(network_shape(experiment)),
-            }
-            parts |= {"train_on_validation": experiment.train_on_validation}
-        elif cell.strategy in FITTED and experiment.train_on_validation:
-            parts |= {"train_on_validation": True}
-        if strategy.pretrained and cell.strategy not in ("unedited", *FITTED):
-            parts |= {
-                "pretrain": dataclasses.asdict(experiment.pretrain),
-                "pretrained": str(experiment.pretrained),
-            }
-        return digest(parts)
+        """A digest of all settings that a cell's scores depend on."""
+        strategy = self._strategies.get(cell.strategy, self._strategies[TRANSFER])
+        experiment = strategy.experiment
+        parts: list[Any] = [self._experiment.squash, experiment.finetune.resolution]
+        if cell.strategy != "unedited":
+            parts.append(experiment.train_on_validation)
+        if cell.strategy in self._strategies:
+            parts.append(dataclasses.asdict(experiment.finetune))
+        if cell.strategy in self._strategies or cell.strategy == "pretrained":
+            parts.append(dataclasses.asdict(experiment.network_shape))
+            if strategy.pretrained:
+                parts += [dataclasses.asdict(experiment.pretrain), str(experiment.pretrained)]
+        return _digest(*parts)
 
-    def _folder(self, cell: Cell) -> Path:
-        return self._experiment.workdir / "cells" / cell.name
+
+def _digest(*settings: Any) -> str:
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

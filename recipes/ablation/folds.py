@@ -1,4 +1,4 @@
-"""Small sets cut into folds for cross-validation, photos of one scene kept together, and nested subsets of training pairs."""
+"""Small sets cut into folds for cross-validation, photos of one scene kept together."""
 
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 _VALIDATION_SHARE = 0.15
-"""Of the pairs that a fold leaves for training, at least one."""
+"""Of the pairs that a fold leaves for training, at least one scene."""
 
 
 class Fold(NamedTuple):
@@ -20,27 +20,28 @@ class Fold(NamedTuple):
 def grouped_folds(scenes: Sequence[Hashable], number: int) -> list[Fold]:
     """Cut pairs into folds: each pair is tested once, and no scene is in two parts of a fold.
 
-    Scenes go to the folds in an order drawn from a fixed seed, the large ones first, each to the smallest fold so far.
+    Scenes go to the folds in an order drawn from a fixed seed, the large ones first, each to the
+    smallest fold so far.
 
     Args:
         scenes: per pair its scene.
         number: of folds, at least 2.
 
     Raises:
-        ValueError: fewer scenes than a fold needs: one to test, one to validate and one to train on.
+        ValueError: fewer scenes than a fold needs: one to test, one to validate, one to train on.
     """
     members: dict[Hashable, list[int]] = {}
     for index, scene in enumerate(scenes):
         members.setdefault(scene, []).append(index)
     if number < 2 or len(members) < max(3, number):
         raise ValueError(
-            f"{number} folds need at least {max(3, number)} scenes and 2 folds; there are {len(members)} scenes in {len(scenes)} pairs."
+            f"{number} folds need at least {max(3, number)} scenes and 2 folds; there are "
+            f"{len(members)} scenes in {len(scenes)} pairs."
         )
     groups = list(members.values())
     order = np.random.default_rng(number).permutation(len(groups))
-    groups = sorted((groups[i] for i in order), key=len, reverse=True)
     tests: list[list[list[int]]] = [[] for _ in range(number)]
-    for group in groups:
+    for group in sorted((groups[i] for i in order), key=len, reverse=True):
         min(tests, key=lambda fold: sum(map(len, fold))).append(group)
     folds = []
     for place, test in enumerate(tests):
@@ -50,17 +51,10 @@ def grouped_folds(scenes: Sequence[Hashable], number: int) -> list[Fold]:
         validation = [rest.pop(0)]
         while sum(map(len, validation)) + len(rest[0]) <= wanted and len(rest) > 1:
             validation.append(rest.pop(0))
-        folds.append(
-            Fold(
-                *(
-                    sorted(index for group in part for index in group)
-                    for part in (rest, validation, test)
-                )
-            )
-        )
+        folds.append(Fold(*(sorted(sum(part, [])) for part in (rest, validation, test))))  # noqa: RUF017
     return folds
 
 
 def subset(number: int, of: int, seed: int, fold: int = 0) -> list[int]:
-    """`number` indices out of `of` in rising order; with the same seed a smaller subset is part of a larger one."""
+    """`number` indices out of `of`, rising; a seed's smaller subset is part of its larger one."""
     return sorted(np.random.default_rng((seed, fold)).permutation(of)[:number].tolist())

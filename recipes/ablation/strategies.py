@@ -1,10 +1,10 @@
-"""Ways to fine-tune, by name: what each changes about the recipe's settings."""
+"""Ways to come to a network, by name: what each changes about the recipe's settings."""
 
 import dataclasses
-from typing import Any, get_args, get_origin, get_type_hints
 
-from enhancer.config import StageConfig
-from recipes.experiment import Experiment, UsageError, refuse_senseless
+import tyro
+
+from recipes.experiment import Experiment, UsageError, refuse_contradictions
 
 SCRATCH, TRANSFER = "scratch", "transfer"
 ALTERNATIVES = (
@@ -15,99 +15,54 @@ ALTERNATIVES = (
     "strong augmentation:augmentation=strong",
     "moving average:ema_decay=0.99",
 )
-_EXPERIMENT_KEYS = ("model", "base")
 
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """How a network comes to be."""
+    """A name, whether it starts from pre-trained weights, and the settings with its changes."""
 
     name: str
     pretrained: bool
     experiment: Experiment
-    """The settings with the strategy's changes."""
 
 
-def basic_strategies(experiment: Experiment) -> list[Strategy]:
-    """From scratch, and pre-trained then fine-tuned, with the same settings."""
-    return [Strategy(SCRATCH, False, experiment), Strategy(TRANSFER, True, experiment)]
+def parse_strategies(texts: tuple[str, ...], experiment: Experiment) -> dict[str, Strategy]:
+    """From scratch, transfer, and what each `NAME:key=value,key=value` changes about it, by name.
 
-
-def parse_strategy(text: str, experiment: Experiment) -> Strategy:
-    """Read `NAME:key=value,key=value`.
-
-    Keys are the settings of fine-tuning, such as `frozen_levels`, of pre-training with `pretrain.` in front, `model` and
-    `base`, and `from=scratch` to leave pre-training out.
+    Keys are the recipe's own options: of fine-tuning without a prefix, `pretrain.epochs`, `model`,
+    `base`, `progressive_resolutions=32+48`; and `from=scratch` to leave pre-training out.
 
     Raises:
-        UsageError: it does not read so, or asks for a value that no run can use.
+        UsageError: one does not read so, or asks for what no run can use.
+        SystemExit: a key or value is not the recipe's; its own parser has said so.
     """
-    name, colon, changes = text.partition(":")
-    if not (name.strip() and colon and changes) or name.strip() in (SCRATCH, TRANSFER):
-        raise UsageError(
-            f"A strategy is NAME:key=value,..., such as '{ALTERNATIVES[0]}', and NAME not taken; received '{text}'."
-        )
-    pretrained = True
-    for change in changes.split(","):
-        key, equals, value = (part.strip() for part in change.partition("="))
-        if not equals:
-            raise UsageError(f"Strategy '{name}': '{change}' is not key=value.")
-        if key == "from":
-            if value != SCRATCH:
-                raise UsageError(
-                    f"Strategy '{name}': from= takes only {SCRATCH}, received '{value}'."
-                )
-            pretrained = False
-        elif key in _EXPERIMENT_KEYS:
-            experiment = dataclasses.replace(
-                experiment, **{key: _parsed(Experiment, key, value, name)}
+    strategies = {
+        SCRATCH: Strategy(SCRATCH, False, experiment),
+        TRANSFER: Strategy(TRANSFER, True, experiment),
+    }
+    for text in texts:
+        name, _, changes = (part.strip() for part in text.partition(":"))
+        pairs = [change.partition("=") for change in changes.split(",")]
+        if not name or name in strategies or not all(value for _, _, value in pairs):
+            raise UsageError(
+                f"A strategy is NAME:key=value,..., such as '{ALTERNATIVES[0]}', with a name of its "
+                f"own; received '{text}'."
             )
-        else:
-            stage_name, _, field = key.rpartition(".")
-            stage_name = stage_name or "finetune"
-            if stage_name not in ("pretrain", "finetune"):
-                raise UsageError(
-                    f"Strategy '{name}' changes '{key}', which is no setting; stages are pretrain and finetune."
-                )
-            if field == "seed":
-                raise UsageError(
-                    f"Strategy '{name}' changes a seed; --seeds gives them to every training."
-                )
-            stage = getattr(experiment, stage_name)
-            stage = dataclasses.replace(stage, **{field: _parsed(StageConfig, field, value, name)})
-            experiment = dataclasses.replace(experiment, **{stage_name: stage})
-    # A strategy may leave the extra pairs out that the others are pre-trained on.
-    used = (
-        experiment
-        if experiment.pretrain.mix_weight
-        else dataclasses.replace(experiment, extra_pairs=None)
-    )
-    try:
-        refuse_senseless(used)
-    except UsageError as error:
-        raise UsageError(f"Strategy '{name.strip()}': {error}") from None
-    return Strategy(name.strip(), pretrained, experiment)
-
-
-def _parsed(owner: type, field: str, value: str, strategy: str) -> Any:
-    """A field's value from text, by the field's type."""
-    hints = get_type_hints(owner)
-    if field not in hints:
-        raise UsageError(
-            f"Strategy '{strategy}' changes '{field}', which is no setting; see --help."
+        settings = {key.strip(): value.strip() for key, _, value in pairs}
+        start = settings.pop("from", TRANSFER)
+        if start not in strategies or any("seed" in key for key in settings):
+            raise UsageError(
+                f"Strategy '{name}': from= takes only {SCRATCH}, and --seeds gives the seeds."
+            )
+        arguments = []
+        for key, value in settings.items():
+            whole = key in ("model", "base") or "." in key
+            arguments += [f"--{key if whole else f'finetune.{key}'}", *value.split("+")]
+        changed = tyro.cli(
+            Experiment, default=experiment, args=arguments, prog=f"strategy '{name}'"
         )
-    kind = hints[field]
-    try:
-        if get_origin(kind) is tuple:
-            return tuple(int(part) for part in value.split("+"))  # commas stand between the changes
-        if kind in (int, float):
-            return kind(value)
-    except ValueError:
-        raise UsageError(
-            f"Strategy '{strategy}': {field} is a number, received '{value}'."
-        ) from None
-    if value not in get_args(kind):
-        raise UsageError(
-            f"Strategy '{strategy}': {field} is one of {', '.join(map(str, get_args(kind)))}, received '{value}'."
-        )
-    return value
+        # A strategy may leave out the extra pairs that the others are pre-trained on.
+        extra = experiment.extra_pairs if changed.pretrain.mix_weight else None
+        refuse_contradictions(dataclasses.replace(changed, extra_pairs=extra))
+        strategies[name] = Strategy(name, start != SCRATCH, changed)
+    return strategies

@@ -1,170 +1,165 @@
-"""Score the networks of a run on any pairs of photos, beside what can be had without a network.
+"""Score the networks of a run on any pairs of photos, beside what needs no network.
 
-    python -m recipes.compare --workdir RUN --pairs FOLDER                                        one table
-    python -m recipes.compare --workdir RUN --pairs FOLDER --json scores.json --report page.html  and everything else
-    python -m recipes.compare --workdir RUN --pairs FOLDER --predictions theirs=FOLDER2           and another program's pictures
+    python -m recipes.compare --workdir RUN --pairs FOLDER
+    python -m recipes.compare --workdir RUN --pairs FOLDER --json scores.json --report page.html
+    python -m recipes.compare --workdir RUN --pairs FOLDER --predictions theirs=FOLDER2
 
-FOLDER holds pairs as JSON lines (train.jsonl, val.jsonl, test.jsonl, or any *.jsonl; rows {"src", "tar"} or {"input",
-"target"}, whose photos may lie elsewhere), or photos whose names end in _src and _tar. All of them are scored; --split takes
-one list. Compared are the photos as they are, a tone curve and two colour lookup tables fitted on the run's own training
-pairs (where these are still to be had), the run's networks, and --predictions. Nothing is trained or built; the same command
-gives the same numbers.
-
-What the scores and intervals mean: docs/evaluation.md.
+FOLDER holds pairs as JSON lines (train.jsonl, val.jsonl, test.jsonl, or any *.jsonl; rows {"src",
+"tar"} or {"input", "target"}, whose photos may lie elsewhere), or photos whose names end in _src
+and _tar. All of them are scored; --split takes one list. Compared are the photos as they are, a
+tone curve and two colour lookup tables fitted on the run's own training pairs (where these still
+exist), the run's networks, and --predictions. Nothing is trained or built; the same command gives
+the same numbers. What the scores and intervals mean: docs/evaluation.md.
 
 Exit codes: 0 done, 1 a network's weights cannot be used, 2 wrong usage or no pairs.
 """
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+from enhancer.system.errors import EnhancerError
+
+DONE, WRONG_USAGE, INTERRUPTED = 0, 2, 130
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class RunComparison:
     """What to compare, and where the results go."""
 
     workdir: Path
     """A run's --workdir, or the folder of one stage in it."""
     pairs: Path
-    """Folder with the pairs to score on; none that was trained on."""
+    """Folder with the pairs to score on, none of which was trained on."""
     split: Literal["all", "train", "validation", "test"] = "all"
     """Score the pairs of this list only."""
     predictions: tuple[str, ...] = ()
-    """NAME=FOLDER of pictures that another program made of these photos, named after the pairs: 801.png or 801_src.jpg."""
+    """NAME=FOLDER of pictures that another program made of these photos, named after the pairs:
+    801.png or 801_src.jpg."""
     json: Path | None = None
     """Write all scores here, photo by photo."""
     report: Path | None = None
     """Write a page for people here (.html)."""
     price_per_hour: float | None = None
-    """What an hour of the machine that trained costs, in your currency: the page then says what training cost."""
+    """What an hour of the machine that trained costs, in your currency: the page then says what
+    training cost."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, compare, and return the exit code."""
-    options = tyro.cli(
-        Options, args=arguments, prog="python -m recipes.compare", description=__doc__
+    command = tyro.cli(
+        RunComparison, args=arguments, prog="python -m recipes.compare", description=__doc__
     )
-    # Heavy imports wait until here, so that --help answers at once.
-    import absl.logging
-
-    from datasets.sources import SourceError
-    from enhancer.network.trained import CheckpointError
-    from enhancer.photo.io import PhotoError
-    from enhancer.scoring.saved_predictions import SavedPredictionsError
-
-    absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of data sets that are not there
     try:
-        return run(options)
-    except (SourceError, SavedPredictionsError, PhotoError, OSError) as error:
+        return run(command)
+    except EnhancerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_USAGE
-    except CheckpointError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return INTERRUPTED
 
 
-def run(options: Options) -> int:
+def run(command: RunComparison) -> int:
     """Score, print, write."""
+    # Imports of seconds wait until here, so that --help answers at once.
+    import absl.logging
+
     from datasets.sources import SourceError
     from enhancer.photo.io import PhotoError
     from enhancer.report.pictures import make_strips
     from enhancer.report.report import write_report
-    from enhancer.scoring.evaluation import evaluate_methods, unedited
-    from enhancer.scoring.results import build_results, main_method, method_title
-    from enhancer.scoring.results_table import paired_sentences, wide_table
-    from enhancer.scoring.saved_predictions import SavedPredictions
+    from enhancer.scoring.baselines import FIT_SIDE, fit_baselines
+    from enhancer.scoring.evaluation import evaluate, unedited
+    from enhancer.scoring.predictions import SavedPredictions
+    from enhancer.scoring.results import build_results, results_table
     from enhancer.scoring.verdict import verdict
     from enhancer.system import compiler
     from enhancer.system.files import write_json
-    from recipes.fitted_baselines import FIT_SIDE, fit_baselines
+    from recipes.experiment import SUCCESS_LEVELS
     from recipes.run_folder import open_run
     from recipes.scenes import find_leaks, find_scenes, seen_scenes
     from recipes.scored_pairs import ScoredPairs, read_reduced
 
-    for path in (options.json, options.report):
+    absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of data sets that are not there
+    for path in (command.json, command.report):
         if path is not None and not path.absolute().parent.is_dir():
-            raise NotADirectoryError(
-                f"{path.parent} is not a folder; {path.name} cannot be written there."
-            )
-    saved = {name: SavedPredictions(folder) for name, folder in _parse(options.predictions).items()}
-    run = open_run(options.workdir)
-    pairs = ScoredPairs(options.pairs, options.split)
+            raise NotADirectoryError(f"{path.parent}, where {path.name} would go, is not a folder.")
+    folders = _named_folders(command.predictions)
+    saved = {name: SavedPredictions(folder) for name, folder in folders.items()}
+    compared = open_run(command.workdir)
+    pairs = ScoredPairs(command.pairs, command.split)
     compiler.enable_cache()
 
-    small = read_reduced(pairs, FIT_SIDE, "looking for scenes")
+    small, notes = read_reduced(pairs, FIT_SIDE, "looking for scenes"), []
     scenes = find_scenes(small)
-    baselines, trained, notes = fit_baselines(run)
-    seen = find_leaks(small, scenes, seen_scenes(trained)) if trained else None
+    trained = {"train": [], "validation": []}
+    baselines, seen, seen_before = {}, None, None
     try:
-        seen_in_pretraining = find_leaks(small, scenes, run.pretraining_scenes())
-    except (
-        SourceError,
-        PhotoError,
-        OSError,
-    ) as error:  # a target is read only where two hashes are alike
-        seen_in_pretraining = None
+        for split in trained:
+            trained[split] = read_reduced(
+                compared.training_pairs(split), FIT_SIDE, f"{split} pairs"
+            )
+    except SourceError as error:
+        if not trained["train"]:
+            notes.append(
+                "No curve and no lookup table could be fitted, and nobody can tell whether these "
+                f"photos were trained on: the training pairs are gone. {error}"
+            )
+    if trained["train"]:
+        both = [*trained["train"], *trained["validation"]]
+        with_validation = compared.config.get("train_on_validation")
+        baselines = fit_baselines(both if with_validation else trained["train"])
+        seen = find_leaks(small, scenes, seen_scenes(both))
+    try:
+        seen_before = find_leaks(small, scenes, compared.pretraining_scenes())
+    except (SourceError, PhotoError, OSError) as error:  # targets are read where hashes are alike
         notes.append(
-            f"Nobody can tell whether these photos were seen in pre-training: its pairs are not to be had. {error}"
+            "Nobody can tell whether these photos were seen in pre-training: its pairs are gone. "
+            f"{error}"
         )
-    networks, hashes = run.networks()
-    methods = {
-        "unedited": unedited,
-        **baselines,
-        **{name: e.enhance for name, e in networks.items()},
-        **saved,
-    }
+    networks, hashes = compared.networks()
+    enhance = {name: enhancer.enhance for name, enhancer in networks.items()}
+    methods = {"unedited": unedited, **baselines, **enhance, **saved}
     side = next(iter(networks.values())).working_size
-    rows = evaluate_methods(methods, pairs, network_side=side)
+    rows = evaluate(methods, pairs, network_side=side)
     notes += _notes(pairs, rows, saved)
     rows = {name: scored for name, scored in rows.items() if scored}
 
-    stages, unfinished = run.describe_stages()
+    stages, unfinished = compared.describe_stages()
     results = build_results(
         rows,
         weights_sha256=hashes,
-        config=run.config,
+        config=compared.config,
         stages=stages,
         scene_of={pair.id: scene for pair, scene in zip(small, scenes, strict=True)},
         notes=notes + unfinished,
-        price_per_hour=options.price_per_hour,
+        price_per_hour=command.price_per_hour,
         seen=seen,
-        seen_in_pretraining=seen_in_pretraining,
+        seen_in_pretraining=seen_before,
     )
-    headline, sentences = verdict(results, method_title(main_method(results["methods"])))
-    print(
-        "\n".join(
-            [
-                wide_table(results),
-                "",
-                *paired_sentences(results),
-                "",
-                f"{headline}.",
-                *sentences,
-                *results["notes"],
-            ]
-        )
-    )
-    if options.json is not None:
-        write_json(options.json, results)
-        print(options.json)
-    if options.report is not None:
-        write_report(options.report, results, run.histories(), make_strips(pairs, rows, methods))
-        print(options.report)
+    headline, sentences = verdict(results)
+    print(results_table(results), "", f"{headline}.", *sentences, *results["notes"], sep="\n")
+    if command.json is not None:
+        write_json(command.json, results)
+        print(command.json)
+    if command.report is not None:
+        strips = make_strips(pairs, rows, methods)
+        write_report(command.report, results, compared.histories(), strips, SUCCESS_LEVELS)
+        print(command.report)
     return DONE
 
 
-def _parse(predictions: tuple[str, ...]) -> dict[str, Path]:
+def _named_folders(predictions: tuple[str, ...]) -> dict[str, Path]:
+    from enhancer.scoring.predictions import SavedPredictionsError
     from enhancer.scoring.results import METHOD_TITLES
-    from enhancer.scoring.saved_predictions import SavedPredictionsError
 
     folders: dict[str, Path] = {}
     for text in predictions:
@@ -172,52 +167,38 @@ def _parse(predictions: tuple[str, ...]) -> dict[str, Path]:
         if not (name and equals and folder):
             raise SavedPredictionsError(f"--predictions takes NAME=FOLDER, received {text!r}.")
         if name in folders or name in METHOD_TITLES or "_vs_" in name:
-            raise SavedPredictionsError(
-                f"--predictions: the name {name!r} is taken; choose another."
-            )
+            raise SavedPredictionsError(f"--predictions: choose another name, {name!r} is taken.")
         folders[name] = Path(folder)
     return folders
 
 
-def _notes(pairs, rows, saved) -> list[str]:
+def _notes(pairs: Any, rows: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:
     """What happened to the pairs and predictions on the way."""
+    from enhancer.scoring.verdict import some
+
     notes = []
     if pairs.unread:
         notes.append(
-            f"Not read, because the folder has train.jsonl, val.jsonl or test.jsonl: {_some(pairs.unread)}. "
-            "To score these pairs, put their list into another folder."
+            "Not read, because the folder has train.jsonl, val.jsonl or test.jsonl: "
+            f"{some(pairs.unread)}. To score these pairs, put their list into another folder."
         )
-    if pairs.left_out:
-        reasons = "; ".join(
-            f"{name} ({reason})" for name, reason in list(pairs.left_out.items())[:3]
-        )
-        count = "1 pair was" if len(pairs.left_out) == 1 else f"{len(pairs.left_out)} pairs were"
-        notes.append(f"{count} left out: {reasons}{'; …' if len(pairs.left_out) > 3 else '.'}")
+    if left_out := [f"{name} ({reason.rstrip('.')})" for name, reason in pairs.left_out.items()]:
+        notes.append(f"Pairs left out, {len(left_out)} in all: {some(left_out)}.")
     if pairs.resized:
         notes.append(
-            f"Input and target differ in size, and were brought to the smaller: {_some(sorted(pairs.resized))}."
+            f"Input and target brought to the smaller size: {some(sorted(pairs.resized))}."
         )
     for name, predictions in saved.items():
-        if not rows[name]:
-            notes.append(
-                f"{name}: no picture is named after one of these pairs, such as {pairs[0].id}.png; it is left out."
-            )
-        elif missing := [
-            row["id"] for row in rows["unedited"] if row["id"] not in {r["id"] for r in rows[name]}
-        ]:
-            count = "1 photo has" if len(missing) == 1 else f"{len(missing)} photos have"
-            notes.append(
-                f"{name}: {count} no prediction, which does not count for it: {_some(missing)}."
-            )
+        scored = {row["id"] for row in rows[name]}
+        missing = [row["id"] for row in rows["unedited"] if row["id"] not in scored]
+        if not scored:
+            notes.append(f"{name} is left out: no picture is named like {missing[0]}.png.")
+        elif missing:
+            notes.append(f"{name} has no prediction, and no score, of {some(missing)}.")
         if predictions.resized:
-            notes.append(
-                f"{name}: predictions of another size than the photo were resized: {_some(sorted(predictions.resized))}."
-            )
+            resized = some(sorted(predictions.resized))
+            notes.append(f"{name}: predictions of another size were resized: {resized}.")
     return notes
-
-
-def _some(ids: list[str]) -> str:
-    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,9 @@ def test_a_decoder_that_needs_too_much_memory_is_told_in_words(tmp_path):
 def test_a_decoder_that_takes_too_long_is_stopped(tmp_path):
     write_photo(tmp_path / "slow.tif", np.zeros((8, 8, 3), np.uint8))
     limits = Limits()
-    object.__setattr__(limits, "decoder_seconds", 0)  # less than one may choose: no decoder is so fast
+    object.__setattr__(
+        limits, "decoder_seconds", 0
+    )  # less than one may choose: no decoder is so fast
     started = time.monotonic()
     with pytest.raises(PhotoError, match=r"slow\.tif was not decoded within 0 seconds"):
         read_upload(tmp_path / "slow.tif", limits)
@@ -68,15 +70,22 @@ def test_a_decoder_that_takes_too_long_is_stopped(tmp_path):
 
 def test_a_decoder_that_dies_is_told_in_words(tmp_path, monkeypatch):
     write_photo(tmp_path / "deadly.tif", np.zeros((8, 8, 3), np.uint8))
-    monkeypatch.setattr(isolated_decoding, "_DECODER", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    with pytest.raises(PhotoError, match=r"deadly\.tif could not be decoded: its decoder was stopped"):
+    monkeypatch.setattr(
+        isolated_decoding, "_DECODER", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    )
+    with pytest.raises(
+        PhotoError, match=r"deadly\.tif could not be decoded: its decoder was stopped"
+    ):
         read_upload(tmp_path / "deadly.tif", Limits())
 
 
 @pytest.mark.parametrize("name", ["huge.jpg", "huge.tif"])
 def test_a_photo_above_the_pixel_limit_is_refused_with_its_size(tmp_path, name):
     write_photo(tmp_path / name, np.zeros((1000, 1100, 3), np.uint8))
-    with pytest.raises(PhotoError, match=rf"{name} has 1100 × 1000 pixels, and this server takes at most 1 megapixels"):
+    with pytest.raises(
+        PhotoError,
+        match=rf"{name} has 1100 × 1000 pixels, and this server takes at most 1 megapixels",
+    ):
         read_upload(tmp_path / name, Limits(megapixels=1))
 
 
@@ -84,7 +93,9 @@ def test_a_photo_above_the_pixel_limit_is_refused_with_its_size(tmp_path, name):
 
 
 def test_the_result_has_the_photos_size_depth_and_exif(tmp_path):
-    made = enhance_upload(FakeEnhancer(), write_gradient(tmp_path / "a.jpg", 30, 40), tmp_path / "1", Limits(), 100)
+    made = enhance_upload(
+        FakeEnhancer(), write_gradient(tmp_path / "a.jpg", 30, 40), tmp_path / "1", Limits(), 100
+    )
     result = read_photo(render_result(made, 100, Limits()))
     assert (made.width, made.height, made.result_name) == (40, 30, "a_enhanced.jpg")
     assert b"Kitchen" in (result.exif or b"")
@@ -97,7 +108,9 @@ def test_the_result_has_the_photos_size_depth_and_exif(tmp_path):
 
 def test_another_strength_needs_no_network_and_zero_is_the_photo_itself(tmp_path):
     enhancer = FakeEnhancer()
-    write_photo(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
+    write_photo(
+        tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    )
     photo = read_photo(tmp_path / "a.png").pixels
     made = enhance_upload(enhancer, tmp_path / "a.png", tmp_path / "1", Limits(), 100)
     for percent in (0, 50):
@@ -109,7 +122,9 @@ def test_another_strength_needs_no_network_and_zero_is_the_photo_itself(tmp_path
 
 
 def test_only_the_last_strength_is_kept_on_the_disk(tmp_path):
-    made = enhance_upload(FakeEnhancer(), write_gradient(tmp_path / "a.jpg", 30, 40), tmp_path / "1", Limits(), 100)
+    made = enhance_upload(
+        FakeEnhancer(), write_gradient(tmp_path / "a.jpg", 30, 40), tmp_path / "1", Limits(), 100
+    )
     render_result(made, 40, Limits())
     assert [path.parent.name for path in made.folder.rglob("*_enhanced.jpg")] == ["at-40"]
 
@@ -121,7 +136,9 @@ def run_batch(queue, entries, folder, enhancer=None):
     async def collect():
         return [
             (entry.number, entry.state, entry.text)
-            async for entry in enhance_batch(enhancer or FakeEnhancer(), queue, Limits(), entries, folder, 100)
+            async for entry in enhance_batch(
+                enhancer or FakeEnhancer(), queue, Limits(), entries, folder, 100
+            )
         ]
 
     return asyncio.run(collect())
@@ -203,7 +220,11 @@ def test_a_closed_queue_finishes_the_photo_in_hand_and_refuses_the_rest(tmp_path
 
 def test_more_visitors_than_the_limit_are_asked_to_come_back():
     queue = PhotoQueue(1, visitors=1)
-    with queue.visit(), pytest.raises(Refused, match="busy with the photos of 1 visitors"), queue.visit():
+    with (
+        queue.visit(),
+        pytest.raises(Refused, match="busy with the photos of 1 visitors"),
+        queue.visit(),
+    ):
         pass
 
 
@@ -234,20 +255,29 @@ def test_results_of_one_name_are_told_apart_in_the_zip(tmp_path):
         (tmp_path / folder / "x.jpg").write_text(folder)
     write_archive(tmp_path / "all.zip", [tmp_path / "a" / "x.jpg", tmp_path / "b" / "x.jpg"])
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
-        assert {name: archive.read(name) for name in archive.namelist()} == {"x.jpg": b"a", "x_2.jpg": b"b"}
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            "x.jpg": b"a",
+            "x_2.jpg": b"b",
+        }
 
 
 # What is shown
 
 
 def test_names_of_files_cannot_put_markup_into_the_page():
-    shown = render_status_list([Entry(Path("<img src=x onerror=alert(1)>.jpg"), 0, "failed", "no <b>photo</b>")])
+    shown = render_status_list(
+        [Entry(Path("<img src=x onerror=alert(1)>.jpg"), 0, "failed", "no <b>photo</b>")]
+    )
     assert "<img" not in shown
     assert "no <b>" not in shown
 
 
 def test_failures_come_first_when_all_is_done():
-    entries = [Entry(Path("a.jpg"), 0, "done"), Entry(Path("b.jpg"), 1, "failed"), Entry(Path("c.jpg"), 2, "working")]
+    entries = [
+        Entry(Path("a.jpg"), 0, "done"),
+        Entry(Path("b.jpg"), 1, "failed"),
+        Entry(Path("c.jpg"), 2, "working"),
+    ]
     assert render_status_list(entries).index("a.jpg") < render_status_list(entries).index("b.jpg")
     entries[2].state = "done"
     assert render_status_list(entries).index("b.jpg") < render_status_list(entries).index("a.jpg")
@@ -255,7 +285,10 @@ def test_failures_come_first_when_all_is_done():
 
 def test_paths_in_a_decoders_own_words_are_left_out():
     upload = Path("/srv/uploads/1/a.tif")
-    assert without_paths(f"{upload} is bad (cannot read {upload}). Copy it.", upload) == "a.tif is bad. Copy it."
+    assert (
+        without_paths(f"{upload} is bad (cannot read {upload}). Copy it.", upload)
+        == "a.tif is bad. Copy it."
+    )
 
 
 def write_run(folder: Path, results: str | None) -> Path:
@@ -268,16 +301,30 @@ def write_run(folder: Path, results: str | None) -> Path:
 def results_of(*, miniature: bool, n: int = 8) -> str:
     def method(shift):
         metrics = {"psnr_db": 20.0 + shift, "ssim": 0.9, "ciede2000": 9.0 - shift}
-        return {"n": n, "mean": metrics, "interval_95": {key: [value - 1, value + 1] for key, value in metrics.items()}}
+        return {
+            "n": n,
+            "mean": metrics,
+            "interval_95": {key: [value - 1, value + 1] for key, value in metrics.items()},
+        }
 
     methods = {"unedited": method(0), "finetuned": method(5)}
-    return json.dumps({"config": {"miniature": miniature, "fivek": None, "real_estate": None}, "methods": methods})
+    return json.dumps(
+        {"config": {"miniature": miniature, "fivek": None, "real_estate": None}, "methods": methods}
+    )
 
 
 def test_the_model_card_says_what_it_was_trained_on_and_how_it_did(tmp_path):
     card = read_model_card(write_run(tmp_path, results_of(miniature=True)), "tiny network")
     shown = render_model_card(card)
-    for words in ("tiny network", "no real photo", "8 photos", "25.0", "[24.0, 26.0]", "20.0", "small test"):
+    for words in (
+        "tiny network",
+        "no real photo",
+        "8 photos",
+        "25.0",
+        "[24.0, 26.0]",
+        "20.0",
+        "small test",
+    ):
         assert words in shown
     assert "25.0 dB on 8 test photos against 20.0 dB unedited" in summarise(card)
 
@@ -285,7 +332,8 @@ def test_the_model_card_says_what_it_was_trained_on_and_how_it_did(tmp_path):
 def test_the_model_card_names_real_data_and_its_restriction(tmp_path):
     card = read_model_card(write_run(tmp_path, results_of(miniature=False, n=56)), "network")
     assert (
-        card.trained_on == "Trained on MIT-Adobe FiveK (a set for research only), then on pairs of real-estate photos."
+        card.trained_on
+        == "Trained on MIT-Adobe FiveK (a set for research only), then on pairs of real-estate photos."
     )
     assert "small test" not in render_model_card(card)
 
@@ -345,10 +393,15 @@ def test_old_files_are_swept_and_those_in_use_are_not(tmp_path):
     assert list(tmp_path.iterdir()) == [new.folder]
 
 
-def test_the_folder_of_a_server_is_private_and_deleted_and_so_are_those_of_killed_servers(tmp_path, monkeypatch):
+def test_the_folder_of_a_server_is_private_and_deleted_and_so_are_those_of_killed_servers(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     gone = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     (tmp_path / f"enhancer-demo-{gone.stdout.strip()}-x").mkdir()
     with private_folder() as folder:

@@ -17,7 +17,9 @@ from demo.temporary_files import private_folder
 from enhancer.inference.edit import Edit
 from enhancer.photo.io import write_photo
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 QUIET = [
     "--headless",
     "--no-sandbox",
@@ -57,7 +59,9 @@ class FakeEnhancer:
 
 
 @contextlib.contextmanager
-def serving(enhancer, *, limits: Limits | None = None, credentials=None, queue: PhotoQueue | None = None):
+def serving(
+    enhancer, *, limits: Limits | None = None, credentials=None, queue: PhotoQueue | None = None
+):
     """Serve the page on a free port; yield its address."""
     limits = limits or Limits()
     queue = queue or PhotoQueue(limits.photos_at_once, limits.visitors)

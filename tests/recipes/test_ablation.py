@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recipes.ablation_cells import Cells, FoldData
+from recipes.ablation_grid import Cell, pair_counts, plan
+from recipes.ablation_report import closest_preset, conclude, write
+from recipes.ablation_table import ablation_text, summarise_cells
+from recipes.strategies import ALTERNATIVES, basic_strategies, parse_strategy
 
 from enhancer import config
 from enhancer.config import StageConfig
 from enhancer.scoring.metrics import METRICS
 from recipes.ablation import Options, defaults, parse
-from recipes.ablation_cells import Cells, FoldData
-from recipes.ablation_grid import Cell, pair_counts, plan
-from recipes.ablation_report import closest_preset, conclude, write
-from recipes.ablation_table import ablation_text, summarise_cells
 from recipes.data_sets import Sources
 from recipes.experiment import Experiment, UsageError, configuration
 from recipes.fivek_transfer import main
-from recipes.strategies import ALTERNATIVES, basic_strategies, parse_strategy
 from tests.conftest import NANO
 from tests.helpers.pair_folders import write_pairs
 

@@ -6,18 +6,18 @@ import os
 
 import jax
 import pytest
-
-from enhancer.config import MODEL_SIZES, StageConfig
-from enhancer.network.blocks import formulated_for_accelerators, on_one_cpu_device
-from enhancer.network.restormer import Restormer
-from enhancer.training.optimizer import make_optimizer
-from enhancer.training.state import initial_state
 from recipes.estimate.accelerators import ACCELERATORS, fit, step_seconds, step_traffic_bytes
 from recipes.estimate.compile_target import CompileTarget, CompileTargetError, compile_target
 from recipes.estimate.estimate_report import report
 from recipes.estimate.flops import features_per_pixel, forward_flops, train_step_flops
 from recipes.estimate.stage_estimate import estimate_stage
 from recipes.estimate.step_memory import compiled_step, step_memory
+
+from enhancer.config import MODEL_SIZES, StageConfig
+from enhancer.network.blocks import formulated_for_accelerators, on_one_cpu_device
+from enhancer.network.restormer import Restormer
+from enhancer.training.optimizer import make_optimizer
+from enhancer.training.state import initial_state
 from recipes.experiment import PRESETS
 from recipes.fivek_transfer import main
 

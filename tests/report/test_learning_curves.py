@@ -4,9 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from enhancer.report.curves import draw, page_curves
+from PIL import Image
 
 
 def rows_of(validation) -> list[dict]:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from enhancer.scoring.color_lookup import ColorLookup
+from enhancer.scoring.global_curve import GlobalCurve
 from scipy.interpolate import interpn
 
 from enhancer.data.pairs import Pair
-from enhancer.scoring.color_lookup import ColorLookup
-from enhancer.scoring.global_curve import GlobalCurve
 from enhancer.scoring.metrics import l1
 
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy import stats
-
 from enhancer.scoring.bootstrap import compare
+from scipy import stats
 
 
 def scores(

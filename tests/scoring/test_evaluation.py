@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from enhancer.scoring.regions import find_regions
 
 from enhancer.data.pairs import Pair
 from enhancer.inference.sizes import reduce_photo
@@ -10,7 +11,6 @@ from enhancer.scoring import metrics
 from enhancer.scoring.columns import COLUMNS
 from enhancer.scoring.evaluation import evaluate, evaluate_methods, squashed, unedited
 from enhancer.scoring.metrics import METRICS
-from enhancer.scoring.regions import find_regions
 
 
 def picture(value: int, height: int = 24, width: int = 32) -> np.ndarray:

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
+from enhancer.scoring.global_curve import GlobalCurve
+from enhancer.scoring.power import photos_needed, smallest_detectable
+from enhancer.scoring.saved_predictions import SavedPredictions
 
 from datasets import miniature
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import write_photo
 from enhancer.scoring import bootstrap
 from enhancer.scoring.evaluation import evaluate_methods
-from enhancer.scoring.global_curve import GlobalCurve
-from enhancer.scoring.power import photos_needed, smallest_detectable
 from enhancer.scoring.results import comparison_fields, paired_difference
-from enhancer.scoring.saved_predictions import SavedPredictions
 
 HANDICAP = 0.05
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from skimage import color
-
 from enhancer.scoring.regions import find_regions
+from skimage import color
 
 
 def test_the_regions_are_those_of_lightness_75_and_20():

@@ -4,12 +4,12 @@ import json
 import re
 
 import pytest
+from enhancer.scoring.results_table import results_table, wide_table
 from scipy import stats
 
 from enhancer.scoring.columns import COLUMNS, number_text
 from enhancer.scoring.metrics import METRICS
 from enhancer.scoring.results import build_results, main_method, paired_difference, summarise
-from enhancer.scoring.results_table import results_table, wide_table
 
 
 def rows_of(*values: float, metric: str = "l1") -> list[dict]:

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-
-from enhancer.data.pairs import Pair
-from enhancer.photo.io import write_photo
-from enhancer.scoring.evaluation import evaluate_methods, unedited
 from enhancer.scoring.saved_predictions import (
     SavedPredictions,
     SavedPredictionsError,
     without_marks,
 )
+
+from enhancer.data.pairs import Pair
+from enhancer.photo.io import write_photo
+from enhancer.scoring.evaluation import evaluate_methods, unedited
 
 
 def pair(name: str, height: int = 24, width: int = 36) -> Pair:
