@@ -99,7 +99,9 @@ class _Views:
         self._pair, self._regions = pair, metrics.find_regions(pair.input)
         pictures = (pair.input, pair.target)
         self._square = [squashed(picture, PLAN_SIDE) for picture in pictures]
-        self._small = network_side and [reduce_photo(photo, network_side) for photo in pictures]
+        self._small = []
+        if network_side is not None:
+            self._small = [reduce_photo(picture, network_side) for picture in pictures]
 
     def score(self, enhance: Enhance) -> PhotoScores:
         prediction, target = enhance(self._pair.input), self._pair.target

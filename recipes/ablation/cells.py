@@ -17,7 +17,7 @@ from enhancer.scoring.baselines import FIT_SIDE, fit_baselines
 from enhancer.scoring.evaluation import evaluate, unedited
 from enhancer.system.files import write_json
 from enhancer.training.loop import train
-from recipes.ablation.folds import Fold, subset
+from recipes.ablation.folds import subset
 from recipes.ablation.strategies import TRANSFER, Strategy
 from recipes.data_sets import DataSets, JoinedSources, Subset
 from recipes.experiment import Experiment, UsageError
@@ -46,21 +46,26 @@ class Cell(NamedTuple):
         return f"{words}{mark}_{self.pairs}pairs_fold{self.fold}_seed{self.seed}"
 
 
-class Cells:
-    """Runs cells in an experiment's work folder.
+class FoldData(NamedTuple):
+    """What a fold trains, validates and tests on: sources of encoded pairs."""
 
-    Args of the constructor: `folds`, each with sources of encoded pairs in place of indices.
-    """
+    train: Any
+    validation: Any
+    test: Any
+
+
+class Cells:
+    """Runs cells in an experiment's work folder."""
 
     def __init__(
         self,
         experiment: Experiment,
         strategies: Mapping[str, Strategy],
         data: DataSets,
-        folds: Sequence[Any],
+        folds: Sequence[FoldData],
     ):
-        self._experiment, self._strategies, self._data = experiment, strategies, data
-        self._folds: Sequence[Fold] = folds
+        self._experiment, self._strategies = experiment, strategies
+        self._data, self._folds = data, folds
         self._pretrained: set[Path] = set()  # looking into their checkpoints takes seconds
         self._fitted: dict[Cell, Mapping[str, Callable]] = {}
 
@@ -151,7 +156,7 @@ class Cells:
 
     def _train_source(self, cell: Cell) -> Any:
         """What a cell is trained or fitted on."""
-        fold: Any = self._folds[cell.fold]
+        fold = self._folds[cell.fold]
         drawn = Subset(fold.train, subset(cell.pairs, len(fold.train), cell.seed, cell.fold))
         both = self._experiment.train_on_validation
         return JoinedSources([drawn, fold.validation]) if both else drawn

@@ -72,7 +72,8 @@ class Ablation(Experiment):
 
 def defaults(preset: str) -> Ablation:
     """The options of a grid for which nothing else was asked."""
-    grid = Ablation(**vars(PRESETS[preset]) | {"from_scratch": True, "require_gain": False})
+    usual = dataclasses.replace(PRESETS[preset], from_scratch=True, require_gain=False)
+    grid = Ablation(**vars(usual))
     grid = dataclasses.replace(grid, workdir=Path(f"runs/ablation_{preset}"))
     if preset != "quick":
         return grid
@@ -105,8 +106,8 @@ def run(grid: Ablation) -> int:
     from enhancer.scoring.baselines import FIT_SIDE
     from enhancer.system import compiler, processes
     from recipes import data_sets
-    from recipes.ablation.cells import FITTED, Cell, Cells
-    from recipes.ablation.folds import Fold, grouped_folds
+    from recipes.ablation.cells import FITTED, Cell, Cells, FoldData
+    from recipes.ablation.folds import grouped_folds
     from recipes.ablation.table import write
     from recipes.scenes import find_scenes
     from recipes.scored_pairs import read_reduced
@@ -132,8 +133,8 @@ def run(grid: Ablation) -> int:
         folds = grouped_folds(scenes, grid.folds) if grid.folds > 1 else []
     except ValueError as error:
         raise UsageError(str(error)) from error
-    fold_data = [Fold(*(data_sets.Subset(pooled, part) for part in fold)) for fold in folds]
-    fold_data = fold_data or [Fold(*(data.real_estate(split) for split in splits))]
+    fold_data = [FoldData(*(data_sets.Subset(pooled, part) for part in fold)) for fold in folds]
+    fold_data = fold_data or [FoldData(*(data.real_estate(split) for split in splits))]
     available = min(len(fold.train) for fold in fold_data)
     counts = {max(1, round(fraction * available)) for fraction in grid.fractions}
     *fewer, most = sorted(counts | {min(number, available) for number in grid.pairs})

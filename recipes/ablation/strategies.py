@@ -1,6 +1,7 @@
 """Ways to come to a network, by name: what each changes about the recipe's settings."""
 
 import dataclasses
+from typing import NamedTuple
 
 import tyro
 
@@ -17,11 +18,9 @@ ALTERNATIVES = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Strategy:
-    """A name, whether it starts from pre-trained weights, and the settings with its changes."""
+class Strategy(NamedTuple):
+    """Whether a network starts from pre-trained weights, and the settings with the changes."""
 
-    name: str
     pretrained: bool
     experiment: Experiment
 
@@ -37,16 +36,16 @@ def parse_strategies(texts: tuple[str, ...], experiment: Experiment) -> dict[str
         SystemExit: a key or value is not the recipe's; its own parser has said so.
     """
     strategies = {
-        SCRATCH: Strategy(SCRATCH, False, experiment),
-        TRANSFER: Strategy(TRANSFER, True, experiment),
+        SCRATCH: Strategy(False, experiment),
+        TRANSFER: Strategy(True, experiment),
     }
     for text in texts:
         name, _, changes = (part.strip() for part in text.partition(":"))
         pairs = [change.partition("=") for change in changes.split(",")]
         if not name or name in strategies or not all(value for _, _, value in pairs):
             raise UsageError(
-                f"A strategy is NAME:key=value,..., such as '{ALTERNATIVES[0]}', with a name of its "
-                f"own; received '{text}'."
+                f"A strategy is NAME:key=value,..., such as '{ALTERNATIVES[0]}', its NAME not taken; "
+                f"received '{text}'."
             )
         settings = {key.strip(): value.strip() for key, _, value in pairs}
         start = settings.pop("from", TRANSFER)
@@ -64,5 +63,5 @@ def parse_strategies(texts: tuple[str, ...], experiment: Experiment) -> dict[str
         # A strategy may leave out the extra pairs that the others are pre-trained on.
         extra = experiment.extra_pairs if changed.pretrain.mix_weight else None
         refuse_contradictions(dataclasses.replace(changed, extra_pairs=extra))
-        strategies[name] = Strategy(name, start != SCRATCH, changed)
+        strategies[name] = Strategy(start != SCRATCH, changed)
     return strategies

@@ -9,6 +9,7 @@ import numpy as np
 from enhancer.report.page import flat_settings, render
 from enhancer.report.plots import plot_gain_by_pairs
 from enhancer.scoring import statistics
+from enhancer.scoring.columns import MAIN_COLUMNS
 from enhancer.scoring.results import comparison_fields, method_title, summarise, text_table
 from enhancer.scoring.verdict import (
     change_text,
@@ -46,28 +47,16 @@ def write(
     said, sentences = conclude(table, folds)
     if config.get("train_on_validation"):
         sentences.append("Everything has seen the validation pairs besides, which are not counted.")
-    results = {
-        "schema_version": 1,
-        "config": config,
-        "table": table,
-        "headline": said,
-        "sentences": sentences,
-        "hardware": describe(),
-        "seconds": round(sum(cell["seconds"] for cell in cells), 1),
-        "cells": list(cells),
-    }
-    write_json(workdir / "ablation.json", results)
-    gains = {
-        method_title(name): [
-            {"pairs": row["pairs"], **row["vs_scratch"]}
-            for row in table
-            if row["strategy"] == name
-            and row["vs_scratch"]
-            and row["vs_scratch"]["relative_low"] is not None
-        ]
-        for name in (TRANSFER, *FITTED)
-    }
-    gains = {name: points for name, points in gains.items() if points}
+    seconds = round(sum(cell["seconds"] for cell in cells), 1)
+    results = {"schema_version": 1, "config": config, "table": table, "headline": said}
+    results |= {"sentences": sentences, "hardware": describe(), "seconds": seconds}
+    write_json(workdir / "ablation.json", results | {"cells": list(cells)})
+    gains: dict[str, list[dict[str, Any]]] = {}
+    for row in table:
+        change = row["vs_scratch"]
+        if row["strategy"] in (TRANSFER, *FITTED) and change and change["relative_low"] is not None:
+            points = gains.setdefault(method_title(row["strategy"]), [])
+            points.append({"pairs": row["pairs"]} | change)
     rows = [_cells(row) for row in table]
     page = render(
         "ablation.html",
@@ -88,68 +77,55 @@ def summarise_cells(
 ) -> list[dict[str, Any]]:
     """One row per strategy and number of pairs, of the seeds of which every fold is finished.
 
-    Returns: Rows with `strategy`, `pairs`, `seeds`, `n` (photos), `mean` (per score), `l1_low`,
-        `l1_high` (Student t over photos, scores averaged over seeds), `l1_between_seeds` (standard
-        deviation; None for one seed), `seconds` (of a training, mean), and `vs_scratch`,
-        `vs_transfer`, `vs_curve`, `vs_adaptive_lookup`: L1 against these on as many pairs, as
+    Returns:
+        Rows with `strategy`, `pairs`, `seeds`, `n` (photos), `mean` (per score), `l1_low`, `l1_high`
+        (Student t over photos, averaged over seeds), `l1_between_seeds` (standard deviation; None
+        for one seed), `seconds` (of the trainings), and `vs_scratch`, `vs_transfer`, `vs_curve`,
+        `vs_adaptive_lookup`: L1 against these on as many pairs, as
         `enhancer.scoring.results.comparison_fields`; None where there is nothing to compare with.
     """
-    grouped: dict[tuple[str, int], dict[int, dict[int, Any]]] = {}
-    for cell in cells:
+    by_seed: dict[tuple[str, int], dict[int, list[Mapping[str, Any]]]] = {}
+    for cell in sorted(cells, key=lambda cell: cell["cell"]["fold"]):
         place = cell["cell"]
-        seeds = grouped.setdefault((place["strategy"], place["pairs"]), {})
-        seeds.setdefault(place["seed"], {})[place["fold"]] = cell
-    whole = {
-        key: [
-            [row for fold in range(folds) for row in by_fold[fold]["rows"]]
-            for _, by_fold in sorted(seeds.items())
-            if len(by_fold) == folds
-        ]
-        for key, seeds in grouped.items()
+        seeds = by_seed.setdefault((place["strategy"], place["pairs"]), {})
+        seeds.setdefault(place["seed"], []).append(cell)
+    groups = {  # cells by seed and fold: so all rows are about the same photos in the same order
+        key: whole
+        for key, seeds in by_seed.items()
+        if (whole := [found for _, found in sorted(seeds.items()) if len(found) == folds])
     }
-    # Per strategy and number of pairs its scores, by seed and photo; folds keep the photos' order.
-    l1 = {
-        key: np.array([[row["l1"] for row in rows] for rows in seeds])
-        for key, seeds in whole.items()
-        if seeds
-    }
+    l1 = {key: _scores(group, "l1") for key, group in groups.items()}
     table = []
     for (strategy, pairs), scores in l1.items():
-        by_seed = whole[strategy, pairs]
-        ids = [row["id"] for row in by_seed[0]]
-        averaged = [
-            {"id": rows[0]["id"]}
-            | {k: np.mean([r[k] for r in rows]) for k in rows[0] if k in shown}
-            for rows in zip(*by_seed, strict=True)
-            for shown in [
-                {key for key in rows[0] if key != "id" and all(r[key] is not None for r in rows)}
-            ]
-        ]
-        summary = summarise(averaged)
-        means = scores.mean(axis=1)
-        places = [
-            c for c in cells if (c["cell"]["strategy"], c["cell"]["pairs"]) == (strategy, pairs)
-        ]
+        group = groups[strategy, pairs]
+        ids = [row["id"] for cell in group[0] for row in cell["rows"]]
+        over_photos = summarise([{"l1": float(value)} for value in scores.mean(axis=0)])["l1"]
         row = {
             "strategy": strategy,
             "pairs": pairs,
             "seeds": len(scores),
-            "n": scores.shape[1],
-            "mean": {column: found["mean"] for column, found in summary.items()},
-            "l1_low": summary["l1"]["low"],
-            "l1_high": summary["l1"]["high"],
-            "l1_between_seeds": float(means.std(ddof=1)) if len(means) > 1 else None,
-            "seconds": float(np.mean([cell["seconds"] for cell in places])),
+            "n": len(ids),
+            "mean": {column: float(_scores(group, column).mean()) for column in MAIN_COLUMNS},
+            "l1_low": over_photos["low"],
+            "l1_high": over_photos["high"],
+            "l1_between_seeds": None,
+            "seconds": sum(cell["seconds"] for seed in group for cell in seed),
         }
+        if len(scores) > 1:
+            row["l1_between_seeds"] = float(scores.mean(axis=1).std(ddof=1))
         for baseline in (SCRATCH, TRANSFER, *FITTED):
-            other = l1.get((baseline, pairs))
-            row[f"vs_{baseline}"] = None
+            row[f"vs_{baseline}"], other = None, l1.get((baseline, pairs))
             if other is not None and strategy != baseline:
                 found = statistics.compare(scores, other, [scene_of[name] for name in ids])
                 row[f"vs_{baseline}"] = comparison_fields(found)
         table.append(row)
     # Stable: within a number of pairs the order is the grid's.
     return sorted(table, key=lambda row: (row["strategy"] not in _WITHOUT_PAIRS, row["pairs"]))
+
+
+def _scores(group: Sequence[Sequence[Mapping[str, Any]]], column: str) -> np.ndarray:
+    """A group's scores by seed and photo, float `(seeds, photos)`."""
+    return np.array([[row[column] for cell in seed for row in cell["rows"]] for seed in group])
 
 
 def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[str]]:
@@ -170,8 +146,8 @@ def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[
         sentences.append("Fewer than three seeds say little about the luck of training.")
     if folds > 1:
         sentences.append(
-            f"Training sets of the {folds} folds overlap, which the intervals do not know: they are "
-            "somewhat too narrow."
+            f"Training sets of the {folds} folds overlap, which the intervals do not know: they "
+            "are somewhat too narrow."
         )
     return headline(SCRATCH, pair), sentences
 

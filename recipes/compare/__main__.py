@@ -72,7 +72,8 @@ def run(command: RunComparison) -> int:
     # Imports of seconds wait until here, so that --help answers at once.
     import absl.logging
 
-    from datasets.sources import SourceError
+    from datasets.sources import SourceError, Split
+    from enhancer.data.pairs import Pair
     from enhancer.photo.io import PhotoError
     from enhancer.report.pictures import make_strips
     from enhancer.report.report import write_report
@@ -100,7 +101,7 @@ def run(command: RunComparison) -> int:
 
     small, notes = read_reduced(pairs, FIT_SIDE, "looking for scenes"), []
     scenes = find_scenes(small)
-    trained = {"train": [], "validation": []}
+    trained: dict[Split, list[Pair]] = {"train": [], "validation": []}
     baselines, seen, seen_before = {}, None, None
     try:
         for split in trained:

@@ -13,6 +13,7 @@ from enhancer.scoring.metrics import (
     ciede2000,
     color_differences,
     delta_e_76,
+    find_regions,
     l1,
     psnr_db,
     ssim,
@@ -21,7 +22,8 @@ from enhancer.scoring.metrics import (
 
 @pytest.fixture
 def pair() -> tuple[np.ndarray, np.ndarray]:
-    """A smooth picture with noise, and its edit; taller than two of the strips that the colour difference works in."""
+    """A smooth picture with noise, and its edit; taller than two of the strips that the colour
+    difference works in."""
     generator = np.random.default_rng(0)
     ramp = np.linspace(20, 220, 300)[:, None, None] + np.linspace(-20, 20, 90)[None, :, None]
     target = np.clip(
@@ -82,7 +84,8 @@ def test_ssim_of_flat_pictures_is_its_luminance_term():
 
 
 def test_ssim_window_is_eleven_pixels_of_a_gaussian_with_sigma_1_5(pair):
-    """The formula of the paper's section III, written out for the one window of an 11 x 11 picture."""
+    """The formula of the paper's section III, written out for the one window of an 11 x 11
+    picture."""
     a, b = (picture[:11, :11].astype(float) for picture in pair)
     bell = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     weight = (np.outer(bell, bell) / bell.sum() ** 2)[..., None]
@@ -156,7 +159,8 @@ def test_delta_e_76_is_the_distance_in_lab(pair):
     ],
 )
 def test_delta_e_76_of_srgb_primaries(first, second, expected):
-    """Lab of the primaries under D65: red (53.24, 80.09, 67.20), green (87.73, -86.18, 83.18), blue (32.30, 79.19, -107.86)."""
+    """Lab of the primaries under D65: red (53.24, 80.09, 67.20), green (87.73, -86.18, 83.18), blue
+    (32.30, 79.19, -107.86)."""
     assert delta_e_76(flat(*first), flat(*second)) == pytest.approx(expected, abs=0.03)
 
 
@@ -210,3 +214,34 @@ def test_a_part_of_another_size_is_refused(pair):
 def test_a_cut_out_scores_as_its_copy(metric, pair):
     cut = [picture[7:60, 5:70] for picture in pair]
     assert metric(*cut) == pytest.approx(metric(*(picture.copy() for picture in cut)))
+
+
+def test_the_regions_are_those_of_lightness_75_and_20():
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=-1)
+    lightness = color.rgb2lab(ramp)[..., 0]
+    regions = find_regions(ramp)
+    assert np.array_equal(regions["highlights"], lightness >= 75)
+    assert np.array_equal(regions["shadows"], lightness <= 20)
+
+
+def test_a_coloured_pixel_counts_by_its_lightness():
+    blue, yellow = (0, 0, 255), (255, 255, 0)  # L* 32 and 97
+    photo = np.array([[blue, yellow]], np.uint8)
+    assert find_regions(photo)["highlights"].tolist() == [[False, True]]
+
+
+@pytest.mark.parametrize(
+    ("value", "lacking"),
+    [(128, {"highlights", "shadows"}), (250, {"shadows"}), (5, {"highlights"})],
+)
+def test_a_region_that_a_photo_lacks_is_none(value, lacking):
+    regions = find_regions(np.full((40, 40, 3), value, np.uint8))
+    assert {name for name, mask in regions.items() if mask is None} == lacking
+
+
+def test_less_than_a_thousandth_is_no_region():
+    photo = np.full((100, 100, 3), 128, np.uint8)
+    photo[0, :9] = 255
+    assert find_regions(photo)["highlights"] is None
+    photo[0, :10] = 255
+    assert find_regions(photo)["highlights"].sum() == 10

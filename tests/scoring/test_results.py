@@ -1,10 +1,11 @@
-"""`results.json`: means with intervals, the paired comparison, and what a terminal shows of them."""
+"""`results.json`: means with intervals, the paired comparison, and what a terminal shows of
+them."""
 
 import json
 import re
 
 import pytest
-from enhancer.scoring.results_table import results_table, wide_table
+from enhancer.scoring.results_table import results_table
 from scipy import stats
 
 from enhancer.scoring.columns import COLUMNS, number_text
@@ -143,7 +144,7 @@ def test_the_table_names_all_methods_in_order_and_states_the_paired_gain(results
     assert positions == sorted(positions)
     assert "0.2500 ± 0.1242" in table
     assert re.search(
-        r"fine-tuned vs scratch: L1 −21\.1 % \[−\d+\.\d, [+−]\d+\.\d\], n=3 photos", table
+        r"fine-tuned vs scratch: L1 −21\.1 % \[−\d+\.\d, [+−]\d+\.\d\], 3 test photos", table
     )
 
 
@@ -171,7 +172,7 @@ def test_the_table_of_one_photo_shows_no_interval():
     rows = {"unedited": rows_of(0.3), "finetuned": rows_of(0.1)}
     table = results_table(build_results(rows, weights_sha256={}, config={}, stages={}))
     assert "±" not in table
-    assert "fine-tuned vs unedited: L1 −0.2000 (one photo has no interval), n=1 photo" in table
+    assert "fine-tuned vs unedited: L1 −0.2000 (one photo has no interval), one test photo" in table
 
 
 def test_a_method_that_scored_some_photos_only_is_compared_on_these():
@@ -192,7 +193,7 @@ def test_photos_of_one_scene_count_as_one_scene():
         rows, weights_sha256={}, config={}, stages={}, scene_of={"0": 0, "1": 0, "2": 1}
     )
     assert results["paired"]["finetuned_vs_unedited"]["l1"]["scenes"] == 2
-    assert "n=3 photos of 2 scenes" in results_table(results)
+    assert "3 test photos of 2 scenes" in results_table(results)
 
 
 @pytest.mark.parametrize(
@@ -211,9 +212,9 @@ def test_the_wide_table_has_the_plans_protocol_first():
     rows = {
         "unedited": [row | {"l1_plan": 0.25, "ciede2000_network": 9.0} for row in rows_of(0.3, 0.2)]
     }
-    heading = wide_table(build_results(rows, weights_sha256={}, config={}, stages={})).splitlines()[
-        0
-    ]
+    heading = results_table(
+        build_results(rows, weights_sha256={}, config={}, stages={})
+    ).splitlines()[0]
     assert re.split(r"\s{2,}", heading.strip())[:3] == ["n", "L1, plan ↓", "L1 ↓"]
     assert "network" not in heading  # of the other protocols L1 is enough for a screen
 

@@ -1,15 +1,19 @@
-"""The paired comparison: what it returns on known cases, how often its interval holds the truth, seeds and scenes."""
+"""The paired comparison: known cases, how often its interval holds the truth, seeds, scenes,
+power."""
 
 import numpy as np
 import pytest
-from enhancer.scoring.bootstrap import compare
 from scipy import stats
+
+from enhancer.scoring.results import comparison_fields
+from enhancer.scoring.statistics import compare
 
 
 def scores(
     generator: np.random.Generator, photos: int, change: float, seeds: int = 1, luck: float = 0.0
 ):
-    """Skewed scores of two methods, the first `change` better or worse on the whole, photos and seeds scattering."""
+    """Skewed scores of two methods, the first `change` better or worse on the whole, photos and
+    seeds scattering."""
     base = np.exp(generator.normal(-3.0, 0.35, photos))
     effect = generator.normal(0.0, 0.12, photos)
     effect += (generator.random(photos) < 0.1) * generator.normal(0.0, 0.3, photos)
@@ -84,7 +88,8 @@ def test_few_photos_give_a_skewed_interval_as_wide_as_students():
     ("photos", "seeds", "luck"), [(5, 1, 0.0), (15, 1, 0.0), (10, 3, 0.08), (40, 3, 0.08)]
 )
 def test_the_interval_holds_the_truth_about_95_times_of_100(photos, seeds, luck):
-    """200 simulated tests: skewed scores, a tail of odd photos, and the luck of training where there are seeds."""
+    """200 simulated tests: skewed scores, a tail of odd photos, and the luck of training where
+    there are seeds."""
     generator = np.random.default_rng(photos)
     held = 0
     for _ in range(200):
@@ -111,7 +116,7 @@ def test_ten_frames_of_one_room_are_hardly_more_evidence_than_one():
 
 def test_one_scene_has_no_interval():
     found = compare(np.array([0.1, 0.2]), np.array([0.2, 0.3]), ["room", "room"])
-    assert (found.relative.low, found.difference.low, found.standard_error) == (None, None, None)
+    assert (found.relative.low, found.difference.low, found.detectable) == (None, None, None)
 
 
 def test_only_scores_of_as_many_photos_are_compared():
@@ -122,3 +127,34 @@ def test_only_scores_of_as_many_photos_are_compared():
 def test_an_error_is_never_said_to_be_more_than_100_percent_lower():
     found = compare(np.array([0.001, 0.2]), np.array([0.5, 0.21])).relative
     assert found.low == -1.0
+
+
+def handicapped(generator: np.random.Generator, photos: int) -> tuple[np.ndarray, np.ndarray]:
+    """L1 of a model and of one that is 5 % worse on average, skewed, photos disagreeing."""
+    good = np.exp(generator.normal(-3.0, 0.35, photos))
+    return good * np.exp(np.log1p(0.05) + generator.normal(0.0, 0.1, photos) - 0.1**2 / 2), good
+
+
+def outcome(a: np.ndarray, b: np.ndarray) -> str:
+    return comparison_fields(compare(a, b))["outcome"]
+
+
+def test_a_planted_handicap_is_found_as_often_as_the_power_says():
+    """A pilot says how many photos find 5 %; then tests of that size, and of a quarter of it."""
+    generator = np.random.default_rng(0)
+    needed = round(200 * (compare(*handicapped(generator, 200)).detectable / 0.05) ** 2)
+    assert 25 <= needed <= 60  # by hand: (2.8 x 0.105 / 0.05)^2 = 35
+    found = [outcome(*handicapped(generator, needed)) == "worse" for _ in range(300)]
+    assert 0.72 <= np.mean(found) <= 0.88
+    fewer = [outcome(*handicapped(generator, needed // 4)) == "worse" for _ in range(100)]
+    assert np.mean(fewer) < 0.5
+
+
+def test_no_handicap_is_seldom_called_one():
+    """Two models that are equally good, and differ on every photo."""
+    generator = np.random.default_rng(1)
+    told = 0
+    for _ in range(200):
+        base = np.exp(generator.normal(-3.0, 0.35, 35))
+        told += outcome(*(base * np.exp(generator.normal(0.0, 0.07, 35)) for _ in "ab")) != "open"
+    assert told / 200 <= 0.08

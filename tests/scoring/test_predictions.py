@@ -1,16 +1,17 @@
-"""Another program's pictures as a method: found by name, resized where need be, refused when ambiguous."""
+"""Another program's pictures as a method: found by name, resized where need be, refused when
+ambiguous."""
 
 import numpy as np
 import pytest
-from enhancer.scoring.saved_predictions import (
+
+from enhancer.data.pairs import Pair
+from enhancer.photo.io import write_photo
+from enhancer.scoring.evaluation import evaluate, unedited
+from enhancer.scoring.predictions import (
     SavedPredictions,
     SavedPredictionsError,
     without_marks,
 )
-
-from enhancer.data.pairs import Pair
-from enhancer.photo.io import write_photo
-from enhancer.scoring.evaluation import evaluate_methods, unedited
 
 
 def pair(name: str, height: int = 24, width: int = 36) -> Pair:
@@ -24,13 +25,13 @@ def pair(name: str, height: int = 24, width: int = 36) -> Pair:
 def test_a_prediction_is_found_by_the_name_of_its_pair(tmp_path, name):
     scored = pair("801")
     write_photo(tmp_path / name, scored.target)
-    rows = evaluate_methods({"theirs": SavedPredictions(tmp_path)}, [scored])
+    rows = evaluate({"theirs": SavedPredictions(tmp_path)}, [scored])
     assert rows["theirs"][0]["l1"] == 0.0
 
 
 def test_a_photo_without_a_prediction_has_no_row(tmp_path):
     write_photo(tmp_path / "a.png", pair("a").target)
-    rows = evaluate_methods(
+    rows = evaluate(
         {"unedited": unedited, "theirs": SavedPredictions(tmp_path)}, [pair("a"), pair("bb")]
     )
     assert [row["id"] for row in rows["theirs"]] == ["a"]
@@ -41,7 +42,7 @@ def test_a_prediction_of_another_size_is_resized_and_named(tmp_path):
     scored = pair("a")
     write_photo(tmp_path / "a.png", np.repeat(np.repeat(scored.target, 2, axis=0), 2, axis=1))
     predictions = SavedPredictions(tmp_path)
-    rows = evaluate_methods({"theirs": predictions}, [scored])
+    rows = evaluate({"theirs": predictions}, [scored])
     assert rows["theirs"][0]["l1"] < 1 / 255
     assert predictions.resized == {"a"}
 
