@@ -1,4 +1,5 @@
-"""Splits that others made come out as they were: the same photos in the same lists in the same order."""
+"""Splits that others made come out as they were: the same photos in the same lists in the same
+order."""
 
 import json
 from pathlib import Path
@@ -22,7 +23,8 @@ def photo(seed, height=64, width=64):
 
 @pytest.fixture(scope="module")
 def stand_ins(shared_data, tmp_path_factory):
-    """Small pictures, one of its own for every name in the lists of the whole set; prepared, with the listed ids."""
+    """Small pictures, one of its own for every name in the lists of the whole set; prepared, with
+    the listed ids."""
     lists, source, ids = (
         shared_data / "real_estate/full_split",
         tmp_path_factory.mktemp("stand_ins"),

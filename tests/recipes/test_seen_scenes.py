@@ -1,4 +1,5 @@
-"""What stage 1 has seen is found in what preparation wrote down, in the built data set, or in the source folder."""
+"""What stage 1 has seen is found in what preparation wrote down, in the built data set, or in the
+source folder."""
 
 import json
 import shutil

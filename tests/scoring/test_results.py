@@ -1,16 +1,20 @@
-"""`results.json`: means with intervals, the paired comparison, and what a terminal shows of
-them."""
+"""`results.json`: means with intervals, the paired comparison, and what a terminal shows."""
 
 import json
 import re
 
 import pytest
-from enhancer.scoring.results_table import results_table
 from scipy import stats
 
 from enhancer.scoring.columns import COLUMNS, number_text
 from enhancer.scoring.metrics import METRICS
-from enhancer.scoring.results import build_results, main_method, paired_difference, summarise
+from enhancer.scoring.results import (
+    build_results,
+    main_method,
+    paired_difference,
+    results_table,
+    summarise,
+)
 
 
 def rows_of(*values: float, metric: str = "l1") -> list[dict]:
@@ -208,7 +212,7 @@ def test_the_method_in_question_is_the_most_trained_one(methods, main):
     assert main_method(dict.fromkeys(methods)) == main
 
 
-def test_the_wide_table_has_the_plans_protocol_first():
+def test_the_results_table_has_the_plans_protocol_first():
     rows = {
         "unedited": [row | {"l1_plan": 0.25, "ciede2000_network": 9.0} for row in rows_of(0.3, 0.2)]
     }
