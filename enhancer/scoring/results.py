@@ -28,7 +28,7 @@ The schema (strict JSON: numbers are finite, what is unknown is `null`)::
 
 import json
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def paired_difference(
     rows_a: Sequence[PhotoScores],
     rows_b: Sequence[PhotoScores],
     column: str,
-    scene_of: Mapping[str, Hashable] | None = None,
+    scene_of: Mapping[str, int | str] | None = None,
 ) -> dict[str, Any]:
     """Compare method a with method b in one score on the same photos.
 
@@ -133,7 +133,7 @@ def build_results(
     weights_sha256: Mapping[str, str],
     config: Mapping[str, Any],
     stages: Mapping[str, Any],
-    scene_of: Mapping[str, Hashable] | None = None,
+    scene_of: Mapping[str, int | str] | None = None,
     notes: Sequence[str] = (),
     price_per_hour: float | None = None,
     seen: Sequence[str] | None = (),

@@ -20,7 +20,7 @@ References: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993. Hest
 import dataclasses
 import functools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
@@ -58,7 +58,7 @@ class Comparison:
     """Whether all scores are the same numbers: two copies of one model."""
 
 
-def compare(a: np.ndarray, b: np.ndarray, scenes: Sequence[Hashable] | None = None) -> Comparison:
+def compare(a: np.ndarray, b: np.ndarray, scenes: Sequence[int | str] | None = None) -> Comparison:
     """Compare two methods.
 
     Args:
@@ -75,7 +75,7 @@ def compare(a: np.ndarray, b: np.ndarray, scenes: Sequence[Hashable] | None = No
             "Only scores of the same photos can be compared, "
             f"received {a.shape[1]} and {b.shape[1]} of them."
         )
-    scene = _numbered(range(a.shape[1]) if scenes is None else scenes)
+    scene = np.unique(range(a.shape[1]) if scenes is None else scenes, return_inverse=True)[1]
     mean_a, mean_b = float(a.mean()), float(b.mean())
     num_scenes = int(scene.max()) + 1
     equal = bool((a == a[:1]).all() and (b == a[:1]).all())
@@ -147,8 +147,3 @@ def _stretched(estimate: float, resampled: np.ndarray, variance: float, degrees:
     wanted = float(stats.t.ppf(1.0 - tail, degrees)) * math.sqrt(variance)
     stretch = max(1.0, wanted / (float(stats.norm.ppf(1.0 - tail)) * spread))
     return Interval(estimate, float(estimate + stretch * low), float(estimate + stretch * high))
-
-
-def _numbered(scenes: Sequence[Hashable]) -> np.ndarray:
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(scene, len(numbers)) for scene in scenes], np.intp)
