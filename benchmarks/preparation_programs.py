@@ -32,8 +32,8 @@ def plain_loop(source: Path, output: Path) -> None:
 
 def ours(source: Path, output: Path, num_workers: int | None) -> None:
     """The preparation of this project, as `python -m datasets build` calls it."""
-    from datasets.preparation import Options, prepare
-    from datasets.sources import find_fivek_pairs
+    from datasets.preparation.preparation import Options, prepare
+    from datasets.sources.lists import find_fivek_pairs
 
     options = Options("fivek", "expert C", LONG_EDGE)
     prepare(
@@ -50,13 +50,13 @@ def threads(source: Path, output: Path) -> None:
     import concurrent.futures
     import functools
 
-    from datasets import workers
-    from datasets.pair_job import prepare_one
-    from datasets.sources import find_fivek_pairs
+    from datasets.workers import pool
+    from datasets.preparation.pair_job import prepare_one
+    from datasets.sources.lists import find_fivek_pairs
 
     (output / "images").mkdir(parents=True)
     job = functools.partial(prepare_one, output=output, long_edge=LONG_EDGE)
-    with concurrent.futures.ThreadPoolExecutor(workers.default_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(pool.default_count()) as pool:
         list(
             pool.map(lambda pair: job(pair, lambda num_bytes: None), find_fivek_pairs(source, "c"))
         )

@@ -37,7 +37,7 @@ def open_or_build(experiment: Experiment) -> tuple[Sources, dict[str, str]]:
     """Build what is not built yet; return the opened data sets and the fingerprint of each."""
     # Imported late: it takes seconds, and `--help` should not.
     from datasets import build, miniature
-    from datasets.preparation import Choices
+    from datasets.preparation.preparation import Choices
     from enhancer.system.processes import is_first_process
 
     folders = {"fivek": experiment.fivek, "real_estate": experiment.real_estate}

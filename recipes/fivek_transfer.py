@@ -78,8 +78,8 @@ def _run_in_folder(experiment: Experiment, run: Callable[[Any], int]) -> int:
     # Heavy imports wait until here, so that --help answers at once.
     from datasets.build import DatasetNotBuilt
     from datasets.pair_builder import SourceChanged
-    from datasets.prepared_folder import PreparationError
-    from datasets.sources import SourceError
+    from datasets.preparation.prepared_folder import PreparationError
+    from datasets.sources.lists import SourceError
     from enhancer.data.pairs import UnreadableDataError
     from enhancer.network.trained import CheckpointError
     from enhancer.system import processes

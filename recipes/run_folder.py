@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.sources import SPLITS, SourceError, Split
+from datasets.sources.lists import SPLITS, SourceError, Split
 from enhancer.data.pairs import Pair, ReadablePairs, UnreadableDataError
 from enhancer.inference.enhancer import Enhancer
 from enhancer.network.trained import CheckpointError, load_best, read_config, weights_sha256

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datasets.near_duplicates import find_groups, find_shown, perceptual_hash
+from datasets.checks.near_duplicates import find_groups, find_shown, perceptual_hash
 from enhancer.data.pairs import Pair
 from recipes.seen_scenes import SeenScenes
 

@@ -5,9 +5,9 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from datasets.bare_folder import find_marked_pairs
+from datasets.sources.named_pairs import find_marked_pairs
 from datasets.fivek.layouts import find_layout
-from datasets.sources import (
+from datasets.sources.lists import (
     SourceError,
     SourcePair,
     Split,

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from datasets import prepared_folder
-from datasets.near_duplicates import perceptual_hash
-from datasets.sources import SourceError, Split
+from datasets.preparation import prepared_folder
+from datasets.checks.near_duplicates import perceptual_hash
+from datasets.sources.lists import SourceError, Split
 from enhancer.photo.io import PhotoError, read_photo
 from recipes.scored_pairs import find_pairs
 

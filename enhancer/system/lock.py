@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from enhancer.system.console import say
+from enhancer.system.errors import EnhancerError
 
 _OTHER_HOST_SECONDS = (
     180.0  # a file server takes a lock from a host that died after a minute or two
@@ -15,7 +16,7 @@ _OTHER_HOST_SECONDS = (
 _TRY_AGAIN_SECONDS = 2.0
 
 
-class FolderLockError(RuntimeError):
+class FolderLockError(EnhancerError):
     """A folder that cannot be locked; the message says why and what to do."""
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from datasets import build, miniature
 from datasets.build import DatasetName
-from datasets.splits import Shares
+from datasets.preparation.splits import Shares
 from enhancer.config import StageConfig
 from enhancer.data.batches import steps_per_epoch
 from recipes.estimate.compile_target import CompileTarget

@@ -2,8 +2,8 @@
 
 import pytest
 
-from datasets.bare_folder import find_marked_pairs
-from datasets.sources import SourceError
+from datasets.sources.named_pairs import find_marked_pairs
+from datasets.sources.lists import SourceError
 
 
 def touch(folder, *names):

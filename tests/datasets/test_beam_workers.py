@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from datasets import beam_workers, build, miniature, workers
-from datasets.pair_job import prepare_one
-from datasets.prepared_folder import PreparationError
-from datasets.sources import find_fivek_pairs
+from datasets import build, miniature
+from datasets.workers import beam
+from datasets.workers import pool
+from datasets.preparation.pair_job import prepare_one
+from datasets.preparation.prepared_folder import PreparationError
+from datasets.sources.lists import find_fivek_pairs
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = "runner=DirectRunner,direct_num_workers=2,direct_running_mode=multi_processing"
@@ -42,9 +44,9 @@ def test_a_command_of_the_pipeline_leaves_the_rows_that_workers_give(source, tmp
     # Another library's `datasets` must not be taken for ours, nor what the working folder holds.
     (tmp_path / "datasets.py").write_text("raise ImportError('the wrong one')")
     subprocess.run(
-        beam_workers._command(job, pairs, tmp_path), cwd=tmp_path, check=True, capture_output=True
+        beam._command(job, pairs, tmp_path), cwd=tmp_path, check=True, capture_output=True
     )
-    expected = {row["id"]: row for row in workers.run(job, pairs, 0)}
+    expected = {row["id"]: row for row in pool.run(job, pairs, 0)}
     assert {
         path.stem: json.loads(path.read_bytes()) for path in tmp_path.glob("*.json")
     } == expected
@@ -52,8 +54,8 @@ def test_a_command_of_the_pipeline_leaves_the_rows_that_workers_give(source, tmp
 
 
 def test_a_command_is_small(source, tmp_path):
-    pairs = find_fivek_pairs(source, "c") * (beam_workers.PAIRS_PER_COMMAND // 4)
-    command = beam_workers._command(
+    pairs = find_fivek_pairs(source, "c") * (beam.PAIRS_PER_COMMAND // 4)
+    command = beam._command(
         functools.partial(prepare_one, output=tmp_path, long_edge=512), pairs, tmp_path
     )
     assert sum(map(len, command)) < 20_000  # Linux takes 128 kB for one argument
@@ -106,12 +108,12 @@ def test_a_pipeline_that_fails_says_why_and_is_continued(source, tmp_path, monke
     pairs = find_fivek_pairs(source, "c")
     options = PipelineOptions(flags=["--runner=DirectRunner"])
     with monkeypatch.context() as patch:
-        patch.setattr(beam_workers, "_PROGRAM", "raise SystemExit(3)")
+        patch.setattr(beam, "_PROGRAM", "raise SystemExit(3)")
         with pytest.raises(PreparationError, match=r"pipeline failed: .*exit status 3"):
-            list(beam_workers.run(job, pairs, options, tmp_path / "rows"))
-    assert len(list(beam_workers.run(job, pairs, options, tmp_path / "rows"))) == 4
+            list(beam.run(job, pairs, options, tmp_path / "rows"))
+    assert len(list(beam.run(job, pairs, options, tmp_path / "rows"))) == 4
     with monkeypatch.context() as patch:
-        patch.setattr(beam_workers, "_PROGRAM", "raise SystemExit(3)")
+        patch.setattr(beam, "_PROGRAM", "raise SystemExit(3)")
         assert (
-            len(list(beam_workers.run(job, pairs, options, tmp_path / "rows"))) == 4
+            len(list(beam.run(job, pairs, options, tmp_path / "rows"))) == 4
         )  # they are there already

@@ -16,12 +16,13 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from datasets import build, miniature, workers
+from datasets import build, miniature
+from datasets.workers import pool
 from datasets.build import DatasetDamaged, DatasetNotBuilt
 from datasets.fivek import fivek_dataset_builder
 from datasets.pair_builder import SourceChanged
-from datasets.prepared_folder import PreparationError
-from datasets.sources import SourceError
+from datasets.preparation.prepared_folder import PreparationError
+from datasets.sources.lists import SourceError
 from enhancer.system.lock import FolderInUseError, FolderLock
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 def prepare_in_this_process():
     """Starting worker processes takes a second, and most of these tests prepare four pairs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "default_count", lambda: 0)
+        patch.setattr(pool, "default_count", lambda: 0)
         yield
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets.damage import refuse_damaged
+from datasets.checks.damage import refuse_damaged
 from datasets.rejection import PairRejected
 
 

@@ -8,7 +8,7 @@ from email.utils import formatdate
 import numpy as np
 import pytest
 
-from datasets.download import (
+from datasets.fetch.download import (
     Downloader,
     NotFetched,
     NotOnServer,
@@ -16,7 +16,7 @@ from datasets.download import (
     ServerUnreachable,
     Stopped,
 )
-from datasets.partial_file import checksum_of
+from datasets.fetch.partial_file import checksum_of
 from tests.helpers.misbehaving_server import (
     busy,
     drop_after,

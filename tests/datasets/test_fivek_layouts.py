@@ -6,8 +6,8 @@ import cv2
 import pytest
 
 from datasets import miniature
-from datasets.preparation import Options, prepare
-from datasets.sources import SourceError, find_fivek_pairs
+from datasets.preparation.preparation import Options, prepare
+from datasets.sources.lists import SourceError, find_fivek_pairs
 from enhancer.photo.io import read_photo
 
 

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.framing import check_framing, reconcile_framing
+from datasets.checks.framing import check_framing, reconcile_framing
 from datasets.miniature import real_estate_pair
-from datasets.registration import register
+from datasets.checks.registration import register
 from datasets.rejection import PairRejected
 
 

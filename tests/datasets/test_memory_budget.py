@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from datasets import memory_budget
-from datasets.memory_budget import bytes_to_decode
+from datasets.workers import memory
+from datasets.workers.memory import bytes_to_decode
 from datasets.miniature import files
 
 ROOT = Path(__file__).parents[2]
@@ -77,8 +77,8 @@ def test_a_photo_without_a_readable_header_reserves_nothing(tmp_path):
 
 
 def test_a_container_s_limit_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory_budget, "_CGROUPS", tmp_path)
-    machine = memory_budget.machine_memory()
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
+    machine = memory.machine_memory()
     assert machine > 2**27
     for name, limit in (
         ("memory.max", f"{2**27}\n"),
@@ -86,7 +86,7 @@ def test_a_container_s_limit_counts(tmp_path, monkeypatch):
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(limit)
-    assert memory_budget.machine_memory() == 2**27
+    assert memory.machine_memory() == 2**27
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory/memory.limit_in_bytes").write_text(f"{2**62}\n")
-    assert memory_budget.machine_memory() == machine
+    assert memory.machine_memory() == machine

@@ -10,12 +10,12 @@ import pytest
 
 from datasets import __main__ as datasets_command
 from datasets import build, miniature
-from datasets.download import Downloader, NotFetched, Patience, ServerUnreachable
-from datasets.fivek.checksums import read_checksums
+from datasets.fetch.download import Downloader, NotFetched, Patience, ServerUnreachable
+from datasets.fetch.checksums import read_checksums
 from datasets.fivek.official_files import OfficialFiles, Request
-from datasets.partial_file import checksum_of
-from datasets.preparation import Options, prepare
-from datasets.sources import SourceError, find_fivek_pairs
+from datasets.fetch.partial_file import checksum_of
+from datasets.preparation.preparation import Options, prepare
+from datasets.sources.lists import SourceError, find_fivek_pairs
 from tests.helpers.misbehaving_server import (
     busy,
     corrupted,

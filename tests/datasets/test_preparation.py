@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import prepared_folder
-from datasets.bare_folder import find_marked_pairs
-from datasets.preparation import Options, prepare
-from datasets.prepared_folder import PreparationError
-from datasets.sources import find_fivek_pairs, find_listed_pairs
+from datasets.preparation import prepared_folder
+from datasets.sources.named_pairs import find_marked_pairs
+from datasets.preparation.preparation import Options, prepare
+from datasets.preparation.prepared_folder import PreparationError
+from datasets.sources.lists import find_fivek_pairs, find_listed_pairs
 from enhancer.photo.io import read_photo
 
 OPTIONS = Options("real_estate", "all pairs", None)

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from datasets.preparation import Choices, Options, prepare
-from datasets.prepared_folder import PreparationError, read_rows
-from datasets.sources import find_listed_pairs
+from datasets.preparation.preparation import Choices, Options, prepare
+from datasets.preparation.prepared_folder import PreparationError, read_rows
+from datasets.sources.lists import find_listed_pairs
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -150,7 +150,7 @@ def test_outliers_are_dropped_on_request_and_come_back(source, prepared, tmp_pat
 
 
 def test_twins_stay_together_where_the_source_has_no_lists(source, tmp_path):
-    from datasets.bare_folder import find_marked_pairs
+    from datasets.sources.named_pairs import find_marked_pairs
 
     options = Options("real_estate", "all pairs", None, validation_share=0.1, test_share=0.1)
     metadata = prepare(source, find_marked_pairs, tmp_path / "out", options, num_workers=0)

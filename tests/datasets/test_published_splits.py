@@ -6,7 +6,7 @@ import pytest
 
 from datasets.fivek.fivek_dataset_builder import Builder, _catalogue
 from datasets.fivek.published_splits import PUBLISHED_SPLITS, assign_published_split, read_split
-from datasets.sources import SourcePair
+from datasets.sources.lists import SourcePair
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from datasets import sources
-from datasets.sources import SourceError, find_fivek_pairs, find_listed_pairs
+from datasets.sources import lists
+from datasets.sources.lists import SourceError, find_fivek_pairs, find_listed_pairs
 
 
 def write_list(path, inputs):
@@ -168,7 +168,7 @@ def test_missing_and_empty_folders(tmp_path):
 
 def test_the_literature_split_of_real_estate_has_no_leak(shared_data):
     pairs = find_listed_pairs(shared_data / "real_estate/full_split")
-    assert [sum(pair.split == split for pair in pairs) for split in sources.SPLITS] == [511, 56, 10]
+    assert [sum(pair.split == split for pair in pairs) for split in lists.SPLITS] == [511, 56, 10]
 
 
 def test_ids_that_no_file_could_be_called_are_shortened(tmp_path):

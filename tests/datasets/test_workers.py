@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from datasets import workers
-from datasets.memory_budget import MemoryBudget
-from datasets.pair_job import prepare_one
-from datasets.prepared_folder import PreparationError
-from datasets.sources import SourcePair
+from datasets.workers import pool
+from datasets.workers.memory import MemoryBudget
+from datasets.preparation.pair_job import prepare_one
+from datasets.preparation.prepared_folder import PreparationError
+from datasets.sources.lists import SourcePair
 
 ROOT = Path(__file__).parents[2]
 # The workers import what they are told to do by name, and this folder is not on their path.
@@ -99,7 +99,7 @@ def wait_until(condition, seconds=20):
     ],
 )
 def test_a_pair_whose_reader_dies_is_refused_and_the_others_are_done(jobs, how, cause):
-    rows = list(workers.run(functools.partial(jobs.die, how=how), pairs(*range(5)), 2))
+    rows = list(pool.run(functools.partial(jobs.die, how=how), pairs(*range(5)), 2))
     assert sorted(row["id"] for row in rows) == ["1", "2", "3", "4", "5"]
     (refused,) = [row for row in rows if row["status"] == "rejected"]
     assert (refused["id"], refused["kind"]) == ("2", "reader died")
@@ -108,7 +108,7 @@ def test_a_pair_whose_reader_dies_is_refused_and_the_others_are_done(jobs, how, 
 
 def test_a_pair_whose_reader_was_killed_by_chance_gets_another_try(jobs, tmp_path):
     rows = list(
-        workers.run(functools.partial(jobs.die_once, mark=tmp_path / "mark"), pairs(*range(4)), 2)
+        pool.run(functools.partial(jobs.die_once, mark=tmp_path / "mark"), pairs(*range(4)), 2)
     )
     assert {row["status"] for row in rows} == {"accepted"}
     assert len(rows) == 4
@@ -116,7 +116,7 @@ def test_a_pair_whose_reader_was_killed_by_chance_gets_another_try(jobs, tmp_pat
 
 def test_large_photos_take_turns_and_small_ones_share(jobs, tmp_path):
     job = functools.partial(jobs.note, folder=tmp_path)
-    list(workers.run(job, pairs(80, 90, 30, 20, 500), 3, memory=100))
+    list(pool.run(job, pairs(80, 90, 30, 20, 500), 3, memory=100))
     times = {
         number: [float((tmp_path / f"{number}.{end}").read_text()) for end in ("began", "ended")]
         for number in range(1, 6)
@@ -129,22 +129,22 @@ def test_large_photos_take_turns_and_small_ones_share(jobs, tmp_path):
 
 def test_what_a_job_raises_is_raised_here(jobs):
     with pytest.raises(OSError, match="No space left") as caught:
-        list(workers.run(jobs.fail, pairs(1), 1))
+        list(pool.run(jobs.fail, pairs(1), 1))
     assert caught.value.filename == "somewhere.jpg"
 
 
 def test_what_libraries_print_does_not_disturb_the_answers(jobs):
-    assert list(workers.run(jobs.chatter, pairs(1), 1)) == [{"id": "1"}]
+    assert list(pool.run(jobs.chatter, pairs(1), 1)) == [{"id": "1"}]
 
 
 def test_workers_that_cannot_start_are_no_endless_loop(jobs, monkeypatch):
-    monkeypatch.setattr(workers, "_PROGRAM", "raise SystemExit(7)")
+    monkeypatch.setattr(pool, "_PROGRAM", "raise SystemExit(7)")
     with pytest.raises(PreparationError, match="ended with exit code 7 before it could begin"):
-        list(workers.run(jobs.chatter, pairs(1), 2))
+        list(pool.run(jobs.chatter, pairs(1), 2))
 
 
 def test_no_worker_outlives_an_interrupted_run(jobs, tmp_path):
-    running = workers.run(functools.partial(jobs.sleep, folder=tmp_path), pairs(1, 2), 2)
+    running = pool.run(functools.partial(jobs.sleep, folder=tmp_path), pairs(1, 2), 2)
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -166,14 +166,14 @@ def test_no_worker_outlives_an_interrupted_run(jobs, tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_worker_outlives_its_parent(jobs, tmp_path, how):
     program = f"""
-from datasets import workers
-from datasets.sources import SourcePair
+from datasets.workers import pool
+from datasets.sources.lists import SourcePair
 from pathlib import Path
 import functools, jobs_for_workers, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background programs without it
 pairs = [SourcePair(str(number), Path("a"), Path("b"), None) for number in range(2)]
 try:
-    list(workers.run(functools.partial(jobs_for_workers.sleep, folder={str(tmp_path)!r}), pairs, 2))
+    list(pool.run(functools.partial(jobs_for_workers.sleep, folder={str(tmp_path)!r}), pairs, 2))
 except KeyboardInterrupt:
     sys.exit("stopped")
 """
@@ -204,5 +204,5 @@ def test_pairs_reach_the_workers_from_where_datasets_is_another_library(monkeypa
     for name in [name for name in sys.modules if name.partition(".")[0] == "datasets"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "datasets", types.ModuleType("datasets"))
-    (row,) = workers.run(job, [SourcePair("1", tmp_path / "a.jpg", tmp_path / "b.jpg", None)], 1)
+    (row,) = pool.run(job, [SourcePair("1", tmp_path / "a.jpg", tmp_path / "b.jpg", None)], 1)
     assert row["kind"] == "unreadable photo"

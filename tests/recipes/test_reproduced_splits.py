@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets import prepared_folder, sources
+from datasets.preparation import prepared_folder
+from datasets.sources import lists
 from datasets.fivek.published_splits import assign_published_split
-from datasets.preparation import Options, prepare
-from datasets.sources import find_fivek_pairs, find_listed_pairs
+from datasets.preparation.preparation import Options, prepare
+from datasets.sources.lists import find_fivek_pairs, find_listed_pairs
 
 OPTIONS = Options("real_estate", "all pairs", None)
 
@@ -46,7 +47,7 @@ def stand_ins(shared_data, tmp_path_factory):
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_the_lists_of_the_whole_real_estate_set_reproduce_exactly(stand_ins, split):
     output, ids = stand_ins
-    name: sources.Split = "validation" if split == "val" else split
+    name: lists.Split = "validation" if split == "val" else split
     assert [row["id"] for row in prepared_folder.read_rows(output, name)] == ids[split]
     assert len(ids[split]) == {"train": 511, "val": 56, "test": 10}[split]
 

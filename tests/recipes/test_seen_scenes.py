@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets import build, miniature
-from datasets.sources import SourceError
+from datasets.sources.lists import SourceError
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import read_photo
 from recipes import seen_scenes
