@@ -141,8 +141,8 @@ def _in_a_sentence() -> Iterator[None]:
     except OSError as error:
         where = f" '{error.filename}'" if error.filename else ""
         sys.exit(
-            f"error: The operating system refused{where}: {error.strerror or error}. Check the path, its "
-            "permissions and the free space."
+            f"error: The operating system refused{where}: {error.strerror or error}. Check the "
+            "path, its permissions and the free space."
         )
     except KeyboardInterrupt:
         sys.exit("Stopped. The same command continues where it was.")

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from datasets.fetch.request import Request
 from datasets.pair_builder import PairBuilder
 from datasets.preparation.preparation import DEFAULT_CHOICES, Choices
-from datasets.types import DatasetNotBuilt, PreparationError, SourceError, Split
+from datasets.types import SPLITS, DatasetNotBuilt, PreparationError, SourceError, Split
 
 DatasetName = Literal["fivek", "real_estate"]
 
@@ -111,12 +111,14 @@ def source(
                 f"{builder.info.full_name} again with: {_command(builder, data_dir)} --overwrite"
             ) from error
     skip = tfds.decode.SkipDecoding()
-    return builder.as_data_source(split, decoders={"input": skip, "target": skip})
+    decoders = {"input": skip, "target": skip}
+    return builder.as_data_source(split, decoders)  # pyright: ignore[reportCallIssue]
 
 
 def splits(name: DatasetName, data_dir: Path, config: str | None = None) -> list[Split]:
     """Return the splits that a built data set has, or raise DatasetNotBuilt."""
-    return list(_open(name, data_dir, config).info.splits)
+    built = _open(name, data_dir, config).info.splits
+    return [split for split in SPLITS if split in built]
 
 
 def fingerprint(name: DatasetName, data_dir: Path, config: str | None = None) -> str:

@@ -50,7 +50,8 @@ class _ReproducibleWriter(ExampleWriter):
 
 
 def _reserialise(example: bytes) -> bytes:
-    return tf_example_pb2.Example.FromString(example).SerializeToString(deterministic=True)
+    record = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
+    return record.FromString(example).SerializeToString(deterministic=True)
 
 
 class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -205,9 +206,14 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return info
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        recorded = ("source", "source_fingerprint", "images_sha256")
-        self.info.metadata.update({key: self._prepared_metadata[key] for key in recorded})
-        self.info.metadata["drop_outliers"] = self._prepared_metadata["choices"]["drop_outliers"]
+        recorded = {
+            key: self._prepared_metadata[key]
+            for key in ("source", "source_fingerprint", "images_sha256")
+        }
+        recorded["drop_outliers"] = self._prepared_metadata["choices"]["drop_outliers"]
+        metadata = self.info.metadata
+        assert metadata is not None  # see `_info`
+        metadata.update(recorded)
         rows = {split: prepared_folder.read_rows(self._prepared, split) for split in SPLITS}
         return {split: self._generate_examples(rows[split]) for split in SPLITS if rows[split]}
 
@@ -220,7 +226,9 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield row["id"], {**photos, "id": row["id"], **size, **self.extra_values(row["id"])}
 
     def _example_writer(self) -> ExampleWriter:
-        return _ReproducibleWriter(file_format=self.info.file_format)
+        file_format = self.info.file_format
+        assert file_format is not None  # `build` names it
+        return _ReproducibleWriter(file_format)
 
     def _log_download_bytes(self) -> None:
         """Print nothing: TFDS would announce a download, and nothing is downloaded."""

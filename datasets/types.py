@@ -47,7 +47,7 @@ class SourcePair:
     """Two files that should show the same scene before and after; they may be missing or damaged."""
 
     id: str
-    """Unique in its data set: the input's name without suffix, and its folders where needed."""
+    """Unique in its data set: the input's name without suffix, with folders where needed."""
     input: Path
     target: Path
     split: Split | None

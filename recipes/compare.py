@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Heavy imports wait until here, so that --help answers at once.
     import absl.logging
 
-    from datasets.sources.lists import SourceError
+    from datasets.types import SourceError
     from enhancer.network.trained import CheckpointError
     from enhancer.photo.io import PhotoError
     from enhancer.scoring.saved_predictions import SavedPredictionsError
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: Options) -> int:
     """Score, print, write."""
-    from datasets.sources.lists import SourceError
+    from datasets.types import DatasetNotBuilt, SourceError
     from enhancer.photo.io import PhotoError
     from enhancer.report.pictures import make_strips
     from enhancer.report.report import write_report
@@ -108,6 +108,7 @@ def run(options: Options) -> int:
         seen_in_pretraining = find_leaks(small, scenes, run.pretraining_scenes())
     except (
         SourceError,
+        DatasetNotBuilt,
         PhotoError,
         OSError,
     ) as error:  # a target is read only where two hashes are alike

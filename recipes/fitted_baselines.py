@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from datasets.sources.lists import SourceError
+from datasets.types import SourceError
 from enhancer.data.pairs import Pair
 from enhancer.scoring.color_lookup import ColorLookup
 from enhancer.scoring.evaluation import Enhance

@@ -76,16 +76,13 @@ def _run_in_folder(experiment: Experiment, run: Callable[[Any], int]) -> int:
     """Run with the work folder locked; turn what may go wrong into a sentence and an exit code."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each file it writes
     # Heavy imports wait until here, so that --help answers at once.
-    from datasets.build import DatasetNotBuilt
-    from datasets.pair_builder import SourceChanged
-    from datasets.preparation.prepared_folder import PreparationError
-    from datasets.sources.lists import SourceError
     from enhancer.data.pairs import UnreadableDataError
     from enhancer.network.trained import CheckpointError
     from enhancer.system import processes
     from enhancer.system.devices import UnequalSharesError
+    from enhancer.system.errors import EnhancerError
     from enhancer.system.interruption import Interrupted, signals_raise
-    from enhancer.system.lock import FolderLock, FolderLockError
+    from enhancer.system.lock import FolderLock
     from enhancer.training.loop import TrainingError
 
     try:
@@ -98,11 +95,7 @@ def _run_in_folder(experiment: Experiment, run: Callable[[Any], int]) -> int:
             return run(experiment)
     except (
         UsageError,
-        DatasetNotBuilt,
-        SourceError,
-        SourceChanged,
-        PreparationError,
-        FolderLockError,
+        EnhancerError,
         UnequalSharesError,
         processes.JoinError,
     ) as error:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.sources.lists import SPLITS, SourceError, Split
+from datasets.types import SPLITS, DatasetNotBuilt, SourceError, Split
 from enhancer.data.pairs import Pair, ReadablePairs, UnreadableDataError
 from enhancer.inference.enhancer import Enhancer
 from enhancer.network.trained import CheckpointError, load_best, read_config, weights_sha256
 from enhancer.training.history import best_row, is_finished
+from recipes.scenes import SeenScenes, built_scenes
 from recipes.scored_pairs import ScoredPairs
-from recipes.seen_scenes import DatasetName, SeenScenes, find_seen_scenes
 
 _STAGES = {"pretrain": "pretrained", "scratch": "scratch", "finetune": "finetuned"}
 """A stage's folder, and what its network is called as a method."""
@@ -88,7 +88,7 @@ class Run:
         for open_pairs in (self._built, self._listed):
             try:
                 return open_pairs(split)
-            except (SourceError, OSError, KeyError, UnreadableDataError) as error:
+            except (SourceError, DatasetNotBuilt, OSError, KeyError, UnreadableDataError) as error:
                 looked.append(str(error))
         raise SourceError(" ".join(looked))
 
@@ -96,7 +96,8 @@ class Run:
         """What the pairs show that the run's networks were pre-trained on; nothing if they were not.
 
         Raises:
-            SourceError: they are not there; the message says where they were looked for.
+            SourceError: the settings do not name them, or others are there.
+            DatasetNotBuilt: they are not there.
         """
         if self.stage_dirs.keys() == {"scratch"}:
             return SeenScenes()
@@ -107,23 +108,16 @@ class Run:
             raise SourceError(
                 f"{self.workdir} holds no config.json of a run, which would say what it was pre-trained on."
             )
-        seen = self._scenes("fivek", "fivek", self._data_dir(), self.config.get("fivek_config"))
-        if self.config.get("extra_pairs"):
-            extra_dir, name = (
-                self._data_dir() / "extra_pairs",
-                self.config.get("real_estate_config"),
-            )
-            seen = seen + self._scenes("extra_pairs", "real_estate", extra_dir, name)
-        return seen
-
-    def _scenes(
-        self, key: str, name: DatasetName, data_dir: Path, config: str | None
-    ) -> SeenScenes:
-        splits = SPLITS if key == "extra_pairs" else ("train", "validation")
-        source = self.config.get(key) or (self.workdir / "miniature" / key)
-        return find_seen_scenes(
-            name, data_dir, config, self.config.get("data", {}).get(key), Path(source), splits
+        config, fingerprints = self.config, self.config.get("data", {})
+        data_dir, trained = self._data_dir(), ("train", "validation")
+        seen = built_scenes(
+            "fivek", data_dir, config.get("fivek_config"), fingerprints.get("fivek"), trained
         )
+        if config.get("extra_pairs"):
+            name, wanted = config.get("real_estate_config"), fingerprints.get("extra_pairs")
+            extra_dir = data_dir / "extra_pairs"
+            seen = seen + built_scenes("real_estate", extra_dir, name, wanted, SPLITS)
+        return seen
 
     def _data_dir(self) -> Path:
         default = (

@@ -34,8 +34,8 @@ def refuse_damaged(before: np.ndarray, after: np.ndarray) -> None:
         if bands[role] > _BAND_SHARE > bands[other]:
             raise PairRejected(
                 "damaged picture",
-                f"{bands[role]:.0%} of the {role} is one empty or striped area, as in a file that was "
-                f"cut off; the {other} has none",
+                f"{bands[role]:.0%} of the {role} is one empty or striped area, as in a file that "
+                f"was cut off; the {other} has none",
                 round(bands[role], 3),
             )
 

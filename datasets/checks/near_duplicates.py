@@ -47,14 +47,14 @@ def perceptual_hash(pixels: np.ndarray) -> str:
 def find_groups(
     hashes: Hashes,
     read_target: ReadTarget,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], object] = lambda _: None,
     copies: Sequence[tuple[int, int]] = (),
 ) -> list[list[int]]:
     """Find the groups of photos that show one scene; who is like one of a group belongs to it.
 
     Args:
         hashes, read_target: of the pairs.
-        progress: called with the number of photos compared so far.
+        progress: called with the number of photos that were compared since the last call.
         copies: pairs of indices that are known to show one scene, however little is to be seen.
 
     Returns:
@@ -97,7 +97,7 @@ def find_shown(
 
 
 def _candidates(
-    hashes: Hashes, other_hashes: Hashes, progress: Callable[[int], None] = lambda _: None
+    hashes: Hashes, other_hashes: Hashes, progress: Callable[[int], object] = lambda _: None
 ) -> Iterator[tuple[int, int]]:
     """Yield the index pairs whose inputs or targets have similar hashes."""
     if not hashes or not other_hashes:
@@ -110,7 +110,7 @@ def _candidates(
             near |= np.bitwise_count(differing).sum(-1, dtype=np.uint16) <= MAX_DISTANCE
         rows, columns = np.nonzero(near)
         yield from zip((rows + start).tolist(), columns.tolist(), strict=True)
-        progress(min(len(hashes), start + _ROWS_AT_ONCE))
+        progress(len(near))
 
 
 def _bits(hashes: Hashes) -> list[np.ndarray]:

@@ -1,9 +1,10 @@
 """How far the framing of two pictures of one scene differs, whatever the edit did to the tones.
 
-Tones are no help: a dark room and its bright edit have no grey level in common, and a window may be black in one and blue
-in the other. Edges stay. So pictures are compared by where their gradients stand out from the gradients around them, first
-by phase correlation (Kuglin and Hines 1975), which finds large shifts, then by the enhanced correlation coefficient
-(Evangelidis and Psarakis, PAMI 2008), which finds shift, scale and rotation to a tenth of a pixel.
+Tones are no help: a dark room and its bright edit have no grey level in common, and a window may be
+black in one and blue in the other. Edges stay. So pictures are compared by where their gradients
+stand out from those around them, first by phase correlation (Kuglin and Hines 1975), which finds
+large shifts, then by the enhanced correlation coefficient (Evangelidis and Psarakis, PAMI 2008),
+which finds shift, scale and rotation to a tenth of a pixel.
 """
 
 import dataclasses
@@ -32,13 +33,13 @@ class Registration:
     """How the input has to be moved to lie on the target, and how sure that is."""
 
     matrix: np.ndarray
-    """float64 `(3, 3)`, affine: a target pixel `(x, y, 1)` -> where its content is in the input, in their own pixels."""
+    """float64 `(3, 3)`, affine: a target pixel `(x, y, 1)` -> where its content is in the input."""
     displacement: float
-    """Mean distance over the picture that content has moved apart, in pixels at a long edge of `WORK_EDGE`."""
+    """Mean distance that content has moved apart, in pixels at a long edge of `WORK_EDGE`."""
     shift: tuple[float, float]
-    """The same in x and in y at the picture's centre, in pixels at a long edge of `WORK_EDGE`."""
+    """The same in x and in y at the picture's centre."""
     correlation: float
-    """Of the two structures where they overlap after the move, [-1, 1]; above 0.4 for nearly all real pairs."""
+    """Of the two structures where they overlap after the move, [-1, 1]; 0.4 in real pairs."""
     correlation_unmoved: float
     """The same before the move."""
     texture: float
@@ -48,13 +49,14 @@ class Registration:
 def register(before: np.ndarray, after: np.ndarray, *, precisely: bool = False) -> Registration:
     """Estimate shift, scale, rotation and shear between two pictures.
 
-    Pictures of similar size or of different shape (a RAW development and its export, cropped differently) are compared
-    pixel by pixel from their centres; others as the same framing at two resolutions.
+    Pictures of similar size or of different shape (a RAW development and its export, cropped
+    differently) are compared pixel by pixel from their centres; others as one framing at two
+    resolutions.
 
     Args:
         before, after: uint8 `(height, width, 3)` or grey `(height, width)`, of any size.
-        precisely: to a tenth of a pixel at `WORK_EDGE` (on rendered rooms; a quarter on real pairs) instead of half a
-            pixel; takes four times as long.
+        precisely: to a tenth of a pixel at `WORK_EDGE` (on rendered rooms; a quarter on real pairs)
+            instead of half a pixel; takes four times as long.
     """
     before, after = to_grey(before), to_grey(after)
     found = _register_at(_SCREENING_EDGE, before, after, None)
@@ -66,13 +68,16 @@ def register(before: np.ndarray, after: np.ndarray, *, precisely: bool = False) 
 def _register_at(
     edge: int, before: np.ndarray, after: np.ndarray, start: np.ndarray | None
 ) -> Registration:
-    """Register at a long edge of `edge` pixels, from `start` (in the pictures' own pixels) or from the best shift."""
+    """Register at a long edge of `edge` pixels, from `start` or from the best shift."""
     scale_after = min(1.0, edge / max(after.shape))
     scale_before = _matching_scale(before, after, scale_after)
     small_before, small_after = _shrink(before, scale_before), _shrink(after, scale_after)
-    to_before, to_after = _scaling(small_before, before), _scaling(small_after, after)
+    to_before, to_after = (
+        scaling(small_before.shape, before.shape),
+        scaling(small_after.shape, after.shape),
+    )
     structure_before, structure_after = _structure(small_before), _structure(small_after)
-    unmoved = _translation(*_centre_offset(structure_before, structure_after))
+    unmoved = translation(*_centre_offset(structure_before, structure_after))
     correlation_unmoved = _correlation(structure_before, structure_after, unmoved)
     if start is not None:
         nearby = np.linalg.inv(to_before) @ start @ to_after
@@ -96,10 +101,10 @@ def _register_at(
 
 
 def quarter_turns(before: np.ndarray, after: np.ndarray) -> int | None:
-    """Find how often the input has to be turned by 90° (anticlockwise, as `numpy.rot90`) to stand as the target does.
+    """Find how often the input has to be turned by 90°, as `numpy.rot90`, to stand as the target.
 
     Returns:
-        0 unless another turn fits clearly better; None where the shapes need a quarter turn and neither fits.
+        0 unless another turn fits clearly better; None where the shapes need one and none fits.
     """
     before, after = (
         _structure(_shrink(grey, _TURN_EDGE / max(grey.shape)))
@@ -108,7 +113,7 @@ def quarter_turns(before: np.ndarray, after: np.ndarray) -> int | None:
 
     def fit(turns: int) -> float:
         turned = np.ascontiguousarray(np.rot90(before, turns))
-        unmoved = _translation(*_centre_offset(turned, after))
+        unmoved = translation(*_centre_offset(turned, after))
         correlation = _correlation(turned, after, unmoved)
         return _correlation(turned, after, _best_shift(turned, after, unmoved, correlation))
 
@@ -128,7 +133,7 @@ def quarter_turns(before: np.ndarray, after: np.ndarray) -> int | None:
 
 
 def mean_displacement(matrix: np.ndarray, shape: tuple[int, ...]) -> float:
-    """Return how far an affine map moves content on average, in pixels at a long edge of `WORK_EDGE`.
+    """Return how far an affine map moves content on average, in pixels of `WORK_EDGE`.
 
     Args:
         matrix: `(3, 3)`, pixels of a picture -> pixels of the same picture.
@@ -138,7 +143,7 @@ def mean_displacement(matrix: np.ndarray, shape: tuple[int, ...]) -> float:
 
 
 def work_picture(pixels: np.ndarray) -> np.ndarray:
-    """Return a grey copy at a long edge of `WORK_EDGE` at most, for comparisons that need no larger one.
+    """Return a grey copy at a long edge of `WORK_EDGE` at most, which is enough to compare.
 
     Args:
         pixels: sRGB, uint8 `(height, width, 3)`.
@@ -176,7 +181,7 @@ def _shrink(grey: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _structure(grey: np.ndarray) -> np.ndarray:
-    """Gradients relative to those around them, float32: what edits of tone and colour leave as it is."""
+    """Gradients relative to those around them, float32: what edits of tone and colour leave."""
     strength = _gradient(grey)
     return np.minimum(strength / (cv2.blur(strength, (_SURROUND, _SURROUND)) + _NOISE_FLOOR), 4.0)
 
@@ -203,7 +208,7 @@ def _best_shift(
     if common_after.shape != common_before.shape:
         return unmoved
     (dx, dy), _ = cv2.phaseCorrelate(common_after, common_before, _window(*common_after.shape))
-    shifted = _translation(dx, dy) @ unmoved
+    shifted = translation(dx, dy) @ unmoved
     return shifted if _correlation(before, after, shifted) > correlation else unmoved
 
 
@@ -256,19 +261,19 @@ def _correlation(before: np.ndarray, after: np.ndarray, matrix: np.ndarray) -> f
 
 
 def _centre_offset(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """In x and y, of the input's centre from the target's; whole pixels, as phase correlation cuts there."""
-    return float((before.shape[1] - after.shape[1]) // 2), float(
-        (before.shape[0] - after.shape[0]) // 2
-    )
+    """In x and y, of the input's centre from the target's; phase correlation needs whole pixels."""
+    x, y = (before.shape[side] - after.shape[side] for side in (1, 0))
+    return float(x // 2), float(y // 2)
 
 
-def _translation(x: float, y: float) -> np.ndarray:
+def translation(x: float, y: float) -> np.ndarray:
+    """Return the map `(3, 3)` that moves by x and y."""
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
 
 
-def _scaling(small: np.ndarray, large: np.ndarray) -> np.ndarray:
-    """Pixels of the small picture -> pixels of the large one; pixel centres are at whole numbers."""
-    x, y = large.shape[1] / small.shape[1], large.shape[0] / small.shape[0]
+def scaling(shape: tuple[int, ...], other: tuple[int, ...]) -> np.ndarray:
+    """Return the map `(3, 3)` from pixels of one shape to those of another, height first."""
+    x, y = other[1] / shape[1], other[0] / shape[0]
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]], np.float64)
 
 

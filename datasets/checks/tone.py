@@ -1,4 +1,4 @@
-"""How much an edit brightens and colours a photo, and which edits of a data set are unlike the others."""
+"""How much an edit brightens and colours a photo, and which edits are unlike the others."""
 
 from typing import Any
 

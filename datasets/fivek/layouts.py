@@ -1,4 +1,4 @@
-"""The folders that FiveK's photos are in: as downloaded, as its archive is extracted, as exported."""
+"""The folders that FiveK's photos are in: downloaded, extracted from the archive, or exported."""
 
 import dataclasses
 from pathlib import Path

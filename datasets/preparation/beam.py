@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.2
 
 def run(
     pairs: Sequence[SourcePair], output: Path, long_edge: int | None, options: Any, folder: Path
-) -> Iterator[PairRecord]:
+) -> Generator[PairRecord]:
     """Prepare pairs in a Beam pipeline, and yield their records as they are finished.
 
     Args:

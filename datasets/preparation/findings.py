@@ -1,4 +1,4 @@
-"""What only shows when pairs are seen together: edits unlike the others, scenes that occur twice."""
+"""What shows only when pairs are seen together: strange edits, and scenes that occur twice."""
 
 import dataclasses
 from pathlib import Path
@@ -83,7 +83,5 @@ def find_groups_with_progress(accepted: list[PairRecord], output: Path) -> list[
     with tqdm.tqdm(
         total=len(accepted), desc="looking for near-duplicates", unit="photo", delay=2, leave=False
     ) as bar:
-        groups = near_duplicates.find_groups(
-            hashes, read_target, lambda compared: bar.update(compared - bar.n), copies
-        )
+        groups = near_duplicates.find_groups(hashes, read_target, bar.update, copies)
     return [[accepted[index] for index in group] for group in groups]

@@ -1,4 +1,4 @@
-"""What is done with one pair: it is checked, stored as two JPEG files, and described in a record."""
+"""What is done with a pair: it is checked, stored as two JPEG files, and described in a record."""
 
 import hashlib
 from pathlib import Path

@@ -18,7 +18,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +183,7 @@ def _develop_all(
     output: Path,
     long_edge: int | None,
     num_workers: int | None,
-) -> Iterator[PairRecord]:
+) -> Generator[PairRecord]:
     """Prepare every pair in worker processes, and yield the records as they are finished."""
     pool = WorkerPool(num_workers)
     # A thread per pair in hand: it brings the files and waits for a process to develop them.
@@ -204,7 +204,7 @@ def _develop_all(
 
 
 def _log(
-    done: Iterator[PairRecord],
+    done: Generator[PairRecord],
     pairs: list[SourcePair],
     finished: dict[str, PairRecord],
     output: Path,

@@ -40,11 +40,11 @@ def assign_splits(
     if accepted[0]["split"] is not None:
         return {split: [row for row in accepted if row["split"] == split] for split in SPLITS}
     shares = shares or Shares()
-    wanted: dict[Split, int] = {
-        split: max(1, round(share * len(accepted)))
-        for split, share in (("test", shares.test), ("validation", shares.validation))
-        if share
-    }
+    wanted: dict[Split, int] = {}
+    if shares.test:
+        wanted["test"] = max(1, round(shares.test * len(accepted)))
+    if shares.validation:
+        wanted["validation"] = max(1, round(shares.validation * len(accepted)))
     together = {row["id"]: [member["id"] for member in group] for group in groups for row in group}
     units = {min(ids): ids for ids in (together.get(row["id"], [row["id"]]) for row in accepted)}
     if len(units) < len(wanted) + 1:
@@ -88,7 +88,8 @@ def find_straddling(
     splits: dict[Split, list[PairRecord]], groups: Sequence[Sequence[PairRecord]]
 ) -> list[list[tuple[str, Split]]]:
     """Return the groups that are in more than one split, each as ids with their splits."""
-    split_of: dict[str, Split] = {row["id"]: name for name, rows in splits.items() for row in rows}
+    split_of: dict[str, Split] = {row["id"]: key for key in SPLITS for row in splits[key]}
+    named: list[list[tuple[str, Split]]]
     named = [[(row["id"], split_of[row["id"]]) for row in group] for group in groups]
     return [group for group in named if len({split for _, split in group}) > 1]
 

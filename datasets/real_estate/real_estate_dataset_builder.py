@@ -26,8 +26,7 @@ class RealEstateConfig(PairConfig):
     def __init__(self, name: str, long_edge: int | None):
         """Set the longer side in pixels; None keeps the size of the source."""
         edge = f"{long_edge} px" if long_edge else "as in the source"
-        shares = {"validation_share": 0.1, "test_share": 0.1}
-        variant = Variant("real_estate", "all pairs", long_edge, **shares)
+        variant = Variant("real_estate", "all pairs", long_edge, 0.1, 0.1)
         super().__init__(name, variant, description=f"Long edge {edge}.")
 
 

@@ -46,6 +46,7 @@ def find_any_pairs(folder: Path) -> list[SourcePair]:
         SourceError: as `find_listed_pairs`, but for paths that leave the folder.
     """
     check_folder(folder)
+    lists: list[tuple[Path, Split | None]]
     lists = [(path, split) for split, path in find_lists(folder).items()]
     lists = lists or [(path, None) for path in find_other_lists(folder)]
     return _read(folder, lists, anywhere=True) if lists else find_listed_pairs(folder)

@@ -1,4 +1,4 @@
-"""A process that works for `datasets.workers.pool`: it is told what to do, and answers, in JSON lines.
+"""A process that works for `datasets.workers.pool`; both speak in JSON lines.
 
 It hears ["call", ["module:function", arguments]] and ["go", null]; it says ["ready", null],
 ["bytes", number], ["done", result], ["os error", [number, message, file]] or ["error", traceback].

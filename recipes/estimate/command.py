@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     )
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of data sets that are not there
     # Heavy imports wait until here, so that --help answers at once.
-    from datasets.sources.lists import SourceError
+    from datasets.types import SourceError
     from recipes.estimate.compile_target import CompileTargetError, compile_target
     from recipes.estimate.estimate_report import report
     from recipes.estimate.stage_estimate import estimate_stage, refuse_unequal_shares, stage_names
