@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from datasets.checks.damage import refuse_damaged
-from datasets.rejection import PairRejected
+from datasets.types import PairRejected
 
 
 def photo(seed=0):

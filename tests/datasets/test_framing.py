@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from datasets.checks.framing import check_framing, reconcile_framing
-from datasets.miniature import real_estate_pair
 from datasets.checks.registration import register
-from datasets.rejection import PairRejected
+from datasets.miniature import real_estate_pair
+from datasets.types import PairRejected
 
 
 @functools.cache
