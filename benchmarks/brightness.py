@@ -37,11 +37,11 @@ def main(argv: list[str] | None = None) -> int:
 
     import cv2
     import jax.numpy as jnp
-    from enhancer.scoring.baselines import GlobalCurve
 
     from enhancer.data.pairs import Pair
     from enhancer.network import development
     from enhancer.network.development import CURVE_END, light_factors
+    from enhancer.scoring.baselines import GlobalCurve
     from recipes.scored_pairs import ScoredPairs
 
     def small(photo: np.ndarray) -> np.ndarray:

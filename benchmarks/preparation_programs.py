@@ -32,34 +32,31 @@ def plain_loop(source: Path, output: Path) -> None:
 
 def ours(source: Path, output: Path, num_workers: int | None) -> None:
     """The preparation of this project, as `python -m datasets build` calls it."""
-    from datasets.preparation import Options, prepare
-    from datasets.sources import find_fivek_pairs
+    from datasets.fivek.layouts import find_fivek_pairs
+    from datasets.preparation.preparation import Variant, prepare
+    from datasets.sources.pair_source import PairSource
 
-    options = Options("fivek", "expert C", LONG_EDGE)
-    prepare(
-        source,
-        lambda folder: find_fivek_pairs(folder, "c"),
-        output,
-        options,
-        num_workers=num_workers,
-    )
+    pairs = PairSource(source, lambda folder: find_fivek_pairs(folder, "c"))
+    prepare(pairs, output, Variant("fivek", "expert C", LONG_EDGE), num_workers=num_workers)
 
 
 def threads(source: Path, output: Path) -> None:
     """The work of our processes in as many threads of one process."""
     import concurrent.futures
-    import functools
 
-    from datasets import workers
-    from datasets.pair_job import prepare_one
-    from datasets.sources import find_fivek_pairs
+    from datasets.fivek.layouts import find_fivek_pairs
+    from datasets.preparation.pair_job import develop
+    from datasets.workers.pool import WorkerPool, default_count
 
     (output / "images").mkdir(parents=True)
-    job = functools.partial(prepare_one, output=output, long_edge=LONG_EDGE)
-    with concurrent.futures.ThreadPoolExecutor(workers.default_count()) as pool:
-        list(
-            pool.map(lambda pair: job(pair, lambda num_bytes: None), find_fivek_pairs(source, "c"))
-        )
+    here = WorkerPool(0)  # the threads do the work themselves
+    with concurrent.futures.ThreadPoolExecutor(default_count()) as threads:
+        jobs = [
+            threads.submit(develop, here, pair, output, LONG_EDGE)
+            for pair in find_fivek_pairs(source, "c")
+        ]
+        for job in jobs:
+            job.result()
 
 
 def main(name: str, source: Path, output: Path) -> None:

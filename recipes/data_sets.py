@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from datasets import build, miniature
 from datasets.build import DatasetName
-from datasets.preparation import Choices
+from datasets.preparation.preparation import Choices
 from enhancer.system.console import say
 from recipes.experiment import Experiment, data_dir_of
 

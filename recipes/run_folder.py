@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from datasets import build
-from datasets.sources import SPLITS, SourceError, Split
+from datasets.types import SPLITS, DatasetNotBuilt, SourceError, Split
 from enhancer.data.pairs import ReadablePairs, UnreadableDataError
 from enhancer.inference.enhancer import Enhancer
 from enhancer.network.trained import CheckpointError, load_best, read_config, weights_sha256
 from enhancer.scoring.evaluation import Pairs
 from enhancer.training.history import best_row, is_finished
 from recipes.experiment import data_dir_of
+from recipes.scenes import SeenScenes, built_scenes
 from recipes.scored_pairs import ScoredPairs
-from recipes.seen_scenes import DatasetName, SeenScenes, find_seen_scenes
 
 _METHODS = {"pretrain": "pretrained", "scratch": "scratch", "finetune": "finetuned"}
 """A stage's folder, and what its network is called as a method."""
@@ -93,7 +93,7 @@ class Run:
         for open_pairs in (self._built, self._listed):
             try:
                 return open_pairs(split)
-            except (SourceError, OSError, KeyError, UnreadableDataError) as error:
+            except (SourceError, DatasetNotBuilt, OSError, KeyError, UnreadableDataError) as error:
                 looked.append(str(error))
         raise SourceError(" ".join(looked))
 
@@ -102,7 +102,8 @@ class Run:
         not.
 
         Raises:
-            SourceError: they are not there; the message says where they were looked for.
+            SourceError: the settings do not name them, or others are there.
+            DatasetNotBuilt: they are not there.
         """
         if self.stage_dirs.keys() == {"scratch"}:
             return SeenScenes()
@@ -110,10 +111,13 @@ class Run:
             other = Path(self.config["pretrained"]).parent
             return read_run(other, {"pretrain": other / "pretrain"}).pretraining_scenes()
         self._refuse_unknown("pre-trained")
-        seen = self._scenes("fivek", "fivek", self._data_dir("fivek"))
-        if self.config.get("extra_pairs"):
-            extra_dir = self._data_dir("extra_pairs") / "extra_pairs"
-            seen = seen + self._scenes("extra_pairs", "real_estate", extra_dir)
+        config, known = self.config, self.config.get("data", {})
+        folder, name = self._data_dir("fivek"), config.get("fivek_config")
+        seen = built_scenes("fivek", folder, name, known.get("fivek"), SPLITS[:2])
+        if config.get("extra_pairs"):
+            folder = self._data_dir("extra_pairs") / "extra_pairs"
+            name, extra = config.get("real_estate_config"), known.get("extra_pairs")
+            seen = seen + built_scenes("real_estate", folder, name, extra, SPLITS)
         return seen
 
     def _refuse_unknown(self, done: str) -> None:
@@ -122,13 +126,6 @@ class Run:
                 f"{self.workdir} holds no config.json of a run, which would say what it was {done} "
                 "on."
             )
-
-    def _scenes(self, key: str, name: DatasetName, data_dir: Path) -> SeenScenes:
-        splits = SPLITS if key == "extra_pairs" else ("train", "validation")
-        source = self.config.get(key) or (self.workdir / "miniature" / key)
-        config = self.config.get(f"{name}_config")
-        fingerprint = self.config.get("data", {}).get(key)
-        return find_seen_scenes(name, data_dir, config, fingerprint, Path(source), splits)
 
     def _data_dir(self, name: str) -> Path:
         """Where a data set is now: in the run's work folder it moves with it, whatever the

@@ -9,18 +9,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from datasets.bare_folder import find_marked_pairs
-from datasets.fivek.layouts import find_layout
-from datasets.sources import (
-    SourceError,
-    SourcePair,
-    Split,
-    check_folder,
-    find_any_pairs,
-    find_fivek_pairs,
-    find_lists,
-    find_other_lists,
-)
+from datasets.fivek.layouts import find_fivek_pairs, find_layout
+from datasets.sources.lists import find_any_pairs, find_lists, find_other_lists
+from datasets.sources.named_pairs import find_marked_pairs
+from datasets.sources.photo_files import check_folder
+from datasets.types import SourceError, SourcePair, Split
 from enhancer.data.pairs import Pair
 from enhancer.inference.sizes import reduce_photo
 from enhancer.photo.io import PhotoError, read_photo

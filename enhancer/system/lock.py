@@ -16,7 +16,7 @@ _OTHER_HOST_SECONDS = (
 _TRY_AGAIN_SECONDS = 2.0
 
 
-class FolderLockError(EnhancerError, RuntimeError):
+class FolderLockError(EnhancerError):
     """A folder that cannot be locked; the message says why and what to do."""
 
 

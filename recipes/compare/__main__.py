@@ -72,7 +72,7 @@ def run(command: RunComparison) -> int:
     # Imports of seconds wait until here, so that --help answers at once.
     import absl.logging
 
-    from datasets.sources import SourceError, Split
+    from datasets.types import DatasetNotBuilt, SourceError, Split
     from enhancer.data.pairs import Pair
     from enhancer.photo.io import PhotoError
     from enhancer.report.pictures import make_strips
@@ -121,7 +121,12 @@ def run(command: RunComparison) -> int:
         seen = find_leaks(small, scenes, seen_scenes(both))
     try:
         seen_before = find_leaks(small, scenes, compared.pretraining_scenes())
-    except (SourceError, PhotoError, OSError) as error:  # targets are read where hashes are alike
+    except (
+        SourceError,
+        DatasetNotBuilt,
+        PhotoError,
+        OSError,
+    ) as error:  # targets are read where hashes are alike
         notes.append(
             "Nobody can tell whether these photos were seen in pre-training: its pairs are gone. "
             f"{error}"

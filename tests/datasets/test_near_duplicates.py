@@ -7,8 +7,8 @@ import time
 import cv2
 import numpy as np
 
+from datasets.checks.near_duplicates import find_groups, find_shown, perceptual_hash
 from datasets.miniature import real_estate_pair
-from datasets.near_duplicates import find_groups, find_shown, perceptual_hash
 from enhancer.photo.io import encode_jpeg, read_photo
 
 

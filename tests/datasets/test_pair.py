@@ -8,10 +8,11 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image
 
+from datasets.checks.pair import prepare_pair
 from datasets.miniature import fivek_scene
 from datasets.miniature.camera import decode_srgb, retouch
 from datasets.miniature.files import mosaic_of, prophoto_profile, write_dng, write_prophoto_tiff
-from datasets.pair import PairRejected, prepare_pair
+from datasets.types import PairRejected
 from enhancer.photo.io import read_photo, write_photo
 
 

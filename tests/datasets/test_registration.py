@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from datasets.checks.registration import quarter_turns, register
 from datasets.miniature import real_estate_pair
-from datasets.registration import quarter_turns, register
 from enhancer.photo.io import read_photo
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.prepared_folder import PreparationError
-from datasets.splits import Shares, assign_splits, find_straddling, refuse_straddling
+from datasets.preparation.splits import Shares, assign_splits, find_straddling, refuse_straddling
+from datasets.types import PreparationError
 
 SOURCE = Path("photos")
 

@@ -63,7 +63,7 @@ def test_a_strategy_that_does_not_read_so_is_refused(text, said):
     [
         ("a:epoch=3", "finetune.epoch"),
         ("a:epochs=many", "epochs"),
-        ("a:augmentation=loud", "none,flip,strong"),
+        ("a:augmentation=loud", "invalid choice 'loud'"),
         ("a:ema_decay=5", "ema_decay must lie in [0, 0.999999], received 5.0"),
     ],
 )
@@ -209,17 +209,14 @@ def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_t
         f"--fivek={tmp_path / 'fivek'}",
     ]
     arguments += [f"--{name}.{option}" for name in ("pretrain", "finetune") for option in stage]
-    arguments += [f"--real-estate={tmp_path / 'rooms'}", "--seeds", "0", "--fractions", "0.5", "1"]
+    arguments += [f"--real-estate={tmp_path / 'rooms'}", "--seeds", "0", "--fractions", "1"]
     arguments += ["--folds", "2", "--strategies"]
     assert main(arguments) == 0, capsys.readouterr().err
     cells = tmp_path / "run" / "cells"
     first = json.loads((tmp_path / "run" / "ablation.json").read_text())
     assert {row["n"] for row in first["table"]} == {8}  # each pair is tested once
-    by_pairs = {(row["strategy"], row["pairs"]) for row in first["table"]}
-    most = max(pairs for _, pairs in by_pairs)
-    names = {"pretrained", "curve", "adaptive_lookup", "scratch", "transfer"}
-    assert {name for name, pairs in by_pairs if pairs == most} == names | {"unedited"}
-    assert {name for name, pairs in by_pairs if pairs < most} == names - {"pretrained"}
+    names = {"unedited", "pretrained", "curve", "adaptive_lookup", "scratch", "transfer"}
+    assert {row["strategy"] for row in first["table"]} == names
     assert not list(cells.glob("*/checkpoints"))
 
     gone = next(cells.glob("transfer*fold1*"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.sources import SourceError
+from datasets.types import SourceError
 from enhancer.photo.io import write_photo
 from enhancer.scoring.columns import COLUMNS
 from recipes.compare.__main__ import main

@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets import prepared_folder, sources
+from datasets.fivek.layouts import find_fivek_pairs
 from datasets.fivek.published_splits import assign_published_split
-from datasets.preparation import Options, prepare
-from datasets.sources import find_fivek_pairs, find_listed_pairs
+from datasets.preparation import prepared_folder
+from datasets.preparation.preparation import Variant, prepare
+from datasets.sources.lists import find_listed_pairs
+from datasets.sources.pair_source import PairSource
 
-OPTIONS = Options("real_estate", "all pairs", None)
+VARIANT = Variant("real_estate", "all pairs", None)
 
 
 def photo(seed, height=64, width=64):
@@ -39,16 +41,15 @@ def stand_ins(shared_data, tmp_path_factory):
             for role, pixels in (("input", before), ("target", before // 2 + 90)):
                 cv2.imwrite(str(source / row[role]), pixels)
         (source / f"{split}.jsonl").write_bytes((lists / f"{split}.jsonl").read_bytes())
-    prepare(
-        source, find_listed_pairs, source.with_name("stand_ins_prepared"), OPTIONS, num_workers=0
-    )
+    prepared = source.with_name("stand_ins_prepared")
+    prepare(PairSource(source, find_listed_pairs), prepared, VARIANT, num_workers=0)
     return source.with_name("stand_ins_prepared"), ids
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_the_lists_of_the_whole_real_estate_set_reproduce_exactly(stand_ins, split):
     output, ids = stand_ins
-    name: sources.Split = "validation" if split == "val" else split
+    name = "validation" if split == "val" else split
     assert [row["id"] for row in prepared_folder.read_rows(output, name)] == ids[split]
     assert len(ids[split]) == {"train": 511, "val": 56, "test": 10}[split]
 
@@ -63,8 +64,9 @@ def test_a_photo_that_a_published_split_does_not_list_is_left_out_and_counted(tm
         before = photo(number)
         cv2.imwrite(str(tmp_path / f"fivek/input/a{number:04d}.png"), before)
         cv2.imwrite(str(tmp_path / f"fivek/output_expert_C/a{number:04d}.png"), before // 2 + 90)
-    options = Options("fivek", "expert C", None, published_split="3dlut")
-    metadata = prepare(tmp_path / "fivek", find, tmp_path / "out", options, num_workers=0)
+    variant = Variant("fivek", "expert C", None, published_split="3dlut")
+    source = PairSource(tmp_path / "fivek", find)
+    metadata = prepare(source, tmp_path / "out", variant, num_workers=0)
     assert metadata["rejected_by_reason"] == {"not in the split": 1}
     assert [row["id"] for row in prepared_folder.read_rows(tmp_path / "out", "train")] == [
         "a0001",

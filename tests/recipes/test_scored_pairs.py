@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from datasets.sources import SourceError
+from datasets.types import SourceError
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import write_photo
 from recipes.scenes import find_leaks, find_scenes, seen_scenes
