@@ -110,42 +110,10 @@ def plot_changes(
         axes.set_yticks(range(len(known)), list(known))
         axes.set_ylim(len(known) - 0.5, -0.5)
         axes.xaxis.set_major_formatter(FuncFormatter(_percent))
-        axes.set_xlabel(f"{label}; dotted: {named}" if levels else label)
+        axes.set_xlabel(f"{label}\ndotted: {named}" if levels else label)
         _tidy(axes, "x")
 
-    return _page_svg((_WIDTH, 1.0 + 0.42 * len(known)), fill, label)
-
-
-def plot_gain_by_pairs(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup:
-    """How the change of L1 against training from scratch depends on the number of training pairs.
-
-    Args:
-        curves: per method its points in rising order of `pairs`, each with `relative_percent`,
-            `relative_low`, `relative_high` against scratch on as many pairs.
-    """
-
-    def fill(figure: Figure) -> None:
-        axes = figure.subplots()
-        counts = sorted({point["pairs"] for points in curves.values() for point in points})
-        for number, (name, points) in enumerate(curves.items()):
-            # Drawn by rank and a little apart: counts may be far from each other.
-            apart = 0.08 * (number - (len(curves) - 1) / 2)
-            places = [counts.index(point["pairs"]) + apart for point in points]
-            color = _COLORS[number % len(_COLORS)]
-            means = [point["relative_percent"] for point in points]
-            axes.plot(places, means, "o-", color=color, linewidth=2, markersize=6, label=name)
-            low, high = ([point[f"relative_{x}"] for point in points] for x in ("low", "high"))
-            axes.vlines(places, low, high, color=color, linewidth=3, alpha=0.4)
-        axes.axhline(0, color=_INK, linewidth=1)
-        axes.set_xticks(range(len(counts)), [str(count) for count in counts])
-        axes.set_xlim(-0.5, len(counts) - 0.5)  # one number of pairs is one place, not three
-        axes.set_xlabel("training pairs")
-        axes.set_ylabel("change of L1 against scratch")
-        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
-        _legend(axes, ncols=3)
-        _tidy(axes, "y")
-
-    return _page_svg((_WIDTH, 4.2), fill, "gain by pairs")
+    return _page_svg((_WIDTH, 1.2 + 0.42 * len(known)), fill, label)
 
 
 def _panels(histories: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Sequence[Row]]]:
@@ -194,14 +162,10 @@ def _plot_losses(axes: Any, stages: Mapping[str, Sequence[Row]]) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel("L1 loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend(axes)
-    _tidy(axes, "both")
-
-
-def _legend(axes: Any, ncols: int = 1) -> None:
-    """Below the plot, so that a long entry takes nothing from its width."""
+    # Below the plot: a long entry beside it would take from its width.
     place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.16)}
-    axes.legend(fontsize=11, frameon=False, borderaxespad=0.0, ncols=ncols, **place)
+    axes.legend(fontsize=11, frameon=False, borderaxespad=0.0, **place)
+    _tidy(axes, "both")
 
 
 def _percent(value: float, _: Any = None) -> str:

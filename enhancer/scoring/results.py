@@ -26,6 +26,7 @@ The schema (strict JSON: numbers are finite, what is unknown is `null`)::
      "hardware": {...}}                      what the test ran on
 """
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -73,16 +74,12 @@ def paired_difference(
     column: str,
     scene_of: Mapping[str, int | str] | None = None,
 ) -> dict[str, Any]:
-    """Compare method a with method b in one score on the same photos.
+    """Compare method a with method b in one score; see `comparison_fields` for what is returned.
 
     Args:
-        rows_a, rows_b: of the same photos in the same order; those that lack the score are left
-            out.
+        rows_a, rows_b: of the same photos in the same order; those without the score do not count.
         column: which score.
         scene_of: the scene of each photo by id, where some show the same one.
-
-    Returns:
-        See `comparison_fields`.
 
     Raises:
         ValueError: the rows are not about the same photos in the same order.
@@ -109,21 +106,13 @@ def comparison_fields(
     that such a test finds 80 times of 100; None where there is none, as of decibels.
     """
     relative = found.relative if column.has_ratio else None
-    percent = {
-        "relative_percent": relative and relative.estimate,
-        "relative_low": relative and relative.low,
-        "relative_high": relative and relative.high,
-        "detectable_percent": relative and found.detectable,
-    }
-    fields = {
-        "mean": found.difference.estimate,
-        "low": found.difference.low,
-        "high": found.difference.high,
-        "n": found.photos,
-        "scenes": found.scenes,
-        **{name: None if value is None else 100.0 * value for name, value in percent.items()},
-        "equal": found.equal,
-    }
+    shares = (relative.estimate, relative.low, relative.high, found.detectable) if relative else ()
+    percent = [None if share is None else 100.0 * share for share in shares] or [None] * 4
+    fields: dict[str, Any]
+    fields = dict(zip(("mean", "low", "high"), dataclasses.astuple(found.difference), strict=True))
+    fields |= {"n": found.photos, "scenes": found.scenes, "equal": found.equal}
+    names = ("relative_percent", "relative_low", "relative_high", "detectable_percent")
+    fields |= dict(zip(names, percent, strict=True))
     return fields | {"outcome": outcome_of(fields, column.lower_is_better)}
 
 

@@ -120,12 +120,8 @@ def words(pair: Mapping[str, Any]) -> str:
 def detectable_sentence(pair: Mapping[str, Any]) -> str:
     """What a test like this could have found."""
     photos, percent = photos_text(pair["n"], pair["scenes"]), pair["detectable_percent"]
-    if percent >= 100.0:
-        return f"With {photos} that scatter as these do, hardly any change would be found."
-    return (
-        f"With {photos} that scatter as these do, a true change of {percent:.1f} % is found 80 "
-        "times out of 100, and a smaller one more rarely."
-    )
+    found = f"a true change of {percent:.1f} % is found 80 times out of 100"
+    return f"With {photos} that scatter as these do, {found}."
 
 
 def change_text(pair: Mapping[str, Any], column: str = "l1") -> str:

@@ -3,9 +3,9 @@
 import dataclasses
 import hashlib
 import json
-import re
 import shutil
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,10 +40,9 @@ class Cell(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """The name of its folder; names that differ in signs only have different ones."""
-        words = re.sub(r"[^a-z0-9]+", "_", self.strategy.lower()).strip("_")
-        mark = "" if words == self.strategy else f"_{_digest(self.strategy)[:6]}"
-        return f"{words}{mark}_{self.pairs}pairs_fold{self.fold}_seed{self.seed}"
+        """The name of its folder."""
+        name = urllib.parse.quote(self.strategy.replace(" ", "_"), safe="")
+        return f"{name}_{self.pairs}pairs_fold{self.fold}_seed{self.seed}"
 
 
 class FoldData(NamedTuple):
@@ -54,20 +53,17 @@ class FoldData(NamedTuple):
     test: Any
 
 
+@dataclasses.dataclass(frozen=True)
 class Cells:
     """Runs cells in an experiment's work folder."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        strategies: Mapping[str, Strategy],
-        data: DataSets,
-        folds: Sequence[FoldData],
-    ):
-        self._experiment, self._strategies = experiment, strategies
-        self._data, self._folds = data, folds
-        self._pretrained: set[Path] = set()  # looking into their checkpoints takes seconds
-        self._fitted: dict[Cell, Mapping[str, Callable]] = {}
+    experiment: Experiment
+    strategies: Mapping[str, Strategy]
+    data: DataSets
+    folds: Sequence[FoldData]
+    pretrained: dict[Path, bool] = dataclasses.field(default_factory=dict)
+    """Pre-trainings that are finished: looking into their checkpoints takes seconds."""
+    fitted: dict[Cell, Mapping[str, Callable]] = dataclasses.field(default_factory=dict)
 
     def read(self, cell: Cell) -> dict[str, Any] | None:
         """A finished cell's `{"cell", "settings", "seconds", "rows", "history"}`, else None.
@@ -77,14 +73,14 @@ class Cells:
         Raises:
             UsageError: a network was trained or tested with other settings.
         """
-        path = self._experiment.workdir / "cells" / cell.folder / "scores.json"
+        path = self.experiment.workdir / "cells" / cell.folder / "scores.json"
         try:
             saved = json.loads(path.read_text())
         except (OSError, ValueError):
             return None
         if saved["settings"] == self._settings(cell):
             return saved
-        if cell.strategy in self._strategies or cell.strategy == "pretrained":
+        if cell.strategy in self.strategies or cell.strategy == "pretrained":
             raise UsageError(
                 f"{path.parent} was run with other settings; name another --workdir, another name "
                 "for the strategy, or delete that folder."
@@ -93,8 +89,8 @@ class Cells:
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """Train and test one cell, from where it stopped if it did."""
-        folder, started = self._experiment.workdir / "cells" / cell.folder, time.monotonic()
-        strategy, history = self._strategies.get(cell.strategy, self._strategies[TRANSFER]), []
+        folder, started = self.experiment.workdir / "cells" / cell.folder, time.monotonic()
+        strategy, history = self.strategies.get(cell.strategy, self.strategies[TRANSFER]), []
         stage = dataclasses.replace(strategy.experiment.finetune, seed=cell.seed)
         if cell.strategy == "unedited":
             method = unedited
@@ -108,15 +104,15 @@ class Cells:
                 stage,
                 strategy.experiment.network_shape,
                 self._train_source(cell),
-                self._folds[cell.fold].validation,
+                self.folds[cell.fold].validation,
                 folder,
                 self._pretrain(strategy, cell.seed) if strategy.pretrained else None,
-                mixed_in=self._data.fivek("train") if stage.mix_weight else None,
-                save_minutes=self._experiment.save_minutes,
+                mixed_in=self.data.fivek("train") if stage.mix_weight else None,
+                save_minutes=self.experiment.save_minutes,
             ).history
             method = Enhancer(load_best(folder), stage.resolution).enhance
-        test = WithoutDamaged(self._folds[cell.fold].test, "test data")
-        rows = evaluate({"": method}, test, squash=self._experiment.squash)[""]
+        test = WithoutDamaged(self.folds[cell.fold].test, "test data")
+        rows = evaluate({"": method}, test, squash=self.experiment.squash)[""]
         trained_for = sum(row["seconds"] for row in history)
         saved = {
             "cell": cell._asdict(),
@@ -132,55 +128,48 @@ class Cells:
         return saved
 
     def _pretrain(self, strategy: Strategy, seed: int) -> Path:
-        """The folder of the pre-training that a strategy starts from, trained if it is not
-        there."""
+        """The folder of the pre-training that a strategy starts from, trained if it is not there."""
         experiment = strategy.experiment
         if experiment.pretrained is not None:
             return experiment.pretrained
         stage = dataclasses.replace(experiment.pretrain, seed=seed)
         shape = experiment.network_shape
         name = f"{_digest(dataclasses.asdict(shape), dataclasses.asdict(stage))}_seed{seed}"
-        folder = self._experiment.workdir / "pretrain" / name
-        if folder not in self._pretrained:
-            train(
-                stage,
-                shape,
-                self._data.fivek("train"),
-                self._data.fivek("validation"),
-                folder,
-                mixed_in=self._data.extra,
-                save_minutes=experiment.save_minutes,
-            )
-            self._pretrained.add(folder)
+        folder = self.experiment.workdir / "pretrain" / name
+        if folder not in self.pretrained:
+            splits = self.data.fivek("train"), self.data.fivek("validation")
+            minutes = self.experiment.save_minutes
+            train(stage, shape, *splits, folder, mixed_in=self.data.extra, save_minutes=minutes)
+            self.pretrained[folder] = True
         return folder
 
     def _train_source(self, cell: Cell) -> Any:
         """What a cell is trained or fitted on."""
-        fold = self._folds[cell.fold]
+        fold = self.folds[cell.fold]
         drawn = Subset(fold.train, subset(cell.pairs, len(fold.train), cell.seed, cell.fold))
-        both = self._experiment.train_on_validation
+        both = self.experiment.train_on_validation
         return JoinedSources([drawn, fold.validation]) if both else drawn
 
     def _fit(self, cell: Cell) -> Mapping[str, Callable]:
         key = cell._replace(strategy="")
-        if key not in self._fitted:
+        if key not in self.fitted:
             pairs = ReadablePairs(self._train_source(cell), "training data")
-            self._fitted[key] = fit_baselines(read_reduced(pairs, FIT_SIDE, "fitting"))
-        return self._fitted[key]
+            self.fitted[key] = fit_baselines(read_reduced(pairs, FIT_SIDE, "fitting"))
+        return self.fitted[key]
 
     def _settings(self, cell: Cell) -> str:
         """A digest of all settings that a cell's scores depend on."""
-        strategy = self._strategies.get(cell.strategy, self._strategies[TRANSFER])
-        experiment = strategy.experiment
-        parts: list[Any] = [self._experiment.squash, experiment.finetune.resolution]
+        strategy = self.strategies.get(cell.strategy, self.strategies[TRANSFER])
+        used = strategy.experiment
+        parts: list[Any] = [used.squash, used.finetune.resolution]
         if cell.strategy != "unedited":
-            parts.append(experiment.train_on_validation)
-        if cell.strategy in self._strategies:
-            parts.append(dataclasses.asdict(experiment.finetune))
-        if cell.strategy in self._strategies or cell.strategy == "pretrained":
-            parts.append(dataclasses.asdict(experiment.network_shape))
+            parts.append(used.train_on_validation)
+        if cell.strategy in self.strategies:
+            parts.append(dataclasses.asdict(used.finetune))
+        if cell.strategy in (*self.strategies, "pretrained"):
+            parts.append(dataclasses.asdict(used.network_shape))
             if strategy.pretrained:
-                parts += [dataclasses.asdict(experiment.pretrain), str(experiment.pretrained)]
+                parts += [dataclasses.asdict(used.pretrain), str(used.pretrained)]
         return _digest(*parts)
 
 

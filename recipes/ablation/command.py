@@ -55,7 +55,7 @@ class Ablation(Experiment):
 
     def refuse_senseless(self) -> None:
         """Raise UsageError for a grid that cannot be run."""
-        if any(stage.seed != StageConfig.seed for stage in (self.pretrain, self.finetune)):
+        if (self.pretrain.seed, self.finetune.seed) != (StageConfig.seed,) * 2:
             raise UsageError("Seeds of the stages have no effect here; --seeds gives them.")
         if len(set(self.seeds)) != len(self.seeds) or not all(0 <= s < 2**32 for s in self.seeds):
             raise UsageError(f"--seeds lie in [0, {2**32 - 1}] and differ, received {self.seeds}.")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from enhancer.report.page import flat_settings, render
-from enhancer.report.plots import plot_gain_by_pairs
+from enhancer.report.plots import plot_changes
 from enhancer.scoring import statistics
 from enhancer.scoring.columns import MAIN_COLUMNS
 from enhancer.scoring.results import comparison_fields, method_title, summarise, text_table
@@ -22,6 +22,7 @@ from enhancer.system.files import write_atomically, write_json
 from enhancer.system.hardware import describe
 from recipes.ablation.cells import FITTED
 from recipes.ablation.strategies import SCRATCH, TRANSFER
+from recipes.experiment import SUCCESS_LEVELS
 
 HEADINGS = ["", "pairs", "seeds", "photos", "L1 ↓", "between seeds", "vs scratch", "vs transfer"]
 _WITHOUT_PAIRS = ("unedited", "pretrained")
@@ -51,19 +52,18 @@ def write(
     results = {"schema_version": 1, "config": config, "table": table, "headline": said}
     results |= {"sentences": sentences, "hardware": describe(), "seconds": seconds}
     write_json(workdir / "ablation.json", results | {"cells": list(cells)})
-    gains: dict[str, list[dict[str, Any]]] = {}
-    for row in table:
-        change = row["vs_scratch"]
-        if row["strategy"] in (TRANSFER, *FITTED) and change and change["relative_low"] is not None:
-            points = gains.setdefault(method_title(row["strategy"]), [])
-            points.append({"pairs": row["pairs"]} | change)
+    changes = {
+        f"{method_title(row['strategy'])}, {row['pairs']} pairs": row["vs_scratch"]
+        for row in table
+        if row["vs_scratch"] and row["strategy"] not in _WITHOUT_PAIRS
+    }
     rows = [_cells(row) for row in table]
     page = render(
         "ablation.html",
         subject="ablation",
         headline=said,
         sentences=sentences,
-        gain=plot_gain_by_pairs(gains) if gains else None,
+        plot=plot_changes(changes, SUCCESS_LEVELS, "change of L1 against scratch"),
         headings=HEADINGS,
         rows=rows,
         settings={"Settings": flat_settings(config)},

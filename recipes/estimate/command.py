@@ -94,7 +94,7 @@ def run(command: Estimate) -> int:
         for label, cell in cells.items():
             table.setdefault(label, [label]).append(cell)
     print("\n".join(f"| {' | '.join(cells)} |" for cells in table.values()))
-    if target.bytes_of_memory is None:
+    if not target.bytes_of_memory:
         print("\nCompiled for a CPU, whose programs need several times the memory of a GPU's.")
     return 0
 

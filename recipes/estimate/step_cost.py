@@ -30,17 +30,17 @@ class Target(NamedTuple):
 
     device: Any
     name: str
-    bytes_of_memory: int | None
-    """All that the GPU has; None for a CPU."""
+    bytes_of_memory: float
+    """What JAX takes of a GPU by default; 0 for a CPU."""
 
     def fits(self, needed: float) -> str:
         """Whether a step fits: with what JAX takes by default, with more of it, or not at all."""
-        if self.bytes_of_memory is None:
+        if not self.bytes_of_memory:
             return "not known"
-        if needed <= DEFAULT_SHARE * self.bytes_of_memory:
+        if needed <= self.bytes_of_memory:
             return "yes"
         more = f"with XLA_PYTHON_CLIENT_MEM_FRACTION={LARGEST_SHARE}"
-        return more if needed <= LARGEST_SHARE * self.bytes_of_memory else "no"
+        return more if needed <= LARGEST_SHARE / DEFAULT_SHARE * self.bytes_of_memory else "no"
 
 
 def find_target(config: Path | None = None) -> Target:
@@ -51,14 +51,13 @@ def find_target(config: Path | None = None) -> Target:
     """
     if config is None:
         device = jax.devices()[0]
-        limit = (device.memory_stats() or {}).get("bytes_limit")
-        whole = None if device.platform == "cpu" or not limit else round(limit / DEFAULT_SHARE)
-        return Target(device, device.device_kind, whole)
-    text = config.read_text()
+        limit = 0 if device.platform == "cpu" else device.memory_stats()["bytes_limit"]
+        return Target(device, device.device_kind, limit)
     os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")  # it asks the driver
     try:
+        text = config.read_text()
         described = topologies.get_topology_desc("", "cuda", topology="1x1x1", target_config=text)
-    except (RuntimeError, NotImplementedError) as error:
+    except (OSError, RuntimeError, NotImplementedError) as error:
         raise UsageError(
             f"Nothing can be compiled for {config}: {str(error).partition(chr(10))[0]} It takes "
             f"`uv pip install jax-cuda12-plugin=={jax.__version__} "
@@ -66,8 +65,8 @@ def find_target(config: Path | None = None) -> Target:
         ) from error
     name = re.search(r'^\s*name: "([^"]+)"', text, re.MULTILINE)
     size = re.search(r"device_memory_size: (\d+)", text)
-    title = name[1] if name else config.name
-    return Target(described.devices[0], title, int(size[1]) if size else None)
+    usable = DEFAULT_SHARE * int(size[1]) if size else 0
+    return Target(described.devices[0], name[1] if name else config.name, usable)
 
 
 class StepCost(NamedTuple):

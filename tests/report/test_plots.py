@@ -6,7 +6,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from enhancer.report.plots import draw_curves, page_curves, plot_changes, plot_gain_by_pairs
+from enhancer.report.plots import draw_curves, page_curves, plot_changes
 
 
 def rows_of(validation) -> list[dict]:
@@ -82,9 +82,3 @@ def test_changes_without_an_interval_are_not_drawn():
     plot = plot_changes({"scratch": change(-5.0, 3.0), "one photo": change(-5.0, None)}, {}, "c")
     assert ">scratch<" in plot
     assert "one photo" not in plot
-
-
-def test_the_gain_is_drawn_by_the_number_of_pairs():
-    points = [{"pairs": 10} | change(-5.0, 3.0), {"pairs": 400} | change(-9.0, 2.0)]
-    plot = plot_gain_by_pairs({"transfer": points})
-    assert all(f">{text}<" in plot for text in ("10", "400", "transfer"))
