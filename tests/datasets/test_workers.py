@@ -99,7 +99,7 @@ def is_alive(pid):
         return False
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -206,7 +206,7 @@ except KeyboardInterrupt:
     )
     wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
     process.send_signal(how)
-    _, printed = process.communicate(timeout=20)
+    _, printed = process.communicate(timeout=60)
     assert printed == (b"stopped\n" if how == signal.SIGINT else b"")
     wait_until(lambda: not [path for path in tmp_path.iterdir() if is_alive(int(path.stem))], 5)
 
