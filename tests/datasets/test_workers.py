@@ -193,7 +193,8 @@ from datasets.workers.pool import WorkerPool
 import jobs_for_workers, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a shell
 pool, threads = WorkerPool(2), ThreadPoolExecutor(2)
-calls = [threads.submit(pool.call, "", jobs_for_workers.sleep, folder={str(tmp_path)!r}) for _ in "12"]
+work = {{"folder": {str(tmp_path)!r}}}
+calls = [threads.submit(pool.call, "", jobs_for_workers.sleep, **work) for _ in "12"]
 try:
     calls[0].result()
 except KeyboardInterrupt:
