@@ -112,7 +112,7 @@ def source(
             ) from error
     skip = tfds.decode.SkipDecoding()
     decoders = {"input": skip, "target": skip}
-    return builder.as_data_source(split, decoders)  # pyright: ignore[reportCallIssue]
+    return builder.as_data_source(split, decoders=decoders)  # pyright: ignore[reportCallIssue]
 
 
 def splits(name: DatasetName, data_dir: Path, config: str | None = None) -> list[Split]:

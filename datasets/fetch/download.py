@@ -24,7 +24,6 @@ _HEADERS = {
     "User-Agent": "enhancer-datasets/1 (streams photo pairs; resumes; few connections)",
     "Accept-Encoding": "identity",
 }
-_BLOCK = 1 << 18
 _WORTH_IT = 1 << 20  # bytes that make a failed attempt worth more than nothing
 _TRY_AGAIN = {408, 425, 429, *range(500, 600)} - {501, 505}
 _LONGEST_PAUSE_S = 3600.0
@@ -181,7 +180,7 @@ class Downloader:
     def _read_body(self, response: httpx.Response, part: Path) -> None:
         since, received = time.monotonic(), 0
         with open(part, "ab", buffering=0) as file:  # what was received survives a kill -9
-            for block in response.iter_raw(_BLOCK):
+            for block in response.iter_raw():
                 file.write(block)
                 received, now = received + len(block), time.monotonic()
                 with self._lock:

@@ -1,4 +1,4 @@
-"""Photos in another framing are refused with the measured distance; RAW developments are brought to their export's."""
+"""Photos in another framing are refused; RAW developments are brought to their export's."""
 
 import functools
 

@@ -30,7 +30,7 @@ from tests.helpers.misbehaving_server import (
 
 NAMES = [f"a{number:04d}-miniature_{number:04d}" for number in range(1, 23)]
 VARIANT = Variant("fivek", "expert C", 1024)
-PATIENCE = Patience(max_attempts=4, first_delay_s=0.001, silence_s=0.3, slowest_bytes_per_s=100_000)
+PATIENCE = Patience(max_attempts=4, first_delay_s=0.001, silence_s=1.0, slowest_bytes_per_s=100_000)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The page about a prepared folder: complete, self-contained, the same on every run, and readable on a phone."""
+"""The page about a prepared folder: complete, self-contained, always the same, readable."""
 
 import json
 import re
@@ -85,7 +85,7 @@ def test_the_page_shows_what_was_refused_flagged_and_doubled(prepared):
     assert "do not show the same scene" in page
     assert "usual3 (validation)" in page
     assert "twin (train)" in page
-    # Two pictures of each refusal that decodes, one of the torn pair, two of the strange edit, one each of the twins.
+    # Two of each refusal that decodes, one of the torn pair, two of the strange edit, the twins.
     assert page.count('src="data:image/jpeg;base64,') == 2 + 2 + 1 + 2 + 2
     assert not re.search(r'(src|href)="(?!data:)', page)
 

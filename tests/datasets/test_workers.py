@@ -99,7 +99,7 @@ def is_alive(pid):
         return False
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -193,7 +193,8 @@ from datasets.workers.pool import WorkerPool
 import jobs_for_workers, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a shell
 pool, threads = WorkerPool(2), ThreadPoolExecutor(2)
-calls = [threads.submit(pool.call, "", jobs_for_workers.sleep, folder={str(tmp_path)!r}) for _ in "12"]
+work = {{"folder": {str(tmp_path)!r}}}
+calls = [threads.submit(pool.call, "", jobs_for_workers.sleep, **work) for _ in "12"]
 try:
     calls[0].result()
 except KeyboardInterrupt:
@@ -206,7 +207,7 @@ except KeyboardInterrupt:
     )
     wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
     process.send_signal(how)
-    _, printed = process.communicate(timeout=20)
+    _, printed = process.communicate(timeout=60)
     assert printed == (b"stopped\n" if how == signal.SIGINT else b"")
     wait_until(lambda: not [path for path in tmp_path.iterdir() if is_alive(int(path.stem))], 5)
 
