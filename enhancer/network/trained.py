@@ -22,10 +22,8 @@ from enhancer.system.files import write_json
 from enhancer.system.processes import is_first_process
 
 
-class CheckpointError(EnhancerError, ValueError):
+class CheckpointError(EnhancerError):
     """A folder without the checkpoint that was asked for, or one that cannot be written; the message says what to do."""
-
-    exit_code = 1
 
 
 def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, jax.Array]:

@@ -196,5 +196,5 @@ def test_wrong_usage_is_one_sentence_and_code_2(run_folder, tmp_path, capsys, op
 
 def test_a_folder_without_a_network_is_refused(tmp_path, capsys):
     write_pairs(tmp_path / "p", ["a"], {"test.jsonl": ["a"]})
-    assert compare(tmp_path / "run", tmp_path / "p") == 1
+    assert compare(tmp_path / "run", tmp_path / "p") == 2
     assert "does not exist" in capsys.readouterr().err
