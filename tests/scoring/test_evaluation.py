@@ -40,20 +40,6 @@ def test_each_photo_gets_a_row_in_the_order_of_the_source():
     assert all({"id", *METRICS} < set(row) <= {"id", *COLUMNS} for row in rows)
 
 
-def test_the_unedited_method_scores_the_input_itself():
-    (row,) = scores_of(unedited, [pair(100, 151)])
-    assert row["l1"] == pytest.approx(0.2)
-
-
-def test_photos_keep_their_stored_size():
-    seen = []
-    scores_of(
-        lambda photo: seen.append(photo.shape) or photo,
-        [pair(1, 2, height=20, width=50)],
-    )
-    assert seen == [(20, 50, 3), (896, 896, 3)]  # the second look is the plan's protocol
-
-
 def test_squash_makes_squares_as_the_plans_scripts_did():
     seen = []
     scores_of(
@@ -125,20 +111,6 @@ def test_a_photo_without_highlights_has_no_score_for_them():
     (row,) = scores_of(unedited, [pair(40, 60)])
     assert (row["l1_highlights"], row["ciede2000_highlights"]) == (None, None)
     assert row["l1_shadows"] is not None
-
-
-def test_all_methods_are_scored_in_one_pass_over_the_photos():
-    class Counting(list):
-        reads = 0
-
-        def __getitem__(self, index):
-            self.reads += 1
-            return super().__getitem__(index)
-
-    source = Counting([pair(100, 120), pair(90, 120)])
-    rows = evaluate({"unedited": unedited, "brighter": brighter}, source)
-    assert (source.reads, len(rows["unedited"]), len(rows["brighter"])) == (2, 2, 2)
-    assert set(METRICS) <= set(rows["brighter"][0])
 
 
 def test_the_scores_are_those_of_the_metrics_by_their_names(room):

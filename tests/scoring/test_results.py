@@ -41,19 +41,6 @@ def test_no_photos_have_no_mean():
         summarise([])
 
 
-def test_the_relative_change_is_that_of_the_means():
-    difference = paired_difference(rows_of(0.3, 0.5), rows_of(0.4, 0.6), "l1")
-    assert difference["relative_percent"] == pytest.approx(-20.0)
-
-
-def test_a_constant_factor_has_a_relative_interval_of_no_width():
-    b = [0.15, 0.2, 0.11, 0.17]
-    difference = paired_difference(rows_of(*(0.9 * value for value in b)), rows_of(*b), "l1")
-    assert (difference["relative_low"], difference["relative_high"]) == pytest.approx(
-        (-10.0, -10.0), abs=1e-3
-    )
-
-
 def test_a_baseline_without_any_error_has_no_relative_interval():
     difference = paired_difference(rows_of(0.1, 0.1, 0.2), rows_of(0.0, 0.0, 0.0), "l1")
     assert (
@@ -126,10 +113,6 @@ def test_results_follow_the_documented_schema(results):
     assert set(results["paired"]) == {
         f"finetuned_vs_{name}" for name in ("unedited", "scratch", "pretrained")
     }
-
-
-def test_results_survive_a_round_trip_through_strict_json(results):
-    assert json.loads(json.dumps(results, allow_nan=False)) == results
 
 
 def test_a_failed_training_cannot_hide_as_nan():

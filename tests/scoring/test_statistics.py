@@ -37,11 +37,6 @@ def test_the_estimates_are_those_of_the_means():
     assert found.relative.estimate == pytest.approx(-0.2)
 
 
-def test_the_same_scores_give_the_same_interval_again():
-    a, b = scores(np.random.default_rng(0), 12, -0.1)
-    assert compare(a, b) == compare(a.copy(), b.copy())
-
-
 def test_two_copies_of_a_model_are_equal_and_their_interval_has_no_width():
     found = compare(np.array([0.1, 0.2, 0.4]), np.array([0.1, 0.2, 0.4]))
     assert found.equal
