@@ -11,12 +11,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from enhancer.inference.plan import result_suffix
 
 from demo.photos.isolated_decoding import read_upload
 from demo.photos.limits import Limits
 from enhancer.inference.edit import Edit
 from enhancer.inference.enhancer import Enhancer
+from enhancer.inference.plan import result_suffix
 from enhancer.photo.io import Photo, encode_jpeg, write_photo
 
 PREVIEW_PIXELS = 1600

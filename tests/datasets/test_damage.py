@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from datasets.damage import refuse_damaged
-from datasets.rejection import PairRejected
+from datasets.checks.damage import refuse_damaged
+from datasets.types import PairRejected
 
 
 def photo(seed=0):

@@ -1,4 +1,4 @@
-"""Photos in another framing are refused with the measured distance; RAW developments are brought to their export's."""
+"""Photos in another framing are refused; RAW developments are brought to their export's."""
 
 import functools
 
@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.framing import check_framing, reconcile_framing
+from datasets.checks.framing import check_framing, reconcile_framing
+from datasets.checks.registration import register
 from datasets.miniature import real_estate_pair
-from datasets.registration import register
-from datasets.rejection import PairRejected
+from datasets.types import PairRejected
 
 
 @functools.cache

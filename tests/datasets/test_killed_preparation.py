@@ -11,10 +11,8 @@ from tests.datasets.test_preparation import folder_hash, prepare_fivek, write_fi
 _PREPARE = """
 import sys
 from pathlib import Path
-from datasets.preparation import Options, prepare
-from datasets.sources import find_fivek_pairs
-source, output = map(Path, sys.argv[1:])
-prepare(source, lambda folder: find_fivek_pairs(folder, "c"), output, Options("real_estate", "all pairs", None))
+from tests.datasets.test_preparation import prepare_fivek
+prepare_fivek(*map(Path, sys.argv[1:]), num_workers=None)
 """
 
 

@@ -1,4 +1,4 @@
-"""The page about a prepared folder: complete, self-contained, the same on every run, and readable on a phone."""
+"""The page about a prepared folder: complete, self-contained, always the same, readable."""
 
 import json
 import re
@@ -10,21 +10,21 @@ import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from datasets.preparation import Choices, Options, prepare
-from datasets.prepared_folder import PreparationError, read_rows
-from datasets.sources import find_listed_pairs
+from datasets.preparation.preparation import Choices, Variant, prepare
+from datasets.preparation.prepared_folder import read_rows
+from datasets.sources.lists import find_listed_pairs
+from datasets.sources.named_pairs import find_marked_pairs
+from datasets.sources.pair_source import PairSource
+from datasets.types import PreparationError
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-]
-OPTIONS = Options("real_estate", "all pairs", None)
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+VARIANT = Variant("real_estate", "all pairs", None)
+ACCEPT = Choices(allow_near_duplicates=True)
+
+
+def prepare_here(source, output, choices=ACCEPT, variant=VARIANT, find=find_listed_pairs):
+    return prepare(PairSource(source, find), output, variant, choices, num_workers=0)
 
 
 def photo(seed):
@@ -58,15 +58,7 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def prepared(source, tmp_path_factory):
     output = tmp_path_factory.mktemp("prepared") / "out"
-    metadata = prepare(
-        source,
-        find_listed_pairs,
-        output,
-        OPTIONS,
-        Choices(allow_near_duplicates=True),
-        num_workers=0,
-    )
-    return output, metadata
+    return output, prepare_here(source, output)
 
 
 def test_everything_is_counted_in_the_metadata(prepared):
@@ -93,20 +85,13 @@ def test_the_page_shows_what_was_refused_flagged_and_doubled(prepared):
     assert "do not show the same scene" in page
     assert "usual3 (validation)" in page
     assert "twin (train)" in page
-    # Two pictures of each refusal that decodes, one of the torn pair, two of the strange edit, one each of the twins.
+    # Two of each refusal that decodes, one of the torn pair, two of the strange edit, the twins.
     assert page.count('src="data:image/jpeg;base64,') == 2 + 2 + 1 + 2 + 2
     assert not re.search(r'(src|href)="(?!data:)', page)
 
 
 def test_it_is_the_same_on_every_run(source, prepared, tmp_path):
-    prepare(
-        source,
-        find_listed_pairs,
-        tmp_path / "b",
-        OPTIONS,
-        Choices(allow_near_duplicates=True),
-        num_workers=0,
-    )
+    prepare_here(source, tmp_path / "b")
     name = "preparation_report.html"
     assert (tmp_path / "b" / name).read_bytes() == (prepared[0] / name).read_bytes()
 
@@ -115,23 +100,15 @@ def test_doubled_scenes_in_two_lists_stop_the_preparation_and_are_in_the_page(so
     with pytest.raises(
         PreparationError, match=r"twin \(train\) and usual3 \(validation\).*--allow-near-duplicates"
     ):
-        prepare(source, find_listed_pairs, tmp_path / "out", OPTIONS, num_workers=0)
+        prepare_here(source, tmp_path / "out", Choices())
     assert "in more than one split" in (tmp_path / "out/preparation_report.html").read_text()
-    metadata = prepare(
-        source,
-        find_listed_pairs,
-        tmp_path / "out",
-        OPTIONS,
-        Choices(allow_near_duplicates=True),
-        num_workers=0,
-    )
-    assert metadata["run"]["pairs"] == 0
+    assert prepare_here(source, tmp_path / "out")["run"]["pairs"] == 0
 
 
 def test_outliers_are_dropped_on_request_and_come_back(source, prepared, tmp_path):
     def run(*, drop):
         choices = Choices(drop_outliers=drop, allow_near_duplicates=True)
-        return prepare(source, find_listed_pairs, tmp_path / "out", OPTIONS, choices, num_workers=0)
+        return prepare_here(source, tmp_path / "out", choices)
 
     dropped = run(drop=True)
     assert dropped["rejected_by_reason"]["unusual edit"] == 1
@@ -150,10 +127,8 @@ def test_outliers_are_dropped_on_request_and_come_back(source, prepared, tmp_pat
 
 
 def test_twins_stay_together_where_the_source_has_no_lists(source, tmp_path):
-    from datasets.bare_folder import find_marked_pairs
-
-    options = Options("real_estate", "all pairs", None, validation_share=0.1, test_share=0.1)
-    metadata = prepare(source, find_marked_pairs, tmp_path / "out", options, num_workers=0)
+    variant = Variant("real_estate", "all pairs", None, validation_share=0.1, test_share=0.1)
+    metadata = prepare_here(source, tmp_path / "out", ACCEPT, variant, find_marked_pairs)
     assert metadata["near_duplicates"] == {"groups": 1, "photos": 2, "groups_in_several_splits": 0}
     assert (metadata["counts"]["validation"], metadata["counts"]["test"]) == (3, 3)
     assert "kept together in one split" in (tmp_path / "out/preparation_report.html").read_text()

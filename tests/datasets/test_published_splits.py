@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets.fivek.fivek_dataset_builder import Builder, _catalogue
+from datasets.fivek.fivek_dataset_builder import Builder
+from datasets.fivek.photo_names import read_catalogue
 from datasets.fivek.published_splits import PUBLISHED_SPLITS, assign_published_split, read_split
-from datasets.sources import SourcePair
+from datasets.types import SourcePair
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from datasets.sources import SourcePair
 def test_their_sizes(name, num_train, num_test):
     splits = list(read_split(name).values())
     assert (splits.count("train"), splits.count("test")) == (num_train, num_test)
-    assert set(read_split(name)) <= set(_catalogue())
+    assert set(read_split(name)) <= set(read_catalogue())
 
 
 def test_two_photos_are_in_neither_list_of_3dlut():

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.prepared_folder import PreparationError
-from datasets.splits import Shares, assign_splits, find_straddling, refuse_straddling
+from datasets.preparation.splits import Shares, assign_splits, find_straddling, refuse_straddling
+from datasets.types import PreparationError
 
 SOURCE = Path("photos")
 
@@ -55,7 +55,7 @@ def test_groups_larger_than_the_share_still_leave_something_to_validate():
 def test_one_scene_cannot_be_split():
     accepted = rows(12)
     with pytest.raises(
-        PreparationError, match="1 usable scenes in 12 pairs; training and validation need"
+        PreparationError, match="12 usable pairs of 1 scenes; training and validation need"
     ):
         assign_splits(accepted, SOURCE, [accepted])
 

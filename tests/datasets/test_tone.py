@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets import tone
+from datasets.checks import tone
 
 
 def row(name, brightness, saturation=1.0):

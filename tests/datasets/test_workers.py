@@ -1,6 +1,7 @@
-"""Worker processes: a file that kills its reader costs one pair, memory is shared out, and nobody outlives the parent."""
+"""Worker processes: a file that kills its reader costs one pair, and nobody outlives the parent."""
 
-import functools
+import concurrent.futures
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from datasets import workers
-from datasets.memory_budget import MemoryBudget
-from datasets.pair_job import prepare_one
-from datasets.prepared_folder import PreparationError
-from datasets.sources import SourcePair
+from datasets.preparation.pair_job import develop
+from datasets.types import PreparationError, SourcePair
+from datasets.workers import pool
+from datasets.workers.memory import MemoryBudget
+from datasets.workers.pool import WorkerDied, WorkerPool
 
 ROOT = Path(__file__).parents[2]
 # The workers import what they are told to do by name, and this folder is not on their path.
@@ -23,34 +24,33 @@ JOBS = '''
 import os, signal, time
 from pathlib import Path
 
-def note(pair, reserve, folder):
+def note(reserve, number, size, folder):
     """Leave two files that tell when the pair was being decoded."""
-    reserve(int(pair.input.name))
-    (Path(folder) / f"{pair.id}.began").write_text(str(time.monotonic()))
+    reserve(size)
+    (Path(folder) / f"{number}.began").write_text(str(time.monotonic()))
     time.sleep(0.1)
-    (Path(folder) / f"{pair.id}.ended").write_text(str(time.monotonic()))
-    return {"id": pair.id, "pid": os.getpid()}
+    (Path(folder) / f"{number}.ended").write_text(str(time.monotonic()))
 
-def die(pair, reserve, how):
-    if pair.id == "2":
+def die(reserve, number, how):
+    if number == 2:
         os.kill(os.getpid(), how)
         os._exit(3)
-    return {"id": pair.id, "status": "accepted"}
+    return number
 
-def die_once(pair, reserve, mark):
-    if pair.id == "2" and not Path(mark).exists():
+def die_once(reserve, mark):
+    if not Path(mark).exists():
         Path(mark).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return {"id": pair.id, "status": "accepted"}
+    return "done"
 
-def fail(pair, reserve):
+def fail(reserve):
     raise OSError(28, "No space left on device", "somewhere.jpg")
 
-def chatter(pair, reserve):
+def chatter(reserve):
     os.write(1, b"a C library prints to the standard output")
-    return {"id": pair.id}
+    return "done"
 
-def sleep(pair, reserve, folder):
+def sleep(reserve, folder):
     (Path(folder) / f"{os.getpid()}.pid").touch()
     time.sleep(60)
 '''
@@ -69,11 +69,27 @@ def jobs(tmp_path_factory):
         yield jobs_for_workers
 
 
-def pairs(*sizes):
-    return [
-        SourcePair(str(number), Path(str(size)), Path("target"), None)
-        for number, size in enumerate(sizes, 1)
-    ]
+@pytest.fixture
+def workers():
+    """Makes pools that are closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments, **options):
+            made = WorkerPool(*arguments, **options)
+            stack.callback(made.close)
+            return made
+
+        yield start
+
+
+def at_once(pool, function, each, **arguments):
+    """Call a function for several numbers side by side; return results or exceptions."""
+    with concurrent.futures.ThreadPoolExecutor(len(each)) as threads:
+        calls = [
+            threads.submit(pool.call, str(number), function, **options, **arguments)
+            for number, options in enumerate(each)
+        ]
+    return [call.exception() or call.result() for call in calls]
 
 
 def is_alive(pid):
@@ -83,7 +99,7 @@ def is_alive(pid):
         return False
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -93,88 +109,96 @@ def wait_until(condition, seconds=20):
 @pytest.mark.parametrize(
     ("how", "cause"),
     [
-        (signal.SIGKILL, "killed by SIGKILL, as the system does when memory runs out"),
-        (signal.SIGSEGV, "killed by SIGSEGV: the file makes its decoder crash"),
+        (signal.SIGKILL, "was killed by SIGKILL, as the system does when memory runs out"),
+        (signal.SIGSEGV, "was killed by SIGSEGV: the file makes its decoder crash"),
         (0, "ended with exit code 3"),
     ],
 )
-def test_a_pair_whose_reader_dies_is_refused_and_the_others_are_done(jobs, how, cause):
-    rows = list(workers.run(functools.partial(jobs.die, how=how), pairs(*range(5)), 2))
-    assert sorted(row["id"] for row in rows) == ["1", "2", "3", "4", "5"]
-    (refused,) = [row for row in rows if row["status"] == "rejected"]
-    assert (refused["id"], refused["kind"]) == ("2", "reader died")
-    assert cause in refused["reason"]
+def test_work_whose_process_dies_says_how_and_the_rest_is_done(jobs, workers, how, cause, capfd):
+    numbers = [{"number": number} for number in range(4)]
+    results = at_once(workers(2), jobs.die, numbers, how=int(how))
+    (death,) = [result for result in results if isinstance(result, WorkerDied)]
+    assert [result for result in results if result is not death] == [0, 1, 3]
+    assert str(death) == cause
+    assert f"The process that read 2 {cause}. It is tried once more" in capfd.readouterr().err
 
 
-def test_a_pair_whose_reader_was_killed_by_chance_gets_another_try(jobs, tmp_path):
-    rows = list(
-        workers.run(functools.partial(jobs.die_once, mark=tmp_path / "mark"), pairs(*range(4)), 2)
-    )
-    assert {row["status"] for row in rows} == {"accepted"}
-    assert len(rows) == 4
+def test_a_pair_whose_reader_dies_is_refused(workers, monkeypatch):
+    made = workers(1)
+
+    def call(*_, **__):
+        raise WorkerDied("was killed by SIGKILL")
+
+    monkeypatch.setattr(made, "call", call)
+    record = develop(made, SourcePair("7", Path("a.dng"), Path("b.tif"), None), Path(), None)
+    assert (record["id"], record["status"], record["kind"]) == ("7", "rejected", "reader died")
+    assert "read a.dng and b.tif was killed by SIGKILL, twice" in record["reason"]
 
 
-def test_large_photos_take_turns_and_small_ones_share(jobs, tmp_path):
-    job = functools.partial(jobs.note, folder=tmp_path)
-    list(workers.run(job, pairs(80, 90, 30, 20, 500), 3, memory=100))
-    times = {
-        number: [float((tmp_path / f"{number}.{end}").read_text()) for end in ("began", "ended")]
-        for number in range(1, 6)
-    }
-    sizes = dict(zip(range(1, 6), (80, 90, 30, 20, 100), strict=True))
-    for number, (began, _) in times.items():
-        at_once = [other for other, (start, end) in times.items() if start <= began < end]
-        assert sum(sizes[other] for other in at_once) <= 100, f"{at_once} beside {number}"
+def test_work_whose_process_was_killed_by_chance_gets_another_try(jobs, workers, tmp_path):
+    assert workers(1).call("1", jobs.die_once, mark=str(tmp_path / "mark")) == "done"
 
 
-def test_what_a_job_raises_is_raised_here(jobs):
+def test_large_photos_take_turns_and_small_ones_share(jobs, workers, tmp_path):
+    sizes = (80, 90, 30, 20, 500)
+    photos = [{"number": number, "size": size} for number, size in enumerate(sizes)]
+    at_once(workers(3, memory=100), jobs.note, photos, folder=str(tmp_path))
+    times = [
+        [float((tmp_path / f"{number}.{end}").read_text()) for end in ("began", "ended")]
+        for number in range(5)
+    ]
+    for began, _ in times:
+        beside = [
+            min(size, 100) for size, (b, e) in zip(sizes, times, strict=True) if b <= began < e
+        ]
+        assert sum(beside) <= 100
+
+
+def test_what_a_job_raises_is_raised_here(jobs, workers):
     with pytest.raises(OSError, match="No space left") as caught:
-        list(workers.run(jobs.fail, pairs(1), 1))
+        workers(1).call("1", jobs.fail)
     assert caught.value.filename == "somewhere.jpg"
 
 
-def test_what_libraries_print_does_not_disturb_the_answers(jobs):
-    assert list(workers.run(jobs.chatter, pairs(1), 1)) == [{"id": "1"}]
+def test_what_libraries_print_does_not_disturb_the_answers(jobs, workers):
+    assert workers(1).call("1", jobs.chatter) == "done"
 
 
-def test_workers_that_cannot_start_are_no_endless_loop(jobs, monkeypatch):
-    monkeypatch.setattr(workers, "_PROGRAM", "raise SystemExit(7)")
+def test_a_worker_that_cannot_start_is_an_error(jobs, workers, monkeypatch):
+    monkeypatch.setattr(pool, "_PROGRAM", "raise SystemExit(7)")
     with pytest.raises(PreparationError, match="ended with exit code 7 before it could begin"):
-        list(workers.run(jobs.chatter, pairs(1), 2))
+        workers(1).call("1", jobs.chatter)
 
 
-def test_no_worker_outlives_an_interrupted_run(jobs, tmp_path):
-    running = workers.run(functools.partial(jobs.sleep, folder=tmp_path), pairs(1, 2), 2)
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 2.5)
+def test_closing_ends_work_at_once_and_leaves_no_process(jobs, tmp_path):
+    made = WorkerPool(2)
+    with concurrent.futures.ThreadPoolExecutor(3) as threads:
+        calls = [threads.submit(made.call, "1", jobs.sleep, folder=str(tmp_path)) for _ in "123"]
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
         began = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            list(running)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    assert time.monotonic() - began < 5
+        made.close()
+        for call in calls:
+            with pytest.raises(concurrent.futures.CancelledError):
+                call.result()
+    assert time.monotonic() - began < 2
     assert not [path for path in tmp_path.iterdir() if is_alive(int(path.stem))]
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads the list of processes")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_no_worker_outlives_its_parent(jobs, tmp_path, how):
     program = f"""
-from datasets import workers
-from datasets.sources import SourcePair
-from pathlib import Path
-import functools, jobs_for_workers, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background programs without it
-pairs = [SourcePair(str(number), Path("a"), Path("b"), None) for number in range(2)]
+from concurrent.futures import ThreadPoolExecutor
+from datasets.workers.pool import WorkerPool
+import jobs_for_workers, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a shell
+pool, threads = WorkerPool(2), ThreadPoolExecutor(2)
+work = {{"folder": {str(tmp_path)!r}}}
+calls = [threads.submit(pool.call, "", jobs_for_workers.sleep, **work) for _ in "12"]
 try:
-    list(workers.run(functools.partial(jobs_for_workers.sleep, folder={str(tmp_path)!r}), pairs, 2))
+    calls[0].result()
 except KeyboardInterrupt:
+    pool.close()
     sys.exit("stopped")
 """
     environment = os.environ | {"PYTHONPATH": f"{os.environ['PYTHONPATH']}{os.pathsep}{ROOT}"}
@@ -183,26 +207,32 @@ except KeyboardInterrupt:
     )
     wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
     process.send_signal(how)
-    _, printed = process.communicate(timeout=20)
+    _, printed = process.communicate(timeout=60)
     assert printed == (b"stopped\n" if how == signal.SIGINT else b"")
     wait_until(lambda: not [path for path in tmp_path.iterdir() if is_alive(int(path.stem))], 5)
 
 
-def test_a_budget_serves_those_who_wait_in_their_order():
-    budget = MemoryBudget(100)
-    for who, num_bytes in ((1, 60), (2, 300), (3, 10)):
-        budget.ask(who, num_bytes)
-    assert budget.grant() == [1]  # 3 would fit, but 2 was there before
-    budget.leave(1)
-    assert budget.grant() == [2]  # more than there is: alone
-    budget.leave(2)
-    assert budget.grant() == [3]
+def test_who_needs_much_memory_is_not_overtaken():
+    budget, order = MemoryBudget(100), []
+
+    def take(name, num_bytes):
+        with budget.hold(num_bytes):
+            order.append(name)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as threads, budget.hold(60):
+        threads.submit(take, "more than there is", 300)
+        time.sleep(0.05)
+        threads.submit(take, "fits, but came later", 10)
+        time.sleep(0.05)
+        assert order == []
+    assert order == ["more than there is", "fits, but came later"]
 
 
-def test_pairs_reach_the_workers_from_where_datasets_is_another_library(monkeypatch, tmp_path):
-    job = functools.partial(prepare_one, output=tmp_path, long_edge=None)
+def test_pairs_reach_the_workers_from_where_datasets_is_another_library(
+    workers, monkeypatch, tmp_path
+):
+    made, pair = workers(1), SourcePair("1", tmp_path / "a.jpg", tmp_path / "b.jpg", None)
     for name in [name for name in sys.modules if name.partition(".")[0] == "datasets"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "datasets", types.ModuleType("datasets"))
-    (row,) = workers.run(job, [SourcePair("1", tmp_path / "a.jpg", tmp_path / "b.jpg", None)], 1)
-    assert row["kind"] == "unreadable photo"
+    assert develop(made, pair, tmp_path, None)["kind"] == "unreadable photo"
