@@ -1,11 +1,12 @@
-"""How much of the error on a set of pairs is a wrong guess of the brightness, which nothing but more pairs can teach?
+"""How much of the error on a set of pairs is a wrong guess of the brightness?
 
     python -m benchmarks.brightness PAIRS
 
-Each photo is edited by a curve that was fitted on the other photos: to the photos as they are, to photos whose light was normalised
-as `enhancer.network.development` does it, to these with bright photos held back to the level of the others, which it does not do, and to
-these with each photo's exposure chosen by looking at its target, which no method can do. What that row still has is local. The
-photos' own curve, fitted on the photo itself, is the least error of any curve.
+Each photo is edited by a curve that was fitted on the other photos: to the photos as they are, to
+photos whose light was normalised as `enhancer.network.development` does it, to these with bright
+photos held back to the level of the others, which it does not do, and to these with each photo's
+exposure chosen by looking at its target, which no method can do. What that row still has is local.
+The photos' own curve, fitted on the photo itself, is the least error of any curve.
 """
 
 import dataclasses
@@ -61,15 +62,10 @@ def main(argv: list[str] | None = None) -> int:
         return float(np.abs(edited.astype("float32") - pair.target).mean() / 255)
 
     scored = ScoredPairs(arguments.pairs)
-    pairs = [
-        Pair(pair.id, small(pair.input), small(pair.target))
-        for pair in (scored[i] for i in range(len(scored)))
-    ]
+    originals = [scored[i] for i in range(len(scored))]
+    pairs = [Pair(pair.id, small(pair.input), small(pair.target)) for pair in originals]
     if len(pairs) < 2:
-        print(
-            f"{arguments.pairs} has one pair; two are needed, one to fit on and one to test.",
-            file=sys.stderr,
-        )
+        print(f"{arguments.pairs} has one pair; two are needed.", file=sys.stderr)
         return 1
     stops = np.zeros(len(pairs))
     for _ in range(6):  # the exposures with which one curve fits all photos best
@@ -95,18 +91,14 @@ def main(argv: list[str] | None = None) -> int:
     scores = {"unedited": [l1(pair.input, pair) for pair in pairs]}
     for name, photos in inputs.items():
         others = [pair._replace(input=photo) for pair, photo in zip(pairs, photos, strict=True)]
-        scores[name] = [
-            l1(GlobalCurve(others[:i] + others[i + 1 :])(photos[i]), pair)
-            for i, pair in enumerate(pairs)
-        ]
+        curves = [GlobalCurve(others[:i] + others[i + 1 :]) for i in range(len(others))]
+        edited = (curve(photo) for curve, photo in zip(curves, photos, strict=True))
+        scores[name] = [l1(photo, pair) for photo, pair in zip(edited, pairs, strict=True)]
     scores["the photo's own curve"] = [l1(GlobalCurve([pair])(pair.input), pair) for pair in pairs]
     for name, values in scores.items():
-        print(
-            f"{name:32s} L1 {np.mean(values):.4f}   per photo {' '.join(f'{value:.3f}' for value in values)}"
-        )
-    print(
-        f"exposure that the targets ask for beside the rule: standard deviation {stops.std():.2f} stops"
-    )
+        each = " ".join(f"{value:.3f}" for value in values)
+        print(f"{name:32s} L1 {np.mean(values):.4f}   per photo {each}")
+    print(f"exposure that the targets ask for beside the rule: {stops.std():.2f} stops (deviation)")
     if arguments.json:
         rows = {"ids": [pair.id for pair in pairs], "l1": scores, "stops": stops.tolist()}
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")

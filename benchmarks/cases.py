@@ -15,7 +15,7 @@ Opponent = Literal["eager", "kept_memory", "channels_last", "compile"]
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One program on square pictures. `bfloat16` is mixed precision on both sides: the weights stay float32."""
+    """One program on square pictures. `bfloat16` is mixed precision: the weights stay float32."""
 
     what: What
     model: ModelSize
@@ -43,21 +43,14 @@ GOALS = (
     Case("train_step", "base", 128, 2),
     Case("train_step", "base", 256, 1),
 )
-_WHOLE_GRID = {
-    "model": ("small", "base"),
-    "size": (128, 256, 512),
-    "batch": (1, 2, 4),
-    "dtype": ("float32", "bfloat16"),
-}
-_UNNAMED = {"model": ("small",), "size": (256,), "batch": (1,), "dtype": ("float32",)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Picks:
     """Which rows. Without any of these options: the rows that the project set itself goals for.
 
-    Naming a model, size, batch or dtype makes a grid of what is named instead; what is not named is then
-    small, 256, 1 and float32, or with --all every value.
+    Naming a model, size, batch or dtype makes a grid of what is named instead; what is not named is
+    then small, 256, 1 and float32.
     """
 
     only: What | None = None
@@ -70,39 +63,27 @@ class Picks:
     """Pictures per call."""
     dtype: tuple[Dtype, ...] = ()
     """float32, or bfloat16 activations over float32 weights."""
-    all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """The full grid: small and base; 128, 256 and 512; batches of 1, 2 and 4; both dtypes. Hours."""
     remat: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Measure each train step once more with activations recomputed per block, on both sides."""
 
 
 def picked(picks: Picks) -> list[Case]:
-    """The cases that `picks` names, small pictures first.
+    """The cases that `picks` names.
 
     Raises:
-        ValueError: A side is no multiple of 8, or a number is not positive.
+        ValueError: a side is not a multiple of 8, or a number is not positive.
     """
     if any(size < 8 or size % 8 for size in picks.size) or any(batch < 1 for batch in picks.batch):
         raise ValueError("--size takes multiples of 8 and --batch positive numbers.")
-    if picks.all or picks.model or picks.size or picks.batch or picks.dtype:
-        unnamed = _WHOLE_GRID if picks.all else _UNNAMED
-        axes = [
-            getattr(picks, name) or unnamed[name] for name in ("model", "size", "batch", "dtype")
-        ]
-        grid = itertools.product(("forward", "train_step"), *axes)
-        cases = sorted(
-            (Case(*values) for values in grid),
-            key=lambda case: (case.model != "small", case.pixels),
-        )
-    else:
-        cases = list(GOALS)
-    if picks.only is not None:
-        cases = [case for case in cases if case.what == picks.only]
-    if picks.remat:
-        plain = cases
-        cases = []
-        for case in plain:
-            cases.append(case)
-            if case.what == "train_step":
-                cases.append(dataclasses.replace(case, remat=True))
-    return list(dict.fromkeys(cases))
+    cases = list(GOALS)
+    if picks.model or picks.size or picks.batch or picks.dtype:
+        axes = picks.model or ("small",), picks.size or (256,), picks.batch or (1,)
+        grid = itertools.product(("forward", "train_step"), *axes, picks.dtype or ("float32",))
+        cases = [Case(*values) for values in grid]
+    wanted = []
+    for case in cases:
+        if picks.only in (None, case.what):
+            wanted.append(case)
+            if picks.remat and case.what == "train_step":
+                wanted.append(dataclasses.replace(case, remat=True))
+    return wanted

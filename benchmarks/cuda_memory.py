@@ -1,15 +1,18 @@
-"""What a training step of the base model needs of an NVIDIA GPU, compiled for one on a machine that has none.
+"""What a training step of the base model needs of an NVIDIA GPU, compiled for one on a machine that
+has none.
 
-Besides the package it takes `uv pip install jax-cuda12-plugin==V jax-cuda12-pjrt==V nvidia-cuda-nvcc-cu12`, V being jax's own
-version, and a description of the GPU (a `GpuTargetConfig` as text, from XLA's xla/backends/gpu/target_config/specs).
+Besides the package it takes `uv pip install jax-cuda12-plugin==V jax-cuda12-pjrt==V
+nvidia-cuda-nvcc-cu12`, V being jax's own version, and a description of the GPU (a `GpuTargetConfig`
+as text, from XLA's xla/backends/gpu/target_config/specs).
 
-Temporary memory is XLA's own figure, without the workspaces that cuDNN asks for once it runs; past three quarters of the GPU's
-memory XLA recomputes on its own account, perhaps for many minutes. Traffic is an estimate: every kernel reads its operands
-from the GPU's memory and writes its results there. How much slower than that a step is, only a GPU can tell.
+Temporary memory is XLA's own figure, without the workspaces that cuDNN asks for once it runs; past
+three quarters of the GPU's memory XLA recomputes on its own account, perhaps for many minutes.
+Traffic is an estimate: every kernel reads its operands from the GPU's memory and writes its results
+there. How much slower than that a step is, only a GPU can tell.
 """
 
-import argparse
 import contextlib
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -19,7 +22,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # it asks the driver, which is not there
@@ -28,6 +31,7 @@ os.environ["JAX_PLATFORMS"] = ""  # "cpu" would hide the CUDA plugin
 import enhancer  # noqa: F401, I001  # chooses Keras' backend, so it comes before Keras
 import jax
 import keras
+import tyro
 from jax.experimental import topologies
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from keras import ops
@@ -44,17 +48,8 @@ from enhancer.network.restormer import Restormer
 from recipes.estimate.step_memory import step_arguments
 
 STAGES = {"512x8": (512, 8), "896x4": (896, 4)}
-FORMULATIONS = {
-    "shifted": "sums of shifted slices, differentiated by JAX: what the package runs on a GPU",
-    "own-gradient": "enhancer.network.strip_attention and strip_feed_forward, the whole batch as one strip",
-    "library": "the library's depthwise convolution (cuDNN)",
-}
-REMATS = {
-    "none": "everything is kept for the backward pass",
-    "block": "a block keeps its input: the package's remat='block'",
-    "half": "each half of a block keeps its input",
-    "dots": "a block keeps its input and its matrix products (dots_saveable)",
-}
+FORMULATIONS = ("shifted", "own-gradient", "library")
+REMATS = ("none", "block", "half", "dots")
 
 
 def _library_filter(x, projection, kernel, projection_bias=None, kernel_bias=None):
@@ -63,7 +58,7 @@ def _library_filter(x, projection, kernel, projection_bias=None, kernel_bias=Non
 
 
 def _add_kernel_gradient(sums, projected, d_filtered):
-    """`strip_filter._add_kernel_gradient` as nine reductions: unrolled over a whole picture's rows it would be thousands of slices."""
+    """`strip_filter._add_kernel_gradient` as nine reductions: unrolled it would be thousands."""
     _, rows, width, _ = d_filtered.shape
     d_filtered = ops.cast(d_filtered, "float32")
     shifted = (projected[:, i : i + rows, j : j + width] for i in range(3) for j in range(3))
@@ -75,9 +70,8 @@ def _add_kernel_gradient(sums, projected, d_filtered):
 
 def _checkpointed(method: Callable, policy: Callable | None = None) -> Callable:
     def run(self, *arrays, **options):
-        return jax.checkpoint(lambda *arrays: method(self, *arrays, **options), policy=policy)(
-            *arrays
-        )
+        call = jax.checkpoint(lambda *arrays: method(self, *arrays, **options), policy=policy)
+        return call(*arrays)
 
     return run
 
@@ -92,34 +86,29 @@ def variant(formulation: str, remat: str) -> Iterator[None]:
     patches += [(restormer, "on_one_cpu_device", lambda: False)]
     if in_strips:
         patches += [(row_strips, "MOST_BACKWARD_ROWS", None)]
-        patches += [
-            (row_strips, f"{name}_STRIP_BYTES", 1 << 62) for name in ("FORWARD", "BACKWARD")
-        ]
+        limits = "FORWARD_STRIP_BYTES", "BACKWARD_STRIP_BYTES"
+        patches += [(row_strips, limit, 1 << 62) for limit in limits]
         patches += [(strip_filter, "_add_kernel_gradient", _add_kernel_gradient)]
     if formulation == "library":
         patches += [(module, "projected_depthwise", _library_filter) for module in (layers, blocks)]
     policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
     wrapped = {"none": (), "half": ("_add_attention", "_add_feed_forward")}.get(remat, ("_block",))
-    patches += [
-        (block_class, name, _checkpointed(getattr(block_class, name), policy)) for name in wrapped
-    ]
+    for name in wrapped:
+        patches += [(block_class, name, _checkpointed(getattr(block_class, name), policy))]
     with contextlib.ExitStack() as stack:
         for patch in patches:
             stack.enter_context(mock.patch.object(*patch))
         yield
 
 
-def measure(
-    device: Any, stage: str, formulation: str, remat: str, precision: str
-) -> dict[str, Any]:
+def measure(device: Any, stage: str, formulation: str, remat: str, precision: str) -> dict:
     """Compile the whole training step in one variant, and read the program."""
     side, batch = STAGES[stage]
     config = StageConfig(resolution=side, batch_size=batch)
     keras.backend.clear_session()
     with variant(formulation, remat):
-        model = Restormer(
-            MODEL_SIZES["base"], dtype="mixed_bfloat16" if precision == "mixed" else "float32"
-        )
+        policy = "mixed_bfloat16" if precision == "mixed" else "float32"
+        model = Restormer(MODEL_SIZES["base"], dtype=policy)
         optimizer = make_optimizer(config.weight_decay, model.trainable_variables)
         arguments = step_arguments(model, optimizer, config, device)
         traced = step.make_train_step(model, optimizer, config).trace(*arguments)
@@ -127,9 +116,9 @@ def measure(
     compiled, seconds = traced.lower().compile(), time.monotonic() - started
     memory, text = compiled.memory_analysis(), compiled.as_text()
     moved, kernels = Program(text).totals()
-    state = (
-        memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
-    )  # donated: once
+    state = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    state -= memory.alias_size_in_bytes  # donated: once
+    triton = text.count('"__triton_nested_gemm_fusion"') + text.count('"__triton_gemm"')
     return {
         "temporary GiB": memory.temp_size_in_bytes / 2**30,
         "state and batch GiB": state / 2**30,
@@ -138,45 +127,36 @@ def measure(
         "kernels run": kernels,
         "cuDNN calls": text.count('custom_call_target="__cudnn$conv'),
         "cuBLAS calls": text.count('custom_call_target="__cublas'),
-        "Triton matmuls": text.count('"__triton_nested_gemm_fusion"')
-        + text.count('"__triton_gemm"'),
+        "Triton matmuls": triton,
         "compile s": seconds,
     }
 
 
 def matmul_flops(jaxpr: Jaxpr | ClosedJaxpr) -> int:
-    """Operations of all matrix products and convolutions, before XLA; its own analysis is empty for a GPU that is not there."""
+    """Operations of all matrix products and convolutions, before XLA."""
     total = 0
     for equation in jaxpr.eqns:
         params, depth = equation.params, 0
         if equation.primitive.name == "dot_general":
-            depth = math.prod(
-                equation.invars[0].aval.shape[axis] for axis in params["dimension_numbers"][0][0]
-            )
+            shape = equation.invars[0].aval.shape
+            depth = math.prod(shape[axis] for axis in params["dimension_numbers"][0][0])
         elif equation.primitive.name == "conv_general_dilated":
             shape = equation.invars[1].aval.shape
             depth = math.prod(shape) // shape[params["dimension_numbers"].rhs_spec[0]]
         inner = sum(matmul_flops(x) for x in params.values() if isinstance(x, Jaxpr | ClosedJaxpr))
-        total += (
-            2 * depth * equation.outvars[0].aval.size if depth else params.get("length", 1) * inner
-        )
+        total += params.get("length", 1) * inner
+        if depth:
+            total += 2 * depth * equation.outvars[0].aval.size
     return total
 
 
 class Program:
-    """A compiled program's text. Loops count as often as they run; slices read, and updates in place write, their part alone."""
+    """A compiled program's text. Loops count as often as they run, slices their part alone."""
 
     INSTRUCTION = re.compile(r"^  (ROOT )?%(\S+) = (.*?) ([a-z][a-z0-9-]*)\(([^)]*)\)(.*)$")
     ARRAY = re.compile(r"\b(?:pred|[a-z]+(\d+)[a-z0-9]*)\[([\d,]*)\]")
-    FREE = (
-        "parameter",
-        "constant",
-        "tuple",
-        "get-tuple-element",
-        "bitcast",
-        "partition-id",
-        "after-all",
-    )
+    FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "partition-id")
+    FREE += ("after-all",)
 
     def __init__(self, text: str):
         self.computations, self.roots, self.entry = {}, {}, ""
@@ -187,24 +167,17 @@ class Program:
                 instructions = self.computations[name] = {}
             elif match := self.INSTRUCTION.match(line):
                 root, result, kind, opcode, operands, rest = match.groups()
-                arrays = (
-                    (max(1, int(bits or 8) // 8), shape) for bits, shape in self.ARRAY.findall(kind)
-                )
-                size = sum(
-                    width * math.prod(int(n) for n in shape.split(",") if n)
-                    for width, shape in arrays
-                )
-                instructions[result] = (
-                    opcode,
-                    size,
-                    re.findall(r"%([^,\s]+)", operands),
-                    operands + rest,
-                )
+                size = 0
+                for bits, shape in self.ARRAY.findall(kind):
+                    count = math.prod(int(n) for n in shape.split(",") if n)
+                    size += max(1, int(bits or 8) // 8) * count
+                names = re.findall(r"%([^,\s]+)", operands)
+                instructions[result] = opcode, size, names, operands + rest
                 if root:
                     self.roots[name] = result
 
     def totals(self, name: str | None = None) -> tuple[int, int]:
-        """Bytes that pass between memory and kernels, and kernels run, in a computation (None: the whole program)."""
+        """Bytes between memory and kernels, and kernels run, in a computation, by default all."""
         instructions, moved, kernels = self.computations[name or self.entry], 0, 0
         for opcode, size, operands, rest in instructions.values():
             if opcode in ("while", "call"):
@@ -227,17 +200,13 @@ class Program:
             for result, (opcode, size, operands, _) in instructions.items():
                 if wanted not in operands:
                     continue
-                sliced = operands[0] == wanted and opcode in ("slice", "dynamic-slice", "gather")
-                updated = operands[0] == wanted and opcode == "dynamic-update-slice"
-                total += (
-                    read(result, whole)
-                    if opcode == "bitcast"
-                    else size
-                    if sliced
-                    else 0
-                    if updated
-                    else whole
-                )
+                first = operands[0] == wanted
+                if opcode == "bitcast":
+                    total += read(result, whole)
+                elif first and opcode in ("slice", "dynamic-slice", "gather"):
+                    total += size
+                elif not (first and opcode == "dynamic-update-slice"):
+                    total += whole
             return min(total, whole)
 
         def written(result: str) -> int:
@@ -246,76 +215,48 @@ class Program:
                 return sum(map(written, operands))
             return instructions[operands[1]][1] if opcode == "dynamic-update-slice" else size
 
-        parameters = (
-            (name, rest)
-            for name, (opcode, *_, rest) in instructions.items()
-            if opcode == "parameter"
-        )
-        return written(self.roots[name]) + sum(
-            read(result, sizes[int(rest.split(",")[0])]) for result, rest in parameters
-        )
+        total = written(self.roots[name])
+        for result, (opcode, *_, rest) in instructions.items():
+            if opcode == "parameter":
+                total += read(result, sizes[int(rest.split(",")[0])])
+        return total
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    __doc__ = __doc__
+
+    target_config: Path
+    """Description of the GPU."""
+    stage: tuple[str, ...] = tuple(STAGES)
+    """Side of the crops x batch: 512x8, 896x4."""
+    formulation: tuple[str, ...] = tuple(FORMULATIONS)
+    """shifted: sums of shifted slices, differentiated by JAX: what the package runs on a GPU.
+    own-gradient: the CPU's row strips, the whole batch as one. library: cuDNN's depthwise
+    convolution."""
+    remat: tuple[str, ...] = ("block", "half", "dots")
+    """none: everything is kept for the backward pass. block: a block keeps its input. half: each
+    half of a block does. dots: a block keeps its input and its matrix products (dots_saveable)."""
+    precision: tuple[Literal["mixed", "float32"], ...] = ("mixed",)
+    json: Path | None = None
+    """Keep the rows here; those found there are not compiled again."""
 
 
 def main() -> None:
     """Compile every variant asked for and print a table, row by row."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.cuda_memory",
-        description=__doc__,
-        epilog="\n".join(
-            f"  {name:14}{meaning}" for name, meaning in (FORMULATIONS | REMATS).items()
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--target-config", type=Path, required=True, metavar="FILE", help="description of the GPU")
-    add(
-        "--stage",
-        nargs="+",
-        choices=STAGES,
-        default=list(STAGES),
-        help="side of the crops x batch (default: both)",
-    )
-    add(
-        "--formulation",
-        nargs="+",
-        choices=FORMULATIONS,
-        default=list(FORMULATIONS),
-        help="default: all",
-    )
-    add(
-        "--remat",
-        nargs="+",
-        choices=REMATS,
-        default=["block", "half", "dots"],
-        help="default: all but none",
-    )
-    add(
-        "--precision",
-        nargs="+",
-        choices=["mixed", "float32"],
-        default=["mixed"],
-        help="default: mixed",
-    )
-    add(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        help="keep the rows here; those found there are not compiled again",
-    )
-    arguments = parser.parse_args()
+    arguments = tyro.cli(Arguments, prog="python -m benchmarks.cuda_memory")
     if importlib.util.find_spec("jax_cuda12_plugin") is None:
-        packages = f"jax-cuda12-plugin=={jax.__version__} jax-cuda12-pjrt=={jax.__version__} nvidia-cuda-nvcc-cu12"
-        parser.error(
-            f"JAX's CUDA plugin is not installed, so nothing can be compiled. Run: uv pip install {packages}"
+        raise SystemExit(
+            "JAX's CUDA plugin is not installed, so nothing can be compiled. Run: uv pip install "
+            f"jax-cuda12-plugin=={jax.__version__} jax-cuda12-pjrt=={jax.__version__} "
+            "nvidia-cuda-nvcc-cu12"
         )
     description = arguments.target_config.read_text()
     bytes_per_second = int(re.search(r"memory_bandwidth: (\d+)", description)[1])
-    device = topologies.get_topology_desc(
-        platform="cuda", topology="1x1x1", target_config=description
-    ).devices[0]
-    rows = (
-        json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else []
-    )
+    topology = {"topology": "1x1x1", "target_config": description}
+    device = topologies.get_topology_desc(platform="cuda", **topology).devices[0]
+    kept = arguments.json
+    rows = json.loads(kept.read_text()) if kept and kept.exists() else []
     asked = (arguments.precision, arguments.remat, arguments.stage, arguments.formulation)
     for number, (precision, remat, stage, formulation) in enumerate(itertools.product(*asked)):
         key = {"stage": stage, "precision": precision, "formulation": formulation, "remat": remat}
@@ -324,15 +265,12 @@ def main() -> None:
             row = key | measure(device, **key)
             row["ms at full bandwidth"] = row["traffic GB"] * 1e12 / bytes_per_second
             rows.append(row)
-            if arguments.json:
-                arguments.json.write_text(json.dumps(rows, indent=1))
+            if kept:
+                kept.write_text(json.dumps(rows, indent=1))
         if number == 0:
             print(f"| {' | '.join(row)} |\n|{' --- |' * len(row)}")
-        print(
-            "|",
-            *(f"{x:.1f} |" if isinstance(x, float) else f"{x} |" for x in row.values()),
-            flush=True,
-        )
+        cells = (f"{x:.1f}" if isinstance(x, float) else str(x) for x in row.values())
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""The same stage on one device, on four of them in one process, and in two processes: equal weights, and at what rate.
+"""The same stage on one device, on four in one process, and in two processes: equal weights?
 
     python -m benchmarks.devices
     python -m benchmarks.devices --model tiny --resolution 64 --batch 8
 
-The devices are stand-ins: one CPU cut into four, and two processes on this computer that talk through a socket. So the figures say
-that the sharing is right and what it costs, and nothing of how fast several GPUs would be. Differences are those of the best
-weights and of the losses, against one device.
+The devices are stand-ins: one CPU cut into four, and two processes on this computer that talk
+through a socket. So the figures say that the sharing is right and what it costs, and nothing of how
+fast several GPUs would be. Differences are those of the best weights and of the losses, against one
+device.
 """
 
 import dataclasses
@@ -79,22 +80,17 @@ def _start(arguments: Arguments, stage_dir: Path, processes: int, devices: int) 
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    environment: dict[str, Any] = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"
-    }
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    environment: dict[str, Any] = os.environ | {"XLA_FLAGS": flags}
     if processes > 1:
         environment |= {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(processes)}
     command = [sys.executable, "-m", "benchmarks.devices", "--stage-dir", str(stage_dir)]
-    command += [
-        f"--{name}={getattr(arguments, name)}"
-        for name in ("model", "resolution", "batch", "epochs")
-    ]
-    started = [
-        subprocess.Popen(
-            command, env=environment | ({"JAX_PROCESS_ID": str(number)} if processes > 1 else {})
-        )
-        for number in range(processes)
-    ]
+    names = ("model", "resolution", "batch", "epochs")
+    command += [f"--{name}={getattr(arguments, name)}" for name in names]
+    started = []
+    for number in range(processes):
+        own = {"JAX_PROCESS_ID": str(number)} if processes > 1 else {}
+        started.append(subprocess.Popen(command, env=environment | own))
     if any(process.wait() for process in started):
         raise SystemExit("a training failed; its error stands above")
 
@@ -123,10 +119,8 @@ def _train(arguments: Arguments, stage_dir: Path) -> None:
     train(stage, MODEL_SIZES[arguments.model], source, source[:8], stage_dir)
     network = load_best(stage_dir)
     if is_first_process():
-        np.savez(
-            stage_dir / "weights.npz",
-            **{v.path.replace("/", "."): np.asarray(v.value) for v in network.weights},
-        )
+        weights = {v.path.replace("/", "."): np.asarray(v.value) for v in network.weights}
+        np.savez(stage_dir / "weights.npz", **weights)
 
 
 if __name__ == "__main__":

@@ -3,28 +3,24 @@
     python -m benchmarks.enhance
     python -m benchmarks.enhance --model base --working-size 512
 
-Photos of 24 megapixels (3:2) and 20 megapixels (16:9, which the network sees in another size and so compiles again) are
-rendered, and an untrained network edits them: it takes the time that a trained one takes. Whole and parts take turns, so that a
-machine's slow minutes fall on all of them; the ratio says how many times as long as decoding, network and encoding alone the whole takes.
-A folder of copies is done as `python -m enhancer` does it, reading ahead, and one after the other. Ctrl-C keeps what is finished.
+Photos of 24 megapixels (3:2) and 20 megapixels (16:9, which the network sees in another size and so
+compiles again) are rendered, and an untrained network edits them: it takes the time that a trained
+one takes. Whole and parts take turns, so that a machine's slow minutes fall on all of them; the
+ratio says how many times as long as decoding, network and encoding alone the whole takes. A folder
+of copies is done as `python -m enhancer` does it, reading ahead, and one after the other.
 """
 
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import tyro
 
 from enhancer.config import MODEL_SIZES, ModelSize
 
-if TYPE_CHECKING:
-    from benchmarks.timing import Ratio
-    from enhancer.inference.enhancer import Enhancer
-
-# What needs JAX and Keras is imported after the command line is understood, so that --help answers at once.
+# What needs JAX and Keras is imported once the command line is understood.
 
 INTERRUPTED, WRONG_USAGE = 130, 2
 _NEEDED = ("decode", "network", "encode and write")
@@ -69,9 +65,8 @@ def main(argv: list[str] | None = None) -> int:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
     finally:
-        print(
-            f"\n{arguments.model}, working size {arguments.working_size}\n{aligned([_line(row) for row in rows])}"
-        )
+        print(f"\n{arguments.model}, working size {arguments.working_size}\n{aligned(rows)}")
+        print(f"the process peaked at {machine.peak_resident_bytes() / 1e6:.0f} MB")
         if arguments.json and rows:
             settings = {"model": arguments.model, "working_size": arguments.working_size}
             write_json(arguments.json, {"machine": about, **settings, "rows": rows})
@@ -79,82 +74,55 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure(arguments: Arguments, folder: Path, rows: list[dict[str, Any]]) -> None:
-    from benchmarks.cold_cache import cold_cache
-    from benchmarks.machine import peak_resident_bytes
     from benchmarks.synthetic_photos import jpeg, render
-    from benchmarks.timing import interleaved, median, ratio, seconds_of
+    from benchmarks.timing import cold_cache, interleaved, median, ratio, seconds_of
     from enhancer.inference.enhancer import Enhancer
+    from enhancer.inference.folder import Settings, enhance_files
+    from enhancer.inference.plan import Job
     from enhancer.network.restormer import Restormer
 
     sources = {}
     for name in arguments.aspects:
         height, width = _SIZES[name]
-        _progress(f"rendering the {name} photo")
         source = sources[f"{name} {height * width / 1e6:.0f} MP"] = folder / f"{width}x{height}.jpg"
         source.write_bytes(jpeg(render(height, width, seed=0)))
     enhancer = Enhancer(Restormer(MODEL_SIZES[arguments.model]), arguments.working_size)
+    edited = folder / "edited.jpg"
 
-    def row(photo: str, what: str, seconds: float | None, ratio: "Ratio | None" = None) -> None:
-        compared = ratio._asdict() if ratio else None
-        rows.append(
-            {
-                "photo": photo,
-                "what": what,
-                "seconds": seconds,
-                "ratio": compared,
-                "peak_resident_bytes": peak_resident_bytes(),
-            }
-        )
-        if seconds is not None:
-            _progress(
-                f"{photo} {what}: {seconds:.3f} s"
-                + (f", ratio {ratio.median:.2f}" if ratio else "")
-            )
+    def row(photo: str, what: str, seconds: float, compared: object = None) -> None:
+        text = compared and str(compared)
+        rows.append({"photo": photo, "what": what, "seconds": seconds, "ratio": text})
+        print(f"{photo} {what}: {seconds:.3f} s", file=sys.stderr, flush=True)
 
-    row("-", "before the first photo", None)
-    destination = folder / "edited.jpg"
+    def whole(source: Path):
+        return lambda: enhancer.enhance_file(source, edited, overwrite=True)
+
     with cold_cache():
         for photo, source in sources.items():
-            seconds = seconds_of(
-                lambda source=source: enhancer.enhance_file(source, destination, overwrite=True)
-            )
-            row(photo, "file to file, first (compiles)", seconds)
+            row(photo, "file to file, first (compiles)", seconds_of(whole(source)))
         for photo, source in sources.items():
-            whole = {
-                "whole": lambda source=source: enhancer.enhance_file(
-                    source, destination, overwrite=True
-                )
-            }
-            times = interleaved(
-                whole | _parts(enhancer, source, destination), arguments.repeats, {}
-            )
+            calls = {"file to file, next": whole(source)} | _parts(enhancer, source, edited)
+            times = interleaved(calls, arguments.repeats)
             needed = [sum(parts) for parts in zip(*(times[name] for name in _NEEDED), strict=True)]
-            row(
-                photo,
-                "file to file, next; ratio to decode + network + encode",
-                median(times["whole"]),
-                ratio(times["whole"], needed),
-            )
             for name, seconds in times.items():
-                if name != "whole":
-                    row(photo, f"  {name}", median(seconds))
-        if arguments.folder:
-            photo, source = next(iter(sources.items()))
-            ways = _folder(enhancer, source, folder, arguments.folder)
-            times = interleaved(ways, arguments.repeats, {})
-            one_by_one, ahead = (median(times[name]) / arguments.folder for name in ways)
-            row(photo, f"folder of {arguments.folder}, one after the other, per photo", one_by_one)
-            row(
-                photo,
-                f"folder of {arguments.folder}, reading ahead, per photo; ratio",
-                ahead,
-                ratio(*reversed(times.values())),
-            )
+                compared = ratio(seconds, needed) if name.startswith("file") else None
+                row(photo, name, median(seconds), compared)
+        if not arguments.folder:
+            return
+        photo, source = next(iter(sources.items()))
+        jobs = [Job(source, folder / f"edited_{index}.jpg") for index in range(arguments.folder)]
+        settings = Settings(overwrite=True)
+        ways = {
+            "one after the other": lambda: [whole(source)() for _ in jobs],
+            "reading ahead": lambda: enhance_files(enhancer, jobs, settings, lambda outcome: None),
+        }
+        times = interleaved(ways, arguments.repeats)
+        for name, seconds in times.items():
+            compared = ratio(seconds, times["one after the other"])
+            row(photo, f"folder, {name}, per photo", median(seconds) / len(jobs), compared)
 
 
-def _parts(
-    enhancer: "Enhancer", source: Path, destination: Path
-) -> dict[str, Callable[[], object]]:
+def _parts(enhancer: Any, source: Path, destination: Path) -> dict[str, Any]:
     """What `enhance_file` does, step by step."""
     from enhancer.inference.sizes import reduce_photo
     from enhancer.photo.io import read_photo, write_photo
@@ -163,53 +131,15 @@ def _parts(
     reduced = reduce_photo(photo.pixels, enhancer.working_size)
     edit = enhancer.find_edit(photo.pixels)
     edited = edit.apply(photo.pixels)
+    blocks = {"exif": photo.exif, "xmp": photo.xmp}
     return {
         "decode": lambda: read_photo(source, keep_depth=True),
         "reduce": lambda: reduce_photo(photo.pixels, enhancer.working_size),
-        # A photo of the working size passes through it as it is: the compiled program and little more.
+        # A photo of the working size passes as it is: the compiled program and little more.
         "network": lambda: enhancer.find_edit(reduced),
         "edit transfer": lambda: edit.apply(photo.pixels),
-        "encode and write": lambda: write_photo(
-            destination, edited, exif=photo.exif, xmp=photo.xmp
-        ),
+        "encode and write": lambda: write_photo(destination, edited, **blocks),
     }
-
-
-def _folder(
-    enhancer: "Enhancer", source: Path, folder: Path, count: int
-) -> dict[str, Callable[[], object]]:
-    """Two ways to enhance copies of a photo."""
-    from enhancer.inference.folder import Settings, enhance_files
-    from enhancer.inference.plan import Job
-
-    jobs = [Job(source, folder / f"edited_{index}.jpg") for index in range(count)]
-
-    def one_after_the_other() -> None:
-        for job in jobs:
-            enhancer.enhance_file(job.source, job.destination, overwrite=True)
-
-    def reading_ahead() -> None:
-        enhance_files(enhancer, jobs, Settings(overwrite=True), lambda outcome: None)
-
-    return {"one after the other": one_after_the_other, "reading ahead": reading_ahead}
-
-
-def _line(row: dict[str, Any]) -> dict[str, Any]:
-    compared = row["ratio"] and "{median:.2f} ({low:.2f}, {high:.2f})".format(**row["ratio"])
-    line = {
-        "photo": row["photo"],
-        "what": row["what"],
-        "seconds": row["seconds"],
-        "ratio": compared,
-    }
-    # Each part holds what it needs and what the others need; its memory says nothing about `enhance_file`.
-    return line | {
-        "process peak MB": None if row["what"].startswith(" ") else row["peak_resident_bytes"] / 1e6
-    }
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

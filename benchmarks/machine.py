@@ -6,6 +6,7 @@ import platform
 import resource
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +24,17 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
-        **{name: version for name in names if (version := _version(name))},
+        **{name: importlib.metadata.version(name) for name in names if find_spec(name)},
     }
 
 
 def sentence(machine: dict[str, Any]) -> str:
     """`describe()` on one line."""
-    busy = (
-        " (BUSY: others run on this machine, expect noise)"
-        if machine["load_average"] > _QUIET_LOAD
-        else ""
-    )
-    versions = ", ".join(
-        f"{name} {machine[name]}" for name in ("jax", "keras", "torch") if name in machine
-    )
-    return (
-        f"{machine['cpu']}, {machine['cores']} cores{busy}; Python {machine['python']}, {versions}"
-    )
+    is_busy = machine["load_average"] > _QUIET_LOAD
+    busy = " (BUSY: others run on this machine, expect noise)" if is_busy else ""
+    names = [name for name in ("jax", "keras", "torch") if name in machine]
+    versions = ", ".join(f"{name} {machine[name]}" for name in ("python", *names))
+    return f"{machine['cpu']}, {machine['cores']} cores{busy}; {versions}"
 
 
 class OtherProcesses:
@@ -49,29 +44,25 @@ class OtherProcesses:
         self._started = _busy_seconds(), sum(os.times()[:2]), time.monotonic()
 
     def share(self) -> float:
-        """0 where nobody else computes, 1 where they have everything; 0 too where the system does not say."""
-        busy, own, now = (
-            a - b
-            for a, b in zip(
-                (_busy_seconds(), sum(os.times()[:2]), time.monotonic()), self._started, strict=True
-            )
-        )
-        return max(0.0, busy - own) / (now * (os.cpu_count() or 1))
+        """0 where nobody else computes, 1 where they have everything; 0 too where the system does
+        not say."""
+        now = _busy_seconds(), sum(os.times()[:2]), time.monotonic()
+        busy, own, seconds = (a - b for a, b in zip(now, self._started, strict=True))
+        return max(0.0, busy - own) / (seconds * (os.cpu_count() or 1))
 
 
 def _busy_seconds() -> float:
-    """All cores' user, nice and system time, and what the host of a virtual machine gave to others (steal)."""
+    """All cores' user, nice and system time, and what a virtual machine's host took (steal)."""
     try:
-        user, nice, system, _, _, _, _, steal, *_ = map(
-            int, Path("/proc/stat").read_text().split()[1:11]
-        )
+        fields = Path("/proc/stat").read_text().split()[1:11]
+        user, nice, system, _, _, _, _, steal, *_ = map(int, fields)
     except (OSError, ValueError):
         return 0.0
     return (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def matmul_peak_gflops(dtype: str) -> dict[str, float]:
-    """What the machine reaches on a large matrix product in `dtype`, by library: the better one is called its peak."""
+    """What the machine reaches on a large matrix product in `dtype`, by library."""
     import jax
     import jax.numpy as jnp
     import torch
@@ -97,9 +88,8 @@ def available_bytes() -> int | None:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
-    return next(
-        (1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None
-    )
+    found = (1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return next(found, None)
 
 
 def peak_resident_bytes() -> int:
@@ -115,10 +105,3 @@ def _cpu_model() -> str:
         return platform.processor() or platform.machine()
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.machine())
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -1,28 +1,26 @@
-"""How fast are pairs prepared, with how much memory, against a plain loop over the same files?
+"""How fast are pairs prepared, against a plain loop over the same files?
 
-    python -m benchmarks.preparation --source FIVEK
-    python -m benchmarks.preparation --pairs 12 --rounds 5
+    python -m benchmarks.preparation
+    python -m benchmarks.preparation --source FIVEK --rounds 5
 
-Four programs take turns, each in a process of its own, start-up included: the preparation with its worker processes, the same work
-in threads, the same in one process, and a loop of rawpy and Pillow that checks nothing. Processor use is that of all processes
-together, 100 % being all cores; memory is the most that they held at a time, pages that they share counted for each.
+Three programs take turns, each in a process of its own, start-up included: `python -m datasets
+build` with its worker processes, the same in one process, and a loop of rawpy and Pillow that
+checks nothing. All make 512-pixel JPEG pairs of DNG and 16-bit ProPhoto TIFF files.
 """
 
 import dataclasses
+import functools
+import io
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import tyro
 
-INTERRUPTED = 130
-_POLL_SECONDS = 0.05
+_LONG_EDGE = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,140 +28,94 @@ class Arguments:
     __doc__ = __doc__
 
     source: Path | None = None
-    """Folder for the source files, kept for the next call; by default a temporary one."""
-    pairs: int = 6
-    """Number of pairs."""
-    long_edge: int = 4608
-    """Of the source photos, in pixels; 4608 makes 14 megapixels."""
+    """FiveK in its official layout, expert C; by default small photos are rendered."""
+    pairs: int = 12
+    """Number of rendered pairs."""
+    long_edge: int = 1536
+    """Of the rendered photos, in pixels."""
     rounds: int = 3
     """Turns of each program."""
-    json: Path | None = None
-    """File for the numbers."""
+    run: str | None = None
+    """One program, here: what the processes that this command starts are told."""
+    output: Path = Path()
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m benchmarks.preparation")
-    from benchmarks import large_fivek, machine
-    from benchmarks.preparation_programs import NAMES
-    from enhancer.system.files import write_json
+    if arguments.run and arguments.source:
+        PROGRAMS[arguments.run](arguments.source, arguments.output)
+        return 0
+    from benchmarks import machine
+    from benchmarks.table import aligned
+    from benchmarks.timing import interleaved, median, ratio
 
-    about = machine.describe()
-    print(machine.sentence(about), flush=True)
-    measured: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
+    print(machine.sentence(machine.describe()), flush=True)
     with tempfile.TemporaryDirectory(prefix="enhancer-preparation-") as scratch:
-        source = arguments.source or Path(scratch) / "source"
-        large_fivek.write(source, arguments.pairs, arguments.long_edge)
+        source = arguments.source or Path(scratch) / "fivek"
+        if arguments.source is None:
+            from datasets import miniature
+
+            size = {"long_edge": arguments.long_edge, "fivek_pairs": arguments.pairs}
+            miniature.write(Path(scratch), **size, real_estate_pairs={})
         number = len(list((source / "img" / "dng").iterdir()))
-        try:
-            for turn in range(arguments.rounds):
-                first = turn % len(NAMES)
-                for name in NAMES[first:] + NAMES[:first]:
-                    print(
-                        f"round {turn + 1} of {arguments.rounds}: {name}",
-                        file=sys.stderr,
-                        flush=True,
-                    )
-                    measured[name].append(_run(name, source, Path(scratch) / "output"))
-        except KeyboardInterrupt:
-            print("\ninterrupted", file=sys.stderr)
-            return INTERRUPTED
-    rows = _rows(measured, number)
-    _print(rows)
-    if arguments.json:
-        write_json(
-            arguments.json, {"machine": about, "pairs": number, "runs": measured, "rows": rows}
+        shares: dict[str, list[float]] = {name: [] for name in PROGRAMS}
+
+        def run(name: str) -> None:
+            before, began = os.times(), time.perf_counter()
+            with tempfile.TemporaryDirectory(dir=scratch) as output:
+                command = [sys.executable, "-m", "benchmarks.preparation", "--run", name]
+                command += ["--source", str(source), "--output", f"{output}/prepared"]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            used = sum(os.times()[2:4]) - sum(before[2:4])
+            seconds = time.perf_counter() - began
+            shares[name].append(100 * used / seconds / (os.cpu_count() or 1))
+
+        times = interleaved(
+            {name: functools.partial(run, name) for name in PROGRAMS}, arguments.rounds
         )
+    rows = [
+        {
+            "program": name,
+            "pairs/s": number / median(seconds),
+            "times the plain loop": str(ratio(times["plain loop"], seconds)),
+            "CPU %": median(shares[name]),
+        }
+        for name, seconds in times.items()
+    ]
+    print("\n" + aligned(rows))
     return 0
 
 
-def _run(name: str, source: Path, output: Path) -> dict[str, float]:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.preparation_programs",
-        name,
-        str(source),
-        str(output),
-    ]
-    before, began = os.times(), time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    memory = _PeakMemory(process.pid)
-    _, printed = process.communicate()
-    seconds = time.perf_counter() - began
-    peak = memory.stop()
-    if process.returncode:
-        sys.exit(printed.decode())
-    after = os.times()
-    busy = (after.children_user + after.children_system) - (
-        before.children_user + before.children_system
-    )
-    shutil.rmtree(output)
-    return {
-        "seconds": seconds,
-        "cpu_share": busy / seconds / (os.cpu_count() or 1),
-        "peak_bytes": peak,
-    }
+def _build(source: Path, output: Path, num_workers: int | None = None) -> None:
+    from datasets.build import build
+
+    build("fivek", source, output, f"c_{_LONG_EDGE}", num_workers=num_workers)
 
 
-class _PeakMemory:
-    """The most memory that a process and all its descendants have held together, looked at twenty times a second."""
+def _plain_loop(source: Path, output: Path) -> None:
+    """What one would write first: one file after another, nothing checked, nothing resumable."""
+    import rawpy
+    from PIL import Image, ImageCms
 
-    def __init__(self, pid: int):
-        self._pid, self._peak, self._ended = pid, 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-
-    def stop(self) -> int:
-        self._ended.set()
-        self._thread.join()
-        return self._peak
-
-    def _watch(self) -> None:
-        while not self._ended.wait(_POLL_SECONDS):
-            self._peak = max(self._peak, sum(_resident_bytes(pid) for pid in _family(self._pid)))
-
-
-def _family(pid: int) -> list[int]:
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return [pid]
-    return [pid, *(member for child in children for member in _family(int(child)))]
+    srgb = ImageCms.createProfile("sRGB")
+    output.mkdir()
+    for path in sorted((source / "img" / "dng").iterdir()):
+        with rawpy.imread(str(path)) as raw:
+            developed = raw.postprocess(use_camera_wb=True, no_auto_bright=True, gamma=(2.4, 12.92))
+        target = source / "img" / "tiff16_c" / f"{path.stem}.tif"
+        with Image.open(target) as tiff:  # Pillow keeps 8 of its 16 bits
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(tiff.info["icc_profile"]))
+            after = ImageCms.profileToProfile(tiff, profile, srgb)
+        for role, picture in (("input", Image.fromarray(developed)), ("target", after)):
+            picture.thumbnail((_LONG_EDGE, _LONG_EDGE), Image.Resampling.BOX)
+            picture.save(output / f"{path.stem}_{role}.jpg", quality=95, subsampling=0)
 
 
-def _resident_bytes(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0
-
-
-def _rows(measured: dict[str, list[dict[str, float]]], number: int) -> list[dict[str, Any]]:
-    from benchmarks.timing import median, ratio
-
-    plain = [run["seconds"] for run in measured["plain loop"]]
-    rows = []
-    for name, runs in measured.items():
-        seconds = [run["seconds"] for run in runs]
-        faster = ratio(plain, seconds)
-        rows.append(
-            {
-                "program": name,
-                "pairs/s": number / median(seconds),
-                "times the plain loop": faster.median,
-                "low": faster.low,
-                "high": faster.high,
-                "CPU %": 100 * median([run["cpu_share"] for run in runs]),
-                "peak MB": median([run["peak_bytes"] for run in runs]) / 1e6,
-            }
-        )
-    return rows
-
-
-def _print(rows: list[dict[str, Any]]) -> None:
-    from benchmarks.table import aligned
-
-    print("\n" + aligned(rows))
+PROGRAMS = {
+    "worker processes": _build,
+    "one process": lambda source, output: _build(source, output, 0),
+    "plain loop": _plain_loop,
+}
 
 
 if __name__ == "__main__":

@@ -1,25 +1,28 @@
-"""How fast does a built data set become batches, against TFDS's own decoding and a PyTorch DataLoader doing the same work?
+"""How fast does a built data set become batches, against TFDS's decoding and a PyTorch DataLoader?
 
-    python -m benchmarks.reading                (with the extra `torch`; without it that row is left out)
+    python -m benchmarks.reading                (with the extra `torch`; else that row is left out)
 
-Each reader takes stored pairs (683x1024 for crops of 512, 1024x1536 for crops of 896, JPEG at quality 95) from ArrayRecord files,
-decodes both pictures, cuts the same random square out of them, shrinks it to the crop's side and stacks batches of four; two threads
-or two processes each. The readers take turns in one process. `benchmarks.pipeline` measures the first of them within a training.
+Each reader takes stored pairs (683x1024 for crops of 512, 1024x1536 for crops of 896, JPEG at
+quality 95) from ArrayRecord files, decodes both pictures, cuts the same random square out of them,
+shrinks it to the crop's side and stacks batches of four; two threads or two processes each. The
+readers take turns in one process.
 """
 
 import dataclasses
 import importlib.util
+import io
 import json
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-INTERRUPTED = 130
 _SHAPES = {512: (683, 1024), 896: (1024, 1536)}  # crop: stored height and width
-_BATCH = 4
+_BATCH, _NUM_WORKERS, _WARM_UP_BATCHES = 4, 2, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,32 +35,21 @@ class Arguments:
     """Of each turn."""
     rounds: int = 3
     """Turns of each reader."""
-    json: Path | None = None
-    """File for the numbers."""
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m benchmarks.reading")
     from benchmarks import machine
     from benchmarks.table import aligned
-    from enhancer.system.files import write_json
 
-    about = machine.describe()
-    print(machine.sentence(about), flush=True)
+    print(machine.sentence(machine.describe()), flush=True)
     rows: list[dict[str, Any]] = []
-    try:
-        with tempfile.TemporaryDirectory(prefix="enhancer-reading-") as scratch:
-            for resolution in _SHAPES:
-                data_dir = _build(
-                    Path(scratch) / str(resolution), arguments.pairs, *_SHAPES[resolution]
-                )
-                rows += _measure(data_dir, resolution, arguments)
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return INTERRUPTED
+    with tempfile.TemporaryDirectory(prefix="enhancer-reading-") as scratch:
+        for resolution, shape in _SHAPES.items():
+            print(f"crops of {resolution} px", file=sys.stderr, flush=True)
+            data_dir = _build(Path(scratch) / str(resolution), arguments.pairs, *shape)
+            rows += _measure(data_dir, resolution, arguments)
     print("\n" + aligned(rows))
-    if arguments.json:
-        write_json(arguments.json, {"machine": about, "rows": rows})
     return 0
 
 
@@ -65,7 +57,6 @@ def _build(folder: Path, number: int, height: int, width: int) -> Path:
     from benchmarks.synthetic_photos import pairs
     from datasets.build import build
 
-    print(f"building {number} pairs of {width}x{height}", file=sys.stderr, flush=True)
     source = folder / "source"
     source.mkdir(parents=True)
     lines = []
@@ -80,44 +71,108 @@ def _build(folder: Path, number: int, height: int, width: int) -> Path:
 
 
 def _measure(data_dir: Path, resolution: int, arguments: Arguments) -> list[dict[str, Any]]:
-    from benchmarks import reading_programs
     from benchmarks.timing import median, ratio
+    from datasets import build
     from enhancer.config import StageConfig
+    from enhancer.data.batches import train_batches
 
     stage = StageConfig(resolution=resolution, batch_size=_BATCH, augmentation="none")
     strong = dataclasses.replace(stage, augmentation="strong")
+
+    def stored() -> Any:
+        return build.source("real_estate", "train", data_dir, "full")
+
     readers = {
-        "Grain (the trainer's)": lambda: reading_programs.ours(data_dir, stage),
-        "Grain, strong augmentation": lambda: reading_programs.ours(data_dir, strong),
-        "Grain, decoded by TFDS": lambda: reading_programs.tfds_decoding(data_dir, stage),
+        "Grain (the trainer's)": lambda: train_batches(stored(), stage),
+        "Grain, strong augmentation": lambda: train_batches(stored(), strong),
+        "Grain, decoded by TFDS": lambda: _decoded_by_tfds(data_dir, stage),
     }
     if importlib.util.find_spec("torch"):
-        readers["PyTorch DataLoader"] = lambda: reading_programs.torch_loader(data_dir, stage)
+        readers["PyTorch DataLoader"] = lambda: _torch_loader(stored, resolution)
     rates: dict[str, list[float]] = {name: [] for name in readers}
     for turn in range(arguments.rounds):
         names = list(readers)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            print(
-                f"{resolution} px, round {turn + 1} of {arguments.rounds}: {name}",
-                file=sys.stderr,
-                flush=True,
-            )
             batches = readers[name]()
-            rates[name].append(reading_programs.rate(batches, _BATCH, arguments.seconds))
+            rates[name].append(_rate(batches, arguments.seconds))
             getattr(batches, "close", lambda: None)()
-    first = next(iter(readers))
-    rows = []
-    for name, values in rates.items():
-        slower = ratio(rates[first], values)
-        rows.append(
-            {
-                "crop": resolution,
-                "reader": name,
-                "pairs/s": median(values),
-                "ours is faster by": slower.median,
-            }
-        )
-    return rows
+    ours = next(iter(rates.values()))
+    return [
+        {"crop": resolution, "reader": name, "pairs/s": median(values),
+         "ours is faster by": ratio(ours, values).median}
+        for name, values in rates.items()
+    ]  # fmt: skip
+
+
+def _rate(batches: Iterator[Any], seconds: float) -> float:
+    """Pairs per second, after the first batches: nobody's start-up is counted."""
+    for _ in range(_WARM_UP_BATCHES):
+        next(batches)
+    began, number = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - began) < seconds:
+        next(batches)
+        number += 1
+    return number * _BATCH / elapsed
+
+
+def _decoded_by_tfds(data_dir: Path, stage: Any) -> Iterator[Any]:
+    """The trainer's Grain pipeline over records that TFDS decodes as it does by default."""
+    import grain
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    from enhancer.data.augmentation import RandomSquareCrop
+    from enhancer.data.pairs import Pair
+
+    source: Any = tfds.builder("real_estate/full", data_dir=data_dir).as_data_source("train")
+
+    def to_pair(record: dict[str, Any]) -> Pair:
+        return Pair(record["id"].decode(), record["input"], record["target"])
+
+    def stack(pairs: Any) -> dict[str, np.ndarray]:
+        return {role: np.stack([getattr(p, role) for p in pairs]) for role in ("input", "target")}
+
+    pairs = grain.MapDataset.source(source).seed(0).shuffle().repeat(None).map(to_pair)
+    crops = pairs.random_map(RandomSquareCrop(stage.resolution, stage.min_crop_scale))
+    batches = crops.batch(_BATCH, drop_remainder=True, batch_fn=stack)
+    options = grain.ReadOptions(num_threads=_NUM_WORKERS, prefetch_buffer_size=8)
+    return iter(batches.to_iter_dataset(options))
+
+
+def _torch_loader(stored: Any, resolution: int) -> Iterator[Any]:
+    """A PyTorch DataLoader with worker processes over the same records, with Pillow."""
+    import numpy as np
+    import torch.utils.data
+    from PIL import Image
+
+    class Pairs(torch.utils.data.Dataset):
+        records: Any = None
+
+        def __len__(self) -> int:
+            return len(stored())
+
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            self.records = self.records or stored()  # each worker opens the files itself
+            record = self.records[index]
+            before, after = (
+                Image.open(io.BytesIO(record[role])).convert("RGB") for role in ("input", "target")
+            )
+            side = min(before.size)
+            left = int(torch.randint(before.width - side + 1, ()))
+            top = int(torch.randint(before.height - side + 1, ()))
+            box, size = (left, top, left + side, top + side), (resolution, resolution)
+            crops = (x.crop(box).resize(size, Image.Resampling.BOX) for x in (before, after))
+            before, after = (torch.from_numpy(np.array(crop)) for crop in crops)
+            return {"input": before, "target": after}
+
+    options = {"num_workers": _NUM_WORKERS, "persistent_workers": True}
+    loader = torch.utils.data.DataLoader(Pairs(), _BATCH, True, drop_last=True, **options)
+
+    def endless() -> Iterator[Any]:
+        while True:
+            yield from loader
+
+    return endless()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""How long a fresh Python process takes until a program of ours can run, the first time and the second.
+"""How long a fresh Python process takes until a program of ours can run, at first and again.
 
     python -m benchmarks.start_up
     python -m benchmarks.start_up --model base --size 512 --only forward
 
-Each row starts two processes, one after the other, that share a cache of compiled programs, empty at first. Each imports
-JAX and Keras, builds the network (and optimizer), traces, and compiles. Ctrl-C keeps the rows that are finished.
+Each row starts two processes, one after the other, that share a cache of compiled programs, empty
+at first. Each imports JAX and Keras, builds the network (and optimizer), traces, and compiles.
+Ctrl-C keeps the rows that are finished.
 """
 
 import dataclasses
@@ -21,10 +22,8 @@ from typing import Any
 import tyro
 
 from benchmarks.cases import Case, Picks, picked
-from benchmarks.table import aligned
 
 INTERRUPTED, WRONG_USAGE = 130, 2
-_STAGES = ("import_s", "build_s", "trace_s", "compile_s")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +32,15 @@ class Arguments(Picks):
 
     json: Path | None = None
     """File for the numbers; written anew after every row."""
+    case: str | None = None
+    """Start one, here: what the processes that this command starts are told."""
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m benchmarks.start_up")
+    if arguments.case:
+        print(json.dumps(_stages(Case(**json.loads(arguments.case)))))
+        return 0
     try:
         cases = picked(arguments)
     except ValueError as error:
@@ -44,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         return WRONG_USAGE
 
     from benchmarks import machine
+    from benchmarks.table import aligned
     from enhancer.system.files import write_json
 
     about = machine.describe()
@@ -53,47 +58,51 @@ def main(argv: list[str] | None = None) -> int:
         for number, case in enumerate(cases, 1):
             print(f"[{number}/{len(cases)}] {case}", file=sys.stderr, flush=True)
             with tempfile.TemporaryDirectory(prefix="enhancer-xla-") as cache:
-                first, second = _start(case, cache), _start(case, cache)
-            rows.append(dataclasses.asdict(case) | {"first": first, "second": second})
+                starts = [{"start": start} | _start(case, cache) for start in ("first", "second")]
+            rows += [{"program": str(case)} | row for row in starts]
             if arguments.json:
                 write_json(arguments.json, {"machine": about, "rows": rows})
     except KeyboardInterrupt:
-        print(f"\ninterrupted after {len(rows)} of {len(cases)} rows", file=sys.stderr)
+        print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
     finally:
-        print(f"\n{aligned([line for row in rows for line in _lines(row)])}")
+        print(f"\n{aligned(rows)}")
     return 0
 
 
 def _start(case: Case, cache: str) -> dict[str, float]:
-    """Seconds of each stage, and of the whole process as its caller sees it."""
-    command = [sys.executable, "-m", "benchmarks.one_start", json.dumps(dataclasses.asdict(case))]
+    """Seconds of each part, and of the whole process as its caller sees it."""
+    command = [sys.executable, "-m", "benchmarks.start_up", "--case"]
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache}
     started = time.perf_counter()
-    process = subprocess.run(
-        command,
-        env=os.environ | {"JAX_COMPILATION_CACHE_DIR": cache},
+    printed = subprocess.run(
+        [*command, json.dumps(dataclasses.asdict(case))],
+        env=environment,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-    )
+    ).stdout
     total = time.perf_counter() - started
-    return json.loads(process.stdout.splitlines()[-1]) | {"process_s": total}
+    return json.loads(printed.splitlines()[-1]) | {"process s": total}
 
 
-def _lines(row: dict[str, Any]) -> list[dict[str, Any]]:
-    name = (
-        f"{row['what']} {row['model']} {row['size']}x{row['batch']} {row['dtype']}"
-        + " remat" * row["remat"]
-    )
-    titles = {stage: stage.replace("_s", " s") for stage in (*_STAGES, "process_s")}
-    return [
-        {
-            "program": name,
-            "start": start,
-            **{title: row[start][stage] for stage, title in titles.items()},
-        }
-        for start in ("first", "second")
-    ]
+def _stages(case: Case) -> dict[str, float]:
+    started = time.perf_counter()
+    from benchmarks.program import build_model, program_of, random_pictures
+
+    imported = time.perf_counter()
+    program, inputs = program_of(case, build_model(case), random_pictures(case))
+    built = time.perf_counter()
+    lowered = program.lower(*inputs)
+    traced = time.perf_counter()
+    lowered.compile()
+    compiled = time.perf_counter()
+    return {
+        "import s": imported - started,
+        "build s": built - imported,
+        "trace s": traced - built,
+        "compile s": compiled - traced,
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Photos that cost what real ones cost: smooth areas, edges, and texture that keeps a JPEG from compressing too well."""
+"""Photos that cost what real ones cost: smooth areas, edges, and texture."""
 
 import cv2
 import numpy as np
@@ -17,15 +17,10 @@ def render(height: int, width: int, seed: int) -> np.ndarray:
         corner = rng.integers(0, (width, height))
         extent = rng.integers(8, (width // 4 + 9, height // 4 + 9))
         colour = rng.integers(0, 256, 3).tolist()
-        cv2.rectangle(
-            photo, corner.tolist(), (corner + extent).tolist(), colour, thickness=cv2.FILLED
-        )
+        cv2.rectangle(photo, corner.tolist(), (corner + extent).tolist(), colour, cv2.FILLED)
     # One tile repeated: noise for every pixel of a large photo would take a gigabyte on the way.
-    tile = (
-        rng.normal(128, _TEXTURE_STRENGTH, (_TEXTURE_SIDE, _TEXTURE_SIDE, 3))
-        .clip(0, 255)
-        .astype(np.uint8)
-    )
+    noise = rng.normal(128, _TEXTURE_STRENGTH, (_TEXTURE_SIDE, _TEXTURE_SIDE, 3))
+    tile = noise.clip(0, 255).astype(np.uint8)
     for top in range(0, height, _TEXTURE_SIDE):
         for left in range(0, width, _TEXTURE_SIDE):
             part = photo[top : top + _TEXTURE_SIDE, left : left + _TEXTURE_SIDE]

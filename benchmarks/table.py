@@ -5,15 +5,14 @@ from typing import Any
 
 
 def aligned(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as lines under the titles that are their keys; text stands left, numbers right, None is a dash."""
+    """Rows as lines under their keys; text stands left, numbers right, None is a dash."""
     if not rows:
         return "nothing was measured"
     titles = list(rows[0])
     cells = [titles, *([_text(row[title]) for title in titles] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    right = [
-        all(isinstance(row[title], (int, float, type(None))) for row in rows) for title in titles
-    ]
+    numeric = (int, float, type(None))
+    right = [all(isinstance(row[title], numeric) for row in rows) for title in titles]
     lines = [
         "  ".join(
             cell.rjust(width) if number else cell.ljust(width)
@@ -30,8 +29,3 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
     return str(value)
-
-
-def megabytes(num_bytes: int | None) -> float | None:
-    """For a column titled MB."""
-    return None if num_bytes is None else num_bytes / 1e6

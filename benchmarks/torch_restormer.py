@@ -1,9 +1,11 @@
-"""The opponent: Restormer in plain PyTorch, written after the paper, with the parameter names of the published weights.
+"""The opponent: Restormer in plain PyTorch, written after the paper, with the parameter names of
+the published weights.
 
-It keeps to what a PyTorch user would write: library convolutions (oneDNN on a CPU), library softmax and GELU, no
-custom kernels.
+It keeps to what a PyTorch user would write: library convolutions (oneDNN on a CPU), library softmax
+and GELU, no custom kernels.
 
-Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al., CVPR 2022).
+Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al.,
+CVPR 2022).
 """
 
 import torch
@@ -25,12 +27,10 @@ class ChannelNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         wide = x.float()
         variance, mean = torch.var_mean(wide, dim=1, keepdim=True, correction=0)
-        scale = self.weight.view(-1, 1, 1)
+        factor = torch.rsqrt(variance + 1e-5) * self.weight.view(-1, 1, 1)
         if self.bias is None:
-            return (wide * torch.rsqrt(variance + 1e-5) * scale).to(x.dtype)
-        return ((wide - mean) * torch.rsqrt(variance + 1e-5) * scale + self.bias.view(-1, 1, 1)).to(
-            x.dtype
-        )
+            return (wide * factor).to(x.dtype)
+        return ((wide - mean) * factor + self.bias.view(-1, 1, 1)).to(x.dtype)
 
 
 class Attention(nn.Module):
@@ -41,22 +41,17 @@ class Attention(nn.Module):
         self.heads = heads
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
         self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=bias)
-        self.qkv_dwconv = nn.Conv2d(
-            3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=bias
-        )
+        wide = 3 * channels
+        self.qkv_dwconv = nn.Conv2d(wide, wide, 3, padding=1, groups=wide, bias=bias)
         self.project_out = nn.Conv2d(channels, channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
-        qkv = self.qkv_dwconv(self.qkv(x)).reshape(
-            batch, 3, self.heads, channels // self.heads, height * width
-        )
-        query, key, value = qkv.unbind(1)
+        shape = batch, 3, self.heads, channels // self.heads, height * width
+        query, key, value = self.qkv_dwconv(self.qkv(x)).reshape(shape).unbind(1)
         query, key = F.normalize(query, dim=-1), F.normalize(key, dim=-1)
         attention = torch.softmax((query @ key.transpose(-2, -1)) * self.temperature, dim=-1)
-        return self.project_out(
-            (attention.to(value.dtype) @ value).reshape(batch, channels, height, width)
-        )
+        return self.project_out((attention.to(value.dtype) @ value).reshape(x.shape))
 
 
 class FeedForward(nn.Module):
@@ -73,52 +68,36 @@ class FeedForward(nn.Module):
         return self.project_out(F.gelu(gate) * content)
 
 
-class Norm(nn.Module):
-    """Gives the norm the published parameter names (`norm1.body.weight`)."""
+class Named(nn.Module):
+    """A module under the name that the published parameters have, such as `norm1.body.weight`."""
 
-    def __init__(self, channels: int, with_bias: bool):
+    def __init__(self, **modules: nn.Module):
         super().__init__()
-        self.body = ChannelNorm(channels, with_bias)
+        ((self._name, module),) = modules.items()
+        self.add_module(self._name, module)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x)
+        return self.get_submodule(self._name)(x)
 
 
 class Block(nn.Module):
     def __init__(self, channels: int, heads: int, model: ModelConfig):
         super().__init__()
-        self.norm1 = Norm(channels, model.norm == "with_bias")
+        self.norm1 = Named(body=ChannelNorm(channels, model.norm == "with_bias"))
         self.attn = Attention(channels, heads, model.conv_bias)
-        self.norm2 = Norm(channels, model.norm == "with_bias")
-        self.ffn = FeedForward(
-            channels, int(channels * model.ffn_expansion_factor), model.conv_bias
-        )
+        self.norm2 = Named(body=ChannelNorm(channels, model.norm == "with_bias"))
+        hidden = int(channels * model.ffn_expansion_factor)
+        self.ffn = FeedForward(channels, hidden, model.conv_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))
         return x + self.ffn(self.norm2(x))
 
 
-class Resample(nn.Module):
-    """A 3x3 convolution and a pixel (un)shuffle, under the published parameter name `body.0`."""
-
-    def __init__(self, channels: int, out_channels: int, shuffle: nn.Module):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, out_channels, 3, padding=1, bias=False), shuffle
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.body(x)
-
-
-class PatchEmbed(nn.Module):
-    def __init__(self, channels: int, dim: int):
-        super().__init__()
-        self.proj = nn.Conv2d(channels, dim, 3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.proj(x)
+def resample(channels: int, out_channels: int, shuffle: nn.Module) -> Named:
+    """A 3x3 convolution and a pixel (un)shuffle."""
+    convolution = nn.Conv2d(channels, out_channels, 3, padding=1, bias=False)
+    return Named(body=nn.Sequential(convolution, shuffle))
 
 
 class TorchRestormer(nn.Module):
@@ -137,32 +116,29 @@ class TorchRestormer(nn.Module):
         def blocks(level: int, number: int, channels: int) -> nn.ModuleList:
             return nn.ModuleList(Block(channels, heads[level - 1], model) for _ in range(number))
 
-        self.patch_embed = PatchEmbed(model.channels, dim)
+        self.patch_embed = Named(proj=nn.Conv2d(model.channels, dim, 3, padding=1, bias=False))
         self.encoder_level1 = blocks(1, counts[0], dim)
-        self.down1_2 = Resample(dim, dim // 2, nn.PixelUnshuffle(2))
+        self.down1_2 = resample(dim, dim // 2, nn.PixelUnshuffle(2))
         self.encoder_level2 = blocks(2, counts[1], 2 * dim)
-        self.down2_3 = Resample(2 * dim, dim, nn.PixelUnshuffle(2))
+        self.down2_3 = resample(2 * dim, dim, nn.PixelUnshuffle(2))
         self.encoder_level3 = blocks(3, counts[2], 4 * dim)
-        self.down3_4 = Resample(4 * dim, 2 * dim, nn.PixelUnshuffle(2))
+        self.down3_4 = resample(4 * dim, 2 * dim, nn.PixelUnshuffle(2))
         self.latent = blocks(4, counts[3], 8 * dim)
-        self.up4_3 = Resample(8 * dim, 16 * dim, nn.PixelShuffle(2))
+        self.up4_3 = resample(8 * dim, 16 * dim, nn.PixelShuffle(2))
         self.reduce_chan_level3 = nn.Conv2d(8 * dim, 4 * dim, 1, bias=model.conv_bias)
         self.decoder_level3 = blocks(3, counts[2], 4 * dim)
-        self.up3_2 = Resample(4 * dim, 8 * dim, nn.PixelShuffle(2))
+        self.up3_2 = resample(4 * dim, 8 * dim, nn.PixelShuffle(2))
         self.reduce_chan_level2 = nn.Conv2d(4 * dim, 2 * dim, 1, bias=model.conv_bias)
         self.decoder_level2 = blocks(2, counts[1], 2 * dim)
-        self.up2_1 = Resample(2 * dim, 4 * dim, nn.PixelShuffle(2))
+        self.up2_1 = resample(2 * dim, 4 * dim, nn.PixelShuffle(2))
         self.decoder_level1 = blocks(1, counts[0], 2 * dim)
         self.refinement = blocks(1, model.num_refinement_blocks, 2 * dim)
         self.output = nn.Conv2d(2 * dim, model.channels, 3, padding=1, bias=model.conv_bias)
 
     def _run(self, blocks: nn.ModuleList, x: Tensor) -> Tensor:
         for block in blocks:
-            x = (
-                checkpoint(block, x, use_reentrant=False)
-                if self.remat and self.training
-                else block(x)
-            )
+            again = self.remat and self.training
+            x = checkpoint(block, x, use_reentrant=False) if again else block(x)
         return x
 
     def forward(self, x: Tensor) -> Tensor:

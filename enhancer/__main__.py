@@ -1,4 +1,4 @@
-"""`python -m enhancer IN... --workdir RUN --output OUT/`: enhance photos and folders of photos from the terminal."""
+"""`python -m enhancer IN... --workdir RUN --output OUT/`: enhance photos and folders of photos."""
 
 import dataclasses
 import io
@@ -10,12 +10,13 @@ from typing import Annotated, Literal
 import tqdm
 import tyro
 
+from enhancer.system.errors import EnhancerError
 from enhancer.system.interruption import Interrupted, signals_raise
 
-# What needs JAX and Keras is imported after the command line is understood, so that --help answers at once.
+# What needs JAX and Keras is imported once the command line is understood: --help answers at once.
 
-ALL_DONE, SOME_FAILED, CANNOT_START, INTERRUPTED = 0, 1, 2, 130
-STRIPS = "before_after"
+ALL_DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+COMPARISONS = "before_after"
 """Folder below the output for `--compare`."""
 _LOG_SECONDS = 30.0  # in a log file each update of the bar is a line of its own
 
@@ -26,8 +27,9 @@ class Arguments:
 
     (To write the model for other programs: python -m enhancer export --help.)
 
-    Photos found in a folder keep their place below it; of several folders, each keeps its own name too.
-    Inputs are never overwritten. Results that exist are skipped, so the same command continues a run.
+    Photos found in a folder keep their place below it; of several folders, each keeps its own name
+    too. Inputs are never overwritten. Results that exist are skipped, so the same command continues
+    a run.
 
     Exit codes:
       0    all photos done
@@ -43,17 +45,14 @@ class Arguments:
     ]
     """Photos, or folders that are searched for photos, subfolders too."""
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
-    """What a recipe left behind: its --workdir, or one stage's folder in it."""
+    """What a training left behind: its --workdir, or one stage's folder in it."""
     output: Annotated[Path, tyro.conf.arg(metavar="OUT")]
     """Folder for the results; created if missing."""
     strength: Annotated[float, tyro.conf.arg(metavar="0-1")] = 1.0
     """How much of the edit: 0 gives the photo itself, 1 all of it."""
-    mode: Literal["transfer", "tiled"] = "transfer"
-    """transfer: the network sees the photo reduced, and its edit is carried over to the full-size pixels. tiled: it sees
-    every full-size pixel, in overlapping tiles; for a GPU, since it takes many times as long."""
     format: Literal["keep", "jpeg", "png", "tiff"] = "keep"
-    """Of the results. keep: PNG for PNG, TIFF for TIFF, JPEG for the rest. PNG and TIFF keep 16 bits per channel; JPEG is
-    of quality 95 with full colour resolution."""
+    """Of the results. keep: PNG for PNG, TIFF for TIFF, JPEG for the rest. PNG and TIFF keep 16
+    bits per channel; JPEG is of quality 95 with full colour resolution."""
     metadata: Literal["keep", "no-gps", "none"] = "keep"
     """EXIF data, captions and copyright in the results: all, all but the place, or nothing."""
     compare: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -64,10 +63,10 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class ExportArguments:
-    """Write a trained model for other programs, and compare what it computes there with what it computes here.
+    """Write a trained model for other programs, and compare what it computes there and here.
 
-    From float32 (batch, height, width, 3) in [0, 1] to the same shape, not clipped: what the network sees is the reduced photo.
-    The file appears only if both agree.
+    From float32 (batch, height, width, 3) in [0, 1] to the same shape, not clipped: what the
+    network sees is the reduced photo. The file appears only if both agree.
 
     Exit codes:
       0    written
@@ -77,53 +76,34 @@ class ExportArguments:
     """
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
-    """What a recipe left behind: its --workdir, or one stage's folder in it."""
-    format: Literal["onnx", "openvino", "stablehlo"]
-    """onnx: for ONNX Runtime and many others. openvino: OpenVINO's .xml and .bin. stablehlo: a program of jax.export, which
+    """What a training left behind: its --workdir, or one stage's folder in it."""
+    format: Literal["onnx", "stablehlo"]
+    """onnx: for ONNX Runtime, OpenVINO and many others. stablehlo: a program of jax.export, which
     needs nothing but JAX."""
     output: Annotated[Path, tyro.conf.arg(metavar="FILE")]
-    """Ends in .onnx, .xml or .stablehlo."""
+    """Ends in .onnx or .stablehlo."""
     size: Annotated[str, tyro.conf.arg(metavar="HxW|dynamic")] = "dynamic"
-    """dynamic: any height and width from 8 pixels, and any batch. HxW, such as 896x1344: this size alone, which some programs run faster."""
+    """dynamic: any height and width from 8 pixels, and any batch. HxW, such as 896x1344: this size
+    alone, which some programs run faster."""
     check_photo: Annotated[Path | None, tyro.conf.arg(metavar="PHOTO")] = None
-    """Photo to compare on; without one, a rendered room."""
+    """Photo to compare on; without one, a drawn room."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replace FILE if it exists."""
-
-
-class _TileBar:
-    """How far a photo is in tiled mode, which takes minutes for one."""
-
-    def __init__(self) -> None:
-        self._bar = None
-
-    def show(self, done: int, total: int) -> None:
-        if self._bar is not None and done <= self._bar.n:  # the photo before failed in its middle
-            self._bar.close()
-            self._bar = None
-        if self._bar is None:
-            self._bar = tqdm.tqdm(
-                total=total, unit="tile", desc="this photo", leave=False, delay=2, smoothing=0
-            )
-        self._bar.update(done - self._bar.n)
-        if done == total:
-            self._bar.close()
-            self._bar = None
 
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # as stderr does: a file's name need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     try:
         with signals_raise():
             if argv[:1] == ["export"]:
-                return _export(
-                    tyro.cli(ExportArguments, args=argv[1:], prog="python -m enhancer export")
-                )
+                prog = "python -m enhancer export"
+                return _export(tyro.cli(ExportArguments, args=argv[1:], prog=prog))
             return _enhance(tyro.cli(Arguments, args=argv, prog="python -m enhancer"))
+    except (EnhancerError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_USAGE  # whatever the error would mean elsewhere: nothing was done
     except (KeyboardInterrupt, Interrupted):
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
@@ -131,42 +111,31 @@ def main(argv: list[str] | None = None) -> int:
 
 def _enhance(arguments: Arguments) -> int:
     if not 0.0 <= arguments.strength <= 1.0:
-        return _cannot_start(
+        raise EnhancerError(
             f"--strength takes a number from 0 to 1, received {arguments.strength}."
         )
-    from enhancer.inference.plan import UsageError, plan_jobs
-
-    try:
-        strips = arguments.output / STRIPS if arguments.compare else None
-        jobs = plan_jobs(arguments.inputs, arguments.output, arguments.format, strips)
-    except (UsageError, OSError) as error:
-        return _cannot_start(error)
-    # Unlike `Path.exists`, it takes a name that is too long, or a folder that may not be read, for one that is not there.
-    waiting = (
-        jobs
-        if arguments.overwrite
-        else [job for job in jobs if not os.path.exists(job.destination)]
-    )
-
+    from enhancer.inference.plan import plan_jobs
     from enhancer.inference.summary import RunSummary
 
+    comparisons = arguments.output / COMPARISONS if arguments.compare else None
+    jobs = plan_jobs(arguments.inputs, arguments.output, arguments.format, comparisons)
+    waiting = jobs
+    if not arguments.overwrite:
+        # Unlike `Path.exists`, it bears names that are too long and folders that may not be read.
+        waiting = [job for job in jobs if not os.path.exists(job.destination)]
     summary = RunSummary(len(jobs), len(jobs) - len(waiting))
-    try:
-        if waiting:
-            from enhancer.inference.enhancer import Enhancer
-            from enhancer.network.trained import CheckpointError
-            from enhancer.system import compiler
+    if waiting:
+        from enhancer.inference.enhancer import Enhancer
+        from enhancer.system import compiler
 
-            compiler.enable_cache()
-            try:
-                enhancer = Enhancer.load(arguments.workdir)
-                arguments.output.mkdir(parents=True, exist_ok=True)
-            except (CheckpointError, OSError) as error:
-                return _cannot_start(error)
+        compiler.enable_cache()
+        enhancer = Enhancer.load(arguments.workdir)
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        try:
             _run(enhancer, waiting, arguments, summary)
-    except (KeyboardInterrupt, Interrupted):
-        print(f"\n{summary.table()}\ninterrupted; run the same command to continue")
-        return INTERRUPTED
+        except (KeyboardInterrupt, Interrupted):
+            print(f"\n{summary.table()}\ninterrupted; run the same command to continue")
+            return INTERRUPTED
     print(f"{summary.table()}\nresults are in {arguments.output}")
     return SOME_FAILED if summary.failures else ALL_DONE
 
@@ -175,11 +144,9 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
     from enhancer.inference.folder import Outcome, Settings, enhance_files
     from enhancer.inference.summary import named
 
-    tiles = _TileBar()
-    settings = Settings(
-        arguments.strength, arguments.mode, arguments.metadata, arguments.overwrite, tiles.show
-    )
-    # The first photo also pays for the compilation: smoothing 0 averages over all, so the ETA recovers.
+    settings = Settings(arguments.strength, arguments.metadata, arguments.overwrite)
+    # The first photo also pays for the compilation: smoothing 0 averages over all, and the ETA
+    # recovers.
     interval = 0.1 if sys.stderr.isatty() else _LOG_SECONDS
     with tqdm.tqdm(total=len(waiting), unit="photo", smoothing=0, mininterval=interval) as bar:
 
@@ -196,28 +163,18 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
 
 
 def _export(arguments: ExportArguments) -> int:
-    from enhancer.export.export import DifferenceError, ExportError, export_model
+    from enhancer.export.export import DifferenceError, export_model
 
     try:
         exported = export_model(
-            arguments.workdir, arguments.format, arguments.output, arguments.size, arguments.check_photo,
-            overwrite=arguments.overwrite,
+            arguments.workdir, arguments.format, arguments.output, arguments.size,
+            arguments.check_photo, overwrite=arguments.overwrite,
         )  # fmt: skip
     except DifferenceError as error:
         print(f"error: {error}", file=sys.stderr)
         return SOME_FAILED
-    except (ExportError, ValueError, OSError) as error:
-        return _cannot_start(error)
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing was written")
-        return INTERRUPTED
     print(exported)
     return ALL_DONE
-
-
-def _cannot_start(reason: Exception | str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
-    return CANNOT_START
 
 
 if __name__ == "__main__":

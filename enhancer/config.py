@@ -1,4 +1,5 @@
-"""What can be chosen: the network's shape and a training stage's settings. Values only, no behaviour."""
+"""What can be chosen: the network's shape and a training stage's settings. Values only, no
+behaviour."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ class ModelConfig:
     dim: int = 48
     """Feature channels at full resolution; each level down doubles them."""
     num_blocks: tuple[int, int, int, int] = (4, 6, 6, 8)
-    """Transformer blocks on levels 1 to 4, 4 being the latent; the decoder mirrors levels 3 to 1."""
+    """Transformer blocks on levels 1 to 4, 4 being the latent; the decoder mirrors levels 3 to 1.
+    """
     num_refinement_blocks: int = 4
     """Transformer blocks at full resolution after the decoder."""
     num_heads: tuple[int, int, int, int] = (1, 2, 4, 8)
@@ -31,8 +33,9 @@ class ModelConfig:
     channels: int = 3
     """Image channels, in and out."""
     base: Base = "photo"
-    """What the network's output is added to. photo: the photo, as in the paper. developed: the photo brought to one brightness and near
-    neutral white, through a learned tone curve per channel (`enhancer.network.development`); the network sees both. For colour pictures only."""
+    """What the network's output is added to. photo: the photo, as in the paper. developed: the
+    photo brought to one brightness and near neutral white, through a learned tone curve per channel
+    (`enhancer.network.development`); the network sees both. For colour pictures only."""
 
     @property
     def embedded_channels(self) -> int:
@@ -63,16 +66,18 @@ class StageConfig:
     resolution: int = 512
     """Side of the square training crops, in pixels."""
     progressive_resolutions: tuple[int, ...] = ()
-    """Sides of crops to begin with, such as 256 384: the epochs are shared out evenly among them and `resolution`, which comes last."""
+    """Sides of crops to begin with, such as 256 384: the epochs are shared out evenly among them
+    and `resolution`, which comes last."""
     batch_size: int = 8
     """Pairs per step, over all devices and processes."""
     gradient_accumulation_steps: int = 1
-    """Equal parts in which a batch passes through the network, one after the other: less memory, the same gradient."""
+    """Equal parts in which a batch passes through the network, one after the other: less memory,
+    the same gradient."""
     epochs: int = 30
     """Passes over the training pairs, at most; see `passes_per_epoch`."""
     passes_per_epoch: int = 1
-    """Times that the training pairs pass in what counts as one epoch. Of a handful of pairs many, or validations and checkpoints take
-    longer than training."""
+    """Times that the training pairs pass in what counts as one epoch. Of a handful of pairs many,
+    or validations and checkpoints take longer than training."""
     peak_learning_rate: float = 5e-5
     """AdamW's learning rate after the warm-up; it then falls to 0 along a cosine."""
     warmup_epochs: int = 5
@@ -80,39 +85,50 @@ class StageConfig:
     early_stopping_patience: int = 10
     """Epochs without a better validation loss after which the stage ends."""
     keep: Keep = "best"
-    """best: the epoch with the lowest validation loss is what the stage leaves. last: the last one, for a number of epochs that was fixed
-    beforehand, where the validation photos are too few to choose by."""
+    """best: the epoch with the lowest validation loss is what the stage leaves. last: the last one,
+    for a number of epochs that was fixed beforehand, where the validation photos are too few to
+    choose by."""
     augmentation: Literal["none", "flip", "strong"] = "flip"
-    """flip: mirror half of the pairs left to right, the same for input and target. strong: besides, turn them by up to 3 degrees, crop
-    down to half the short side, and change exposure, contrast, saturation and white balance of the input a little."""
+    """flip: mirror half of the pairs left to right, the same for input and target. strong: besides,
+    turn them by up to 3 degrees, crop down to half the short side, and change exposure, contrast,
+    saturation and white balance of the input a little."""
     min_crop_scale: float = 1.0
-    """Smallest training crop, as a fraction of the photo's short side, in (0, 1]. 1 takes the largest square."""
+    """Smallest training crop, as a fraction of the photo's short side, in (0, 1]. 1 takes the
+    largest square."""
     mix_weight: float = 0.0
-    """Share of the training pairs that comes from a second set, in [0, 1): extra pairs in stage 1, FiveK during fine-tuning. An epoch keeps its number of steps."""
+    """Share of the training pairs that comes from a second set, in [0, 1): extra pairs in stage 1,
+    FiveK during fine-tuning. An epoch keeps its number of steps."""
     precision: Precision = "mixed"
     """mixed: bfloat16 activations with float32 weights, norms, softmax and loss."""
     remat: Remat = "block"
-    """block: recompute each block's activations in the backward pass. A GPU runs out of memory without it; on a CPU, where half blocks
-    keep only their input anyway, it saves a fifth of the memory."""
+    """block: recompute each block's activations in the backward pass. A GPU runs out of memory
+    without it; on a CPU, where half blocks keep only their input anyway, it saves a fifth of the
+    memory."""
     weight_decay: float = 1e-4
     """AdamW's decoupled weight decay, on convolution kernels only."""
     gradient_clip_norm: float = 1.0
     """Gradients are scaled down to this global L2 norm when they exceed it."""
     ema_decay: float = 0.0
-    """Above 0: an exponential moving average of the weights with this decay per step is validated, and is what is kept as best."""
+    """Above 0: an exponential moving average of the weights with this decay per step is validated,
+    and is what is kept as best."""
     frozen_levels: int = 0
-    """The first so many of the network's 8 levels do not learn: 3 encoder levels, the latent one, 3 decoder levels, refinement."""
+    """The first so many of the network's 8 levels do not learn: 3 encoder levels, the latent one, 3
+    decoder levels, refinement."""
     unfreeze_every_epochs: int = 0
     """Above 0: after every so many epochs the last frozen level is set free."""
     level_decay: float = 1.0
-    """Learning rates fall by this factor from level to level, seen from the output: below 1 early levels learn slowly."""
+    """Learning rates fall by this factor from level to level, seen from the output: below 1 early
+    levels learn slowly."""
     curve_rate: float = 1.0
-    """The learning rate of a developed base's tone curve, in learning rates of the network. From a handful of pairs the curve's few numbers
-    can be learned, and the network's many only a little."""
+    """The learning rate of a developed base's tone curve, in learning rates of the network. From a
+    handful of pairs the curve's few numbers can be learned, and the network's many only a little.
+    """
     max_consecutive_skips: int = 10
-    """Steps whose loss or gradient is not finite change nothing; so many in a row end the training."""
+    """Steps whose loss or gradient is not finite change nothing; so many in a row end the training.
+    """
     seed: int = 0
-    """Seeds the weights of a model that starts from scratch, the data order and the augmentation."""
+    """Seeds the weights of a model that starts from scratch, the data order and the augmentation.
+    """
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "StageConfig":

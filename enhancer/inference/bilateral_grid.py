@@ -1,14 +1,17 @@
 """A bilateral grid of affine colour maps, fitted in closed form to a small photo and its edit.
 
-The grid has cells in space and in luminance. In each, an affine map of colour is fitted to the pixels of the small pair that fall
-into it, so that a dark wall and the bright window beside it have maps of their own however close they lie, and what
-a weak network does unevenly to a wall is averaged out. A pixel of the full-size photo takes its map from between the eight
-cells around its place and luminance.
+The grid has cells in space and in luminance. In each, an affine map of colour is fitted to the
+pixels of the small pair that fall into it, so that a dark wall and the bright window beside it have
+maps of their own however close they lie, and what a weak network does unevenly to a wall is
+averaged out. A pixel of the full-size photo takes its map from between the eight cells around its
+place and luminance.
 
 References:
-    Chen, Adams, Wadhwa and Hasinoff, "Bilateral Guided Upsampling", SIGGRAPH Asia 2016 (the fit; there with a
-        smoothness term, here with blurred moments, which need no solver for all cells at once).
-    Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017 (the slicing).
+    Chen, Adams, Wadhwa and Hasinoff, "Bilateral Guided Upsampling", SIGGRAPH Asia 2016 (the fit;
+        there with a smoothness term, here with blurred moments, which need no solver for all cells
+        at once).
+    Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017 (the
+    slicing).
 """
 
 import cv2
@@ -19,10 +22,12 @@ CELL_SIDE = 20
 NUM_BINS = 24
 """Cells in luminance from black to white."""
 RIDGE = 1e-5
-"""On the colour covariance in a cell, in squared [0, 1] units: below a contrast of 0.3 % the gain in luminance decides."""
+"""On the colour covariance in a cell, in squared [0, 1] units: below a contrast of 0.3 % the gain
+in luminance decides."""
 _BLURS = ((0.8, 0.8, 1.0), (6.0, 4.0, 1e-3))
-"""Standard deviations in space and in luminance, in cells, and weight. A cell that few pixels fell into takes the rest of
-its evidence from the wider one, and where that is empty too a trace of the whole picture is left."""
+"""Standard deviations in space and in luminance, in cells, and weight. A cell that few pixels fell
+into takes the rest of its evidence from the wider one, and where that is empty too a trace of the
+whole picture is left."""
 _EVERYWHERE = 1e-6
 _MAX_GAIN = 4.0
 _DARKEST = 1e-6
@@ -34,14 +39,16 @@ _PRODUCTS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 def fit_grid(low_input: np.ndarray, low_output: np.ndarray) -> np.ndarray:
     """Fit `output[o] = sum of maps[o, i] * input[i] over the colours i + maps[o, 3]` in every cell.
 
-    Where a cell's colours hardly differ, the fit does not say how the edit changes contrast: a ridge pulls the matrix to the
-    gain in luminance (and not to zero, as in a guided filter, which would smooth texture and noise away).
+    Where a cell's colours hardly differ, the fit does not say how the edit changes contrast: a
+    ridge pulls the matrix to the gain in luminance (and not to zero, as in a guided filter, which
+    would smooth texture and noise away).
 
     Args:
         low_input, low_output: float32 `(h, w, 3)`, about [0, 1].
 
     Returns:
-        The maps, float32 `(3, rows, columns, bins, 4)`: output channel, cell, coefficients of red, green, blue and offset.
+        The maps, float32 `(3, rows, columns, bins, 4)`: output channel, cell, coefficients of red,
+        green, blue and offset.
     """
     moments = _moments(low_input, low_output)
     means = moments[1:] / moments[0]
@@ -71,16 +78,19 @@ def slice_grid(
     Args:
         maps: of `fit_grid`, or these times a number, by which the result is then multiplied.
         pixels: float32 `(number of rows, number of columns, 3)`, [0, 1].
-        rows, columns: where the pixels lie, [0, 1] from the first to the last pixel's centre of the photo.
+        rows, columns: where the pixels lie, [0, 1] from the first to the last pixel's centre of the
+            photo.
 
     Returns:
-        Red, green and blue of the edited pixels, float32 `(number of rows, number of columns)` each, not clipped.
+        Red, green and blue of the edited pixels, float32 `(number of rows, number of columns)`
+        each, not clipped.
     """
     grid_rows, grid_columns, bins = maps.shape[1:4]
     place = rows * (grid_rows - 1)
     above = np.minimum(place.astype(np.intp), grid_rows - 2)
     weight = (place - above).astype(np.float32)[:, None, None, None]
-    # For each row of the photo a picture of bins x columns; they are stacked, so that one look-up serves all rows.
+    # For each row of the photo a picture of bins x columns; they are stacked, so that one look-up
+    # serves all rows.
     first_bin = bins * np.arange(len(rows), dtype=np.float32)[:, None]
     depth = first_bin + np.clip(pixels @ _LUMINANCE, 0, 1) * np.float32(bins - 1)
     across = np.ascontiguousarray(
@@ -100,7 +110,8 @@ def slice_grid(
 
 
 def _moments(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Weighted sums over the pixels of each cell of 1, x, y, x xT and x yT, float64 `(22, rows, columns, bins)`."""
+    """Weighted sums over the pixels of each cell of 1, x, y, x xT and x yT, float64 `(22, rows,
+    columns, bins)`."""
     height, width = x.shape[:2]
     shape = (*(max(2, round(side / CELL_SIDE) + 1) for side in (height, width)), NUM_BINS)
     row = np.rint(np.linspace(0, shape[0] - 1, height)).astype(np.intp)

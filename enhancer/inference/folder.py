@@ -1,21 +1,21 @@
-"""Enhance many files: while the network works on one photo, the next is read and the last one written.
+"""Enhance many files: while the network works on one photo, the next is read and the last written.
 
 Of each kind (being read, edited, written) at most `Enhancer.batch_size` photos are in memory.
 """
 
 import collections
 import dataclasses
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from enhancer.inference.before_after import write_strip
-from enhancer.inference.enhancer import EnhancedFile, Enhancer, Mode, refuse_overwriting
+from enhancer.inference.comparison import write_comparison
+from enhancer.inference.enhancer import EnhancedFile, Enhancer, refuse_overwriting, write_result
 from enhancer.inference.plan import Job
-from enhancer.photo.io import Photo, PhotoError, read_photo, write_photo
-from enhancer.photo.kept_metadata import MetadataPolicy, kept_metadata
+from enhancer.photo.io import Photo, read_photo
+from enhancer.photo.metadata import MetadataPolicy
+from enhancer.system.errors import EnhancerError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +23,8 @@ class Settings:
     """How every photo is enhanced; see `Enhancer.enhance_file`."""
 
     strength: float = 1.0
-    mode: Mode = "transfer"
     metadata: MetadataPolicy = "keep"
     overwrite: bool = False
-    on_tiles: Callable[[int, int], None] | None = None
-    """See `Enhancer.enhance_many`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +45,9 @@ def enhance_files(
 ) -> None:
     """Enhance photos in their order, whatever becomes of each.
 
-    Args:
-        enhancer: with a trained network.
-        jobs: what is to be made of what.
-        settings: for all of them.
-        on_outcome: called once for each photo, in the calling thread. After Ctrl-C it still hears of the photos whose writing
-            had begun; no file is left half-written.
+    Args: enhancer: with a trained network. jobs: what is to be made of what. settings: for all of
+        them. on_outcome: called once for each photo, in the calling thread. After Ctrl-C it still
+        hears of the photos whose writing had begun; no file is left half-written.
     """
     with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
         waiting = iter(jobs)
@@ -70,7 +64,7 @@ def enhance_files(
                 batch = [(job, _result_of(future)) for job, future in reading]
                 reading.clear()
                 read_ahead()
-                for job, photo, edited in _edit(enhancer, batch, settings):
+                for job, photo, edited in _edit(enhancer, batch, settings.strength):
                     while len(writing) >= enhancer.batch_size:
                         on_outcome(writing.popleft().result())
                     if isinstance(photo, Photo) and isinstance(edited, np.ndarray):
@@ -92,53 +86,38 @@ def _result_of(future: "Future[Photo]") -> Photo | Exception:
 
 
 def _edit(
-    enhancer: Enhancer, batch: list[tuple[Job, Photo | Exception]], settings: Settings
+    enhancer: Enhancer, batch: list[tuple[Job, Photo | Exception]], strength: float
 ) -> Iterable[tuple[Job, Photo | Exception, np.ndarray | Exception]]:
     """Edit together what can be; when that fails, each photo alone, to find out which it is."""
-    readable = [photo for _, photo in batch if isinstance(photo, Photo)]
-    together: list[np.ndarray] | None = None
+    readable = [photo.pixels for _, photo in batch if isinstance(photo, Photo)]
+    together: list[np.ndarray] = []
     if len(readable) > 1:
         try:
-            together = _enhance(enhancer, readable, settings)
+            together = enhancer.enhance_many(readable, strength=strength)
         except Exception:
-            together = None
+            together = []
     for job, photo in batch:
         if isinstance(photo, Exception):
             yield job, photo, photo
             continue
         try:
-            yield (
-                job,
-                photo,
-                together.pop(0) if together else _enhance(enhancer, [photo], settings)[0],
-            )
+            edited = together or enhancer.enhance_many([photo.pixels], strength=strength)
         except Exception as error:
             yield job, photo, error
-
-
-def _enhance(enhancer: Enhancer, photos: list[Photo], settings: Settings) -> list[np.ndarray]:
-    pixels = [photo.pixels for photo in photos]
-    return enhancer.enhance_many(
-        pixels, strength=settings.strength, mode=settings.mode, on_tiles=settings.on_tiles
-    )
+        else:
+            yield job, photo, edited.pop(0)
 
 
 def _write(job: Job, photo: Photo, edited: np.ndarray, settings: Settings) -> Outcome:
-    started = time.perf_counter()
     try:
         refuse_overwriting(job.source, job.destination, settings.overwrite)
         job.destination.parent.mkdir(parents=True, exist_ok=True)
-        if job.strip:
-            write_strip(job.strip, photo.pixels, edited)
+        if job.comparison:
+            write_comparison(job.comparison, photo.pixels, edited)
         # Last, because the photo counts as done once its result is there.
-        write_photo(job.destination, edited, **kept_metadata(photo, settings.metadata))
+        return Outcome(job, write_result(photo, edited, job.destination, settings.metadata))
     except Exception as error:
         return Outcome(job, None, _sentence(error))
-    height, width = edited.shape[:2]
-    return Outcome(
-        job,
-        EnhancedFile(job.destination, width, height, photo.notes, time.perf_counter() - started),
-    )
 
 
 def _sentence(error: object) -> str:
@@ -147,8 +126,6 @@ def _sentence(error: object) -> str:
         return f"{error.strerror}."
     if isinstance(error, MemoryError):
         return "This computer's memory does not suffice for it; export it at a smaller size."
-    if isinstance(error, PhotoError | ValueError | OSError):
+    if isinstance(error, EnhancerError | ValueError | OSError):
         return str(error)
-    return (
-        f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
-    )
+    return f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"

@@ -13,17 +13,19 @@ from enhancer.system.compiler import compiler_options
 
 
 class ForwardPass:
-    """Answers pictures of any size with one program per size bucket and batch size. Safe to share between threads.
+    """Answers pictures of any size with one program per size bucket and batch size. Safe to share
+    between threads.
 
     Args:
-        model: from float32 `(batch, height, width, 3)` in [0, 1] to the same shape. Its weights are read at each call.
+        model: from float32 `(batch, height, width, 3)` in [0, 1] to the same shape. Its weights are
+            read at each call.
     """
 
     def __init__(self, model: keras.Model):
         self._model = model
-        self.lock = threading.Lock()
-        """Held while the network is traced or run: tracing a Keras model is not safe in two threads at once, and one photo keeps
-        the machine busy anyway. Whoever runs the same network in another way holds it too."""
+        # Held while the network is traced or run: tracing a Keras model in two threads at once is
+        # not safe, and one photo keeps the machine busy anyway.
+        self._lock = threading.Lock()
         self._programs: dict[tuple[int, ...], Any] = {}
 
         def forward(trainable, non_trainable, x):
@@ -33,12 +35,13 @@ class ForwardPass:
 
     @property
     def compiled_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """`(batch, height, width, 3)` of every program so far, in the order in which they were compiled."""
+        """`(batch, height, width, 3)` of every program so far, in the order in which they were
+        compiled."""
         return tuple(self._programs)
 
     def compile(self, height: int, width: int) -> None:
         """Compile what a single picture of this size needs, without running it."""
-        with self.lock:
+        with self._lock:
             self._program((1, *padded_size(height, width), 3), self._weights())
 
     def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -57,21 +60,21 @@ class ForwardPass:
             [pad(p).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures],
             dtype=np.float32,
         )
-        with self.lock:
+        with self._lock:
             weights = self._weights()
             answers = np.asarray(self._program(x.shape, weights)(*weights, x))
         cropped = [crop(answer, *p.shape[:2]) for answer, p in zip(answers, pictures, strict=True)]
         if not all(np.isfinite(answer).all() for answer in cropped):
             raise ValueError(
-                "The model answered with values that are not numbers; its training failed, train it again."
+                "The model answered with values that are not numbers; its training failed, "
+                "train it again."
             )
         return cropped
 
     def _weights(self) -> tuple[list[Any], list[Any]]:
-        model = self._model
-        return [v.value for v in model.trainable_variables], [
-            v.value for v in model.non_trainable_variables
-        ]
+        kinds = self._model.trainable_variables, self._model.non_trainable_variables
+        trainable, non_trainable = ([variable.value for variable in kind] for kind in kinds)
+        return trainable, non_trainable
 
     def _program(self, shape: tuple[int, ...], weights: tuple[list[Any], list[Any]]) -> Any:
         if shape not in self._programs:

@@ -4,22 +4,24 @@ import cv2
 import numpy as np
 
 MOST_ELONGATED = 2.0
-"""Longest side of what the network sees, in working sizes: it bounds the memory that a panorama takes."""
+"""Longest side of what the network sees, in working sizes: it bounds the memory that a panorama
+takes."""
 
 COMMON_ASPECTS = ((2, 3), (3, 2), (3, 4), (4, 3), (9, 16), (16, 9), (1, 1))
 """Height to width of what most cameras and phones deliver."""
 
 MARGIN = 8
-"""Pixels by which a picture is continued on every side: a network's convolutions see black beyond the border, and it answers with a dark,
-noisy rim. Measured on ten real pairs: an error of the outer 6 pixels of 0.113 without, 0.101 with 4, 8, 16 or 32 pixels; 8 keep the grid
-of three halvings."""
+"""Pixels by which a picture is continued on every side: a network's convolutions see black beyond
+the border, and it answers with a dark, noisy rim. Measured on ten real pairs: an error of the outer
+6 pixels of 0.113 without, 0.101 with 4, 8, 16 or 32 pixels; 8 keep the grid of three halvings."""
 
 _BUCKET_STEPS = (64, 32, 16, 8)
 _MOST_PADDING = 1 / 12
 
 
 def reduced_size(height: int, width: int, working_size: int) -> tuple[int, int]:
-    """Height and width with the short side at `working_size`, or the long one at `MOST_ELONGATED` of it; never enlarged."""
+    """Height and width with the short side at `working_size`, or the long one at `MOST_ELONGATED`
+    of it; never enlarged."""
     scale = working_size * min(1 / min(height, width), MOST_ELONGATED / max(height, width))
     if scale >= 1.0:
         return height, width
@@ -42,11 +44,13 @@ def reduce_photo(photo: np.ndarray, working_size: int) -> np.ndarray:
 
 
 def bucket(side: int) -> int:
-    """Return the length to which a side is padded by reflection, so that photos of nearly equal size share a compilation.
+    """Return the length to which a side is padded by reflection, so that photos of nearly equal
+    size share a compilation.
 
-    The padding is cut off again, but the network's attention, which sums over the whole picture, has seen it: a part of
-    the photo counted twice. The steps (8 to 64 pixels) are therefore such that at most a twelfth is added, except to the
-    multiple of 8 that the network needs anyway. There are about 50 lengths up to 896 pixels.
+    The padding is cut off again, but the network's attention, which sums over the whole picture,
+    has seen it: a part of the photo counted twice. The steps (8 to 64 pixels) are therefore such
+    that at most a twelfth is added, except to the multiple of 8 that the network needs anyway.
+    There are about 50 lengths up to 896 pixels.
     """
     step = next(
         step for step in _BUCKET_STEPS if step <= side * _MOST_PADDING or step == _BUCKET_STEPS[-1]
@@ -60,7 +64,7 @@ def padded_size(height: int, width: int) -> tuple[int, int]:
 
 
 def pad(picture: np.ndarray) -> np.ndarray:
-    """Continue a picture by reflection, `(h, w, 3)` to `(*padded_size(h, w), 3)`; `crop` undoes it."""
+    """Reflect a picture into its margins, to `(*padded_size(h, w), 3)`; `crop` undoes it."""
     height, width = picture.shape[:2]
     rows, columns = padded_size(height, width)
     below, right = rows - height - MARGIN, columns - width - MARGIN

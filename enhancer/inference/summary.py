@@ -36,34 +36,26 @@ class RunSummary:
     def table(self) -> str:
         """Lines of done, skipped and failed photos, and below them each failure with its reason."""
         seconds = time.monotonic() - self.started
+        rate = f"{self.megapixels:.1f} MP, {seconds / max(1, self.done):.1f} s per photo"
+        left = self.total - self.done - self.skipped - len(self.failures)
         rows = [
-            (
-                "done",
-                self.done,
-                f"{self.megapixels:.1f} MP, {seconds / self.done:.1f} s per photo"
-                if self.done
-                else "",
-            )
+            ("done", self.done, rate * bool(self.done)),
+            ("  with a note", self.notes, "see above"),
+            ("skipped", self.skipped, "the result exists already; --overwrite makes it again"),
+            ("failed", len(self.failures), "each is named below"),
+            ("not begun", left, "the same command continues"),
         ]
-        if self.notes:
-            rows.append(("  with a note", self.notes, "see above"))
-        if self.skipped:
-            rows.append(
-                ("skipped", self.skipped, "the result exists already; --overwrite makes it again")
-            )
-        if self.failures:
-            rows.append(("failed", len(self.failures), "each is named below"))
-        if left := self.total - self.done - self.skipped - len(self.failures):
-            rows.append(("not begun", left, "the same command continues"))
-        digits = len(str(self.total))
         lines = [
-            f"{name:<13}  {count:>{digits}}  {remark}".rstrip() for name, count, remark in rows
+            f"{name:<13}  {count:>{len(str(self.total))}}  {remark}".rstrip()
+            for name, count, remark in rows
+            if count or name == "done"
         ]
         return "\n".join([*lines, *(f"  {failure}" for failure in self.failures)])
 
 
 def named(outcome: Outcome) -> str:
-    """The problem behind the photo's path; most sentences begin with the file's name, which the path already says."""
+    """The problem behind the photo's path; most sentences begin with the file's name, which the
+    path already says."""
     source, problem = outcome.job.source, outcome.problem or ""
     if problem.startswith(source.name):
         return f"{source}{problem.removeprefix(source.name)}"

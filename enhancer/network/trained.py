@@ -17,11 +17,12 @@ from orbax.checkpoint import v1 as ocp
 
 from enhancer.config import Keep, ModelConfig, StageConfig
 from enhancer.network.restormer import Restormer
+from enhancer.system.errors import EnhancerError
 from enhancer.system.files import write_json
 from enhancer.system.processes import is_first_process
 
 
-class CheckpointError(ValueError):
+class CheckpointError(EnhancerError):
     """A folder without the checkpoint that was asked for, or one that cannot be written; the message says what to do."""
 
 

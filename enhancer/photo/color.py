@@ -10,12 +10,14 @@ import numpy as np
 from PIL import Image, ImageCms
 
 _HEADER_DATE = slice(24, 36)  # ICC.1:2022, section 7.2: creation date and time
-# LittleCMS' own default; for the matrix profiles of cameras and editors all intents give the same colours.
+# LittleCMS' own default; for the matrix profiles of cameras and editors all intents give the same
+# colours.
 _INTENT = ImageCms.Intent.PERCEPTUAL
-# LittleCMS replaces a 16-bit conversion by a coarse table, up to 22/255 off at the edge of the gamut; this evaluates it.
+# LittleCMS replaces a 16-bit conversion by a coarse table, up to 22/255 off at the edge of the
+# gamut; this evaluates it.
 _EXACT = int(ImageCms.Flags.NOOPTIMIZE)
 
-_STRIP_ROWS = 64
+_BLOCK_ROWS = 64
 _ENCODING_STEPS = 2**18
 _MAX_TABLE_ERROR = 4096  # a part of the full range, well below half of an 8-bit level
 
@@ -26,7 +28,7 @@ class ProfileError(ValueError):
 
 @functools.cache
 def srgb_profile() -> bytes:
-    """Return an sRGB ICC profile with a fixed creation date, so that files that embed it are reproducible."""
+    """Return an sRGB profile with a fixed creation date: files that embed it are reproducible."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     # 1 January 2000, big-endian 16-bit numbers: LittleCMS would write the moment of the call.
     profile[_HEADER_DATE] = b"".join(number.to_bytes(2, "big") for number in (2000, 1, 1, 0, 0, 0))
@@ -50,7 +52,8 @@ def image_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Convert an 8-bit Pillow image to sRGB.
 
     Args:
-        image: mode RGB, L or CMYK, matching the profile's colour space; L is also converted through an RGB profile.
+        image: mode RGB, L or CMYK, matching the profile's colour space; L is also converted through
+            an RGB profile.
         profile: the ICC profile that describes its values.
 
     Returns:
@@ -124,7 +127,7 @@ def grey_to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _MatrixTables:
-    """A profile that consists of one curve per channel and a matrix, as those of working spaces do: linearise, multiply, encode.
+    """A profile of a curve per channel and a matrix, as working spaces have.
 
     LittleCMS takes 0.4 microseconds for a 16-bit pixel, seven times as long as this.
     """
@@ -139,19 +142,19 @@ class _MatrixTables:
     def convert(self, pixels: np.ndarray) -> np.ndarray:
         converted = np.empty(pixels.shape, pixels.dtype)
         last = len(self.encoding) - 1
-        for start in range(0, len(pixels), _STRIP_ROWS):
-            strip = pixels[start : start + _STRIP_ROWS]
-            light = np.stack([curve[strip[..., c]] for c, curve in enumerate(self.curves)], axis=-1)
+        for start in range(0, len(pixels), _BLOCK_ROWS):
+            block = pixels[start : start + _BLOCK_ROWS]
+            light = np.stack([curve[block[..., c]] for c, curve in enumerate(self.curves)], axis=-1)
             steps = cv2.transform(light, self.matrix * last).clip(0, last, dtype=np.float32)
-            converted[start : start + _STRIP_ROWS] = self.encoding[
-                np.rint(steps, out=steps).astype(np.int32)
-            ]
+            steps = np.rint(steps, out=steps).astype(np.int32)
+            converted[start : start + _BLOCK_ROWS] = self.encoding[steps]
         return converted
 
 
 @functools.lru_cache(maxsize=16)
 def _matrix_tables(profile: bytes, dtype: str) -> _MatrixTables | None:
-    """Measure a profile's curves and matrix by asking LittleCMS; None when it consists of something else."""
+    """Measure a profile's curves and matrix by asking LittleCMS; None when it consists of something
+    else."""
     levels = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
     ramps = np.zeros((3, len(levels), 3), dtype)
     for channel in range(3):
@@ -160,22 +163,16 @@ def _matrix_tables(profile: bytes, dtype: str) -> _MatrixTables | None:
     black = light[0, 0]
     columns = light[:, -1] - black  # of the matrix, one for each channel
     strongest = np.abs(columns).argmax(axis=1)
-    curves = [
-        (light[c, :, k] - black[k]) / columns[c, k]
-        for c, k in enumerate(strongest)
-        if columns[c, k]
-    ]
+    pairs = [(c, k) for c, k in enumerate(strongest) if columns[c, k]]
+    curves = [(light[c, :, k] - black[k]) / columns[c, k] for c, k in pairs]
     if len(curves) < 3 or not np.isfinite(curves).all():
         return None
     matrix = np.concatenate([columns.T, black[:, None]], axis=1)
     steps = np.linspace(0, 1, _ENCODING_STEPS, dtype=np.float32)
     grey = np.repeat(steps[:, None], 3, axis=1)[None]
     encoding = _transform(grey, _linear_srgb_profile(), srgb_profile(), "f4")[0, :, 1].clip(0, 1)
-    tables = _MatrixTables(
-        np.array(curves, np.float32),
-        matrix.astype(np.float32),
-        np.rint(encoding * levels[-1]).astype(dtype),
-    )
+    encoding = np.rint(encoding * levels[-1]).astype(dtype)
+    tables = _MatrixTables(np.array(curves, np.float32), matrix.astype(np.float32), encoding)
     grid = np.linspace(0, levels[-1], 18).round().astype(dtype)
     colors = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), axis=-1).reshape(1, -1, 3)
     exact = _transform(colors, profile, srgb_profile(), dtype)
@@ -213,7 +210,7 @@ def _linear_srgb_profile() -> bytes:
 
 @functools.cache
 def display_p3_profile() -> bytes:
-    """Return a profile of Display P3 (SMPTE EG 432-1 primaries, white point D65, sRGB's curve), which telephones use."""
+    """Return the telephones' profile: Display P3 (SMPTE EG 432-1), D65, sRGB's curve."""
     values = np.linspace(0, 1, 4096)
     curve = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     return bytes(
@@ -230,7 +227,8 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
     """Round uint16 [0, 65535] to uint8 [0, 255]; uint8 is returned as it is."""
     if pixels.dtype == np.uint8:
         return pixels
-    # 65535 = 255 * 257, so this is rounding to the nearest, in integers and by rows to spare memory.
+    # 65535 = 255 * 257, so this is rounding to the nearest, in integers and by rows to spare
+    # memory.
     rounded = np.empty(pixels.shape, np.uint8)
     for row, values in enumerate(pixels):
         rounded[row] = (values.astype(np.uint32) + 128) // 257
@@ -239,7 +237,7 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def is_srgb(profile: bytes) -> bool:
-    """True when the RGB profile changes no colour by more than one 8-bit level: converting would only add rounding."""
+    """True when the profile changes no colour by more than one 8-bit step."""
     levels = np.linspace(0, 255, 18).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
     image = Image.fromarray(grid)

@@ -7,19 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from enhancer.photo import color, exif, refusal, xmp
+from enhancer.photo import color, metadata, refusal
 
 # Pillow warns above 89 megapixels, which cameras reach, and stops at twice its limit.
 Image.MAX_IMAGE_PIXELS = refusal.MAX_PIXELS
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
-_FLAT_MODES = (
-    "1",
-    "I;16",
-    "I;16B",
-    "I",
-    "F",
-)  # of more or fewer than 8 bits, which Pillow cannot convert truly
+# Of more or fewer than 8 bits, which Pillow cannot convert truly.
+_FLAT_MODES = ("1", "I;16", "I;16B", "I", "F")
 _APPROXIMATE_CMYK = "CMYK without a colour profile, colours are approximate"
 _ON_WHITE = "transparent parts shown on white"
 _NO_PROFILE = "unreadable colour profile, treated as sRGB"
@@ -48,17 +43,20 @@ class Tags:
 
 def tags_of(image: Image.Image) -> Tags:
     """Copy what belongs to a photo from an image whose file is open."""
-    tags = exif.from_image(image)
-    return Tags(image.info.get("icc_profile"), tags, xmp.from_image(image), exif.orientation(tags))
+    tags = metadata.exif_of_image(image)
+    return Tags(
+        image.info.get("icc_profile"),
+        tags,
+        metadata.xmp_of_image(image),
+        metadata.orientation(tags),
+    )
 
 
 def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
     """Decode an 8-bit picture.
 
     Args:
-        path: an existing file.
-        kind: Pillow's name of its format.
-        frame: which of the file's pictures.
+        path, kind, frame: the file, Pillow's name of its format, and which of its pictures.
 
     Raises:
         PhotoError: it is animated, or its size is refused.
@@ -73,12 +71,11 @@ def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
             image.seek(frame)
         refusal.check_size(path, image.width, image.height)
         image.load()
-        # Of some formats, Pillow turns the picture upright while it loads it, and takes the tag away.
-        turn = exif.orientation(image.getexif())
-        return from_image(
-            image,
-            dataclasses.replace(tags, profile=image.info.get("icc_profile"), orientation=turn),
-        )
+        # Of some formats, Pillow turns the picture upright while it loads it, and takes the tag
+        # away.
+        turn = metadata.orientation(image.getexif())
+        profile = image.info.get("icc_profile")
+        return from_image(image, dataclasses.replace(tags, profile=profile, orientation=turn))
 
 
 def from_image(image: Image.Image, tags: Tags) -> DecodedPhoto:
@@ -110,7 +107,8 @@ def from_image(image: Image.Image, tags: Tags) -> DecodedPhoto:
 
 
 def from_array(pixels: np.ndarray, tags: Tags) -> DecodedPhoto:
-    """Bring grey, grey + alpha, RGB or RGBA values, uint8 or uint16, to sRGB in their own precision."""
+    """Bring grey, grey + alpha, RGB or RGBA values, uint8 or uint16, to sRGB in their own
+    precision."""
     notes: list[str] = []
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     channels = pixels.shape[-1]
@@ -129,6 +127,5 @@ def from_array(pixels: np.ndarray, tags: Tags) -> DecodedPhoto:
         share = alpha.astype(np.float32) / opaque
         values = np.rint(values * share + opaque * (1 - share)).astype(pixels.dtype)
         notes.append(_ON_WHITE)
-    return DecodedPhoto(
-        np.ascontiguousarray(values), tags.orientation, tags.exif, tags.xmp, tuple(notes)
-    )
+    values = np.ascontiguousarray(values)
+    return DecodedPhoto(values, tags.orientation, tags.exif, tags.xmp, tuple(notes))

@@ -1,4 +1,5 @@
-"""Encoding of sRGB pixels as JPEG, PNG or TIFF, with their profile and metadata. The same input, the same bytes."""
+"""Encoding of sRGB pixels as JPEG, PNG or TIFF, with their profile and metadata. The same input,
+the same bytes."""
 
 import io
 import zlib
@@ -11,14 +12,15 @@ from enhancer.photo import color
 
 _EXIF_PREFIX = b"Exif\0\0"
 _PNG_HEADER_BYTES = 8 + 12 + 13  # signature, and the IHDR chunk
-# Photos do not repeat themselves: looking for repetitions (deflate's default) takes six times as long and gives larger files.
+# Photos do not repeat themselves: looking for repetitions (deflate's default) takes six times as
+# long and gives larger files.
 _PNG_OPTIONS = {
     "level": 1,
     "strategy": imagecodecs.PNG.STRATEGY.HUFFMAN_ONLY,
     "filter": imagecodecs.PNG.FILTER.AVG,
 }
 _TIFF_XMP, _TIFF_ICC_PROFILE = 700, 34675
-_TIFF_STRIP_OFFSETS = 273
+_TIFF_OFFSETS = 273
 
 
 def encode_jpeg(
@@ -65,7 +67,7 @@ def encode_png(pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | No
 def encode_tiff(
     pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | None = None
 ) -> bytes:
-    """Encode as an uncompressed little-endian TIFF. Pillow's own writer knows no colours of 16 bits.
+    """Encode as an uncompressed little-endian TIFF. Pillow's writer knows no colours of 16 bits.
 
     Args:
         pixels: uint8 or uint16 `(height, width, 3)`, sRGB, full range.
@@ -86,7 +88,7 @@ def encode_tiff(
     tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] = 2  # RGB
     tags[TiffImagePlugin.SAMPLESPERPIXEL] = 3
     tags[TiffImagePlugin.ROWSPERSTRIP] = height
-    tags[_TIFF_STRIP_OFFSETS] = 0  # behind the tags: the writer adds their length
+    tags[_TIFF_OFFSETS] = 0  # behind the tags: the writer adds their length
     tags[TiffImagePlugin.STRIPBYTECOUNTS] = values.nbytes
     tags[_TIFF_ICC_PROFILE] = color.srgb_profile()
     if xmp:

@@ -16,14 +16,11 @@ _DISPLAY_P3, _HDR_CURVES = 12, {16: "PQ", 18: "HLG"}
 
 
 def decode(path: Path, *, keep_depth: bool) -> DecodedPhoto:
-    """Decode the main picture of a HEIC file.
-
-    Args:
-        path: an existing file.
-        keep_depth: return uint16 where the file has more than 8 bits per channel.
+    """Decode the main picture of a HEIC file, to uint16 if wished and it has more than 8 bits.
 
     Raises:
-        PhotoError: the extra is not installed, the size is refused, or the colours are those of an HDR screen.
+        PhotoError: the extra is not installed, the size is refused, or the colours are those of an
+            HDR screen.
     """
     if not _is_installed():
         raise PhotoError(

@@ -1,7 +1,8 @@
 """Decode any photo a user has to upright sRGB of 8 or 16 bits, and write the result.
 
-The one decoder of the project: training data, evaluation, command line and demo all read photos through `read_photo`,
-so that a file is seen in the same way everywhere.
+Preparation of training data, command line and demo all read photos through `read_photo`, so that a
+file is seen in the same way everywhere. (Training reads the JPEGs that preparation wrote with
+OpenCV.)
 """
 
 import dataclasses
@@ -16,10 +17,11 @@ import PIL
 import rawpy
 from PIL import Image, UnidentifiedImageError, features
 
-from enhancer.photo import color, decode, encode, exif, refusal
-from enhancer.photo.decode import PHOTO_SUFFIXES, RAW_SUFFIXES
+from enhancer.photo import color, encode, heic, jpeg, metadata, png_webp, raw, refusal, tiff
+from enhancer.photo.decoded import DecodedPhoto
 from enhancer.photo.encode import encode_jpeg
-from enhancer.photo.refusal import MAX_PIXELS, PhotoError
+from enhancer.photo.raw import RAW_SUFFIXES
+from enhancer.photo.refusal import MAX_PIXELS, FileKind, PhotoError
 from enhancer.system.files import write_atomically
 
 __all__ = [
@@ -34,6 +36,13 @@ __all__ = [
     "write_photo",
 ]
 
+PHOTO_SUFFIXES = RAW_SUFFIXES | frozenset(
+    {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"}
+)
+"""Lower-case suffixes, with the dot, of the files that `read_photo` is meant for."""
+
+_LARGE_PREVIEW_PIXELS = 1_000_000  # anything smaller is for the camera's screen
+
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
@@ -44,32 +53,32 @@ class Photo:
     exif: bytes | None
     """EXIF block to store with an edited copy (orientation already 1), or None."""
     xmp: bytes | None
-    """XMP packet to store with an edited copy (caption, credit, copyright, keywords, rating), or None."""
+    """XMP packet to store with an edited copy (caption, credit, keywords, rating, ...), or None."""
     notes: tuple[str, ...]
-    """What was done that the user should know, such as "unreadable colour profile, treated as sRGB"."""
+    """What was done that the user should know, such as "transparent parts shown on white"."""
 
 
 def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
-    """Decode a JPEG, PNG, TIFF, WebP, HEIC (with the extra `heic`) or camera RAW file to upright sRGB.
+    """Decode a JPEG, PNG, TIFF, WebP, HEIC (extra `heic`) or camera RAW file to upright sRGB.
 
-    What the file is, is read from its content; RAW goes by the suffix too. Transparent parts become white.
+    What the file is, is read from its content; RAW goes by the suffix too. Transparent parts become
+    white.
 
     Args:
         path: of the photo.
-        keep_depth: return uint16 where the file holds more than 8 bits per channel: PNG and TIFF of 16 bits, HEIC of 10
-            or 12, and every camera RAW.
+        keep_depth: return uint16 where the file holds more than 8 bits per channel: PNG and TIFF of
+            16 bits, HEIC of 10 or 12, and every camera RAW.
 
     Raises:
         PhotoError: whatever is wrong with the file, including that it is missing or a folder.
     """
     path = Path(path)
     try:
-        decoded = decode.decode(path, refusal.read_head(path), keep_depth=keep_depth)
+        decoded = _decode(path, refusal.read_head(path), keep_depth=keep_depth)
         pixels = decoded.pixels if keep_depth else color.to_uint8(decoded.pixels)
         pixels = _upright(pixels, decoded.orientation)
-        return Photo(
-            pixels, exif.upright_block(decoded.exif, *pixels.shape[:2]), decoded.xmp, decoded.notes
-        )
+        exif = metadata.upright_exif(decoded.exif, *pixels.shape[:2])
+        return Photo(pixels, exif, decoded.xmp, decoded.notes)
     except PhotoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -78,7 +87,8 @@ def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
         raise PhotoError(
             f"{path.name} does not fit in this computer's memory. Export it at a smaller size."
         ) from error
-    # Decoders fed with damaged files raise whatever comes up (struct.error, KeyError, zlib.error, ...).
+    # Decoders fed with damaged files raise whatever comes up (struct.error, KeyError, zlib.error,
+    # ...).
     except Exception as error:
         raise refusal.damaged(path, _reason(error)) from error
 
@@ -93,8 +103,8 @@ def write_photo(
     """Write an sRGB photo, tagged as such; the file appears complete or not at all.
 
     Args:
-        path: ends in .jpg, .jpeg, .png, .tif or .tiff, which decides the format. JPEG (quality 95, 4:4:4) holds 8 bits
-            per channel, to which 16 are rounded; PNG and TIFF keep 16.
+        path: ends in .jpg, .jpeg, .png, .tif or .tiff, which decides the format. JPEG (quality 95,
+            4:4:4) holds 8 bits per channel, to which 16 are rounded; PNG and TIFF keep 16.
         pixels: uint8 or uint16 `(height, width, 3)`, sRGB, full range.
         exif, xmp: what to embed, such as `Photo.exif` and `Photo.xmp`.
 
@@ -111,13 +121,15 @@ def write_photo(
             content = encode.encode_tiff(pixels, exif=exif, xmp=xmp)
         case suffix:
             raise PhotoError(
-                f"{path.name} cannot be written: '{suffix}' is none of .jpg, .jpeg, .png, .tif, .tiff."
+                f"{path.name} cannot be written: '{suffix}' is none of .jpg, .jpeg, .png, .tif, "
+                ".tiff."
             )
     write_atomically(path, content)
 
 
 def decoder_versions() -> dict[str, str]:
-    """Return the versions of everything that can change a decoded or encoded pixel, by library name."""
+    """Return the versions of everything that can change a decoded or encoded pixel, by library
+    name."""
     try:
         heif = importlib.metadata.version("pillow-heif")
     except importlib.metadata.PackageNotFoundError:
@@ -135,24 +147,64 @@ def decoder_versions() -> dict[str, str]:
     }
 
 
+def _decode(path: Path, head: bytes, *, keep_depth: bool) -> DecodedPhoto:
+    """Decode a file by its content; camera RAW goes by the suffix too."""
+    kind = refusal.recognise(head)
+    if kind is None and (other := refusal.describe_other(head)):
+        name, advice = other
+        raise PhotoError(f"{path.name} is not a photo but {name}. {advice}")
+    if path.suffix.lower() in RAW_SUFFIXES or kind is FileKind.RAW:
+        return _develop(path, kind, keep_depth=keep_depth)
+    match kind:
+        case FileKind.JPEG:
+            return jpeg.decode(path)
+        case FileKind.PNG:
+            return png_webp.decode_png(path, head)
+        case FileKind.TIFF:
+            return tiff.decode(path, head) or _develop(path, kind, keep_depth=keep_depth)
+        case FileKind.WEBP:
+            return png_webp.decode_webp(path, head)
+        case FileKind.HEIC:
+            return heic.decode(path, keep_depth=keep_depth)
+    raise refusal.damaged(path, "its content is of no known picture format")
+
+
+def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedPhoto:
+    if kind not in (FileKind.TIFF, FileKind.RAW, None):
+        raise PhotoError(
+            f"{path.name} holds a {kind.value} picture and no RAW data. "
+            "Use the camera's own file, or rename this one to what it is."
+        )
+    try:
+        pixels = raw.develop(path, max_pixels=MAX_PIXELS, bits_per_channel=16 if keep_depth else 8)
+    except raw.RawError as error:
+        # The camera's own rendering looks unlike ours, and may be a thumbnail: it is never passed
+        # off as the photo.
+        width, height = raw.preview_size(path) or (0, 0)
+        advice = "Copy it from the camera again"
+        if width * height >= _LARGE_PREVIEW_PIXELS:
+            advice = (
+                f"The camera's own JPEG in it, {width} x {height} pixels, was not used: "
+                "extract it with a photo viewer"
+            )
+        raise PhotoError(
+            f"{path.name} {error}. {advice}, or export a TIFF from your RAW converter."
+        ) from error
+    # LibRaw turns the picture upright itself.
+    exif = metadata.exif_of_tiff(path) if kind is FileKind.TIFF else None
+    exif = exif or metadata.exif_of_jpeg(raw.preview_jpeg(path))
+    return DecodedPhoto(
+        pixels, exif=exif, xmp=metadata.xmp_of_tiff(path) if kind is FileKind.TIFF else None
+    )
+
+
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo the EXIF orientation, 1 to 8."""
-    match orientation:
-        case 2:
-            pixels = pixels[:, ::-1]
-        case 3:
-            pixels = pixels[::-1, ::-1]
-        case 4:
-            pixels = pixels[::-1]
-        case 5:
-            pixels = pixels.transpose(1, 0, 2)
-        case 6:
-            pixels = np.rot90(pixels, -1)
-        case 7:
-            pixels = pixels[::-1, ::-1].transpose(1, 0, 2)
-        case 8:
-            pixels = np.rot90(pixels)
-    return np.ascontiguousarray(pixels)
+    """Undo the EXIF orientation, 1 to 8: transposed from 5 on, and mirrored."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(pixels[::rows, ::columns])
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -50,18 +51,15 @@ def decode(path: Path) -> DecodedPhoto:
 
 
 def _decode_strictly(path: Path, content: bytes, color_space: str) -> np.ndarray | None:
-    """Decode to uint8 `(height, width, channels)`; None when the file is of a kind that this decoder does not know."""
+    """Decode to uint8 `(height, width, channels)`; None for what this decoder does not know."""
+    options: dict[str, Any] = {"colorspace": color_space, "fastdct": False, "fastupsample": False}
     try:
-        return simplejpeg.decode_jpeg(
-            content, color_space, fastdct=False, fastupsample=False, strict=True
-        )
+        return simplejpeg.decode_jpeg(content, **options, strict=True)
     except ValueError as error:
         warning = str(error)
     if _UNKNOWN in warning:
         return None
     left_over = _LEFT_OVER.match(warning)
     if warning.startswith(_HARMLESS) or (left_over and int(left_over[1]) <= _MAX_LEFT_OVER_BYTES):
-        return simplejpeg.decode_jpeg(
-            content, color_space, fastdct=False, fastupsample=False, strict=False
-        )
+        return simplejpeg.decode_jpeg(content, **options, strict=False)
     raise refusal.damaged(path, f"a part of the picture is missing: {warning}")

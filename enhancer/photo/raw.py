@@ -1,4 +1,4 @@
-"""Development of camera RAW files to sRGB, and the recognition of damaged ones that decode without an error."""
+"""Development of camera RAW files to sRGB, and which of them are damaged without an error."""
 
 import io
 import os
@@ -17,9 +17,11 @@ _RARE = frozenset(
 )
 RAW_SUFFIXES = _COMMON | _RARE | {".sr2", ".srf", ".x3f"}
 
-# Real files need more than half a bit per pixel even with lossy compression; cut-off ones are far below.
+# Real files need more than half a bit per pixel even with lossy compression; cut-off ones are far
+# below.
 _MIN_BITS_PER_PIXEL = 0.1
-# A row is dead when this share of its values repeats the pixel two to the left (or above): the same colour filter.
+# A row is dead when this share of its values repeats the pixel two to the left (or above): the same
+# colour filter.
 _DEAD_ROW_SHARE = 0.98
 _MAX_DEAD_SHARE = 0.05
 _MIN_STANDARD_DEVIATION = 1.0
@@ -27,13 +29,14 @@ _NOISE_BANDS = 16
 
 
 class RawError(ValueError):
-    """A RAW file that gives no picture. The message is a clause that says why, without the file's name."""
+    """A RAW file that gives no picture. The message is a clause that says why, without the file's
+    name."""
 
 
 def develop(
     path: str | os.PathLike, *, max_pixels: int, bits_per_channel: Literal[8, 16] = 8
 ) -> np.ndarray:
-    """Develop a RAW file: camera white balance, no automatic brightening, sRGB primaries and transfer curve, upright.
+    """Develop a RAW file: camera white balance, no automatic brightening, sRGB, upright.
 
     The result depends on nothing but the file and the LibRaw version.
 
@@ -46,7 +49,7 @@ def develop(
         sRGB pixels, uint8 or uint16 `(height, width, 3)`, full range.
 
     Raises:
-        RawError: LibRaw cannot read it, it is too large, or it decodes to something that is no picture.
+        RawError: LibRaw cannot read it, it is too large, or it decodes to what is not a picture.
     """
     try:
         with rawpy.imread(os.fspath(path)) as raw:
@@ -55,12 +58,14 @@ def develop(
             num_pixels = max(sizes.width * sizes.height, sizes.raw_width * sizes.raw_height)
             if num_pixels > max_pixels:
                 raise RawError(
-                    f"claims {num_pixels / 1e6:.0f} megapixels, more than the limit of {max_pixels / 1e6:.0f}"
+                    f"claims {num_pixels / 1e6:.0f} megapixels, more than the limit of "
+                    f"{max_pixels / 1e6:.0f}"
                 )
-            bits_per_pixel = os.path.getsize(path) * 8 / max(num_pixels, 1)
-            if bits_per_pixel < _MIN_BITS_PER_PIXEL:
+            num_bytes = os.path.getsize(path)
+            if num_bytes * 8 / max(num_pixels, 1) < _MIN_BITS_PER_PIXEL:
                 raise RawError(
-                    f"is cut off: {os.path.getsize(path) / 1e3:.0f} kB cannot hold {num_pixels / 1e6:.1f} megapixels"
+                    f"is cut off: {num_bytes / 1e3:.0f} kB cannot hold "
+                    f"{num_pixels / 1e6:.1f} megapixels"
                 )
             pixels = raw.postprocess(
                 use_camera_wb=True,
@@ -69,15 +74,13 @@ def develop(
                 output_color=rawpy.ColorSpace.sRGB,
                 output_bps=bits_per_channel,
             )
-            # The developed picture is the stand-in where LibRaw keeps no sensor values (some Foveon files).
+            # The developed picture is the stand-in where LibRaw keeps no sensor values (some Foveon
+            # files).
             sensor = raw.raw_image_visible if raw.raw_image is not None else pixels
             junk = describe_junk(sensor) or _describe_flat(pixels)
     except rawpy.LibRawError as error:
-        reason = (
-            error.args[0].decode()
-            if error.args and isinstance(error.args[0], bytes)
-            else str(error)
-        )
+        text = error.args[0] if error.args else ""
+        reason = text.decode() if isinstance(text, bytes) else str(error)
         raise RawError(f"is damaged, or of a kind that cannot be developed ({reason})") from error
     if junk:
         raise RawError(f"is damaged: {junk}")
@@ -85,17 +88,13 @@ def develop(
 
 
 def preview_jpeg(path: str | os.PathLike) -> bytes | None:
-    """Return the JPEG that the camera made for its screen, which holds the EXIF data of formats that are no TIFFs."""
+    """Return the JPEG for the camera's screen, which holds the EXIF data of formats beside TIFF."""
     try:
         with rawpy.imread(os.fspath(path)) as raw:
             preview = raw.extract_thumb()
     except (rawpy.LibRawError, rawpy.NotSupportedError, MemoryError):
         return None
-    return (
-        preview.data
-        if preview.format == rawpy.ThumbFormat.JPEG and isinstance(preview.data, bytes)
-        else None
-    )
+    return preview.data if isinstance(preview.data, bytes) else None  # a bitmap is an array
 
 
 def preview_size(path: str | os.PathLike) -> tuple[int, int] | None:
@@ -110,9 +109,10 @@ def preview_size(path: str | os.PathLike) -> tuple[int, int] | None:
 def describe_junk(sensor: np.ndarray) -> str | None:
     """Say what is wrong when sensor values cannot be those of a photo, else return None.
 
-    Damaged files often decode without an error, to constant bands, to repeated rows (a decoder that lost its place
-    repeats its prediction) or to noise. A real sensor is noisy even in the dark, so its rows never repeat exactly,
-    except where they are overexposed; and no photo is as rough as noise is.
+    Damaged files often decode without an error, to constant bands, to repeated rows (a decoder that
+    lost its place repeats its prediction) or to noise. A real sensor is noisy even in the dark, so
+    its rows never repeat exactly, except where they are overexposed; and no photo is as rough as
+    noise is.
 
     Args:
         sensor: undeveloped values, any integer or float dtype, `(height, width)` for a mosaic or
@@ -136,7 +136,8 @@ def describe_junk(sensor: np.ndarray) -> str | None:
 
 
 def _dead_share(sensor: np.ndarray, brightest: np.generic) -> float:
-    """Share of rows that are constant, or that repeat the one two above, apart from their overexposed pixels."""
+    """Share of rows that are constant, or that repeat the one two above, apart from their
+    overexposed pixels."""
     exposed = sensor != brightest
     dead_left = _is_dead(sensor[:, 2:] == sensor[:, :-2], exposed[:, 2:])
     dead_above = _is_dead(sensor[2:] == sensor[:-2], exposed[2:])
@@ -144,7 +145,7 @@ def _dead_share(sensor: np.ndarray, brightest: np.generic) -> float:
 
 
 def _is_dead(repeats: np.ndarray, exposed: np.ndarray) -> np.ndarray:
-    """Per row, whether nearly all of its pixels that are not overexposed repeat; bool `(height,)`."""
+    """Whether nearly all pixels of a row that are not overexposed repeat; bool `(height,)`."""
     counts = exposed.reshape(len(exposed), -1).sum(axis=1)
     repeated = (repeats & exposed).reshape(len(exposed), -1).sum(axis=1)
     # A handful of pixels beside a blown-out sky proves nothing.
@@ -153,7 +154,7 @@ def _is_dead(repeats: np.ndarray, exposed: np.ndarray) -> np.ndarray:
 
 
 def _noise_share(sensor: np.ndarray) -> float:
-    """Share of horizontal bands in which neighbours of one colour differ as much as any two pixels, and strongly."""
+    """Share of bands where neighbours of one colour differ strongly, as any two pixels do."""
     # Every fourth row is enough for a statistic and keeps 50 megapixels cheap.
     values = sensor[::4].astype(np.float32)
     value_range = float(values.max() - values.min())

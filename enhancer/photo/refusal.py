@@ -1,33 +1,120 @@
-"""Files that are no photos: the one place that decides before anything is decoded, and the sentence for each.
+"""Files that are not photos: what decides before anything is decoded, and the sentence for each.
 
-A file is refused by what it is (`check_file`) or by the size that its header claims (`check_size`). Damage that only
-decoding shows is reported by the decoders.
+A file is refused by what it is, read from its first bytes and not from its name, or by the size
+that its header claims (`check_size`). Damage that only decoding shows is reported by the decoders.
 """
 
+import enum
 import os
+import re
 import stat
 from pathlib import Path
 
-from enhancer.photo.file_kind import HEAD_BYTES
+from enhancer.system.errors import EnhancerError
 
 MAX_PIXELS = 200_000_000
-"""Pictures above this are refused from their header; the largest camera sensors have 150 million pixels."""
+"""Pictures above this are refused from their header; the largest sensors have 150 million pixels.
+"""
 
+HEAD_BYTES = 1024
 _DISK_SECTOR_BYTES = 512  # the least that is copied or lost
 _MAX_ASPECT = 100  # panoramas of a full turn stay below 20
-# Drawings and white pages compress without a limit, and small ones are harmless. No real photo is near half of this.
+# Drawings and white pages compress without a limit, and small ones are harmless. No real photo is
+# near half of this.
 _MIN_BITS_PER_PIXEL, _SMALL_ENOUGH_PIXELS = 0.05, 50_000_000
 
 
-class PhotoError(ValueError):
+class PhotoError(EnhancerError):
     """A file that cannot be used as a photo; the message names it, says why and what to do."""
 
 
+class FileKind(enum.Enum):
+    """The kinds that are decoded; all others are described in words."""
+
+    JPEG = "JPEG"
+    PNG = "PNG"
+    TIFF = "TIFF"
+    WEBP = "WebP"
+    HEIC = "HEIC"
+    RAW = "camera RAW"
+    """Unlike TIFF of any kind; DNG, NEF, ARW and most others are TIFFs inside."""
+
+
+_KINDS = (
+    (rb"\xff\xd8\xff", FileKind.JPEG),
+    (rb"\x89PNG\r\n\x1a\n", FileKind.PNG),
+    (rb"RIFF....WEBP", FileKind.WEBP),
+    (rb"....ftyp(heic|heix|heim|heis|hevc|hevx|hevm|hevs|mif1|msf1)", FileKind.HEIC),
+    # Fujifilm, Canon (CR3, CRW), Minolta, Sigma, Olympus, Panasonic.
+    (
+        rb"FUJIFILMCCD-RAW|....ftypcrx |(II|MM)....HEAPCCDR|\0MRM|FOVb|IIR[OS]|MMOR|IIU\0",
+        FileKind.RAW,
+    ),
+    (rb"II[*+]\0|MM\0[*+]", FileKind.TIFF),
+)
+_EXPORT = "Export it as a JPEG, PNG or TIFF."
+_EXPORT_PHOTO = "Export the photo in it as a JPEG or TIFF."
+_NO_PHOTOS = (
+    (rb"GIF8[79]a", "a GIF",
+     "GIFs hold 256 colours, too few for a photo: use the original picture."),
+    (rb"....ftyp(avif|avis)", "an AVIF picture, a format that is not supported", _EXPORT),
+    (rb"\0\0\0\x0cJXL |\xff\x0a", "a JPEG XL picture, a format that is not supported", _EXPORT),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture, a format that is not supported",
+     _EXPORT),
+    (rb"8BPS", "a Photoshop document, a format that is not supported", _EXPORT),
+    (rb"BM.{4}\0\0\0\0", "a BMP picture, a format that is not supported", _EXPORT),
+    (rb"v/1\x01|#\?RADIANCE", "an HDR picture, a format that is not supported", _EXPORT),
+    (rb"\s*%PDF", "a PDF document", _EXPORT_PHOTO),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document", _EXPORT_PHOTO),
+    (rb"....(ftyp|moov|mdat|wide|free)|RIFF....AVI |\x1aE\xdf\xa3|\0\0\x01[\xb3\xba]|FLV|0&\xb2u",
+     "a video", "Export the frame that you want as a JPEG."),
+    (rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b|BZh|\xfd7zXZ", "an archive",
+     "Unpack it and choose the photos in it."),
+    (rb"\0\x05\x16\x07", "the side file that macOS puts beside a photo",
+     "Choose the photo of the same name."),
+)  # fmt: skip
+_MARKUP = (
+    (rb"<svg", "an SVG drawing", "Export it as a PNG or JPEG."),
+    (rb"<!doctype html|<html|<head|<body", "a web page",
+     "Its link may have expired: download the photo again."),
+)  # fmt: skip
+
+
+def recognise(head: bytes) -> FileKind | None:
+    """Return which kind of photo a file's first `HEAD_BYTES` belong to, or None."""
+    matches = (kind for pattern, kind in _KINDS if re.match(pattern, head, re.DOTALL))
+    return next(matches, None)
+
+
+def describe_other(head: bytes) -> tuple[str, str] | None:
+    """Say in words what a file is that is not a photo, and what to do; None when nobody knows.
+
+    Returns:
+        Such as `("a PDF document", "Export the photo in it as a JPEG or TIFF.")`.
+    """
+    for pattern, name, advice in _NO_PHOTOS:
+        if re.match(pattern, head, re.DOTALL):
+            return name, advice
+    text = head.removeprefix(b"\xef\xbb\xbf")
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = text.decode("utf-16", errors="ignore").encode()
+    for pattern, name, advice in _MARKUP:
+        if text.lstrip().startswith(b"<") and re.search(pattern, text, re.IGNORECASE):
+            return name, advice
+    try:
+        # The last character may be cut in two.
+        is_text = not re.search(r"[\0-\x08\x0e-\x1a]", text[:-4].decode() or text.decode())
+    except UnicodeDecodeError:
+        return None
+    return ("a text file", "Choose the photo itself.") if is_text else None
+
+
 def read_head(path: Path) -> bytes:
-    """Return a file's first bytes, `file_kind.HEAD_BYTES` at most.
+    """Return a file's first bytes, `HEAD_BYTES` at most.
 
     Raises:
-        PhotoError: there is no such file, it cannot be read, it is none (a folder, a pipe, a device), or it is empty.
+        PhotoError: there is no such file, it cannot be read, it is empty, or it is not a file (but
+            a folder, a pipe, a device).
     """
     try:
         status = path.stat()
@@ -36,7 +123,7 @@ def read_head(path: Path) -> bytes:
         if not stat.S_ISREG(
             status.st_mode
         ):  # opening a pipe would wait for somebody to write to it
-            raise PhotoError(f"{path} is no file but a pipe, socket or device. Name a photo.")
+            raise PhotoError(f"{path} is not a file but a pipe, socket or device. Name a photo.")
         with open(path, "rb") as file:
             head = file.read(HEAD_BYTES)
     except FileNotFoundError as error:
@@ -49,7 +136,8 @@ def read_head(path: Path) -> bytes:
         raise PhotoError(f"{path.name} is empty (0 bytes). Copy it again from where it came.")
     if len(head) == HEAD_BYTES and not any(head):
         raise PhotoError(
-            f"{path.name} begins with nothing but zeros: its copy failed. Copy it again from the source."
+            f"{path.name} begins with nothing but zeros: its copy failed. "
+            "Copy it again from the source."
         )
     return head
 
@@ -60,40 +148,36 @@ def check_size(path: Path, width: int, height: int, *, bytes_per_pixel: int = 3)
     Args:
         path: the file, for its name and its length.
         width, height: in pixels, as the header has them.
-        bytes_per_pixel: of the decoded picture; no photo has more than eight (four channels of 16 bit).
+        bytes_per_pixel: of the decoded picture; no photo has more than eight (four channels of 16
+            bit).
 
     Raises:
         PhotoError: no pixels, too many, a line, or more pixels than the file can hold.
     """
-    name, num_pixels = path.name, width * height
+    name, num_pixels, size = path.name, width * height, f"{width} x {height}"
     if width < 1 or height < 1:
-        raise PhotoError(
-            f"{name} has no pixels ({width} x {height}). Export it again from your photo editor."
-        )
+        raise PhotoError(f"{name} has no pixels ({size}). Export it again from your photo editor.")
     if num_pixels > MAX_PIXELS:
-        raise too_large(path, f"{num_pixels / 1e6:.0f} megapixels ({width} x {height})")
+        raise too_large(path, f"{num_pixels / 1e6:.0f} megapixels ({size})")
     if bytes_per_pixel > 8:
         raise PhotoError(
-            f"{name} has {bytes_per_pixel} bytes per pixel, a photo 8 at most. Export it as an RGB TIFF."
+            f"{name} has {bytes_per_pixel} bytes per pixel, a photo 8 at most. "
+            "Export it as an RGB TIFF."
         )
     if max(width, height) > _MAX_ASPECT * min(width, height):
         raise PhotoError(
-            f"{name} is {width} x {height} pixels: a line and no photo. Check how it was exported."
+            f"{name} is {size} pixels: a line and not a photo. Check how it was exported."
         )
     num_bytes = path.stat().st_size
     if num_pixels > _SMALL_ENOUGH_PIXELS and num_bytes * 8 < num_pixels * _MIN_BITS_PER_PIXEL:
         raise PhotoError(
-            f"{name} claims {num_pixels / 1e6:.0f} megapixels ({width} x {height}) in {-(-num_bytes // 1000)} kB, which "
-            "no photo fits into. Export it again from your photo editor."
+            f"{name} claims {num_pixels / 1e6:.0f} megapixels ({size}) in {-(-num_bytes // 1000)} "
+            "kB, which no photo fits into. Export it again from your photo editor."
         )
 
 
 def check_tail(path: Path) -> None:
-    """Refuse a file of entropy-coded pixels whose end is nothing but zeros: room that was made for a copy which broke off.
-
-    Raises:
-        PhotoError: it is one.
-    """
+    """Refuse compressed pixels that end in zeros: the rest of a copy that broke off."""
     with open(path, "rb") as file:
         file.seek(-min(_DISK_SECTOR_BYTES, path.stat().st_size), os.SEEK_END)
         if not any(file.read()):
@@ -103,7 +187,8 @@ def check_tail(path: Path) -> None:
 def too_large(path: Path, claimed: str = "more megapixels than anyone's camera has") -> PhotoError:
     """Say that a picture is above the limit."""
     return PhotoError(
-        f"{path.name} claims {claimed}; the limit is {MAX_PIXELS / 1e6:.0f} megapixels. Export it at a smaller size."
+        f"{path.name} claims {claimed}; the limit is {MAX_PIXELS / 1e6:.0f} megapixels. "
+        "Export it at a smaller size."
     )
 
 
@@ -118,5 +203,6 @@ def damaged(path: Path, reason: str) -> PhotoError:
 def animated(path: Path, kind: str, num_frames: int) -> PhotoError:
     """Say that a file holds more than one moment."""
     return PhotoError(
-        f"{path.name} is an animated {kind} of {num_frames} frames, and not one photo. Export the frame that you want."
+        f"{path.name} is an animated {kind} of {num_frames} frames, and not one photo. "
+        "Export the frame that you want."
     )

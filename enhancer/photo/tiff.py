@@ -1,4 +1,4 @@
-"""Decoding of TIFF files, which can hold nearly anything: which page is the photo, and whether it is a camera RAW in disguise."""
+"""Decoding of TIFF files, which can hold nearly anything: several pages, or a RAW in disguise."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
-from enhancer.photo import decoded, exif, refusal, xmp
+from enhancer.photo import decoded, metadata, refusal
 from enhancer.photo.decoded import DecodedPhoto, Tags
 from enhancer.photo.refusal import PhotoError
 
@@ -24,30 +24,24 @@ _RAW_SIGNATURE = re.compile(rb"II\*\0\x10\0\0\0CR|.{8}(IIII.waR|MMMMRaw)", re.DO
 _DNG_VERSION, _ICC_PROFILE = 50706, 34675  # TIFF tags
 _SENSOR_VALUES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
 _PLAIN = (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK)
-_FOR_PILLOW = (
-    PHOTOMETRIC.PALETTE,
-    PHOTOMETRIC.SEPARATED,
-    PHOTOMETRIC.YCBCR,
-    PHOTOMETRIC.MINISWHITE,
-)
+_FOR_PILLOW = (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR)
+_FOR_PILLOW += (PHOTOMETRIC.MINISWHITE,)
 _JPEG_INSIDE = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY)
 _JPEG_TAIL_BYTES = 16  # a JPEG ends in a marker, perhaps with some padding behind it
 _LEFT_OUT = "an extra channel, such as a saved selection, was left out"
 
 
 def decode(path: Path, head: bytes) -> DecodedPhoto | None:
-    """Decode one page; None when the file holds a camera's sensor values, which have to be developed.
-
-    Args:
-        path: an existing file.
-        head: its first bytes.
+    """Decode one page; None when the file holds a camera's sensor values, which have to be
+    developed.
 
     Raises:
         PhotoError: its size is refused, or it stores values of a kind that is not read.
     """
     with tifffile.TiffFile(path) as tiff:
         pages = _pages(tiff)
-        # Where every page is a preview, the sensor's values are kept where TIFF readers do not look.
+        # Where every page is a preview, the sensor's values are kept where TIFF readers do not
+        # look.
         complete = [page for page in pages if not page.is_reduced and not page.is_mask]
         if not complete or _RAW_SIGNATURE.match(head) or any(_is_raw(page) for page in pages):
             if not pages:
@@ -62,7 +56,8 @@ def decode(path: Path, head: bytes) -> DecodedPhoto | None:
 
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """Return the pages that hold a picture: the file's own in their order, then those nested in them."""
+    """Return the pages that hold a picture: the file's own in their order, then those nested in
+    them."""
     pages = [tiff.pages.first]
     # A damaged link loses what follows it, not the picture that comes first.
     with contextlib.suppress(tifffile.TiffFileError):
@@ -85,7 +80,7 @@ def _num_pixels(page: tifffile.TiffPage) -> int:
 
 
 def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
-    """Read plain 8- and 16-bit grey and RGB through tifffile, the rest (palette, CMYK, YCbCr) through Pillow."""
+    """Read plain grey and RGB through tifffile, the rest (palette, CMYK, YCbCr) through Pillow."""
     _check_storage(path, page)
     is_nested = len(page.treeindex) > 1  # out of Pillow's reach
     if page.bitspersample == 8 and page.photometric in _FOR_PILLOW and not is_nested:
@@ -93,8 +88,8 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
     is_negative = page.bitspersample == 16 and page.photometric == PHOTOMETRIC.MINISWHITE
     if page.photometric not in _PLAIN and not is_negative:
         raise PhotoError(
-            f"{path.name} is a {PHOTOMETRIC(page.photometric).name} TIFF of {page.bitspersample} bits per channel. "
-            "Export it as an RGB TIFF."
+            f"{path.name} is a {PHOTOMETRIC(page.photometric).name} TIFF of "
+            f"{page.bitspersample} bits per channel. Export it as an RGB TIFF."
         )
     pixels = page.asarray()
     if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
@@ -104,9 +99,9 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
     pixels, notes = _with_true_alpha(pixels, page)
     profile_tag = page.tags.get(_ICC_PROFILE)
     profile = bytes(profile_tag.value) if profile_tag is not None else None
-    tags = exif.from_tiff(path)
+    tags = metadata.exif_of_tiff(path)
     photo = decoded.from_array(
-        pixels, Tags(profile, tags, xmp.from_tiff(path), exif.orientation(tags))
+        pixels, Tags(profile, tags, metadata.xmp_of_tiff(path), metadata.orientation(tags))
     )
     if profile is None and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
         # 16 bits are what editors write their wide working spaces with.
@@ -115,11 +110,12 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
 
 
 def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
-    """Refuse, before anything is decoded, what would not give a photo or would take more memory than one."""
+    """Refuse, before it is decoded, what is not a photo or would take more memory than one."""
     refusal.check_size(path, page.imagewidth, page.imagelength)
     if page.dtype is None or page.dtype.kind not in "u" or page.bitspersample not in (8, 16):
         raise PhotoError(
-            f"{path.name} stores {page.bitspersample}-bit {tifffile.SAMPLEFORMAT(page.sampleformat).name.lower()} values. "
+            f"{path.name} stores {page.bitspersample}-bit "
+            f"{tifffile.SAMPLEFORMAT(page.sampleformat).name.lower()} values. "
             "Export it as a TIFF with 8 or 16 bits per channel."
         )
     num_bytes = page.samplesperpixel * page.imagedepth * page.dtype.itemsize
@@ -127,21 +123,16 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
     if page.is_tiled:
         refusal.check_size(path, page.tilewidth, page.tilelength * page.tiledepth)
     parts = zip(page.dataoffsets, page.databytecounts, strict=False)
-    if (
-        0 in page.databytecounts
-        or max(offset + size for offset, size in parts) > page.parent.filehandle.size
-    ):
+    end = max(offset + size for offset, size in parts)
+    if 0 in page.databytecounts or end > page.parent.filehandle.size:
         raise refusal.damaged(path, "a part of the picture is missing")
     if page.compression in _JPEG_INSIDE:
-        # The JPEGs inside have sizes of their own, which their decoder allocates whatever the page says.
-        most_pixels = 2 * (
-            page.tilewidth * page.tilelength
-            if page.is_tiled
-            else page.imagewidth * page.rowsperstrip
-        )
-        for content, _ in page.parent.filehandle.read_segments(
-            page.dataoffsets, page.databytecounts
-        ):
+        # The JPEGs inside have sizes of their own, which their decoder allocates whatever the page
+        # says.
+        tile = page.tilewidth * page.tilelength, page.imagewidth * page.rowsperstrip
+        most_pixels = 2 * tile[0 if page.is_tiled else 1]
+        segments = page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
+        for content, _ in segments:
             content = content if isinstance(content, bytes) else b""
             if not any(content[-_JPEG_TAIL_BYTES:]):
                 raise refusal.damaged(path, "a part of the picture is missing")
@@ -153,7 +144,7 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
 def _with_true_alpha(
     pixels: np.ndarray, page: tifffile.TiffPage
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Drop what is no transparency (photo editors store selections as further channels), and make it unpremultiplied."""
+    """Drop what is not transparency (editors store selections there), and unpremultiply it."""
     num_colors = 3 if page.photometric == PHOTOMETRIC.RGB else 1
     if pixels.ndim < 3 or pixels.shape[-1] <= num_colors:
         return pixels, ()

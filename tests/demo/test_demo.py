@@ -17,7 +17,10 @@ import numpy as np
 import pytest
 
 from demo import __main__ as command
-from demo.app import build_page, mount_options  # before gradio's own modules: it turns the analytics off
+from demo.app import (  # before gradio's own modules: it turns the analytics off
+    build_page,
+    mount_options,
+)
 from demo.limits import Limits
 from demo.server import open_port, running
 from enhancer.inference import enhancer as inference
@@ -314,7 +317,7 @@ def test_a_stopping_server_finishes_the_photo_in_hand_refuses_others_and_connect
 
 def test_without_a_model_the_command_says_what_to_run(tmp_path, capsys):
     assert command.main(["--workdir", str(tmp_path / "nowhere")]) == 2
-    assert "nowhere does not exist; train one with" in capsys.readouterr().err
+    assert "nowhere does not exist; name the folder of a run" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_named(monkeypatch, capsys):

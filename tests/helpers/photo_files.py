@@ -31,7 +31,8 @@ GREY_PROFILE = bytes(imagecodecs.cms_profile("gray", whitepoint=_D65, gamma=1.8)
 
 
 def picture() -> np.ndarray:
-    """A smooth picture whose corners all differ, uint16 `(48, 64, 3)`; no level is a multiple of 257.
+    """A smooth picture whose corners all differ, uint16 `(48, 64, 3)`; no level is a multiple of
+    257.
 
     Its colours are pale enough to lie within sRGB in whatever profile they are read.
     """
@@ -141,13 +142,7 @@ def _tiff(dtype: type, *, color: str = "rgb", byteorder: str = "<", big: bool = 
         if options.get("planarconfig") == "separate":
             values = np.moveaxis(values, -1, 0)
         tags = [
-            (
-                tag,
-                "s" if isinstance(value, str) else "H",
-                0 if isinstance(value, str) else 1,
-                value,
-                True,
-            )
+            (tag, "s", 0, value, True) if isinstance(value, str) else (tag, "H", 1, value, True)
             for tag, value in _first_directory(exif).items()
         ]
         buffer = io.BytesIO()
@@ -197,8 +192,10 @@ def _opaque(image: Image.Image) -> Image.Image:
 KINDS = {
     "JPEG": Kind(_pillow("JPEG", quality=97, subsampling=0), tolerance=4),
     "JPEG, chroma at half size": Kind(_pillow("JPEG", quality=97), tolerance=5),
-    "JPEG, progressive": Kind(_pillow("JPEG", quality=97, subsampling=0, progressive=True), tolerance=4),
-    "JPEG, restart markers": Kind(_pillow("JPEG", quality=97, subsampling=0, restart_marker_blocks=2), tolerance=4),
+    "JPEG, progressive": Kind(
+        _pillow("JPEG", quality=97, subsampling=0, progressive=True), tolerance=4),
+    "JPEG, restart markers": Kind(
+        _pillow("JPEG", quality=97, subsampling=0, restart_marker_blocks=2), tolerance=4),
     "JPEG, RGB without YCbCr": Kind(_pillow("JPEG", quality=97, keep_rgb=True), tolerance=4),
     "JPEG, grey": Kind(_pillow("JPEG", "L", quality=97), tolerance=3, is_grey=True),
     "PNG": Kind(_pillow("PNG")),
@@ -216,7 +213,8 @@ KINDS = {
     "TIFF": Kind(_tiff(np.uint8)),
     "TIFF, grey": Kind(_tiff(np.uint8, color="minisblack"), is_grey=True),
     "TIFF, grey negative": Kind(_tiff(np.uint8, color="miniswhite"), is_grey=True),
-    "TIFF, JPEG inside": Kind(_tiff(np.uint8, compression="jpeg", compressionargs={"level": 97}), tolerance=5),
+    "TIFF, JPEG inside": Kind(
+        _tiff(np.uint8, compression="jpeg", compressionargs={"level": 97}), tolerance=5),
     "TIFF, by Pillow, LZW": Kind(_pillow("TIFF", compression="tiff_lzw")),
     "TIFF, palette": Kind(_pillow("TIFF", prepare=_with_palette), tolerance=12),
     "TIFF, 16 bit": Kind(_tiff(np.uint16), bits=16),
@@ -225,8 +223,10 @@ KINDS = {
     "TIFF, 16 bit planar": Kind(_tiff(np.uint16, planarconfig="separate"), bits=16),
     "TIFF, 16 bit big-endian": Kind(_tiff(np.uint16, byteorder=">"), bits=16),
     "TIFF, 16 bit tiled": Kind(_tiff(np.uint16, tile=(16, 32)), bits=16),
-    "TIFF, 16 bit LZW": Kind(_tiff(np.uint16, compression="lzw", predictor=True, rowsperstrip=8), bits=16),
-    "TIFF, 16 bit deflate, big-endian": Kind(_tiff(np.uint16, byteorder=">", compression="zlib", predictor=True), bits=16),
+    "TIFF, 16 bit LZW": Kind(
+        _tiff(np.uint16, compression="lzw", predictor=True, rowsperstrip=8), bits=16),
+    "TIFF, 16 bit deflate, big-endian": Kind(
+        _tiff(np.uint16, byteorder=">", compression="zlib", predictor=True), bits=16),
     "BigTIFF, 16 bit": Kind(_tiff(np.uint16, big=True), bits=16),
     "HEIC": Kind(_heic(8), tolerance=6),
     "HEIC, 10 bit": Kind(_heic(10), bits=16, tolerance=3),

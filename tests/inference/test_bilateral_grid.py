@@ -39,7 +39,8 @@ def test_dark_and_bright_side_by_side_have_maps_of_their_own():
 
 
 def test_a_slice_lies_between_eight_cells():
-    """Against an interpolation written out; the maps' weights are not rounded to steps, which would show as bands."""
+    """Against an interpolation written out; the maps' weights are not rounded to steps, which would
+    show as bands."""
     generator = np.random.default_rng(1)
     maps = generator.random((3, 3, 4, NUM_BINS, 4), np.float32)
     pixels = generator.random((2, 5, 3), np.float32)

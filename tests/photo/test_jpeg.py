@@ -1,4 +1,4 @@
-"""The rarer kinds of JPEG, and the damage that is none."""
+"""The rarer kinds of JPEG, and what looks like damage and is not."""
 
 import io
 import struct
@@ -14,7 +14,8 @@ from tests.helpers.photo_files import KINDS, exif_block, in_8_bit, picture
 
 
 def cmyk_profile():
-    """An ICC profile of four inks that mix as light filters do; the smallest that is valid (ICC.1:2022, 10.10: lut8Type)."""
+    """An ICC profile of four inks that mix as light filters do; the smallest that is valid
+    (ICC.1:2022, 10.10: lut8Type)."""
     corners = []
     for index in range(16):
         c, m, y, k = (index >> shift & 1 for shift in (3, 2, 1, 0))
@@ -30,15 +31,8 @@ def cmyk_profile():
         for axis, level in enumerate(color.tolist())
     )
     identity = struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
-    lut = (
-        b"mft1"
-        + bytes(4)
-        + bytes((4, 3, 2, 0))
-        + identity
-        + bytes(range(256)) * 4
-        + clut
-        + bytes(range(256)) * 3
-    )
+    curve = bytes(range(256))
+    lut = b"mft1" + bytes(4) + bytes((4, 3, 2, 0)) + identity + curve * 4 + clut + curve * 3
     table = struct.pack(">I4sII", 1, b"A2B0", 144, len(lut))
     white = struct.pack(">3i", 63190, 65536, 54061)  # D50
     header = struct.pack(
@@ -95,9 +89,8 @@ def test_cmyk_with_a_profile_agrees_with_littlecms(tmp_path, suffix):
     photo = read_photo(path)
     assert photo.notes == ()
     assert np.abs(photo.pixels.astype(int) - np.asarray(expected)).max() <= 1
-    assert (
-        5 < np.abs(photo.pixels.astype(int) - colors()).max() < 60
-    )  # other colours, not other ones altogether
+    # Other colours, but not other ones altogether.
+    assert 5 < np.abs(photo.pixels.astype(int) - colors()).max() < 60
 
 
 def test_a_few_bytes_before_the_end_are_no_damage(tmp_path):

@@ -1,4 +1,4 @@
-"""Real RAW files are developed; damaged ones are refused, also those that decode without an error."""
+"""RAW files are developed; damaged ones are refused, also those that decode without an error."""
 
 import shutil
 
@@ -13,7 +13,8 @@ from enhancer.photo.io import PhotoError, read_photo
 
 
 def sensor_values(height=200, width=300):
-    """A sensor's view of a dark, smooth scene with a blown-out window: the hardest case that is still a photo."""
+    """A sensor's view of a dark, smooth scene with a blown-out window: the hardest case that is
+    still a photo."""
     y, x = np.mgrid[0:height, 0:width]
     scene = (
         60
@@ -22,6 +23,10 @@ def sensor_values(height=200, width=300):
     )
     noisy = np.random.default_rng(0).normal(scene, 4)
     return np.clip(np.rint(noisy), 0, 4095).astype(np.uint16)
+
+
+def noise(height, width):
+    return np.random.default_rng(0).integers(0, 4096, (height, width))
 
 
 def test_a_dark_photo_with_a_blown_window_is_a_photo():
@@ -34,32 +39,20 @@ def test_an_overexposed_photo_is_a_photo():
     assert raw.describe_junk(values) is None
 
 
-def test_one_value_everywhere():
-    assert "one single value" in raw.describe_junk(np.full((64, 64), 7, np.uint16))
-
-
-def test_an_empty_band():
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda values: values.fill(7), "one single value"),
+        (lambda values: values[150:].fill(0), "25%"),
+        (lambda values: values[100:].__setitem__(..., values[98]), "striped"),  # its last row again
+        (lambda values: values[:, 200:].fill(12), "striped"),
+        (lambda values: values[100:].__setitem__(..., noise(100, 300)), "noise"),
+    ],
+)
+def test_what_a_decoder_makes_of_damage_is_recognised(damage, sentence):
     values = sensor_values()
-    values[150:] = 0
-    assert "25%" in raw.describe_junk(values)
-
-
-def test_a_decoder_that_repeats_its_last_row():
-    values = sensor_values()
-    values[100:] = values[98]
-    assert "striped" in raw.describe_junk(values)
-
-
-def test_missing_columns():
-    values = sensor_values()
-    values[:, 200:] = 12
-    assert "striped" in raw.describe_junk(values)
-
-
-def test_a_band_of_noise():
-    values = sensor_values()
-    values[100:] = np.random.default_rng(0).integers(0, 4096, (100, 300))
-    assert "noise" in raw.describe_junk(values)
+    damage(values)
+    assert sentence in raw.describe_junk(values)
 
 
 def test_linear_raw_has_a_channel_axis():
@@ -70,7 +63,9 @@ def test_linear_raw_has_a_channel_axis():
 
 
 def test_real_raw_files_develop(shared_data):
-    for path in sorted((shared_data / "raw/ok").iterdir()):
+    paths = sorted((shared_data / "raw/ok").iterdir())
+    assert len(paths) > 5
+    for path in paths:
         pixels = read_photo(path).pixels
         assert pixels.std() > 20, path.name
 
@@ -115,16 +110,11 @@ def test_development_is_deterministic(shared_data):
     np.testing.assert_array_equal(read_photo(path).pixels, read_photo(path).pixels)
 
 
-@pytest.mark.parametrize("folder", ["broken", "decodes_to_junk"])
-def test_damaged_raw_files_are_refused(shared_data, folder):
-    for path in sorted((shared_data / "raw" / folder).iterdir()):
-        with pytest.raises(PhotoError, match=path.name):
-            read_photo(path)
-
-
 def test_junk_is_recognised_without_the_file_size(shared_data, monkeypatch):
     monkeypatch.setattr(raw, "_MIN_BITS_PER_PIXEL", 0)
-    for path in sorted((shared_data / "raw/decodes_to_junk").iterdir()):
+    paths = sorted((shared_data / "raw/decodes_to_junk").iterdir())
+    assert paths
+    for path in paths:
         with pytest.raises(PhotoError, match="damaged"):
             read_photo(path)
 

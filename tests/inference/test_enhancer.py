@@ -1,6 +1,8 @@
 """Photos of any size come back edited at their own size."""
 
-import threading
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -8,31 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhancer.config import ModelConfig, StageConfig
 from enhancer.inference.enhancer import Enhancer
 from enhancer.inference.sizes import MARGIN, bucket
 from enhancer.network.restormer import Restormer
-from enhancer.network.trained import CheckpointError, write_config
+from enhancer.network.trained import CheckpointError
 from enhancer.photo.io import PhotoError, read_photo, write_photo
-from enhancer.training.checkpoints import Checkpoints
-from enhancer.training.progress import Progress
-from enhancer.training.state import initial_state
 from tests.helpers.lift import Lift
-
-TINY = ModelConfig(dim=8, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1, num_heads=(1, 1, 1, 1))
+from tests.helpers.saved_run import save_run
 
 
 @pytest.fixture(scope="module")
-def restormer() -> Restormer:
+def restormer(nano) -> Restormer:
     keras.utils.set_random_seed(0)
-    model = Restormer(TINY)
+    model = Restormer(nano)
     model.build((None, None, None, 3))
     return model
-
-
-@pytest.fixture(scope="module")
-def restormer_enhancer(restormer) -> Enhancer:
-    return Enhancer(restormer, 64)
 
 
 @pytest.fixture
@@ -46,9 +38,8 @@ def lift() -> Lift:
 def photo_of(height: int, width: int) -> np.ndarray:
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     pixels = np.stack([40 + 150 * x, 60 + 120 * y, 90 + 60 * x * y], axis=-1)
-    return (
-        (pixels + np.random.default_rng(0).normal(0, 2, pixels.shape)).clip(0, 255).astype(np.uint8)
-    )
+    noise = np.random.default_rng(0).normal(0, 2, pixels.shape)
+    return (pixels + noise).clip(0, 255).astype(np.uint8)
 
 
 def lifted(photo: np.ndarray) -> np.ndarray:
@@ -69,14 +60,13 @@ def test_a_larger_photo_is_edited_at_its_full_size(lift, size):
     assert 10 * np.log10(255**2 / np.mean(difference**2)) >= 40
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 7), (1, 8)])
-def test_the_smallest_photos_work(restormer_enhancer, size):
-    assert restormer_enhancer.enhance(np.full((*size, 3), 90, np.uint8)).shape == (*size, 3)
-
-
-@pytest.mark.parametrize("size", [(1, 300), (300, 1), (2, 5000)])
-def test_the_thinnest_photos_work(lift, size):
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (1, 8), (1, 300), (300, 1), (2, 5000)])
+def test_the_smallest_and_thinnest_photos_work(lift, size):
     assert Enhancer(lift, 64).enhance(np.full((*size, 3), 90, np.uint8)).shape == (*size, 3)
+
+
+def test_a_restormer_takes_photos_of_one_pixel(restormer):
+    assert Enhancer(restormer, 64).enhance(np.full((1, 1, 3), 90, np.uint8)).shape == (1, 1, 3)
 
 
 def test_the_network_sees_the_short_side_at_its_working_size_and_panoramas_bounded(
@@ -116,17 +106,9 @@ def test_after_warming_up_usual_photos_compile_nothing(lift):
     enhancer.warm_up(lambda done, total: progress.append((done, total)))
     assert progress == [(done, 7) for done in range(8)]
     traced = len(lift.compiled_shapes)
-    for size in [
-        (200, 300),
-        (300, 200),
-        (240, 320),
-        (320, 240),
-        (180, 320),
-        (320, 180),
-        (200, 200),
-        (197, 297),
-    ]:
-        enhancer.enhance(photo_of(*size))
+    for short, long in [(200, 300), (240, 320), (180, 320), (200, 200), (197, 297)]:
+        enhancer.enhance(photo_of(short, long))
+        enhancer.enhance(photo_of(long, short))
     assert len(lift.compiled_shapes) == traced
 
 
@@ -141,7 +123,8 @@ def test_photos_of_one_bucket_pass_the_network_together(lift):
 
 
 def test_the_border_is_edited_as_the_rest_is():
-    """A convolution sees black beyond its picture, so the network is given a picture that goes on beyond the photo."""
+    """A convolution sees black beyond its picture, so the network is given a picture that goes on
+    beyond the photo."""
     blur = keras.Sequential(
         [keras.layers.DepthwiseConv2D(5, padding="same", depthwise_initializer="ones")]
     )
@@ -175,19 +158,6 @@ def test_an_edit_can_be_applied_at_several_strengths_without_the_network(lift):
     assert edit.apply(photo).mean() > edit.apply(photo, 0.5).mean() > photo.mean()
 
 
-def test_tiled_the_network_sees_every_pixel(restormer_enhancer):
-    photo = photo_of(72, 104)
-    whole = restormer_enhancer.enhance(photo, mode="tiled")
-    assert (whole.shape, whole.dtype) == (photo.shape, np.uint8)
-    assert np.abs(whole.astype(int) - photo).mean() > 1
-    calls = []
-    (half,) = restormer_enhancer.enhance_many(
-        [photo], mode="tiled", strength=0.5, on_tiles=lambda *progress: calls.append(progress)
-    )
-    assert calls[-1][0] == calls[-1][1] >= 1
-    np.testing.assert_allclose(half, (photo.astype(float) + whole) / 2, atol=0.51)
-
-
 class Tint(keras.Model):
     """An edit that tints grey."""
 
@@ -198,38 +168,13 @@ class Tint(keras.Model):
 @pytest.mark.parametrize("size", [(48, 64), (300, 450)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_black_and_white_photo_stays_black_and_white(size, dtype):
-    grey = np.repeat(photo_of(*size)[..., :1], 3, axis=-1).astype(dtype) * dtype(
-        np.iinfo(dtype).max // 255
-    )
+    grey = np.repeat(photo_of(*size)[..., :1], 3, axis=-1).astype(dtype)
+    grey *= dtype(np.iinfo(dtype).max // 255)
     tint = Tint()
     tint.build((None, None, None, 3))
     edited = Enhancer(tint, 64).enhance(grey)
     assert edited.mean() < 0.9 * grey.mean()
     assert np.ptp(edited, axis=-1).max() <= 1  # a step of rounding
-
-
-def test_a_black_and_white_photo_stays_black_and_white_in_tiles(restormer_enhancer):
-    edited = restormer_enhancer.enhance(
-        np.repeat(photo_of(72, 104)[..., :1], 3, axis=-1), mode="tiled"
-    )
-    assert not np.ptp(edited, axis=-1).any()
-
-
-def test_tiles_are_for_restormers(lift):
-    with pytest.raises(ValueError, match="received a Lift"):
-        Enhancer(lift, 64).enhance(photo_of(72, 104), mode="tiled")
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"strength": 1.5}, "between 0 and 1, received 1.5"),
-        ({"mode": "tile"}, "'transfer' or 'tiled', received 'tile'"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(lift, settings, message):
-    with pytest.raises(ValueError, match=message):
-        Enhancer(lift, 64).enhance(photo_of(16, 16), **settings)
 
 
 def test_buckets_are_few_and_add_little():
@@ -250,19 +195,10 @@ def test_new_weights_are_used_at_the_next_call(lift):
 def test_threads_may_share_an_enhancer(lift):
     enhancer = Enhancer(lift, 64)
     photos = [np.full((size, 2 * size, 3), size, np.uint8) for size in (20, 40, 60, 80, 100, 120)]
-    results: dict[int, np.ndarray] = {}
-    threads = [
-        threading.Thread(
-            target=lambda i=i, photo=photo: results.update({i: enhancer.enhance(photo)})
-        )
-        for i, photo in enumerate(photos)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for i, photo in enumerate(photos):
-        np.testing.assert_allclose(results[i].astype(int), lifted(photo), atol=1)
+    with ThreadPoolExecutor(len(photos)) as pool:
+        results = list(pool.map(enhancer.enhance, photos))
+    for photo, result in zip(photos, results, strict=True):
+        np.testing.assert_allclose(result.astype(int), lifted(photo), atol=1)
 
 
 @pytest.mark.parametrize(
@@ -324,19 +260,15 @@ def test_a_broken_file_leaves_nothing_behind(lift, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in.jpg"]
 
 
+@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan")])
+def test_a_strength_that_is_no_part_of_an_edit_is_refused(lift, strength):
+    with pytest.raises(ValueError, match=f"between 0 and 1, received {strength}"):
+        Enhancer(lift, 64).enhance(photo_of(16, 16), strength=strength)
+
+
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory, restormer) -> Path:
-    """A recipe's folder in which the fine-tune stage has trained."""
-    folder = tmp_path_factory.mktemp("run")
-    write_config(folder / "finetune", TINY, StageConfig(resolution=48))
-    optimizer = keras.optimizers.SGD(name="sgd")
-    optimizer.build(restormer.trainable_variables)
-    progress = Progress(
-        num_pairs=2, step=1, history=[{"epoch": 1, "step": 1, "validation_loss": 0.1}]
-    )
-    with Checkpoints(folder / "finetune") as checkpoints:
-        checkpoints.save(initial_state(restormer, optimizer, with_average=False), progress)
-    return folder
+    return save_run(tmp_path_factory.mktemp("run"), restormer, resolution=48)
 
 
 @pytest.mark.parametrize("stage", ["", "finetune"])
@@ -350,16 +282,24 @@ def test_loading_a_run_or_one_of_its_stages(workdir, restormer, stage):
     )
 
 
-def test_a_folder_without_a_model_says_how_to_train_one(tmp_path):
-    with pytest.raises(
-        CheckpointError, match="holds no trained model; train one with: python -m recipes"
-    ):
+def test_a_folder_without_a_model_says_what_is_wanted(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no trained model; name the folder of a run"):
         Enhancer.load(tmp_path)
 
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="nowhere does not exist"):
         Enhancer.load(tmp_path / "nowhere")
+
+
+def test_the_package_itself_offers_the_enhancer_and_imports_it_when_asked():
+    program = (
+        "import sys, enhancer\nassert not {'jax', 'keras', 'cv2'} & set(sys.modules)\n"
+        "from enhancer import Enhancer\nassert Enhancer.load\n"
+        "assert not hasattr(enhancer, 'Enhancor')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_run_that_was_stopped_before_fine_tuning_says_what_it_has(tmp_path):

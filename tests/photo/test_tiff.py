@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from enhancer.photo.io import PhotoError, read_photo
+from enhancer.photo.io import read_photo
 
 
 @pytest.fixture
@@ -14,26 +14,6 @@ def pixels():
     """A smooth picture, 32 x 48, whose corners all differ."""
     y, x = np.mgrid[0:32, 0:48]
     return np.stack([x * 5, y * 7, 255 - x * 3], axis=-1).astype(np.uint8)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"compression": "lzw", "predictor": True}, {"planarconfig": "separate"}, {"tile": (16, 16)}],
-)
-def test_16_bit_tiff_storage_variants(tmp_path, pixels, options):
-    values = pixels.astype(np.uint16) * 257
-    data = np.moveaxis(values, -1, 0) if "planarconfig" in options else values
-    tifffile.imwrite(tmp_path / "photo.tif", data, photometric="rgb", **options)
-    np.testing.assert_array_equal(read_photo(tmp_path / "photo.tif").pixels, pixels)
-
-
-def test_a_tiff_bomb_is_refused_from_its_header(tmp_path, pixels):
-    tifffile.imwrite(tmp_path / "bomb.tif", pixels, photometric="rgb", metadata=None)
-    with tifffile.TiffFile(tmp_path / "bomb.tif", mode="r+") as tiff:
-        tiff.pages.first.tags["ImageWidth"].overwrite(60_000)
-        tiff.pages.first.tags["ImageLength"].overwrite(60_000)
-    with pytest.raises(PhotoError, match="200 megapixels"):
-        read_photo(tmp_path / "bomb.tif")
 
 
 def test_the_first_of_several_tiff_pages_is_read_and_the_others_are_mentioned(tmp_path, pixels):
@@ -92,28 +72,13 @@ def test_a_damaged_link_to_a_second_page_does_not_cost_the_first(tmp_path, pixel
 def test_an_ordinary_tiff_whose_pixels_spell_a_raw_signature_is_read(tmp_path):
     pixels = np.full((16, 16, 3), ord("I"), np.uint8)  # what Phase One writes at byte 8
     header = struct.pack("<2sHI", b"II", 42, 8 + pixels.size)
-    tags = [
-        (256, 16),
-        (257, 16),
-        (258, 8),
-        (259, 1),
-        (262, 2),
-        (273, 8),
-        (277, 3),
-        (278, 16),
-        (279, pixels.size),
-    ]
+    tags = [(256, 16), (257, 16), (258, 8), (259, 1), (262, 2), (273, 8), (277, 3), (278, 16)]
+    tags += [(279, pixels.size)]
     directory = struct.pack("<H", len(tags)) + b"".join(
         struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags
     )
     (tmp_path / "photo.tif").write_bytes(header + pixels.tobytes() + directory + bytes(4))
     np.testing.assert_array_equal(read_photo(tmp_path / "photo.tif").pixels, pixels)
-
-
-def test_float_tiff_names_what_to_export(tmp_path, pixels):
-    tifffile.imwrite(tmp_path / "hdr.tif", pixels.astype(np.float32), photometric="rgb")
-    with pytest.raises(PhotoError, match="8 or 16 bits"):
-        read_photo(tmp_path / "hdr.tif")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -131,16 +96,11 @@ def test_a_saved_selection_is_no_transparency(tmp_path, pixels, dtype):
 
 
 def test_transparency_beside_a_selection(tmp_path, pixels):
-    stored = np.dstack(
-        [pixels, np.full(pixels.shape[:2], 255, np.uint8), np.zeros(pixels.shape[:2], np.uint8)]
-    )
+    nothing = np.zeros(pixels.shape[:2], np.uint8)
+    stored = np.dstack([pixels, nothing + 255, nothing])
     stored[:4, :4, 3] = 0
-    tifffile.imwrite(
-        tmp_path / "photo.tif",
-        stored,
-        photometric="rgb",
-        extrasamples=["unassalpha", "unspecified"],
-    )
+    kinds = ["unassalpha", "unspecified"]
+    tifffile.imwrite(tmp_path / "photo.tif", stored, photometric="rgb", extrasamples=kinds)
     photo = read_photo(tmp_path / "photo.tif")
     assert (photo.pixels[:4, :4] == 255).all()
     np.testing.assert_array_equal(photo.pixels[4:], pixels[4:])
@@ -167,12 +127,8 @@ def test_the_raw_formats_that_are_no_tiff_are_told_by_their_content(tmp_path, na
         "enhancer.photo.raw.develop",
         lambda path, **_: developed.append(path.name) or np.zeros((9, 9, 3), np.uint8),
     )
-    for head in (
-        b"FUJIFILMCCD-RAW 0201",
-        b"\0\0\0\x18ftypcrx \0\0\0\1",
-        b"II\x1a\0\0\0HEAPCCDR",
-        b"IIU\0\x18\0\0\0",
-    ):
+    fuji, canon = b"FUJIFILMCCD-RAW 0201", b"\0\0\0\x18ftypcrx \0\0\0\1"
+    for head in (fuji, canon, b"II\x1a\0\0\0HEAPCCDR", b"IIU\0\x18\0\0\0"):
         (tmp_path / name).write_bytes(head + bytes(99))
         read_photo(tmp_path / name)
     assert len(developed) == 4

@@ -1,4 +1,4 @@
-"""Our side: forward pass and train step as compiled programs that can be called again and again."""
+"""A case of ours: forward pass or train step as a compiled program that runs again and again."""
 
 import time
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class OurProgram:
     def __init__(
         self, case: Case, pictures: np.ndarray, weights: Sequence[np.ndarray] | None = None
     ):
-        """Take uint8 pictures `(batch, size, size, 3)`, which a train step gets as input and target (mirrored)."""
+        """Take uint8 pictures `(batch, size, size, 3)`; a train step's targets are mirrored."""
         self.model = build_model(case, weights)
         self._program, self._arguments = program_of(case, self.model, pictures)
         self._state = self._arguments[0] if case.what == "train_step" else None
@@ -42,9 +42,8 @@ class OurProgram:
         """The pictures, or the train step's loss."""
         if self._state is None:
             return jax.block_until_ready(self._compiled(*self._arguments))
-        self._state, report = self._compiled(
-            self._state, *self._arguments[1:]
-        )  # the state given in is gone
+        # The state given in is gone.
+        self._state, report = self._compiled(self._state, *self._arguments[1:])
         jax.block_until_ready((self._state, report))
         return report.loss
 
@@ -55,7 +54,7 @@ class OurProgram:
         jax.block_until_ready(self._state)
 
     def compile_again_s(self) -> float:
-        """Seconds of what compiling takes in a later process: only what is cached on disk is kept."""
+        """Seconds that compiling takes in a later process, with what is cached on disk."""
         jax.clear_caches()
         arguments = self._arguments if self._state is None else (self._state, *self._arguments[1:])
         started = time.perf_counter()
@@ -67,9 +66,8 @@ def build_model(case: Case, weights: Sequence[np.ndarray] | None = None) -> Rest
     """The case's network with the given weights, or with seeded random ones."""
     keras.utils.set_random_seed(0)
     policy = "mixed_bfloat16" if case.dtype == "bfloat16" else "float32"
-    model = Restormer(
-        MODEL_SIZES[case.model], remat="block" if case.remat else "none", dtype=policy
-    )
+    remat = "block" if case.remat else "none"
+    model = Restormer(MODEL_SIZES[case.model], remat=remat, dtype=policy)
     if weights is not None:
         model.set_weights(list(weights))
     return model
@@ -77,13 +75,12 @@ def build_model(case: Case, weights: Sequence[np.ndarray] | None = None) -> Rest
 
 def random_pictures(case: Case) -> np.ndarray:
     """Seeded noise, uint8 `(batch, size, size, 3)`."""
-    return np.random.default_rng(0).integers(
-        0, 256, (case.batch, case.size, case.size, 3), dtype=np.uint8
-    )
+    shape = case.batch, case.size, case.size, 3
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
 def targets_of(pictures: np.ndarray) -> np.ndarray:
-    """What the pictures should become in a train step: their mirror images, so that there is a loss."""
+    """What pictures become in a train step: their mirror images, so that there is a loss."""
     return np.ascontiguousarray(pictures[:, :, ::-1])
 
 

@@ -1,4 +1,5 @@
-"""Every kind of file x every orientation x every profile -> upright sRGB of the right size, depth and colours, tags kept."""
+"""Every kind of file x every orientation x every profile -> upright sRGB of the right size, depth
+and colours, tags kept."""
 
 import imagecodecs
 import numpy as np
@@ -21,7 +22,8 @@ from tests.helpers.photo_files import (
     suffix_of,
 )
 
-# How the stored picture is turned so that each EXIF orientation makes it upright again (EXIF 2.32, 4.6.4 A).
+# How the stored picture is turned so that each EXIF orientation makes it upright again (EXIF 2.32,
+# 4.6.4 A).
 STORED = {
     1: lambda p: p,
     2: lambda p: p[:, ::-1],
@@ -87,13 +89,11 @@ def test_every_kind_in_every_orientation_and_profile(tmp_path, kind_name, profil
 def _expected_notes(kind_name, profile_name):
     if profile_name == "broken":
         return ("unreadable colour profile, treated as sRGB",)
-    # Editors write their wide working spaces with 16 bits; who leaves the profile away has lost the colours.
+    # Editors write their wide working spaces with 16 bits; who leaves the profile away has lost the
+    # colours.
     is_deep_tiff = "TIFF, 16 bit" in kind_name and "grey" not in kind_name
-    return (
-        ("16 bits without a colour profile, treated as sRGB",)
-        if is_deep_tiff and profile_name == "no profile"
-        else ()
-    )
+    lost = is_deep_tiff and profile_name == "no profile"
+    return ("16 bits without a colour profile, treated as sRGB",) if lost else ()
 
 
 @pytest.mark.parametrize("kind_name", [name for name, kind in KINDS.items() if kind.bits > 8])
@@ -128,7 +128,8 @@ def test_raw_in_every_orientation(tmp_path, orientation):
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 @pytest.mark.parametrize("kind_name", ["JPEG", "PNG, 16 bit"])
 def test_what_is_written_of_it(tmp_path, kind_name, suffix):
-    """The copy of a photo that was held upright, in Adobe RGB, with a position: 8 or 16 bits, sRGB, all tags true."""
+    """The copy of a photo that was held upright, in Adobe RGB, with a position: 8 or 16 bits, sRGB,
+    all tags true."""
     source = tmp_path / f"photo{suffix_of(kind_name)}"
     stored = np.ascontiguousarray(STORED[6](picture()))
     source.write_bytes(KINDS[kind_name].write(stored, PROFILES["Adobe RGB"], exif_block(6)))
@@ -138,9 +139,8 @@ def test_what_is_written_of_it(tmp_path, kind_name, suffix):
     again = read_photo(copy, keep_depth=True)
     assert again.pixels.dtype == (np.uint8 if suffix == ".jpg" else photo.pixels.dtype)
     scale = 257 if photo.pixels.dtype == np.uint16 else 1
-    difference = np.abs(
-        again.pixels / (257 if again.pixels.dtype == np.uint16 else 1) - photo.pixels / scale
-    )
+    scale_of_copy = 257 if again.pixels.dtype == np.uint16 else 1
+    difference = np.abs(again.pixels / scale_of_copy - photo.pixels / scale)
     assert difference.max() <= (4 if suffix == ".jpg" else 0)
     with Image.open(copy) as image:
         assert image.size == (WIDTH, HEIGHT)

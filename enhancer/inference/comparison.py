@@ -15,7 +15,7 @@ _GAP = 8
 _QUALITY = 90
 
 
-def write_strip(path: Path, before: np.ndarray, after: np.ndarray) -> None:
+def write_comparison(path: Path, before: np.ndarray, after: np.ndarray) -> None:
     """Write both photos, reduced, on white beside each other as a JPEG.
 
     Args:
@@ -25,6 +25,4 @@ def write_strip(path: Path, before: np.ndarray, after: np.ndarray) -> None:
     left, right = (to_uint8(reduce_photo(photo, SHORT_SIDE)) for photo in (before, after))
     gap = np.full((left.shape[0], _GAP, 3), 255, np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        path, encode_jpeg(np.concatenate([left, gap, right], axis=1), quality=_QUALITY)
-    )
+    write_atomically(path, encode_jpeg(np.hstack([left, gap, right]), quality=_QUALITY))
