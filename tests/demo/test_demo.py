@@ -17,12 +17,10 @@ import numpy as np
 import pytest
 
 from demo import __main__ as command
-from demo.app import (  # before gradio's own modules: it turns the analytics off
-    build_page,
-    mount_options,
-)
-from demo.limits import Limits
-from demo.server import open_port, running
+from demo.app import mount_page  # before gradio's own modules: it turns the analytics off
+from demo.photos.limits import Limits
+from demo.server.port import open_port
+from demo.server.serving import running
 from enhancer.inference import enhancer as inference
 from enhancer.photo.io import read_photo, write_photo
 from enhancer.system import compiler
@@ -31,7 +29,6 @@ from tests.helpers.lift import Lift
 
 # isort: split
 import fastapi
-import gradio as gr
 import gradio_client
 import httpx
 
@@ -45,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module", autouse=True)
 def collect_garbage_here():
-    """Let what the servers leave behind be collected while this module's filters hold, and not at the end of all tests."""
+    """Let what the servers leave behind be collected while this module's filters hold."""
     yield
     gc.collect()
 
@@ -58,7 +55,9 @@ def address():
 
 @pytest.fixture(scope="module")
 def client(address, tmp_path_factory):
-    client = gradio_client.Client(address, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+    client = gradio_client.Client(
+        address, verbose=False, download_files=tmp_path_factory.mktemp("downloads")
+    )
     yield client
     client.close()
 
@@ -78,11 +77,15 @@ def test_the_result_has_the_photos_full_size_its_exif_and_its_name(client, photo
     assert result.name == "kitchen_enhanced.jpg"
     assert b"Kitchen" in (made.exif or b"")
     assert made.pixels.shape == (130, 195, 3)
-    np.testing.assert_allclose(made.pixels.mean((0, 1)), 255 - read_photo(photo).pixels.mean((0, 1)), atol=1)
+    np.testing.assert_allclose(
+        made.pixels.mean((0, 1)), 255 - read_photo(photo).pixels.mean((0, 1)), atol=1
+    )
 
 
 def test_strength_zero_returns_the_photo(client, photo):
-    np.testing.assert_allclose(read_photo(enhance(client, photo, 0.0)).pixels, read_photo(photo).pixels, atol=8)
+    np.testing.assert_allclose(
+        read_photo(enhance(client, photo, 0.0)).pixels, read_photo(photo).pixels, atol=8
+    )
 
 
 def test_a_strength_that_is_none_is_refused_in_words(client, photo):
@@ -120,10 +123,16 @@ def test_the_documented_examples_work(address, photo, tmp_path):
 
 def test_each_of_many_clients_gets_its_own_photo(address, tmp_path):
     def visit(number: int) -> list[float]:
-        path = write_gradient(tmp_path / str(number) / "same_name.jpg", 60, 90, blue=20 + 25 * number)
-        client = gradio_client.Client(address, verbose=False, download_files=tmp_path / f"down{number}")
+        path = write_gradient(
+            tmp_path / str(number) / "same_name.jpg", 60, 90, blue=20 + 25 * number
+        )
+        client = gradio_client.Client(
+            address, verbose=False, download_files=tmp_path / f"down{number}"
+        )
         try:
-            return [float(read_photo(enhance(client, path)).pixels[..., 2].mean()) for _ in range(3)]
+            return [
+                float(read_photo(enhance(client, path)).pixels[..., 2].mean()) for _ in range(3)
+            ]
         finally:
             client.close()
 
@@ -139,7 +148,9 @@ def test_each_of_many_clients_gets_its_own_photo(address, tmp_path):
 
 
 def upload(address: str, path: Path, **options) -> httpx.Response:
-    return httpx.post(f"{address}gradio_api/upload", files={"files": (path.name, path.read_bytes())}, **options)
+    return httpx.post(
+        f"{address}gradio_api/upload", files={"files": (path.name, path.read_bytes())}, **options
+    )
 
 
 def call(address: str, data: list) -> tuple[int, str]:
@@ -147,7 +158,9 @@ def call(address: str, data: list) -> tuple[int, str]:
     started = httpx.post(f"{address}gradio_api/call/enhance", json={"data": data})
     if started.status_code != 200:
         return started.status_code, started.text
-    return 200, httpx.get(f"{address}gradio_api/call/enhance/{started.json()['event_id']}", timeout=60).text
+    return 200, httpx.get(
+        f"{address}gradio_api/call/enhance/{started.json()['event_id']}", timeout=60
+    ).text
 
 
 def as_file(path: str) -> dict:
@@ -159,14 +172,22 @@ def test_no_answer_holds_a_path_of_the_server(address, photo, tmp_path):
     uploaded = [upload(address, path) for path in (photo, tmp_path / "bad.jpg")]
     answers = [answer.text for answer in uploaded]
     answers += [call(address, [as_file(answer.json()[0]), 1.0])[1] for answer in uploaded]
-    pages = "|config|gradio_api/info|gradio_api/openapi.json|theme.css|health|manifest.json|nothing|monitoring"
+    pages = "|config|gradio_api/info|gradio_api/openapi.json|theme.css|health|manifest.json"
+    pages += "|nothing|monitoring"
     pages += "|gradio_api/file=/etc/passwd|gradio_api/file=nothing|gradio_api/queue/status"
     answers += [httpx.get(f"{address}{page}").text for page in pages.split("|")]
     answers.append(call(address, [as_file("/etc/passwd"), 1.0])[1])
     answers.append(call(address, [as_file("/photos/nothing.jpg"), 1.0])[1])
     answers.append(call(address, ["nonsense"])[1])
     assert "/photos/" in "".join(answers)
-    server_paths = {tempfile.gettempdir(), str(ROOT), str(Path.home()), sys.prefix, sys.base_prefix, "site-packages"}
+    server_paths = {
+        tempfile.gettempdir(),
+        str(ROOT),
+        str(Path.home()),
+        sys.prefix,
+        sys.base_prefix,
+        "site-packages",
+    }
     for answer in answers:
         for path in server_paths:
             assert path not in answer
@@ -191,9 +212,13 @@ def test_no_other_file_and_no_other_server_can_be_reached_through_it(address, pa
     assert "root:" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "http://127.0.0.1:9/x.jpg", "/photos/../../etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "http://127.0.0.1:9/x.jpg", "/photos/../../etc/passwd"]
+)
 def test_a_call_names_uploads_only(address, path):
-    assert call(address, [as_file(path), 1.0]) == (404, '{"detail": "There is no such file. Upload the photo first."}')
+    status, events = call(address, [as_file(path), 1.0])
+    assert (status, events.splitlines()[0]) == (200, "event: error")
+    assert "There is no such file. Upload the photo first." in events
 
 
 def test_a_file_above_the_limit_is_answered_with_413(address, tmp_path):
@@ -206,7 +231,11 @@ def test_a_file_above_the_limit_is_answered_with_413(address, tmp_path):
 def test_health_tells_status_model_and_queue(address):
     answer = httpx.get(f"{address}health")
     told = answer.json()
-    assert (answer.status_code, told["status"], told["model"]) == (200, "ready", FakeEnhancer.description)
+    assert (answer.status_code, told["status"], told["model"]) == (
+        200,
+        "ready",
+        FakeEnhancer.description,
+    )
     assert told["queue_length"] == 0
 
 
@@ -214,13 +243,15 @@ def test_the_page_mounts_into_an_application_of_ones_own(photo, tmp_path, monkey
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
     app = fastapi.FastAPI()
     app.get("/")(lambda: {"mine": True})
-    gr.mount_gradio_app(app, build_page(FakeEnhancer()), path="/enhance", **mount_options())
+    mount_page(app, FakeEnhancer(), path="/enhance")
     with open_port("127.0.0.1", 0) as listening, running(app, listening):
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         assert httpx.get(address).json() == {"mine": True}
         assert httpx.get(f"{address}/enhance/gradio_api/file=/etc/passwd").status_code == 404
         assert str(tmp_path) not in httpx.get(f"{address}/enhance/").text
-        client = gradio_client.Client(f"{address}/enhance/", verbose=False, download_files=tmp_path / "downloads")
+        client = gradio_client.Client(
+            f"{address}/enhance/", verbose=False, download_files=tmp_path / "downloads"
+        )
         assert read_photo(enhance(client, photo)).pixels.shape == (130, 195, 3)
         client.close()
 
@@ -252,7 +283,8 @@ def test_after_the_warm_up_a_photo_of_a_usual_shape_compiles_nothing(tmp_path):
 _SLOW_SERVER = """
 import sys, time
 def watch(event, arguments):
-    if event == "socket.connect" and isinstance(arguments[1], tuple) and not arguments[1][0].startswith("127."):
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and not
+    arguments[1][0].startswith("127."):
         print("OUTSIDE", arguments[1], flush=True)
     if event == "socket.getaddrinfo" and arguments[0] not in ("127.0.0.1", "localhost", None):
         print("OUTSIDE", arguments[0], flush=True)
@@ -262,7 +294,7 @@ from enhancer.inference import enhancer as inference
 from enhancer.inference.edit import Edit
 class Slow:
     description = "takes its time (for tests)"
-    def warm_up(self, on_progress):
+    def warm_up(self, on_progress, keep_to_these):
         on_progress(1, 1)
     def find_edit(self, photo):
         print("IN HAND", flush=True)
@@ -273,14 +305,24 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_stopping_server_finishes_the_photo_in_hand_refuses_others_and_connects_to_nobody(photo, tmp_path):
+def test_a_stopping_server_finishes_the_photo_in_hand_refuses_others_and_connects_to_nobody(
+    photo, tmp_path
+):
     port = free_port()
     address = f"http://127.0.0.1:{port}/"
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "GRADIO_TEMP_DIR": ""}
     (tmp_path / "tmp").mkdir()
     (tmp_path / "run" / "finetune" / "checkpoints").mkdir(parents=True)
     server = subprocess.Popen(
-        [sys.executable, "-c", _SLOW_SERVER, "--workdir", str(tmp_path / "run"), "--port", str(port)],
+        [
+            sys.executable,
+            "-c",
+            _SLOW_SERVER,
+            "--workdir",
+            str(tmp_path / "run"),
+            "--port",
+            str(port),
+        ],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
