@@ -141,7 +141,6 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 folder,
                 self.builder_config.variant,
                 self.choices,
-                refresh=True,
                 num_workers=self.num_workers,
                 beam_options=beam_options,
             )

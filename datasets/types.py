@@ -44,7 +44,7 @@ class PairRejected(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class SourcePair:
-    """Two files that should show the same scene before and after; they may be missing or damaged."""
+    """Two files that should show one scene before and after; they may be missing or damaged."""
 
     id: str
     """Unique in its data set: the input's name without suffix, with folders where needed."""

@@ -20,7 +20,7 @@ _REDUCED = {1: cv2.IMREAD_COLOR_RGB, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREA
 
 @dataclasses.dataclass(frozen=True)
 class SeenScenes:
-    """What a network was trained on: hashes of pairs, and their targets where these are no proof."""
+    """What a network was trained on: hashes of pairs, and targets where these are not enough."""
 
     hashes: tuple[tuple[str, str], ...] = ()
     """Of input and target of each pair."""

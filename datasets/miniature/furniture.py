@@ -1,4 +1,4 @@
-"""What stands in a room: walls, windows, furniture and lamps, drawn at random but where people put them."""
+"""What stands in a room: windows, furniture and lamps, at random but where people put them."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ _WOODS = ((0.28, 0.15, 0.075), (0.45, 0.30, 0.17), (0.16, 0.085, 0.045), (0.50, 
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """A piece of furniture, axis-parallel, in metres: x to the right, y up, z away from the viewer."""
+    """A piece of furniture in metres: x to the right, y up, z away from the viewer."""
 
     low: tuple[float, float, float]
     high: tuple[float, float, float]
@@ -29,7 +29,7 @@ class Box:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """An opening in a wall; `axis` 2 is the back wall (across is x), 0 a side wall (across is z)."""
+    """An opening in a wall; `axis` 2 is the back wall (across is x), 0 a side wall (it is z)."""
 
     axis: int
     wall: float
@@ -56,7 +56,7 @@ class Room:
 
 
 def furnish(rng: np.random.Generator, seed: int, view_width: int) -> Room:
-    """Draw a room; `view_width` is the resolution, in pixels, of what is seen through its windows."""
+    """Draw a room; `view_width` is the width in pixels of what is seen through its windows."""
     half_width, ceiling, depth = rng.uniform(1.9, 2.9), rng.uniform(2.4, 2.9), rng.uniform(4.2, 6.0)
     wood = _WOODS[rng.integers(len(_WOODS))]
     fabric = FABRICS[rng.integers(len(FABRICS))]

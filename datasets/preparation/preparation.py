@@ -12,17 +12,14 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tqdm
 
 from datasets.preparation import beam, prepared_folder
@@ -88,22 +85,20 @@ def prepare(
     variant: Variant,
     choices: Choices = DEFAULT_CHOICES,
     *,
-    refresh: bool = False,
     num_workers: int | None = None,
     beam_options: Any = None,
 ) -> dict[str, Any]:
     """Fill `output` from `source`, continuing where an earlier call of the same kind was stopped.
 
     A pair that cannot be used is named, counted and skipped. The source is only read. A complete
-    folder is left as it is; one that was made from something else is emptied first.
+    folder is left as it is, unless it lacks pairs that could not be fetched or was made with other
+    versions of the photo decoders; one that was made from something else is emptied first.
 
     Args:
         source: of the photos.
         output: the folder to fill, outside the source.
         variant: what to store.
         choices: what to do with doubtful pairs.
-        refresh: also redo a complete folder that was made with other versions of the photo
-            decoders, or that lacks pairs which could not be fetched.
         num_workers: processes that work side by side, by default as many as there are CPU cores;
             0 works in this one, where a file that makes its decoder crash ends everything.
         beam_options: Apache Beam's `PipelineOptions`, to work in a pipeline instead of on this
@@ -125,7 +120,7 @@ def prepare(
         "versions": decoder_versions(),
     }
     metadata = prepared_folder.read_metadata(output)
-    if metadata and _is_current(metadata, output, header, choices, refresh):
+    if metadata and _is_current(metadata, output, header, choices):
         return metadata
     if beam_options is not None and type(source) is not PairSource:
         raise PreparationError(
@@ -163,18 +158,16 @@ def source_fingerprint(source: PairSource, pairs: list[SourcePair], variant: Var
 
 
 def _is_current(
-    metadata: dict[str, Any], output: Path, header: PairRecord, choices: Choices, refresh: bool
+    metadata: dict[str, Any], output: Path, header: PairRecord, choices: Choices
 ) -> bool:
     """Whether a complete folder may stay as it is."""
-    if metadata["source_fingerprint"] != header["source_fingerprint"]:
+    made = {**{key: metadata[key] for key in header}, "choices": metadata["choices"]}
+    if made != {**header, "choices": vars(choices)}:
         return False
-    is_fetched = prepared_folder.NOT_FETCHED not in metadata["rejected_by_reason"]
-    if refresh and not (is_fetched and metadata["versions"] == header["versions"]):
+    if prepared_folder.NOT_FETCHED in metadata["rejected_by_reason"]:
         return False
     listed = [record for split in SPLITS for record in prepared_folder.read_rows(output, split)]
-    return metadata["choices"] == vars(choices) and all(
-        prepared_folder.has_images(record, output) for record in listed
-    )
+    return all(prepared_folder.has_images(record, output) for record in listed)
 
 
 def _develop_all(
@@ -282,7 +275,6 @@ def _finish(
         "source_fingerprint": header["source_fingerprint"],
         "source_sha256": _hash_columns(records, "input_source_sha256", "target_source_sha256"),
         "images_sha256": _hash_columns(accepted, "input_sha256", "target_sha256"),
-        "lists_sha256": prepared_folder.hash_lists(output),
         "counts": counts | {split: len(splits[split]) for split in SPLITS},
         "rejected_by_reason": reasons,
         "flagged": sum(bool(record["flags"]) for record in accepted),
@@ -292,7 +284,6 @@ def _finish(
             "photos": sum(map(len, groups)),
             "groups_in_several_splits": len(straddling),
         },
-        "environment": _environment(),
         "run": run,
     }
     content = json.dumps(metadata, indent=2) + "\n"
@@ -307,12 +298,3 @@ def _hash_columns(records: list[PairRecord], *columns: str) -> str:
         for record in records
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _environment() -> dict[str, str]:
-    """Versions that are good to know but decide nothing; `versions` has those that do."""
-    try:
-        package = importlib.metadata.version("enhancer")
-    except importlib.metadata.PackageNotFoundError:  # used from its source folder
-        package = "not installed"
-    return {"enhancer": package, "python": platform.python_version(), "numpy": np.__version__}

@@ -115,14 +115,6 @@ def write_rejected(output: Path, rejected: list[PairRecord]) -> None:
     write_rows(output / REJECTED, _columns(rejected, _REJECTED_COLUMNS))
 
 
-def hash_lists(output: Path) -> dict[str, str]:
-    """Return the SHA-256, hexadecimal, of each list that is there, by file name."""
-    paths = [output / name for name in (*LIST_NAMES.values(), REJECTED)]
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()
-    }
-
-
 def remove_unlisted(output: Path, accepted: list[PairRecord]) -> None:
     """Delete pictures of an earlier source, records of a pipeline, and what a kill has left."""
     listed = {output / record[role] for record in accepted for role in ("input", "target")}

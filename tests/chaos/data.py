@@ -119,7 +119,7 @@ def provide_source(folder: Path, arguments: Arguments) -> Iterator[list[str]]:
 
 
 def start(source: list[str], data_dir: Path) -> "subprocess.Popen[bytes]":
-    """The build; what it prints is added to a file beside its folder, and its temporary files go there too."""
+    """The build; what it prints is added to a file beside its folder."""
     data_dir.mkdir(parents=True, exist_ok=True)
     temporary = data_dir / "temporary"
     temporary.mkdir(exist_ok=True)
@@ -158,7 +158,7 @@ def num_rows(data_dir: Path) -> int:
 
 
 def outcome(data_dir: Path) -> dict[str, str]:
-    """Hash of every file of the prepared folder and of the data set, apart from when it was made."""
+    """Hash of every file of the prepared folder and of the data set, but for when it was made."""
     hashes = {}
     for path in sorted(
         path for name in _KEEPS for path in (data_dir / name).rglob("*") if path.is_file()

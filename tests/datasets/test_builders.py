@@ -236,20 +236,14 @@ def test_licence_citation_and_tags_are_valid(name):
     assert set(metadata.tags) <= set(tfds.core.dataset_metadata.valid_tags())
 
 
-@pytest.mark.parametrize(
-    ("source", "code", "sentence"),
-    [
-        ("nowhere", 2, "Name the folder that holds the source photos."),
-        (".", "error: The operating system refused", "its permissions and the free space."),
-    ],
-)
-def test_the_command_fails_with_a_sentence(sets, tmp_path, capsys, source, code, sentence):
-    (tmp_path / "file").touch()
+def test_the_command_fails_with_a_sentence(sets, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        command.build("fivek", tmp_path / "file/data", sets / "fivek" / source)
-    said = f"{ended.value.code}\n{capsys.readouterr().err}"
-    assert said.startswith(str(code))
-    assert said.rstrip().endswith(sentence) or f"{sentence}\n" in said
+        command.build("fivek", tmp_path, tmp_path / "nowhere")
+    assert ended.value.code == 2
+    assert "Name the folder that holds the source photos." in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"Not a directory\. Check the path, its permissions"):
+        command.build("fivek", tmp_path / "file/data", sets / "fivek")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import threading
 
 import pytest
 
-from datasets import __main__ as datasets_command
 from datasets import build, miniature
 from datasets.fetch.checksums import checksum_of, read_checksums
 from datasets.fetch.download import Downloader, NotFetched, Patience, ServerUnreachable
@@ -62,7 +61,7 @@ def official(server, tmp_path, names=NAMES, **request):
 
 
 def fetch(files, tmp_path):
-    return prepare(files, tmp_path / "out", VARIANT, refresh=True, num_workers=0)
+    return prepare(files, tmp_path / "out", VARIANT, num_workers=0)
 
 
 def content(folder):
@@ -225,27 +224,15 @@ def test_half_a_file_of_a_killed_run_is_continued_in_its_middle(server, local, t
     assert transfer(tmp_path)["resumed"] == 1
 
 
-def test_the_checksums_of_all_originals_are_recorded(server, local, tmp_path):
-    fetch(official(server, tmp_path, NAMES[:3]), tmp_path)
-    recorded = read_checksums(tmp_path / "out/checksums.tsv")
-    assert recorded == {
-        name[1:]: checksum_of(local / name[1:])
-        for number in range(3)
-        for name in (dng(number), tif(number))
-    }
-    assert (
-        (tmp_path / "out/checksums.tsv")
-        .read_text()
-        .startswith(f"{server.url}img/dng/{NAMES[0]}.dng\t")
-    )
-
-
-def test_kept_originals_are_a_source_of_their_own(server, local, tmp_path):
+def test_kept_originals_are_a_source_of_their_own_with_checksums(server, local, tmp_path):
     fetch(official(server, tmp_path, NAMES[:3], keep_originals=tmp_path / "kept"), tmp_path)
-    for pair in find_fivek_pairs(tmp_path / "kept", "c"):
-        for path in (pair.input, pair.target):
-            assert path.read_bytes() == (local / path.relative_to(tmp_path / "kept")).read_bytes()
-    assert len(read_checksums(tmp_path / "kept/checksums.tsv")) == 6
+    files = [path[1:] for number in range(3) for path in (dng(number), tif(number))]
+    for folder in (tmp_path / "out", tmp_path / "kept"):
+        checksums = read_checksums(folder / "checksums.tsv")
+        assert checksums == {name: checksum_of(local / name) for name in files}
+    assert len(find_fivek_pairs(tmp_path / "kept", "c")) == 3
+    for name in files:
+        assert (tmp_path / "kept" / name).read_bytes() == (local / name).read_bytes()
 
 
 def test_kept_originals_are_not_fetched_again_unless_they_changed(server, local, tmp_path, capsys):
@@ -280,19 +267,6 @@ def test_a_wrong_address_is_noticed_after_twenty_photos(server, tmp_path):
     sentence = r"None of the first 20 photos is there.*img/tiff16_c/<name>\.tif"
     with pytest.raises(ServerUnreachable, match=sentence):
         fetch(official(server, tmp_path), tmp_path)
-
-
-def test_a_server_that_stops_answering_ends_the_run_and_costs_nothing(
-    server, prepared_locally, tmp_path
-):
-    server.always = {
-        path: busy(500) for number in range(5, 22) for path in (dng(number), tif(number))
-    }
-    with pytest.raises(ServerUnreachable, match="The last 8 photos could not be fetched"):
-        fetch(official(server, tmp_path), tmp_path)
-    server.always = {}
-    fetch(official(server, tmp_path), tmp_path)
-    assert content(tmp_path / "out") == content(prepared_locally)
 
 
 BAD = (
@@ -330,23 +304,29 @@ def test_a_fetched_data_set_has_the_records_of_a_local_one(server, local, tmp_pa
     assert server.requests == []
 
 
-def test_the_page_of_a_hotel_network_costs_no_pair(server, prepared_locally, tmp_path):
-    def page(handler, content):
-        handler.send_response(200)
-        handler.send_header("Content-Type", "text/html; charset=utf-8")
-        handler.send_header("Content-Length", "13")
-        handler.end_headers()
-        handler.wfile.write(b"<html>Welcome")
-        return True
+def page(handler, content):
+    handler.send_response(200)
+    handler.send_header("Content-Type", "text/html; charset=utf-8")
+    handler.send_header("Content-Length", "13")
+    handler.end_headers()
+    handler.wfile.write(b"<html>Welcome")
+    return True
 
-    server.always = {path: page for number in range(22) for path in (dng(number), tif(number))}
-    with pytest.raises(ServerUnreachable, match="web page instead of the file"):
+
+@pytest.mark.parametrize(
+    ("first", "fault", "sentence"),
+    [
+        (0, page, "web page instead of the file"),
+        (5, busy(500), "The last 8 photos could not be fetched"),
+    ],
+    ids=["the page of a hotel network", "a server that stops answering"],
+)
+def test_what_stops_all_ends_the_run_and_costs_nothing(
+    server, prepared_locally, tmp_path, first, fault, sentence
+):
+    server.always = {path(number): fault for number in range(first, 22) for path in (dng, tif)}
+    with pytest.raises(ServerUnreachable, match=sentence):
         fetch(official(server, tmp_path), tmp_path)
     server.always = {}
     fetch(official(server, tmp_path), tmp_path)
     assert content(tmp_path / "out") == content(prepared_locally)
-
-
-def test_options_of_fetching_are_refused_for_a_folder(tmp_path):
-    with pytest.raises(SystemExit, match="--connections goes with --download or --base-url"):
-        datasets_command.build("fivek", tmp_path, manual_dir=tmp_path, connections=2)
