@@ -39,13 +39,13 @@ from keras import ops
 from enhancer.network import layers
 from enhancer.network import restormer
 from enhancer.network import row_strips
-from enhancer.network import strip_filter
+
 from enhancer.training import step
 from enhancer.network import blocks
 from enhancer.config import MODEL_SIZES, StageConfig
 from enhancer.training.optimizer import make_optimizer
 from enhancer.network.restormer import Restormer
-from recipes.estimate.step_memory import step_arguments
+from recipes.estimate.step_cost import step_arguments
 
 STAGES = {"512x8": (512, 8), "896x4": (896, 4)}
 FORMULATIONS = ("shifted", "own-gradient", "library")
@@ -58,7 +58,7 @@ def _library_filter(x, projection, kernel, projection_bias=None, kernel_bias=Non
 
 
 def _add_kernel_gradient(sums, projected, d_filtered):
-    """`strip_filter._add_kernel_gradient` as nine reductions: unrolled it would be thousands."""
+    """`row_strips._add_kernel_gradient` as nine reductions: unrolled it would be thousands."""
     _, rows, width, _ = d_filtered.shape
     d_filtered = ops.cast(d_filtered, "float32")
     shifted = (projected[:, i : i + rows, j : j + width] for i in range(3) for j in range(3))
@@ -88,7 +88,7 @@ def variant(formulation: str, remat: str) -> Iterator[None]:
         patches += [(row_strips, "MOST_BACKWARD_ROWS", None)]
         limits = "FORWARD_STRIP_BYTES", "BACKWARD_STRIP_BYTES"
         patches += [(row_strips, limit, 1 << 62) for limit in limits]
-        patches += [(strip_filter, "_add_kernel_gradient", _add_kernel_gradient)]
+        patches += [(row_strips, "_add_kernel_gradient", _add_kernel_gradient)]
     if formulation == "library":
         patches += [(module, "projected_depthwise", _library_filter) for module in (layers, blocks)]
     policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None

@@ -49,27 +49,16 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(name)
         width = 4 * round((arguments.megapixels * 1e6 * 4 / 3) ** 0.5 / 4)
         numbers = range(arguments.clients * arguments.photos)
-        paths = [
-            _write_photo(folder / f"photo_{number}.jpg", number, width * 3 // 4, width)
-            for number in numbers
-        ]
+        paths = [_write_photo(folder / f"photo_{number}.jpg", number, width * 3 // 4, width) for number in numbers]
         at_start = _resident_megabytes(process)
         # What a first photo leaves behind for good (thread stacks, arenas, lazy imports) is no leak.
         _visit(address, paths[:2], folder / "first")
         baseline = _settle(process, arguments.settle_seconds)
         groups = [list(paths[client :: arguments.clients]) for client in range(arguments.clients)]
-        with (
-            _peak(process) as peak,
-            concurrent.futures.ThreadPoolExecutor(arguments.clients) as pool,
-        ):
+        with _peak(process) as peak, concurrent.futures.ThreadPoolExecutor(arguments.clients) as pool:
             started = time.perf_counter()
             visits = list(
-                pool.map(
-                    _visit,
-                    [address] * len(groups),
-                    groups,
-                    [folder / f"client_{i}" for i in range(len(groups))],
-                )
+                pool.map(_visit, [address] * len(groups), groups, [folder / f"client_{i}" for i in range(len(groups))])
             )
             seconds = time.perf_counter() - started
         after = _settle(process, arguments.settle_seconds)
@@ -110,9 +99,7 @@ def _write_photo(path: Path, number: int, height: int, width: int) -> Path:
     pixels += np.random.default_rng(number).normal(0, 3, (height, width, 1)).astype(np.float32)
     fields = pixels[: height // 8].reshape(height // 8, -1, 3)
     for bit in range(_BITS):
-        fields[:, bit * width // _BITS : (bit + 1) * width // _BITS] = (
-            190 if number >> bit & 1 else 30
-        )
+        fields[:, bit * width // _BITS : (bit + 1) * width // _BITS] = 190 if number >> bit & 1 else 30
     cv2.imwrite(str(path), pixels.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])
     return path
 
@@ -123,8 +110,7 @@ def _number_in(path: Path) -> int:
     strip = picture[height // 32 : height // 10]
     margin = width // _BITS // 4
     levels = [
-        strip[:, bit * width // _BITS + margin : (bit + 1) * width // _BITS - margin].mean()
-        for bit in range(_BITS)
+        strip[:, bit * width // _BITS + margin : (bit + 1) * width // _BITS - margin].mean() for bit in range(_BITS)
     ]
     # Bit 9 is never set here: the first photo number would have to be 512.
     return sum(1 << bit for bit, level in enumerate(levels) if level > levels[-1] + 40)
@@ -133,9 +119,7 @@ def _number_in(path: Path) -> int:
 @contextlib.contextmanager
 def _server(workdir: Path) -> Iterator[tuple[str, int]]:
     server = subprocess.Popen(
-        [sys.executable, "-m", "demo", "--workdir", str(workdir), "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-m", "demo", "--workdir", str(workdir), "--port", "0"], stdout=subprocess.PIPE, text=True
     )
     try:
         address = None

@@ -24,7 +24,7 @@ from datasets.preparation.preparation import (
 )
 from datasets.sources.pair_source import PairSource
 from datasets.types import SPLITS, PairRecord, SourceError, SourcePair
-from enhancer.system.lock import FolderLock
+from enhancer.system.files import FolderLock
 
 MANUAL_DOWNLOAD_INSTRUCTIONS = """
 Name the folder with the source photos with --manual_dir (--manual-dir of `python -m datasets

@@ -8,14 +8,15 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import tqdm
 import tyro
 
-from demo.credentials import CredentialsError, read_credentials
-from demo.freed_memory import share_arenas
-from demo.limits import Limits
+from demo.photos.limits import Limits
+from demo.server.credentials import Credentials, CredentialsError, read_credentials
+from demo.server.freed_memory import share_arenas
+from demo.server.port import open_port
+from demo.server.temporary_files import private_folder
 
-# What needs JAX and gradio is imported after the command line is understood, so that --help answers at once.
+# What needs JAX and gradio is imported when the port is open and answers: that takes a while.
 
 STOPPED, CANNOT_START = 0, 2
 
@@ -24,19 +25,26 @@ STOPPED, CANNOT_START = 0, 2
 class Arguments:
     """Serve a page on which photos are enhanced with a trained model.
 
-    Ctrl-C or SIGTERM finishes the photo in hand, takes no more, and ends; a second one ends at once.
+    Ctrl-C or SIGTERM finishes the photo in hand, takes no more, and ends; a second one ends at
+    once.
 
-    Exit codes: 0 stopped, 2 wrong usage, no model, or the port is taken, 130 stopped by a second Ctrl-C.
+    Exit codes: 0 stopped, 2 wrong usage, no model, or the port is taken, 130 stopped by a second
+    Ctrl-C.
     """
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """What a recipe left behind: its --workdir, or one stage's folder in it."""
     host: str = "127.0.0.1"
-    """Address to listen on. 0.0.0.0 lets every computer of the network in; give --user and --password-file then."""
+    """Address to listen on. 0.0.0.0 lets every computer of the network in; give --user and
+    --password-file then."""
+    allowed_host: tuple[str, ...] = ()
+    """Names that the server is reached by, such as a proxy's. Without: localhost and, with --host,
+    addresses."""
     port: int = 7860
     """TCP port to listen on; 0 takes any free one."""
     user: str | None = None
-    """Name that visitors log in with; by default $ENHANCER_DEMO_USER, and without either the page is open."""
+    """Name that visitors log in with; by default $ENHANCER_DEMO_USER, and without either the page
+    is open."""
     password_file: Path | None = None
     """File whose first line is the password; by default $ENHANCER_DEMO_PASSWORD."""
     limits: Annotated[Limits, tyro.conf.OmitArgPrefixes] = Limits()
@@ -46,65 +54,97 @@ def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m demo")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("demo").setLevel(logging.INFO)
+    share_arenas()
     try:
         credentials = read_credentials(arguments.user, arguments.password_file, os.environ)
+        listening = open_port(arguments.host, arguments.port)
     except CredentialsError as error:
         return _cannot_start(str(error))
-    share_arenas()
-    from demo.temporary_files import private_folder, sweeping
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        place = f"port {arguments.port} of {arguments.host}"
+        return _cannot_start(f"{place} cannot be opened ({reason})")
+    from demo.server.serving import STARTING, running
+
+    with listening, private_folder():
+        try:
+            with running(STARTING, listening):
+                enhancer = _load(arguments.workdir)
+                app, queue, wait_for_stop = _create(enhancer, arguments, credentials)
+        except KeyboardInterrupt:
+            return STOPPED
+        except _NoModel as error:
+            return _cannot_start(str(error))
+        with running(app, listening):
+            host, port = listening.getsockname()[:2]
+            _greet(host, port, enhancer.description, has_login=credentials is not None)
+            wait_for_stop(queue)
+    print("Stopped.", flush=True)
+    return STOPPED
+
+
+class _NoModel(Exception):
+    pass
+
+
+def _load(workdir: Path):
     from enhancer.inference.enhancer import Enhancer
     from enhancer.network.trained import CheckpointError
     from enhancer.system import compiler
 
     compiler.enable_cache()
     try:
-        enhancer = Enhancer.load(arguments.workdir)
+        enhancer = Enhancer.load(workdir)
     except (CheckpointError, OSError) as error:
-        return _cannot_start(str(error))
-    with private_folder() as folder:
-        # From here on Gradio knows where its files go.
-        from demo.model_card import read_model_card
-        from demo.photo_queue import PhotoQueue
-        from demo.server import create_app, open_port, running, wait_for_stop
+        raise _NoModel(str(error)) from None
+    _warm_up(enhancer)
+    return enhancer
 
-        try:
-            listening = open_port(arguments.host, arguments.port)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            return _cannot_start(f"port {arguments.port} of {arguments.host} cannot be opened ({reason})")
-        with listening:
-            try:
-                _warm_up(enhancer)
-            except KeyboardInterrupt:
-                return STOPPED
-            limits = arguments.limits
-            queue = PhotoQueue(limits.photos_at_once, limits.visitors)
-            card = read_model_card(arguments.workdir, enhancer.description)
-            app = create_app(enhancer, card, limits, queue, credentials)
-            with running(app, listening), sweeping(folder, limits.keep_minutes * 60):
-                host, port = listening.getsockname()[:2]
-                _greet(host, port, enhancer.description, has_login=credentials is not None)
-                wait_for_stop(queue)
-    print("Stopped.", flush=True)
-    return STOPPED
+
+def _create(enhancer, arguments: Arguments, credentials: Credentials | None):
+    from demo.page.model_card import read_model_card
+    from demo.photos.photo_queue import PhotoQueue
+    from demo.server.server import create_app, wait_for_stop
+
+    limits = arguments.limits
+    queue = PhotoQueue(limits.photos_at_once, limits.visitors, limits.batches_per_visitor)
+    app = create_app(
+        enhancer,
+        read_model_card(arguments.workdir, enhancer.description),
+        limits,
+        queue,
+        credentials,
+        host=arguments.host,
+        allowed_hosts=arguments.allowed_host,
+    )
+    return app, queue, wait_for_stop
 
 
 def _warm_up(enhancer) -> None:
     """Compile before the first visitor comes; the programs are kept on disk for the next start."""
+    import tqdm
+
     with tqdm.tqdm(desc="Preparing for the usual photo sizes", unit="size", smoothing=0) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        enhancer.warm_up(show)
+        enhancer.warm_up(show, keep_to_these=True)
 
 
 def _greet(host: str, port: int, model: str, *, has_login: bool) -> None:
     address = f"[{host}]" if ":" in host else host
-    print(f"The page is open at http://{address}:{port} (Ctrl-C stops it). Model: {model}.", flush=True)
+    print(
+        f"The page is open at http://{address}:{port} (Ctrl-C stops it). Model: {model}.",
+        flush=True,
+    )
     if not has_login and not ipaddress.ip_address(host).is_loopback:
-        print("Everybody who reaches this address can use it; --user and --password-file ask for a login.", flush=True)
+        print(
+            "Everybody who reaches this address can use it; "
+            "--user and --password-file ask for a login.",
+            flush=True,
+        )
 
 
 def _cannot_start(sentence: str) -> int:

@@ -11,7 +11,8 @@ import pytest
 import enhancer  # noqa: F401  # chooses the Keras backend before any test imports keras
 from enhancer.config import ModelConfig, StageConfig
 
-# Tiny programs take longer to optimise than to run; the comparison with the official implementation optimises nevertheless.
+# Tiny programs take longer to optimise than to run; the comparison with the official implementation
+# optimises nevertheless.
 os.environ["XLA_FLAGS"] = (
     f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 )
@@ -52,7 +53,7 @@ def nano_stage() -> StageConfig:
 
 @pytest.fixture(scope="session")
 def brightened_pairs() -> list[dict]:
-    """Nine pairs of 40 x 28 pictures whose target is the input, brighter: an edit that a network learns in a few steps."""
+    """Nine pairs of 40 x 28 pictures: the target is the input, brighter, which is soon learned."""
     rng = np.random.default_rng(0)
     pairs = []
     for index in range(9):

@@ -1,4 +1,4 @@
-"""What is cut from a pair for training and for validation, and what is changed at random: input and target keep fitting."""
+"""What is cut from a pair and changed at random, so that input and target keep fitting."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -18,12 +18,12 @@ MAX_CONTRAST = 0.1  # relative, around mid-grey
 MAX_SATURATION = 0.15  # relative
 MAX_WHITE_BALANCE = 0.15  # relative gain of red and of blue, in linear light
 
-_STRIP_ROWS = 64
+_BAND_ROWS = 64
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
 
 
 def augmentations(stage: StageConfig, resolution: int) -> list[grain.transforms.RandomMap]:
-    """What `stage.augmentation` does to a `Pair`, in this order; the result's side is `resolution`."""
+    """What `stage.augmentation` does to a `Pair`, in this order, at a side of `resolution`."""
     if stage.augmentation == "none":
         return [RandomSquareCrop(resolution, stage.min_crop_scale)]
     if stage.augmentation == "flip":
@@ -61,10 +61,11 @@ class RandomSquareCrop(grain.transforms.RandomMap):
 
 
 class RandomRotatedSquareCrop(grain.transforms.RandomMap):
-    """The same random square of both pictures, its edges turned by up to `MAX_ROTATION_DEGREES`, resized to `resolution`.
+    """The same random square of both pictures, turned a little, resized to `resolution`.
 
-    The square lies in the photo with all its corners, so that no pixel is made up. Its side is a uniform fraction of the
-    photo's short side, from `min_crop_scale` to what fits at the angle (0.95 at 3 degrees).
+    It is turned by up to `MAX_ROTATION_DEGREES`. The square lies in the photo with all its corners,
+    so that no pixel is made up. Its side is a uniform fraction of the photo's short side, from
+    `min_crop_scale` to what fits at the angle (0.95 at 3 degrees).
     """
 
     def __init__(self, resolution: int, min_crop_scale: float):
@@ -75,9 +76,8 @@ class RandomRotatedSquareCrop(grain.transforms.RandomMap):
         short = min(height, width)
         angle = np.deg2rad(rng.uniform(-MAX_ROTATION_DEGREES, MAX_ROTATION_DEGREES))
         cos, sin = np.cos(angle), np.sin(angle)
-        spread = cos + abs(
-            sin
-        )  # side of the upright square around the turned one, relative to its own
+        # Side of the upright square around the turned one, relative to its own.
+        spread = cos + abs(sin)
         # Distances are between the centres of pixels, of which a side of n pixels spans n - 1.
         largest = (short - 1) / spread + 1
         scale = rng.uniform(min(self.min_crop_scale, largest / short), largest / short)
@@ -90,8 +90,9 @@ class RandomRotatedSquareCrop(grain.transforms.RandomMap):
         )
 
         def crop(picture: np.ndarray) -> np.ndarray:
-            # Turned at the photo's own scale: shrinking in the same step would skip pixels. OpenCV rounds positions to
-            # 1/32 pixel, which may put a corner that much outside; the outermost pixels are repeated there.
+            # Turned at the photo's own scale: shrinking in the same step would skip pixels. OpenCV
+            # rounds positions to 1/32 pixel, which may put a corner that much outside; the
+            # outermost pixels are repeated there.
             turned = cv2.warpAffine(
                 picture,
                 to_photo,
@@ -114,9 +115,10 @@ class RandomFlip(grain.transforms.RandomMap):
 
 
 class RandomInputColour(grain.transforms.RandomMap):
-    """Change exposure, white balance, contrast and saturation of the input a little; the target stays as it is.
+    """Change exposure, white balance, contrast and saturation of the input a little.
 
-    The same photo, taken a little differently, shall get the same edited picture.
+    The target stays: the same photo, taken a little differently, should get the same edited
+    picture.
     """
 
     def random_map(self, element: Pair, rng: np.random.Generator) -> Pair:
@@ -126,25 +128,24 @@ class RandomInputColour(grain.transforms.RandomMap):
         saturation = 1 + rng.uniform(-MAX_SATURATION, MAX_SATURATION)
         linear = _to_linear(np.arange(256) / 255)[:, None] * gain * np.array([red, 1, blue])
         curves = 255 * (0.5 + contrast * (_to_srgb(linear) - 0.5))
-        mixing = (
-            saturation * np.eye(3) + (1 - saturation) * _LUMA
-        )  # each row: from RGB to one colour
+        # Each row: from RGB to one colour.
+        mixing = saturation * np.eye(3) + (1 - saturation) * _LUMA
         table = curves.astype("float32")[None]
         changed = np.empty_like(element.input)
-        # By strips, whose float colours stay in the processor's cache: four times as fast as the picture at once.
-        for start in range(0, len(changed), _STRIP_ROWS):
-            rows = slice(start, start + _STRIP_ROWS)
+        # Some rows at a time, whose float colours stay in the cache: four times as fast as all at
+        # once.
+        for start in range(0, len(changed), _BAND_ROWS):
+            rows = slice(start, start + _BAND_ROWS)
             colours = cv2.transform(cv2.LUT(element.input[rows], table), mixing)
-            # Adding nothing: OpenCV then rounds and clips to uint8, fifteen times as fast as NumPy does.
+            # Adding nothing: OpenCV then rounds and clips to uint8, fifteen times as fast as NumPy.
             nothing = cast(Any, (0, 0, 0, 0))  # a scalar, which OpenCV's type stubs do not know
             cv2.add(colours, nothing, dst=changed[rows], dtype=cv2.CV_8U)
         return element._replace(input=changed)
 
 
 def _cropped(pair: Pair, top: int, left: int, side: int, resolution: int) -> Pair:
-    return _both(
-        pair, lambda picture: _resized(picture[top : top + side, left : left + side], resolution)
-    )
+    rows, columns = slice(top, top + side), slice(left, left + side)
+    return _both(pair, lambda picture: _resized(picture[rows, columns], resolution))
 
 
 def _both(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
@@ -154,9 +155,8 @@ def _both(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
 def _resized(x: np.ndarray, side: int) -> np.ndarray:
     if x.shape[:2] == (side, side):
         return np.ascontiguousarray(x)
-    return cv2.resize(
-        x, (side, side), interpolation=cv2.INTER_AREA if side < len(x) else cv2.INTER_CUBIC
-    )
+    method = cv2.INTER_AREA if side < len(x) else cv2.INTER_CUBIC
+    return cv2.resize(x, (side, side), interpolation=method)
 
 
 def _to_linear(srgb: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """From a source of encoded pairs to batches of aligned square crops, with Grain.
 
-Grain's data sets are random access: each batch is a function of the stage's seed and the number of the step, whatever was
-read before it, on however many processes. So a training is continued by the number of its next step, and no state of the
-pipeline is ever saved.
+Grain's data sets are random access: each batch is a function of the stage's seed and the number of
+the step, whatever was read before it, on however many processes. So a training is continued by the
+number of its next step, and no state of the pipeline is ever saved. `enhancer.system.devices`
+refuses batches that the processes cannot share evenly.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,8 @@ from enhancer.config import StageConfig
 from enhancer.data.augmentation import CentreSquareCrop, augmentations
 from enhancer.data.pairs import Pair, ReadablePairs, Source
 
-Batch = dict[
-    str, np.ndarray
-]  # "input", "target": uint8 (batch, resolution, resolution, 3), [0, 255]
+Batch = dict[str, np.ndarray]
+""""input" and "target": uint8 `(batch, resolution, resolution, 3)`, [0, 255]."""
 
 NUM_THREADS = 2
 PREFETCH = 8  # batches decoded ahead of the step
@@ -41,33 +41,32 @@ def train_batches(
     num_processes: int = 1,
     mixed_in: Source | ReadablePairs | None = None,
 ) -> grain.DatasetIterator[TrainBatch]:
-    """Endless batches from step `first_step` on: order, crops and all else follow from `stage.seed` and the step.
+    """Endless batches from step `first_step` on: all follows from `stage.seed` and the step.
 
-    Order and augmentation differ from epoch to epoch. In place of a damaged record comes the next that can be read.
+    Order and augmentation differ from epoch to epoch. In place of a damaged record comes the next
+    that can be read.
 
     Args:
-        source: the training pairs. Hand over one `ReadablePairs` for the whole stage to have damaged records reported once
-            and to read them from `damaged`.
+        source: the training pairs. Hand over one `ReadablePairs` for the whole stage to have
+            damaged records reported once and to read them from `damaged`.
         stage: the settings.
-        resolution: side of the crops in pixels; None takes the stage's. The crops' places do not depend on it.
+        resolution: side of the crops in pixels; None takes the stage's. The crops' places do not
+            depend on it.
         first_step: number of the first batch's step, counted from 0 over the stage.
-        process: which of `num_processes` this is. Each gets as many rows of each step's batch, every `num_processes`-th;
-            together they are the batch of a single process.
+        process: which of `num_processes` this is. Each gets as many rows of each step's batch,
+            every `num_processes`-th; together they are the batch of a single process.
         num_processes: processes that share each batch.
-        mixed_in: pairs of which a share of `stage.mix_weight` of all rows comes, evenly spread, augmented alike. Each
-            source is shuffled by itself and starts again when it ends. Not read when the share is 0.
+        mixed_in: pairs of which a share of `stage.mix_weight` of all rows comes, evenly spread,
+            augmented alike. Each source is shuffled by itself and starts again when it ends. Not
+            read when the share is 0.
 
     Returns:
         An iterator over `TrainBatch`; `close()` ends its threads.
 
     Raises:
-        ValueError: a source is empty, the batch cannot be shared evenly, or `stage.mix_weight` is out of [0, 1) or has
-            nothing to mix in.
-        UnreadableDataError: from the iterator, when no pair of a source can be read.
+        ValueError: `stage.mix_weight` is above 0 and there is nothing to mix in.
+        UnreadableDataError: a source is empty; from the iterator, when no pair of one can be read.
     """
-    rows = _rows_per_process(stage, num_processes)
-    if not 0 <= stage.mix_weight < 1:
-        raise ValueError(f"mix_weight is a share from 0 to below 1, but it is {stage.mix_weight}.")
     dataset = _shuffled(_readable(source, "training data"), stage.seed)
     if stage.mix_weight:
         if mixed_in is None:
@@ -78,38 +77,37 @@ def train_batches(
         dataset = grain.MapDataset.mix([dataset, others], [1 - stage.mix_weight, stage.mix_weight])
     for transform in augmentations(stage, resolution or stage.resolution):
         dataset = dataset.random_map(transform)
-    batches = dataset[process::num_processes].batch(
-        rows, drop_remainder=True, batch_fn=_train_batch
-    )
-    return _read_ahead(batches[first_step:])
+    rows = stage.batch_size // num_processes
+    own = dataset[process::num_processes]
+    return _read_ahead(own.batch(rows, drop_remainder=True, batch_fn=_train_batch)[first_step:])
 
 
 def validation_batches(
     source: Source | ReadablePairs, stage: StageConfig, process: int = 0, num_processes: int = 1
 ) -> Iterator[tuple[Batch, np.ndarray]]:
-    """Each pair once, in order, as its central square; each process its share, in equally many batches.
+    """Each pair once, in order, as its central square; each process its share, in as many batches.
 
     Yields:
-        A `Batch` of `stage.batch_size / num_processes` rows and float32 `(batch,)` weights: 1 for a pair, 0 for a filler.
-        Fillers stand in for damaged pairs and at the end, so that every batch has the same shape and one compiled program
-        serves all. The sum of the weights over all batches and processes is the number of pairs that count.
+        A `Batch` of `stage.batch_size / num_processes` rows and float32 `(batch,)` weights: 1 for a
+        pair, 0 for a filler. Fillers stand in for damaged pairs and at the end, so that every batch
+        has the same shape and one compiled program serves all. The sum of the weights over all
+        batches and processes is the number of pairs that count.
 
     Raises:
-        ValueError: the source is empty, or the batch cannot be shared evenly.
-        UnreadableDataError: no pair can be read. On several processes none may find that out: then all weights are 0.
+        UnreadableDataError: the source is empty, or no pair can be read. On several processes none
+            may find out: then all weights are 0.
     """
-    rows = _rows_per_process(stage, num_processes)
+    rows = stage.batch_size // num_processes
     pairs, crop = _readable(source, "validation data"), CentreSquareCrop(stage.resolution)
     black = np.zeros((stage.resolution, stage.resolution, 3), "uint8")
 
     def load(batch: int) -> tuple[Batch, np.ndarray]:
         first = batch * stage.batch_size
-        indices = range(first + process, min(first + stage.batch_size, len(pairs)), num_processes)
-        crops = [crop.map(pair) for pair in map(pairs.read, indices) if pair is not None]
-        fillers = [
-            crops[row % len(crops)] if crops else Pair("", black, black)
-            for row in range(len(crops), rows)
-        ]
+        end = min(first + stage.batch_size, len(pairs))
+        found = map(pairs.read, range(first + process, end, num_processes))
+        crops = [crop.map(pair) for pair in found if pair is not None]
+        stand_ins = crops or [Pair("", black, black)]
+        fillers = [stand_ins[row % len(stand_ins)] for row in range(len(crops), rows)]
         return _stacked(crops + fillers), (np.arange(rows) < len(crops)).astype("float32")
 
     num_batches = -(-len(pairs) // stage.batch_size)
@@ -117,24 +115,23 @@ def validation_batches(
 
 
 def steps_per_epoch(source: Source | ReadablePairs, stage: StageConfig) -> int:
-    """Steps in which as many pairs pass as the source holds, `stage.passes_per_epoch` times, rounded down, at least one.
+    """Steps in which all of the source's pairs pass, `stage.passes_per_epoch` times; at least one.
 
-    Pairs that are mixed in count as pairs but not for the source's length: a stage takes as many steps with them as without.
+    Pairs that are mixed in count as pairs but not for the source's length: a stage takes as many
+    steps with them as without.
     """
     return max(1, len(source) * stage.passes_per_epoch // stage.batch_size)
 
 
 def _shuffled(pairs: ReadablePairs, seed: int) -> grain.MapDataset[Pair]:
-    # Pairs are decoded behind the shuffle, by index; a Grain source only has to have a length and items.
+    # Pairs are decoded behind the shuffle, by index; a Grain source only has to have a length and
+    # items.
     return grain.MapDataset.source(cast(Any, pairs)).seed(seed).shuffle().repeat(None)
 
 
 def _read_ahead(dataset: grain.MapDataset) -> grain.DatasetIterator:
-    return iter(
-        dataset.to_iter_dataset(
-            grain.ReadOptions(num_threads=NUM_THREADS, prefetch_buffer_size=PREFETCH)
-        )
-    )
+    options = grain.ReadOptions(num_threads=NUM_THREADS, prefetch_buffer_size=PREFETCH)
+    return iter(dataset.to_iter_dataset(options))
 
 
 def _train_batch(pairs: Sequence[Pair]) -> TrainBatch:
@@ -142,20 +139,8 @@ def _train_batch(pairs: Sequence[Pair]) -> TrainBatch:
 
 
 def _stacked(pairs: Sequence[Pair]) -> Batch:
-    return {
-        "input": np.stack([pair.input for pair in pairs]),
-        "target": np.stack([pair.target for pair in pairs]),
-    }
+    return {role: np.stack([getattr(pair, role) for pair in pairs]) for role in ("input", "target")}
 
 
 def _readable(source: Source | ReadablePairs, name: str) -> ReadablePairs:
     return source if isinstance(source, ReadablePairs) else ReadablePairs(source, name)
-
-
-def _rows_per_process(stage: StageConfig, num_processes: int) -> int:
-    if stage.batch_size % num_processes:
-        raise ValueError(
-            f"A batch of {stage.batch_size} pairs cannot be shared evenly by {num_processes} processes. Choose a batch_size "
-            f"that is a multiple of {num_processes}, or start another number of processes."
-        )
-    return stage.batch_size // num_processes

@@ -1,7 +1,8 @@
-"""Decoded pairs of a source, without those that cannot be read: they are named, counted and left out.
+"""Decoded pairs of a source; those that cannot be read are named, counted and left out.
 
-A source has `len(source)` and `source[i]` returning `{"input": bytes, "target": bytes, "id": bytes, ...}`, both encoded
-pictures (JPEG or PNG) of the same size. `tfds.data_source(..., decoders=SkipDecoding)` is one; so is a list.
+A source has `len(source)` and `source[i]` returning `{"input": bytes, "target": bytes, "id": bytes,
+...}`, both encoded pictures (JPEG or PNG) of the same size. `tfds.data_source(...,
+decoders=SkipDecoding)` is one; so is a list.
 """
 
 import sys
@@ -14,11 +15,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-_WAITS_SECONDS = (
-    0.5,
-    5.0,
-    30.0,
-)  # before a record is read again: a file server that restarts takes about this long
+from enhancer.system.errors import EnhancerError
+
+# Before a record is read again: a file server that restarts takes about this long.
+_WAITS_SECONDS = (0.5, 5.0, 30.0)
 
 
 class Source(Protocol):
@@ -40,8 +40,10 @@ class DamagedPairError(ValueError):
     """A record that is not a pair of pictures of one size; the message names it."""
 
 
-class UnreadableDataError(ValueError):
-    """A source that gives no pair at all, or whose files cannot be read any longer; the message gives the reason."""
+class UnreadableDataError(EnhancerError):
+    """A source that gives no pair at all, or whose files cannot be read any longer."""
+
+    exit_code = 1
 
 
 def decode_pair(record: Mapping[str, Any]) -> Pair:
@@ -59,12 +61,14 @@ def decode_pair(record: Mapping[str, Any]) -> Pair:
         pixels = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if len(content) else None
         if pixels is None:
             raise DamagedPairError(
-                f"The {role} of pair {name} does not decode as a JPEG or PNG picture; build the data again."
+                f"The {role} of pair {name} does not decode as a JPEG or PNG picture; build the "
+                "data again."
             )
         pictures.append(np.asarray(pixels))
     if pictures[0].shape != pictures[1].shape:
         raise DamagedPairError(
-            f"Input and target of pair {name} differ in size: {pictures[0].shape} and {pictures[1].shape}; build the data again."
+            f"Input and target of pair {name} differ in size: {pictures[0].shape} and "
+            f"{pictures[1].shape}; build the data again."
         )
     return Pair(name, *pictures)
 
@@ -72,10 +76,12 @@ def decode_pair(record: Mapping[str, Any]) -> Pair:
 class ReadablePairs:
     """Random access to the decoded pairs of a source that outlives damaged records.
 
-    A record is damaged when the source raises on it again and again (ArrayRecord: RuntimeError), when a picture does not decode,
-    or when the two differ in size. A disk or a file server that does not answer (OSError) says nothing about the record: training
-    on without it would not be the training that a repetition gives, so that ends it. Each damaged record is reported once, in one sentence on standard error, and stays left out as long as this
-    object lives; so keep one per source. Threads may share it.
+    A record is damaged when the source raises on it again and again (ArrayRecord: RuntimeError),
+    when a picture does not decode, or when the two differ in size. A disk or a file server that
+    does not answer (OSError) says nothing about the record: training on without it would not be the
+    training that a repetition gives, so that ends it. Each damaged record is reported once, in one
+    sentence on standard error, and stays left out as long as this object lives; so keep one per
+    source. Threads may share it.
     """
 
     damaged: dict[int, str]
@@ -100,7 +106,7 @@ class ReadablePairs:
         return len(self._source)
 
     def __getitem__(self, index: int) -> Pair:
-        """The pair at `index`, in place of a damaged one the next that can be read, after the last the first.
+        """The pair at `index`, or of a damaged one the next readable, after the last the first.
 
         Which pair that is follows from the data alone, so that training stays reproducible.
 
@@ -124,11 +130,11 @@ class ReadablePairs:
                 raise
             except DamagedPairError as error:
                 self._leave_out(index, str(error))
-            except Exception as error:  # whatever the storage raises; an error here must not end a night's training
-                self._leave_out(
-                    index,
-                    f"It cannot be read ({type(error).__name__}: {error}); build the data again.",
-                )
+            except (
+                Exception
+            ) as error:  # whatever the storage raises must not end a night's training
+                reason = f"{type(error).__name__}: {error}"
+                self._leave_out(index, f"It cannot be read ({reason}); build the data again.")
         if len(self.damaged) == len(self):
             raise UnreadableDataError(
                 f"None of the {len(self)} pairs of the {self._name} can be read. The first reason: "
@@ -137,7 +143,7 @@ class ReadablePairs:
         return None
 
     def _record(self, index: int) -> dict[str, Any]:
-        """The record, read again when the storage raises: a passing failure must not change what is trained on."""
+        """The record, read again when the storage raises: the pairs must stay the same."""
         for seconds in _WAITS_SECONDS:
             try:
                 return self._source[index]
@@ -149,8 +155,9 @@ class ReadablePairs:
             return self._source[index]
         except OSError as error:
             raise UnreadableDataError(
-                f"Record {index} of the {self._name} could not be read in {sum(_WAITS_SECONDS):.0f} s ({error}): the disk or file "
-                "server does not answer. Nothing is wrong with what was trained; start the same command when it does."
+                f"Record {index} of the {self._name} could not be read in "
+                f"{sum(_WAITS_SECONDS):.0f} s ({error}): the disk or file server does not answer. "
+                "Nothing is wrong with what was trained; start the same command when it does."
             ) from error
 
     def _leave_out(self, index: int, reason: str) -> None:
@@ -159,13 +166,12 @@ class ReadablePairs:
                 return
             self.damaged[index] = reason
             # Not print: a progress bar may be on the line.
-            tqdm.write(
-                f"Damaged {self._name}: record {index} is left out. {reason}", file=sys.stderr
-            )
+            text = f"Damaged {self._name}: record {index} is left out. {reason}"
+            tqdm.write(text, file=sys.stderr)
 
 
 class WithoutDamaged:
-    """The records of a source that are readable pairs, by their place among these: for a test, where each counts once.
+    """The records that are readable pairs, by their place among these, for a test.
 
     Reads the whole source once; damaged records are reported as `ReadablePairs` does.
     """

@@ -19,7 +19,7 @@ import numpy as np
 
 from enhancer.inference.edit import Edit, check_photo, check_strength
 from enhancer.inference.forward_pass import ForwardPass
-from enhancer.inference.sizes import COMMON_ASPECTS, padded_size, reduce_photo, reduced_size
+from enhancer.inference.sizes import COMMON_ASPECTS, ELONGATED_ASPECTS, reduce_photo, reduced_size
 from enhancer.network.trained import CheckpointError, load_best, read_config
 from enhancer.photo.io import Photo, read_photo, write_photo
 from enhancer.photo.metadata import MetadataPolicy, kept_metadata
@@ -101,18 +101,29 @@ class Enhancer:
         nothing."""
         return self._forward.compiled_shapes
 
-    def warm_up(self, on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    def warm_up(
+        self,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        *,
+        keep_to_these: bool = False,
+    ) -> None:
         """Compile what photos of common shapes need, so that the first photo does not wait for it.
 
         Args:
             on_progress: called with the number of sizes that are done, and of all, before the first
                 and after each.
+            keep_to_these: compile nothing afterwards. Photos of other shapes are continued by
+                reflection to the next larger size, so that a server's time and memory are bounded
+                whatever is sent; their edits differ a little from those made without.
         """
         side = self.working_size
-        for done, (height, width) in enumerate(COMMON_ASPECTS):
-            on_progress(done, len(COMMON_ASPECTS))
+        aspects = COMMON_ASPECTS + (ELONGATED_ASPECTS if keep_to_these else ())
+        for done, (height, width) in enumerate(aspects):
+            on_progress(done, len(aspects))
             self._forward.compile(*reduced_size(height * side, width * side, side))
-        on_progress(len(COMMON_ASPECTS), len(COMMON_ASPECTS))
+        on_progress(len(aspects), len(aspects))
+        if keep_to_these:
+            self._forward.keep_to_compiled()
 
     def enhance(self, photo: np.ndarray, *, strength: float = 1.0) -> np.ndarray:
         """Return the edited photo at its full size.
@@ -185,7 +196,7 @@ class Enhancer:
         reduced = [reduce_photo(photo, self.working_size) for photo in photos]
         buckets: dict[tuple[int, int], list[int]] = {}
         for index, picture in enumerate(reduced):
-            buckets.setdefault(padded_size(*picture.shape[:2]), []).append(index)
+            buckets.setdefault(self._forward.size_for(*picture.shape[:2]), []).append(index)
         answers: dict[int, np.ndarray] = {}
         for indices in buckets.values():
             # Full batches and single photos: another program for each remainder would cost more.

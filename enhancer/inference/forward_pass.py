@@ -8,7 +8,7 @@ import jax
 import keras
 import numpy as np
 
-from enhancer.inference.sizes import crop, pad, padded_size
+from enhancer.inference.sizes import MARGIN, crop, pad, padded_size
 from enhancer.system.compiler import compiler_options
 
 
@@ -27,6 +27,7 @@ class ForwardPass:
         # not safe, and one photo keeps the machine busy anyway.
         self._lock = threading.Lock()
         self._programs: dict[tuple[int, ...], Any] = {}
+        self._only: list[tuple[int, int]] = []
 
         def forward(trainable, non_trainable, x):
             return model.stateless_call(trainable, non_trainable, x)[0].astype("float32")
@@ -44,11 +45,29 @@ class ForwardPass:
         with self._lock:
             self._program((1, *padded_size(height, width), 3), self._weights())
 
+    def keep_to_compiled(self) -> None:
+        """From now on compile no other size: a picture is padded to the smallest that holds it.
+
+        What is compiled has to hold every picture that will come; one that fits nowhere compiles
+        its own.
+        """
+        sizes = {(shape[1], shape[2]) for shape in self._programs}
+        self._only = sorted(sizes, key=lambda size: size[0] * size[1])
+
+    def size_for(self, height: int, width: int) -> tuple[int, int]:
+        """Return the rows and columns of the program for pictures of this size."""
+        usual = padded_size(height, width)
+        if usual in self._only:
+            return usual
+        least = (height + 2 * MARGIN, width + 2 * MARGIN)
+        fits = (size for size in self._only if size[0] >= least[0] and size[1] >= least[1])
+        return next(fits, usual)
+
     def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the network's answers.
 
         Args:
-            pictures: uint8 or uint16 `(h, w, 3)`, of one bucket.
+            pictures: uint8 or uint16 `(h, w, 3)`, of one `size_for`.
 
         Returns:
             float32, the pictures' own shapes, [0, 1] and not clipped.
@@ -56,8 +75,9 @@ class ForwardPass:
         Raises:
             ValueError: the answer holds values that are not numbers.
         """
+        size = self.size_for(*pictures[0].shape[:2])
         x = np.stack(
-            [pad(p).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures],
+            [pad(p, size).astype(np.float32) / np.float32(np.iinfo(p.dtype).max) for p in pictures],
             dtype=np.float32,
         )
         with self._lock:

@@ -10,6 +10,9 @@ takes."""
 COMMON_ASPECTS = ((2, 3), (3, 2), (3, 4), (4, 3), (9, 16), (16, 9), (1, 1))
 """Height to width of what most cameras and phones deliver."""
 
+ELONGATED_ASPECTS = ((1, 2), (2, 1))
+"""The longest that the network sees: every reduced photo fits into one of the two."""
+
 MARGIN = 8
 """Pixels by which a picture is continued on every side: a network's convolutions see black beyond
 the border, and it answers with a dark, noisy rim. Measured on ten real pairs: an error of the outer
@@ -63,10 +66,16 @@ def padded_size(height: int, width: int) -> tuple[int, int]:
     return bucket(height) + 2 * MARGIN, bucket(width) + 2 * MARGIN
 
 
-def pad(picture: np.ndarray) -> np.ndarray:
-    """Reflect a picture into its margins, to `(*padded_size(h, w), 3)`; `crop` undoes it."""
+def pad(picture: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Reflect a picture into its margins, `(h, w, 3)` to `(*size, 3)`; `crop` undoes it.
+
+    Args:
+        picture: any dtype.
+        size: rows and columns, at least the picture's with a margin on all sides; by default
+            `padded_size(h, w)`.
+    """
     height, width = picture.shape[:2]
-    rows, columns = padded_size(height, width)
+    rows, columns = size or padded_size(height, width)
     below, right = rows - height - MARGIN, columns - width - MARGIN
     return np.pad(picture, ((MARGIN, below), (MARGIN, right), (0, 0)), mode="reflect")
 

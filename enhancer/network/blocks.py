@@ -1,18 +1,18 @@
-# pyright: reportIndexIssue=false, reportOperatorIssue=false, reportOptionalOperand=false, reportOptionalSubscript=false, reportOptionalIterable=false, reportReturnType=false
-# pyright: reportAssignmentType=false, reportArgumentType=false, reportGeneralTypeIssues=false, reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
-# (keras.ops annotates its results so loosely, None included, that no arithmetic on them checks)
 """A group of identical Restormer blocks as one Keras layer with stacked weights."""
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import Any
 
 import jax
 import keras
-from keras import KerasTensor, ops
 
 from enhancer.config import ModelConfig, Remat
+from enhancer.network.blocks_in_strips import (
+    add_gated_feed_forward_in_strips,
+    attention_statistics_in_strips,
+)
 from enhancer.network.layers import (
     attention_statistics,
     fan_in_uniform,
@@ -22,17 +22,16 @@ from enhancer.network.layers import (
     projected_depthwise,
     transposed_attention,
 )
-from enhancer.network.strip_attention import attention_statistics_in_strips
-from enhancer.network.strip_feed_forward import add_gated_feed_forward_in_strips
+from enhancer.network.tensors import Tensor, ops
 
 _FOR_ACCELERATORS = ContextVar("for_accelerators", default=False)
 
 
 class TransformerBlocks(keras.layers.Layer):
-    """A group of identical Restormer blocks: `x + MDTA(norm(x))`, then `x + GDFN(norm(x))`, for each block.
+    """Identical Restormer blocks: `x + MDTA(norm(x))`, then `x + GDFN(norm(x))`, for each.
 
-    Every weight is stacked over the blocks, `(num_blocks, ...)`, and the blocks run in one scan, so the program that
-    XLA compiles holds one block per group and not `num_blocks` copies.
+    Every weight is stacked over the blocks, `(num_blocks, ...)`, and the blocks run in one scan, so
+    the program that XLA compiles holds one block per group and not `num_blocks` copies.
 
     Args:
         channels: feature channels.
@@ -42,9 +41,7 @@ class TransformerBlocks(keras.layers.Layer):
         remat: "block" recomputes a block's activations in the backward pass.
 
     Call:
-        Float `(batch, height, width, channels)` in and out. `attention`: what each block attends with instead of the picture's own,
-        float `(num_blocks, batch or 1, channels, channels)`, see `enhancer.network.layers.folded_attention`; each pixel's result then
-        depends on its neighbourhood alone. `return_attention=True` returns `(x, attention)`.
+        Float `(batch, height, width, channels)` in and out.
 
     Reference: Restormer (Zamir et al., CVPR 2022), sections 3.1 (MDTA) and 3.2 (GDFN).
     """
@@ -60,12 +57,11 @@ class TransformerBlocks(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if channels % num_heads:
-            raise ValueError(
-                f"{num_heads} heads do not divide {channels} channels; choose dim and num_heads to match."
-            )
+            raise ValueError(f"{num_heads} heads do not divide {channels} channels; choose others.")
         self.num_blocks, self.remat = num_blocks, remat
-        # A loop over strips would starve a GPU, and cutting a batch that lies on several devices moves data.
-        # With convolution biases the projection does not map the zero border to zero, which the strips count on.
+        # A loop over strips would starve a GPU, and cutting a batch that lies on several devices
+        # moves data. With convolution biases the projection does not keep the zero border, which
+        # the strips count on.
         self._in_strips = on_one_cpu_device() and not model.conv_bias
         hidden = int(channels * model.ffn_expansion_factor)
         pieces = {
@@ -99,130 +95,76 @@ class TransformerBlocks(keras.layers.Layer):
             for name, shape in pieces.items()
         }
 
-    def build(self, input_shape):
+    def build(self, input_shape=None):
         self.built = True
 
-    def _block(
-        self,
-        x: KerasTensor,
-        weights: dict[str, KerasTensor],
-        attention: KerasTensor | None = None,
-        return_attention: bool = False,
-    ) -> KerasTensor | tuple[KerasTensor, KerasTensor]:
-        x, attention = self._add_attention(x, weights, attention)
-        edited = self._add_feed_forward(x, weights)
-        return (edited, attention) if return_attention else edited
+    def call(self, x: Tensor) -> Tensor:
+        block: Any = keras.remat(self._block) if self.remat == "block" else self._block
+        stacked = {name: ops.convert_to_tensor(weight) for name, weight in self.stacked.items()}
+        if self.num_blocks > 1 and keras.backend.backend() == "jax":
+            return ops.scan(lambda x, weights: (block(x, weights), None), x, stacked)[0]
+        for index in range(self.num_blocks):
+            x = block(x, {name: weight[index] for name, weight in stacked.items()})
+        return x
 
-    def _add_attention(
-        self, x: KerasTensor, weights: dict[str, KerasTensor], attention: KerasTensor | None
-    ) -> tuple[KerasTensor, KerasTensor]:
-        """The block's first half, and what it attended with."""
-        if attention is None:
-            attention, value = self._attention_and_value(x, weights)
+    def _block(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        return self._add_feed_forward(self._add_attention(x, weights), weights)
+
+    def _add_attention(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        batch, height, width, _ = x.shape
+        pixels = (batch, height * width, -1)
+        norm, qkv = _norm(weights, "attention"), weights["attention_qkv"]
+        depthwise = weights["attention_depthwise"]
+        if self._in_strips and is_static(x):
+            *statistics, value = attention_statistics_in_strips(x, norm, qkv, depthwise)
+            value = ops.reshape(value, pixels)
         else:
-            value = self._value(x, weights)
-        edited = transposed_attention(value, attention)
+            biases = [weights.get(f"attention_{name}_bias") for name in ("qkv", "depthwise")]
+            filtered = projected_depthwise(layer_norm(x, *norm), qkv, depthwise, *biases)
+            query, key, value = ops.split(ops.reshape(filtered, pixels), 3, axis=-1)
+            statistics = attention_statistics(query, key)
+        projection, temperature = weights["attention_projection"], weights["attention_temperature"]
+        gram, query_squares, key_squares = statistics
+        folded = folded_attention(gram, query_squares, key_squares, temperature, projection)
+        edited = transposed_attention(value, folded)
         if "attention_projection_bias" in weights:
             edited = edited + weights["attention_projection_bias"]
-        return x + ops.reshape(edited, x.shape), attention
+        return x + ops.reshape(edited, x.shape)
 
-    def _attention_and_value(
-        self, x: KerasTensor, weights: dict[str, KerasTensor]
-    ) -> tuple[KerasTensor, KerasTensor]:
-        batch, height, width, channels = x.shape
-        norm = _norm(weights, "attention")
-        if self._in_strips and is_static(x):
-            gram, query_squares, key_squares, value = attention_statistics_in_strips(
-                x, norm, weights["attention_qkv"], weights["attention_depthwise"]
-            )
-        else:
-            qkv = projected_depthwise(
-                layer_norm(x, *norm),
-                weights["attention_qkv"],
-                weights["attention_depthwise"],
-                weights.get("attention_qkv_bias"),
-                weights.get("attention_depthwise_bias"),
-            )
-            query, key, value = ops.split(
-                ops.reshape(qkv, (batch, height * width, 3 * channels)), 3, axis=-1
-            )
-            gram, query_squares, key_squares = attention_statistics(query, key)
-        value = ops.reshape(value, (batch, height * width, channels))
-        attention = folded_attention(
-            gram,
-            query_squares,
-            key_squares,
-            weights["attention_temperature"],
-            weights["attention_projection"],
-        )
-        return attention, value
-
-    def _value(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
-        """The value alone, for an attention that is known: a third of the work, and too narrow to gain from strips."""
-        batch, height, width, channels = x.shape
-        pieces = (
-            weights.get(f"attention_{name}")
-            for name in ("qkv", "depthwise", "qkv_bias", "depthwise_bias")
-        )
-        of_value = (None if piece is None else piece[..., -channels:] for piece in pieces)
-        value = projected_depthwise(layer_norm(x, *_norm(weights, "attention")), *of_value)
-        return ops.reshape(value, (batch, height * width, channels))
-
-    def _add_feed_forward(self, x: KerasTensor, weights: dict[str, KerasTensor]) -> KerasTensor:
+    def _add_feed_forward(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
         norm = _norm(weights, "ffn")
-        expansion, depthwise = weights["ffn_expansion"], weights["ffn_depthwise"]
-        projection = weights["ffn_projection"]
+        pieces = [weights[f"ffn_{name}"] for name in ("expansion", "depthwise", "projection")]
         if self._in_strips and is_static(x):
-            return add_gated_feed_forward_in_strips(x, norm, expansion, depthwise, projection)
-        edited = x + gated_feed_forward(
-            layer_norm(x, *norm),
-            expansion,
-            depthwise,
-            projection,
-            weights.get("ffn_expansion_bias"),
-            weights.get("ffn_depthwise_bias"),
-        )
+            return add_gated_feed_forward_in_strips(x, norm, *pieces)
+        biases = [weights.get(f"ffn_{name}_bias") for name in ("expansion", "depthwise")]
+        edited = x + gated_feed_forward(layer_norm(x, *norm), *pieces, *biases)
         return (
             edited + weights["ffn_projection_bias"] if "ffn_projection_bias" in weights else edited
         )
 
-    def call(
-        self, x: KerasTensor, attention: KerasTensor | None = None, return_attention: bool = False
-    ):
-        block = functools.partial(self._block, return_attention=return_attention)
-        if self.remat == "block":
-            block = keras.remat(block)
-        stacked = {name: ops.convert_to_tensor(weight) for name, weight in self.stacked.items()}
 
-        def step(x: KerasTensor, pieces: tuple) -> tuple[KerasTensor, KerasTensor | None]:
-            edited = block(x, *pieces)
-            return edited if return_attention else (edited, None)
-
-        if self.num_blocks == 1 or keras.backend.backend() != "jax":
-            maps = []
-            for index in range(self.num_blocks):
-                weights = {name: weight[index] for name, weight in stacked.items()}
-                x, own = step(x, (weights, None if attention is None else attention[index]))
-                maps.append(own)
-            return (x, ops.stack(maps)) if return_attention else x
-        x, maps = ops.scan(step, x, (stacked, attention))
-        return (x, maps) if return_attention else x
+def _norm(weights: dict[str, Tensor], half: str) -> tuple[Tensor, ...]:
+    names = (f"{half}_norm_scale", f"{half}_norm_bias")
+    return tuple(weights[name] for name in names if name in weights)
 
 
-def _norm(weights: dict[str, KerasTensor], half: str) -> tuple[KerasTensor, ...]:
-    return tuple(
-        weights[name] for name in (f"{half}_norm_scale", f"{half}_norm_bias") if name in weights
-    )
+def _stacked_initializer(name: str, shape: tuple[int, ...]) -> Any:
+    if name.endswith("norm_scale") or name == "attention_temperature":
+        return "ones"
+    if name.endswith("bias"):
+        return "zeros"
+    # Of one block and one output channel, not of the whole stack.
+    return fan_in_uniform(9 if "depthwise" in name else shape[0])
 
 
-def is_static(x: KerasTensor) -> bool:
+def is_static(x: Tensor) -> bool:
     """Whether all lengths are known while the program is traced."""
     return all(isinstance(length, int) and length > 0 for length in x.shape)
 
 
 @contextlib.contextmanager
 def formulated_for_accelerators() -> Iterator[None]:
-    """Networks built, and programs traced, in here are what a GPU would run, whatever device is at hand."""
+    """What is built and traced in here is what a GPU would run, whatever device is at hand."""
     token = _FOR_ACCELERATORS.set(True)
     try:
         yield
@@ -232,21 +174,5 @@ def formulated_for_accelerators() -> Iterator[None]:
 
 def on_one_cpu_device() -> bool:
     """Whether XLA computes on one CPU device."""
-    if _FOR_ACCELERATORS.get():
-        return False
-    return (
-        keras.backend.backend() == "jax"
-        and jax.default_backend() == "cpu"
-        and jax.device_count() == 1
-    )
-
-
-def _stacked_initializer(name: str, shape: tuple[int, ...]):
-    if name.endswith("norm_scale") or name == "attention_temperature":
-        return "ones"
-    if name.endswith("bias"):
-        return "zeros"
-    fan_in = (
-        9 if "depthwise" in name else shape[0]
-    )  # of one block and one output channel, not of the whole stack
-    return fan_in_uniform(fan_in)
+    on_jax = keras.backend.backend() == "jax" and not _FOR_ACCELERATORS.get()
+    return on_jax and jax.default_backend() == "cpu" and jax.device_count() == 1

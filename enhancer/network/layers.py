@@ -1,43 +1,46 @@
-# pyright: reportIndexIssue=false, reportOperatorIssue=false, reportOptionalOperand=false, reportOptionalSubscript=false, reportOptionalIterable=false, reportReturnType=false
-# pyright: reportAssignmentType=false, reportArgumentType=false, reportGeneralTypeIssues=false, reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
-# (keras.ops annotates its results so loosely, None included, that no arithmetic on them checks)
 """Restormer's building blocks, NHWC, in the formulation that XLA runs fast.
 
 Three rewritings of the paper's formulas, all exact up to rounding:
 
-* A 1x1 convolution without bias commutes with zero padding, so the pair (1x1, depthwise 3x3) pads the narrow
-  tensor before the projection instead of the wide one after it.
-* The depthwise 3x3 is a sum of nine shifted slices: XLA fuses it into one loop, where its grouped convolution
-  and above all that convolution's gradients are many times slower on a CPU.
-* Transposed attention multiplies the value by a (channels x channels) matrix and then projects it. Both are linear
-  in the value, so the attention map is folded into the projection and each image needs one matmul.
+* A 1x1 convolution without bias commutes with zero padding, so the pair (1x1, depthwise 3x3) pads
+  the narrow tensor before the projection instead of the wide one after it.
+* The depthwise 3x3 is a sum of nine shifted slices: XLA fuses it into one loop, where its grouped
+  convolution and above all that convolution's gradients are many times slower on a CPU.
+* Transposed attention multiplies the value by a (channels x channels) matrix and then projects it.
+  Both are linear in the value, so the attention map is folded into the projection: one matmul an
+  image.
 
-Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al., CVPR 2022).
+Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al.,
+CVPR 2022).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import numpy as np
-from keras import KerasTensor, ops
+
+from enhancer.network.tensors import Tensor, ops
 
 EPSILON_NORM = 1e-5
 EPSILON_L2 = 1e-12  # PyTorch's F.normalize, which the published weights were trained with
 
 
 def fan_in_uniform(fan_in: int) -> Callable[..., np.ndarray]:
-    """Initializer of PyTorch's convolutions, which the paper's training used: uniform in ±1/sqrt(fan_in).
+    """PyTorch's initializer of convolutions, as in the paper's training: uniform, ±1/sqrt(fan_in).
 
-    Drawn by NumPy, whose generator `keras.utils.set_random_seed` seeds: on JAX, Keras' own would compile one program per shape,
-    which takes longer than anything else at start.
+    Drawn by NumPy, whose generator `keras.utils.set_random_seed` seeds: on JAX, Keras' own would
+    compile one program per shape, which takes longer than anything else at start.
     """
     limit = 1 / math.sqrt(fan_in)
-    return lambda shape, dtype=None: np.random.uniform(-limit, limit, shape).astype(
-        dtype or "float32"
-    )
+
+    def draw(shape, dtype=None) -> np.ndarray:
+        return np.random.uniform(-limit, limit, shape).astype(dtype or "float32")
+
+    return draw
 
 
-def layer_norm(x: KerasTensor, scale: KerasTensor, bias: KerasTensor | None = None) -> KerasTensor:
+def layer_norm(x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
     """Normalise over channels in float32, whatever the compute dtype.
 
     Args:
@@ -59,39 +62,42 @@ def layer_norm(x: KerasTensor, scale: KerasTensor, bias: KerasTensor | None = No
     return ops.cast(normalised, x.dtype)
 
 
-def normal_cdf(x: KerasTensor) -> KerasTensor:
+def normal_cdf(x: Tensor) -> Tensor:
     """Standard normal distribution function, float32 whatever `x` is.
 
-    Through erf, as PyTorch has it: XLA computes erfc, which Keras' GELU takes, at twice the cost. The sum cancels for
-    negative x, which costs an absolute 1e-7 in float32 and everything in bfloat16.
+    Through erf, as PyTorch has it: XLA computes erfc, which Keras' GELU takes, at twice the cost.
+    The sum cancels for negative x, which costs an absolute 1e-7 in float32 and everything in
+    bfloat16.
     """
     return 0.5 * (1 + ops.erf(ops.cast(x, "float32") * math.sqrt(0.5)))
 
 
-def gelu(x: KerasTensor) -> KerasTensor:
+def gelu(x: Tensor) -> Tensor:
     """The exact Gaussian error linear unit (Hendrycks & Gimpel 2016)."""
     return x * ops.cast(normal_cdf(x), x.dtype)
 
 
-def _zero_border(x: KerasTensor) -> KerasTensor:
+def _zero_border(x: Tensor) -> Tensor:
     return ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
 
 
-def stencil(padded: KerasTensor, kernel: KerasTensor) -> KerasTensor:
-    """Depthwise 3x3 of `(b, h + 2, w + 2, c)` with `(3, 3, c)`, giving `(b, h, w, c)`."""
+def _shifted(padded: Tensor) -> Iterator[Tensor]:
+    """Nine views `(b, h, w, c)` of `(b, h + 2, w + 2, c)` that a 3x3 filter sees, row by row."""
     height, width = padded.shape[1] - 2, padded.shape[2] - 2
-    return sum(
-        padded[:, row : row + height, column : column + width] * kernel[row, column]
-        for row in range(3)
-        for column in range(3)
-    )
+    return (padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3))
 
 
-def unfolded_convolution(x: KerasTensor, kernel: KerasTensor) -> KerasTensor:
+def stencil(padded: Tensor, kernel: Tensor) -> Tensor:
+    """Depthwise 3x3 of `(b, h + 2, w + 2, c)` with `(3, 3, c)`, giving `(b, h, w, c)`."""
+    views = enumerate(_shifted(padded))
+    return sum((view * kernel[divmod(index, 3)] for index, view in views), start=cast(Any, 0))
+
+
+def unfolded_convolution(x: Tensor, kernel: Tensor) -> Tensor:
     """3x3 convolution with zero padding as one matrix product over unfolded pixels.
 
-    For few input channels, where XLA's own convolution on a CPU takes three times as long. The unfolded pixels, nine times the input, are
-    kept for the backward pass.
+    For few input channels, where XLA's own convolution on a CPU takes three times as long. The
+    unfolded pixels, nine times the input, are kept for the backward pass.
 
     Args:
         x: float `(batch, height, width, channels_in)`.
@@ -100,25 +106,17 @@ def unfolded_convolution(x: KerasTensor, kernel: KerasTensor) -> KerasTensor:
     Returns:
         Float `(batch, height, width, channels)`.
     """
-    height, width, channels_in = x.shape[1:]
-    padded = _zero_border(x)
-    unfolded = [
-        padded[:, row : row + height, column : column + width]
-        for row in range(3)
-        for column in range(3)
-    ]
-    return ops.matmul(
-        ops.concatenate(unfolded, axis=-1), ops.reshape(kernel, (9 * channels_in, -1))
-    )
+    unfolded = ops.concatenate(list(_shifted(_zero_border(x))), axis=-1)
+    return ops.matmul(unfolded, ops.reshape(kernel, (9 * x.shape[-1], -1)))
 
 
 def projected_depthwise(
-    x: KerasTensor,
-    projection: KerasTensor,
-    kernel: KerasTensor,
-    projection_bias: KerasTensor | None = None,
-    kernel_bias: KerasTensor | None = None,
-) -> KerasTensor:
+    x: Tensor,
+    projection: Tensor,
+    kernel: Tensor,
+    projection_bias: Tensor | None = None,
+    kernel_bias: Tensor | None = None,
+) -> Tensor:
     """Project each pixel (1x1 convolution), then filter each channel (depthwise 3x3, zero padding).
 
     Args:
@@ -130,25 +128,23 @@ def projected_depthwise(
     Returns:
         Float `(batch, height, width, channels)`.
     """
-    if projection_bias is None:
+    if projection_bias is None or kernel_bias is None:
         return stencil(ops.matmul(_zero_border(x), projection), kernel)
     # With a bias, the projection no longer maps the zero border to zero: add the bias inside only.
     inside = _zero_border(ops.ones((1, *x.shape[1:3], 1), x.dtype))
-    return (
-        stencil(ops.matmul(_zero_border(x), projection) + inside * projection_bias, kernel)
-        + kernel_bias
-    )
+    projected = ops.matmul(_zero_border(x), projection) + inside * projection_bias
+    return stencil(projected, kernel) + kernel_bias
 
 
 def gated_feed_forward(
-    x: KerasTensor,
-    expansion: KerasTensor,
-    depthwise: KerasTensor,
-    projection: KerasTensor,
-    expansion_bias: KerasTensor | None = None,
-    depthwise_bias: KerasTensor | None = None,
-) -> KerasTensor:
-    """GDFN: expand and filter each pixel, let one half of the channels gate the other, and project back.
+    x: Tensor,
+    expansion: Tensor,
+    depthwise: Tensor,
+    projection: Tensor,
+    expansion_bias: Tensor | None = None,
+    depthwise_bias: Tensor | None = None,
+) -> Tensor:
+    """GDFN: expand and filter pixels, let half of the channels gate the others, and project back.
 
     Args:
         x: float `(batch, height, width, channels)`.
@@ -167,37 +163,38 @@ def gated_feed_forward(
     return ops.matmul(gelu(gate) * content, projection)
 
 
-def attention_statistics(
-    query: KerasTensor, key: KerasTensor
-) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+def attention_statistics(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """All that transposed attention needs of query and key: sums over the pixels.
 
     Args:
         query, key: float `(batch, positions, channels)`.
 
     Returns:
-        Gram matrix, float32 `(batch, channels, channels)`, and the squared norms of query and key, float32 `(batch, channels)`.
+        Gram matrix, float32 `(batch, channels, channels)`, and the squared norms of query and key,
+        float32 `(batch, channels)`.
     """
 
     def squared_norms(x):
         wide = ops.cast(x, "float32")
         return ops.sum(wide * wide, axis=1)
 
-    # One Gram matrix over all channels beats a small matmul per head; the blocks off the diagonal are dropped later.
+    # One Gram matrix over all channels beats a small matmul per head; the blocks off the diagonal
+    # are dropped later.
     gram = ops.cast(ops.matmul(ops.transpose(query, (0, 2, 1)), key), "float32")
     return gram, squared_norms(query), squared_norms(key)
 
 
 def folded_attention(
-    gram: KerasTensor,
-    query_squares: KerasTensor,
-    key_squares: KerasTensor,
-    temperature: KerasTensor,
-    projection: KerasTensor,
-) -> KerasTensor:
+    gram: Tensor,
+    query_squares: Tensor,
+    key_squares: Tensor,
+    temperature: Tensor,
+    projection: Tensor,
+) -> Tensor:
     """The attention map of transposed attention, folded into the projection that follows it.
 
-    Query and key are never normalised as pictures: their Gram matrix is scaled by the inverse norms of its rows and columns.
+    Query and key are never normalised as pictures: their Gram matrix is scaled by the inverse norms
+    of its rows and columns.
 
     Args:
         gram, query_squares, key_squares: see `attention_statistics`; heads contiguous in channels.
@@ -205,45 +202,36 @@ def folded_attention(
         projection: output projection, float `(channels, channels)`.
 
     Returns:
-        The matrix that each pixel's value is multiplied with, float32 `(batch, channels, channels)`. All that a pixel learns of the
-        rest of its picture is in it.
+        The matrix that each pixel's value is multiplied with, float32 `(batch, channels,
+        channels)`. All that a pixel learns of the rest of its picture is in it.
 
     Reference: Restormer (Zamir et al., CVPR 2022), section 3.1.
     """
     heads, channels = temperature.shape[0], projection.shape[0]
     per_head = channels // heads
-    blocks = ops.stack(
-        [
-            gram[:, h * per_head : (h + 1) * per_head, h * per_head : (h + 1) * per_head]
-            for h in range(heads)
-        ],
-        axis=1,
-    )
+    own = [slice(head * per_head, (head + 1) * per_head) for head in range(heads)]
+    blocks = ops.stack([gram[:, channels, channels] for channels in own], axis=1)
 
     def inverse_norms(squares):
         return ops.reshape(ops.rsqrt(ops.maximum(squares, EPSILON_L2**2)), (-1, heads, per_head))
 
-    logits = (
-        blocks
-        * inverse_norms(query_squares)[..., :, None]
-        * inverse_norms(key_squares)[..., None, :]
-    )
-    attention = ops.softmax(
-        logits * ops.reshape(ops.cast(temperature, "float32"), (heads, 1, 1)), axis=-1
-    )
+    logits = blocks * inverse_norms(query_squares)[..., None]
+    logits = logits * inverse_norms(key_squares)[..., None, :]
+    temperatures = ops.reshape(ops.cast(temperature, "float32"), (heads, 1, 1))
+    attention = ops.softmax(logits * temperatures, axis=-1)
     per_head_projection = ops.reshape(ops.cast(projection, "float32"), (heads, per_head, channels))
     folded = ops.matmul(ops.transpose(attention, (0, 1, 3, 2)), per_head_projection)
     return ops.reshape(folded, (-1, channels, channels))
 
 
-def transposed_attention(value: KerasTensor, folded: KerasTensor) -> KerasTensor:
+def transposed_attention(value: Tensor, folded: Tensor) -> Tensor:
     """Attend across channels instead of positions, and project the result.
 
     The attention map is channels x channels per head, so memory grows linearly with the image area.
 
     Args:
         value: float `(batch, positions, channels)`.
-        folded: see `folded_attention`; float `(batch, channels, channels)`, or `(1, channels, channels)` for all pictures alike.
+        folded: see `folded_attention`; float `(batch, channels, channels)`.
 
     Returns:
         Float `(batch, positions, channels)`, dtype of `value`.

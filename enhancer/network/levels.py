@@ -1,4 +1,8 @@
-"""The network's depth in eight levels, from the photo to the edit, and how fast each of them learns."""
+"""Depth levels: the network's layers in eight steps from photo to edit, and how fast each learns.
+
+Not the four levels of the paper, which count halvings of the resolution and give layers their
+names: here `encoder_level1` is level 0, `latent` level 3 and `decoder_level1` level 6.
+"""
 
 from collections.abc import Iterable
 
@@ -29,16 +33,14 @@ def level_of(path: str) -> int:
     for level, layers in enumerate(LEVELS):
         if layer in layers:
             return level
-    raise ValueError(
-        f"The layer {layer!r} of the variable {path!r} belongs to no level of a Restormer."
-    )
+    raise ValueError(f"The layer {layer!r} of the variable {path!r} belongs to no level.")
 
 
 def frozen_levels_in(stage: StageConfig, epoch: int) -> int:
     """How many levels, counted from the photo, stand still in an epoch (from 1).
 
-    `stage.frozen_levels` at first; with `unfreeze_every_epochs` the last of them is set free after that many epochs, then the one before
-    it, as ULMFiT does (Howard & Ruder, ACL 2018).
+    `stage.frozen_levels` at first; with `unfreeze_every_epochs` the last of them is set free after
+    that many epochs, then the one before it, as ULMFiT does (Howard & Ruder, ACL 2018).
     """
     if not stage.unfreeze_every_epochs:
         return stage.frozen_levels
@@ -55,18 +57,17 @@ def learning_rate_factors(stage: StageConfig, epoch: int) -> np.ndarray:
     """What each level's learning rate is multiplied with in an epoch.
 
     Returns:
-        float32 `(8,)`: 0 for frozen levels, else `level_decay` to the power of the levels that come after; the last level has 1.
+        float32 `(8,)`: 0 for frozen levels; for the others `level_decay` to the power of the levels
+        that come after, so that the last level has 1.
     """
-    number = len(LEVELS)
-    factors = np.asarray(
-        [stage.level_decay ** (number - 1 - level) for level in range(number)], "float32"
-    )
+    powers = range(len(LEVELS) - 1, -1, -1)
+    factors = np.asarray([stage.level_decay**power for power in powers], "float32")
     factors[: frozen_levels_in(stage, epoch)] = 0
     return factors
 
 
 def is_curve(path: str) -> bool:
-    """Whether a variable is the tone curve of a developed base, which has a rate of its own, `StageConfig.curve_rate`."""
+    """Whether a variable is a developed base's tone curve, of rate `StageConfig.curve_rate`."""
     return path.startswith("development/")
 
 

@@ -1,78 +1,18 @@
-# pyright: reportIndexIssue=false, reportOperatorIssue=false, reportOptionalOperand=false, reportOptionalSubscript=false, reportOptionalIterable=false, reportReturnType=false
-# pyright: reportAssignmentType=false, reportArgumentType=false, reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
-# (keras.ops annotates its results so loosely, None included, that no arithmetic on them checks)
-"""Restormer: a U-shaped transformer whose attention runs across channels (Zamir et al., CVPR 2022)."""
+"""Restormer: a U-shaped transformer that attends across channels (Zamir et al., CVPR 2022)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
-from keras import KerasTensor, ops
 
 from enhancer.config import ModelConfig, Remat
 from enhancer.network.blocks import TransformerBlocks, is_static, on_one_cpu_device
 from enhancer.network.development import Development, light_factors
 from enhancer.network.layers import fan_in_uniform, unfolded_convolution
+from enhancer.network.tensors import Tensor, ops
 
 SIZE_MULTIPLE = 8  # three halvings
-
-
-def pixel_unshuffle(x: KerasTensor) -> KerasTensor:
-    """Fold 2x2 pixels into channels: `(b, h, w, c)` to `(b, h / 2, w / 2, 4 c)`, in PyTorch's channel order."""
-    batch, height, width, channels = x.shape
-    x = ops.reshape(x, (batch, height // 2, 2, width // 2, 2, channels))
-    return ops.reshape(
-        ops.transpose(x, (0, 1, 3, 5, 2, 4)), (batch, height // 2, width // 2, 4 * channels)
-    )
-
-
-def pixel_shuffle(x: KerasTensor) -> KerasTensor:
-    """Unfold channels into 2x2 pixels: `(b, h, w, 4 c)` to `(b, 2 h, 2 w, c)`, in PyTorch's channel order."""
-    batch, height, width, channels = x.shape
-    x = ops.reshape(x, (batch, height, width, channels // 4, 2, 2))
-    return ops.reshape(
-        ops.transpose(x, (0, 1, 4, 2, 5, 3)), (batch, 2 * height, 2 * width, channels // 4)
-    )
-
-
-def _reflect(x: KerasTensor, axis: int) -> KerasTensor:
-    """Pad `axis` at its end by reflection up to a multiple of `SIZE_MULTIPLE`; also when it is shorter than the pad."""
-    length = x.shape[axis]
-    missing = -length % SIZE_MULTIPLE
-    if not missing:
-        return x
-    return ops.take(
-        x,
-        np.pad(np.arange(length), (0, missing), mode="reflect" if length > 1 else "edge"),
-        axis=axis,
-    )
-
-
-def _refuse_impossible(model: ModelConfig) -> None:
-    numbers = (
-        model.dim,
-        *model.num_blocks,
-        model.num_refinement_blocks,
-        *model.num_heads,
-        model.channels,
-    )
-    if min(numbers) < 1 or len(model.num_blocks) != 4 or len(model.num_heads) != 4:
-        raise ValueError(
-            f"A Restormer has four levels and everything in it at least once, received {model}."
-        )
-    if model.dim % 2:
-        raise ValueError(
-            f"dim must be even, because each level down starts by halving the channels; received {model.dim}."
-        )
-    if model.base not in ("photo", "developed"):
-        raise ValueError(f"base must be 'photo' or 'developed', received {model.base!r}.")
-    if model.base == "developed" and model.channels != 3:
-        raise ValueError(
-            f"base 'developed' takes pictures of 3 channels, received {model.channels}."
-        )
-    if model.norm not in ("bias_free", "with_bias"):
-        raise ValueError(f"norm must be 'bias_free' or 'with_bias', received {model.norm!r}.")
 
 
 @keras.saving.register_keras_serializable(package="enhancer")
@@ -80,33 +20,29 @@ class Restormer(keras.Model):
     """Edit pictures of any height and width.
 
     Args:
-        model: shape of the network, a `ModelConfig` (or its fields as a dictionary, as a saved model holds them).
+        model: shape of the network, a `ModelConfig` (or its fields as a dictionary, as a saved
+            model holds them).
         remat: "block" recomputes activations in the backward pass. Changes no result.
 
     Call:
-        Float `(batch, height, width, channels)` in [0, 1]; returns the edited pictures, float32, same shape, not clipped. Sides that are
-        no multiple of 8 are padded by reflection and cropped back.
-        `attention`: what the blocks attend with instead of the picture's own, by name of the group of blocks; see `TransformerBlocks`.
-        Each pixel's result then depends on its neighbourhood alone. `return_attention=True` returns the pictures and
-        the attention that made them, float32 `(num_blocks, batch, channels, channels)` by name of the group. With base "developed" the
-        photos' light factors, float32 `(batch, 1, 1, 3)`, are among both under "development".
+        Float `(batch, height, width, channels)` in [0, 1]; returns the edited pictures, float32,
+        same shape, not clipped. Sides that are no multiple of 8 are padded by reflection and
+        cropped back.
 
-    Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al., CVPR 2022).
+    Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al.,
+    CVPR 2022).
     """
 
     def __init__(self, model: ModelConfig | dict[str, Any], remat: Remat = "none", **kwargs):
-        super().__init__(
-            **{"name": "restormer", **kwargs}
-        )  # a fixed name keeps variable paths equal between processes
+        # A fixed name keeps variable paths equal between processes.
+        super().__init__(**{"name": "restormer", **kwargs})
         if isinstance(model, dict):
             model = ModelConfig.from_json(model)
         _refuse_impossible(model)
-        self.autocast = (
-            False  # Keras would round the photo to the compute type before `call` sees it
-        )
+        # Keras would round the photo to the compute type before `call` sees it.
+        self.autocast = False
         self.config, self.remat = model, remat
-        dim, heads = model.dim, model.num_heads
-        dtype = self.dtype_policy
+        dim, heads, dtype = model.dim, model.num_heads, self.dtype_policy
 
         def conv(
             channels: int, filters: int, name: str, kernel_size: int = 3, use_bias: bool = False
@@ -117,13 +53,12 @@ class Restormer(keras.Model):
                 padding="same",
                 use_bias=use_bias,
                 data_format="channels_last",
-                kernel_initializer=fan_in_uniform(kernel_size**2 * channels),
+                kernel_initializer=cast(Any, fan_in_uniform(kernel_size**2 * channels)),
                 dtype=dtype,
                 name=name,
             )
-            layer.build(
-                (None, None, None, channels)
-            )  # a model has all its weights before it sees a picture
+            # A model has all its weights before it sees a picture.
+            layer.build((None, None, None, channels))
             return layer
 
         def blocks(name: str, level: int, num_blocks: int, channels: int) -> TransformerBlocks:
@@ -151,67 +86,93 @@ class Restormer(keras.Model):
         self.output_conv = conv(2 * dim, model.channels, "output", use_bias=model.conv_bias)
         if model.base == "developed":
             self.development = Development(dtype="float32", name="development")
-            # The edit begins as the curve alone: its few numbers learn first, and from few pairs they are what carries over.
-            self.output_conv.kernel.assign(np.zeros_like(np.asarray(self.output_conv.kernel)))
+            # The edit begins as the curve alone: its few numbers learn first, and from few pairs
+            # they are what carries over.
+            kernel: Any = self.output_conv.kernel
+            kernel.assign(np.zeros_like(np.asarray(kernel)))
         self.built = True
 
     def build(self, input_shape=None):
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "model": dataclasses.asdict(self.config),
-            "remat": self.remat,
-        }
+        own = {"model": dataclasses.asdict(self.config), "remat": self.remat}
+        return {**super().get_config(), **own}
 
-    def compute_output_spec(self, x: KerasTensor) -> KerasTensor:
-        return KerasTensor(
-            x.shape, "float32"
-        )  # also of a symbolic input whose height and width are not known yet
+    def compute_output_spec(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        # Also of a symbolic input whose height and width are not known yet.
+        return keras.KerasTensor(x.shape, "float32")
 
-    def _embed(self, x: KerasTensor) -> KerasTensor:
-        if on_one_cpu_device() and is_static(x):
-            return unfolded_convolution(x, ops.cast(self.patch_embed.kernel, x.dtype))
-        return self.patch_embed(x)
-
-    def call(
-        self,
-        x: KerasTensor,
-        attention: dict[str, KerasTensor] | None = None,
-        return_attention: bool = False,
-    ) -> KerasTensor | tuple[KerasTensor, dict[str, KerasTensor]]:
-        own: dict[str, KerasTensor] = {}
-
-        def run(blocks: TransformerBlocks, x: KerasTensor) -> KerasTensor:
-            given = None if attention is None else attention[blocks.name]
-            x = blocks(x, attention=given, return_attention=return_attention)
-            if return_attention:
-                x, own[blocks.name] = x
-            return x
-
+    def call(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]
         x = _reflect(_reflect(ops.cast(x, "float32"), 1), 2)
 
         seen = x
         if self.config.base == "developed":
-            factors = light_factors(x) if attention is None else attention["development"]
-            own["development"] = factors
-            x = self.development(x, factors)
+            x = cast(Any, self.development)(x, light_factors(x))
             seen = ops.concatenate([x, seen], axis=-1)
 
-        level1 = run(self.encoder_level1, self._embed(ops.cast(seen, self.compute_dtype)))
-        level2 = run(self.encoder_level2, pixel_unshuffle(self.down1_2(level1)))
-        level3 = run(self.encoder_level3, pixel_unshuffle(self.down2_3(level2)))
-        latent = run(self.latent, pixel_unshuffle(self.down3_4(level3)))
+        level1 = self.encoder_level1(self._embed(ops.cast(seen, self.compute_dtype)))
+        level2 = self.encoder_level2(pixel_unshuffle(self.down1_2(level1)))
+        level3 = self.encoder_level3(pixel_unshuffle(self.down2_3(level2)))
+        latent = self.latent(pixel_unshuffle(self.down3_4(level3)))
 
         y = ops.concatenate([pixel_shuffle(self.up4_3(latent)), level3], axis=-1)
-        y = run(self.decoder_level3, self.reduce_chan_level3(y))
+        y = self.decoder_level3(self.reduce_chan_level3(y))
         y = ops.concatenate([pixel_shuffle(self.up3_2(y)), level2], axis=-1)
-        y = run(self.decoder_level2, self.reduce_chan_level2(y))
+        y = self.decoder_level2(self.reduce_chan_level2(y))
         y = ops.concatenate([pixel_shuffle(self.up2_1(y)), level1], axis=-1)
-        y = run(self.refinement, run(self.decoder_level1, y))
+        y = self.refinement(self.decoder_level1(y))
 
-        # The photo itself never passes through a narrower type: bfloat16 has 8 bits, and near white they are 1/256 apart.
-        edited = (ops.cast(self.output_conv(y), "float32") + x)[:, :height, :width]
-        return (edited, own) if return_attention else edited
+        # The photo itself never passes through a narrower type: bfloat16 has 8 bits, and near white
+        # they are 1/256 apart.
+        return (ops.cast(self.output_conv(y), "float32") + x)[:, :height, :width]
+
+    def _embed(self, x: Tensor) -> Tensor:
+        if on_one_cpu_device() and is_static(x):
+            return unfolded_convolution(x, ops.cast(self.patch_embed.kernel, x.dtype))
+        return self.patch_embed(x)
+
+
+def pixel_unshuffle(x: Tensor) -> Tensor:
+    """`(b, h, w, c)` to `(b, h / 2, w / 2, 4 c)`: 2x2 pixels to channels, in PyTorch's order."""
+    batch, height, width, channels = x.shape
+    x = ops.reshape(x, (batch, height // 2, 2, width // 2, 2, channels))
+    x = ops.transpose(x, (0, 1, 3, 5, 2, 4))
+    return ops.reshape(x, (batch, height // 2, width // 2, 4 * channels))
+
+
+def pixel_shuffle(x: Tensor) -> Tensor:
+    """`(b, h, w, 4 c)` to `(b, 2 h, 2 w, c)`: the inverse of `pixel_unshuffle`."""
+    batch, height, width, channels = x.shape
+    x = ops.reshape(x, (batch, height, width, channels // 4, 2, 2))
+    x = ops.transpose(x, (0, 1, 4, 2, 5, 3))
+    return ops.reshape(x, (batch, 2 * height, 2 * width, channels // 4))
+
+
+def _reflect(x: Tensor, axis: int) -> Tensor:
+    """Pad an axis, however short, at its end by reflection, up to a multiple of `SIZE_MULTIPLE`."""
+    length = x.shape[axis]
+    missing = -length % SIZE_MULTIPLE
+    if not missing:
+        return x
+    mode = "reflect" if length > 1 else "edge"
+    return ops.take(x, np.pad(np.arange(length), (0, missing), mode=mode), axis=axis)
+
+
+def _refuse_impossible(model: ModelConfig) -> None:
+    fewest = min(*model.num_blocks, *model.num_heads, model.num_refinement_blocks, model.channels)
+    if min(model.dim, fewest) < 1 or {len(model.num_blocks), len(model.num_heads)} != {4}:
+        raise ValueError(
+            f"A Restormer has four levels and everything in it at least once, received {model}."
+        )
+    if model.dim % 2:
+        raise ValueError(
+            f"dim must be even, as each level down first halves the channels; received {model.dim}."
+        )
+    if model.base not in ("photo", "developed"):
+        raise ValueError(f"base must be 'photo' or 'developed', received {model.base!r}.")
+    if model.base == "developed" and model.channels != 3:
+        raise ValueError(f"base 'developed' takes 3 channels, received {model.channels}.")
+    if model.norm not in ("bias_free", "with_bias"):
+        raise ValueError(f"norm must be 'bias_free' or 'with_bias', received {model.norm!r}.")

@@ -1,26 +1,25 @@
-"""Build a Restormer from a PyTorch state dict (`enhancer.network.torch_state` reads one from a file).
+"""Restormers from PyTorch: state dicts read from files, and networks built from them.
 
 Names are those of the paper's official implementation (`encoder_level1.0.attn.qkv.weight` ...).
 """
 
+import importlib.util
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
 
 import keras
 import numpy as np
 
 from enhancer.config import ModelConfig
 from enhancer.network.restormer import Restormer
+from enhancer.system.errors import EnhancerError
 
 GROUPS = (
-    "encoder_level1",
-    "encoder_level2",
-    "encoder_level3",
-    "latent",
-    "decoder_level3",
-    "decoder_level2",
-    "decoder_level1",
-    "refinement",
+    *("encoder_level1", "encoder_level2", "encoder_level3", "latent"),
+    *("decoder_level3", "decoder_level2", "decoder_level1", "refinement"),
 )
 BLOCK_NAMES = {
     "norm1.body.weight": "attention_norm_scale",
@@ -55,16 +54,80 @@ CONVOLUTIONS = {
 }
 
 
-class TorchWeightsError(ValueError):
-    """A state dict that does not describe a Restormer; the message says what is missing, left over or misshapen."""
+class TorchWeightsError(EnhancerError):
+    """A file without a state dict, or a state dict that does not describe a Restormer."""
+
+
+def read_torch_state(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read a state dict from `.safetensors`, or with PyTorch from what `torch.save` wrote.
+
+    PyTorch reads tensors alone (`weights_only=True`): nothing that a file holds is run.
+
+    Returns:
+        Names to arrays; float16 and bfloat16 become float32. A `params` or `state_dict` around the
+        tensors is opened.
+
+    Raises:
+        TorchWeightsError: The file is missing or damaged, asks for anything but tensors, or PyTorch
+            is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TorchWeightsError(f"There is no file {path}; name a .safetensors, .pth or .pt file.")
+    loaded = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    for around in ("params", "state_dict"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(around), dict):
+            loaded = loaded[around]
+    if not isinstance(loaded, dict) or not all(
+        hasattr(value, "dtype") for value in loaded.values()
+    ):
+        raise TorchWeightsError(
+            f"{path} does not hold a dictionary of tensors but a {type(loaded).__name__} of other "
+            "things; save the state dict alone: torch.save(model.state_dict(), ...)."
+        )
+    return {str(name): _as_array(value) for name, value in loaded.items()}
+
+
+def _read_safetensors(path: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.flax import load_file  # the NumPy loader has no bfloat16
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise TorchWeightsError(f"{path} is not a whole safetensors file: {error}.") from error
+
+
+def _read_pickle(path: Path) -> Any:
+    if importlib.util.find_spec("torch") is None:
+        raise TorchWeightsError(
+            f"PyTorch reads {path}: pip install 'enhancer[torch]', or save it as .safetensors."
+        )
+    import torch  # pyright: ignore[reportMissingImports]  # an extra
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # PyTorch raises errors of many kinds for what is not a state dict
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise TorchWeightsError(f"{path} is not a state dict of tensors: {reason}") from error
+
+
+def _as_array(value: Any) -> np.ndarray:
+    """A JAX array or a PyTorch tensor as NumPy's, its 16-bit floats widened."""
+    if hasattr(value, "detach"):
+        value = value.detach()
+        value = (value.float() if value.is_floating_point() else value).numpy()
+    value = np.asarray(value)
+    narrow = value.dtype.itemsize == 2 and value.dtype.kind not in "iu"
+    return value.astype("float32") if narrow else value
 
 
 def restormer_from_torch(state: Mapping[str, np.ndarray]) -> Restormer:
     """Build the model that a PyTorch state dict describes, with its weights.
 
     Args:
-        state: official parameter names to float arrays in PyTorch's layout (convolutions OIHW). A `module.` prefix, as
-            DataParallel writes it, is accepted.
+        state: official parameter names to float arrays in PyTorch's layout (convolutions OIHW). A
+            `module.` prefix, as DataParallel writes it, is accepted.
 
     Returns:
         A float32 `Restormer`. All hyperparameters come from names and shapes.
@@ -72,29 +135,23 @@ def restormer_from_torch(state: Mapping[str, np.ndarray]) -> Restormer:
     Raises:
         TorchWeightsError: A tensor is missing, left over, or of a shape that fits no Restormer.
     """
-    state = {_checked_name(name): np.asarray(value) for name, value in state.items()}
+    if unnamed := [name for name in state if not isinstance(name, str)]:
+        raise TorchWeightsError(f"The keys of a state dict are names; received {unnamed[0]!r}.")
+    state = {name.removeprefix("module."): np.asarray(value) for name, value in state.items()}
     model = Restormer(infer_config(state), dtype="float32")
     remaining = dict(state)
-    for variable, keys in _sources(model):
-        missing = [key for key in keys if key not in remaining]
-        if missing:
+    for variable, keys in sources(model):
+        if missing := [key for key in keys if key not in remaining]:
             raise TorchWeightsError(f"The state dict lacks {_listed(missing)}.")
-        shape = tuple(variable.shape[1:] if _is_block_key(keys[0]) else variable.shape)
+        stacked = keys[0].split(".")[0] in GROUPS
+        shape = tuple(variable.shape[1:] if stacked else variable.shape)
         values = [_to_keras_layout(key, remaining.pop(key), shape) for key in keys]
-        variable.assign(np.stack(values) if _is_block_key(keys[0]) else values[0])
+        variable.assign(np.stack(values) if stacked else values[0])
     if remaining:
         raise TorchWeightsError(
             f"These tensors belong to no part of a Restormer: {_listed(sorted(remaining))}."
         )
     return model
-
-
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str):
-        raise TorchWeightsError(
-            f"A state dict's keys are parameter names; received the key {name!r}."
-        )
-    return name.removeprefix("module.")
 
 
 def infer_config(state: Mapping[str, np.ndarray]) -> ModelConfig:
@@ -107,14 +164,12 @@ def infer_config(state: Mapping[str, np.ndarray]) -> ModelConfig:
     def shape(key: str, rank: int) -> tuple[int, ...]:
         if key not in state:
             raise TorchWeightsError(
-                f"No Restormer state dict: {key} is missing. It holds {_listed(sorted(state))}."
+                f"Not a Restormer: {key} is missing. The state dict holds {_listed(sorted(state))}."
             )
-        if state[key].ndim != rank:
+        if state[key].ndim != rank or 0 in state[key].shape:
             raise TorchWeightsError(
                 f"{key} has shape {state[key].shape}; a Restormer has {rank} dimensions there."
             )
-        if 0 in state[key].shape:
-            raise TorchWeightsError(f"{key} has shape {state[key].shape} and so holds nothing.")
         return state[key].shape
 
     def count(group: str) -> int:
@@ -126,70 +181,59 @@ def infer_config(state: Mapping[str, np.ndarray]) -> ModelConfig:
         return len(indices)
 
     dim, channels = shape("patch_embed.proj.weight", 4)[:2]
-    levels = GROUPS[:4]
-    hidden = {
-        shape(f"{g}.0.norm1.body.weight", 1)[0]: shape(f"{g}.0.ffn.project_out.weight", 4)[1]
-        for g in levels
-    }
-    num_blocks = tuple(count(group) for group in levels)
-    num_heads = tuple(shape(f"{group}.0.attn.temperature", 3)[0] for group in levels)
-    for group, width, heads in zip(levels, hidden, num_heads, strict=False):
-        if heads < 1 or width % heads:
+    encoder = GROUPS[:4]
+    widths = [shape(f"{group}.0.norm1.body.weight", 1)[0] for group in encoder]
+    hidden = [shape(f"{group}.0.ffn.project_out.weight", 4)[1] for group in encoder]
+    num_heads = tuple(shape(f"{group}.0.attn.temperature", 3)[0] for group in encoder)
+    for group, width, heads in zip(encoder, widths, num_heads, strict=True):
+        if width % heads:
             raise TorchWeightsError(
-                f"{group}.0.attn.temperature has {heads} heads, which do not divide {width} channels."
+                f"The {heads} heads of {group}.0.attn.temperature do not divide {width} channels."
             )
     return ModelConfig(
         dim=dim,
-        num_blocks=num_blocks,  # type: ignore[arg-type]  # four levels
+        num_blocks=cast(Any, tuple(count(group) for group in encoder)),
         num_refinement_blocks=count("refinement"),
-        num_heads=num_heads,  # type: ignore[arg-type]
-        ffn_expansion_factor=_expansion_factor(hidden),
+        num_heads=cast(Any, num_heads),
+        ffn_expansion_factor=_expansion_factor(widths, hidden),
         conv_bias="encoder_level1.0.attn.qkv.bias" in state,
         norm="with_bias" if "encoder_level1.0.norm1.body.bias" in state else "bias_free",
         channels=channels,
     )
 
 
-def _expansion_factor(hidden: dict[int, int]) -> float:
-    """The shortest decimal `f` with `int(width * f) == hidden` at every level."""
+def _expansion_factor(widths: list[int], hidden: list[int]) -> float:
+    """The shortest decimal `f` with `int(width * f) == hidden` on every level."""
+    lowest = max(h / width for width, h in zip(widths, hidden, strict=True))
     for digits in range(1, 9):
-        step = 10.0**-digits
-        lowest = max(h / width for width, h in hidden.items())
-        for candidate in (round(lowest, digits), round(lowest + step, digits)):
-            if all(int(width * candidate) == h for width, h in hidden.items()):
+        for candidate in (round(lowest, digits), round(lowest + 10.0**-digits, digits)):
+            if [int(width * candidate) for width in widths] == hidden:
                 return candidate
     raise TorchWeightsError(
-        f"No expansion factor gives these feed-forward widths (channels: hidden): {hidden}."
+        f"No expansion factor gives feed-forward widths {hidden} for {widths} channels."
     )
 
 
-def _sources(model: Restormer) -> list[tuple[keras.Variable, list[str]]]:
-    """Each variable of the model with the state-dict names that fill it, one per block for stacked ones."""
-    sources = []
+def sources(model: Restormer) -> list[tuple[keras.Variable, list[str]]]:
+    """Each variable of the model with the official names that fill it, a stacked one's by block."""
+    found = []
     for group in GROUPS:
         layer = getattr(model, group)
         for torch_name, name in BLOCK_NAMES.items():
             if name in layer.stacked:
-                sources.append(
-                    (
-                        layer.stacked[name],
-                        [f"{group}.{i}.{torch_name}" for i in range(layer.num_blocks)],
-                    )
-                )
+                keys = [f"{group}.{index}.{torch_name}" for index in range(layer.num_blocks)]
+                found.append((layer.stacked[name], keys))
     for torch_name, name in CONVOLUTIONS.items():
         layer = getattr(model, name)
-        sources.append((layer.kernel, [f"{torch_name}.weight"]))
+        found.append((layer.kernel, [f"{torch_name}.weight"]))
         if layer.use_bias:
-            sources.append((layer.bias, [f"{torch_name}.bias"]))
-    return sources
-
-
-def _is_block_key(key: str) -> bool:
-    return key.split(".")[0] in GROUPS
+            found.append((layer.bias, [f"{torch_name}.bias"]))
+    return found
 
 
 def _to_keras_layout(key: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """PyTorch's array as float32 in the layout of a variable of `shape`, or an error if it is not PyTorch's for that."""
+    """PyTorch's array for a variable of `shape`, as float32 in that layout."""
+    expected = shape
     if key.endswith("temperature"):
         expected = (*shape, 1, 1)
     elif "dwconv.weight" in key:
@@ -198,11 +242,9 @@ def _to_keras_layout(key: str, value: np.ndarray, shape: tuple[int, ...]) -> np.
         expected = (shape[3], shape[2], *shape[:2])  # HWIO from OIHW
     elif len(shape) == 2:
         expected = (shape[1], shape[0], 1, 1)  # a 1x1 convolution as a matrix
-    else:
-        expected = shape
     if value.shape != expected:
         raise TorchWeightsError(
-            f"{key} has shape {value.shape}, which does not fit the rest of the state dict: expected {expected}."
+            f"{key} has shape {value.shape}; the rest of the state dict wants {expected}."
         )
     try:
         value = value.astype("float32")
@@ -218,7 +260,5 @@ def _to_keras_layout(key: str, value: np.ndarray, shape: tuple[int, ...]) -> np.
 
 
 def _listed(names: list[str], most: int = 8) -> str:
-    return (
-        ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-        or "nothing"
-    )
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more or "nothing"

@@ -23,11 +23,27 @@ from enhancer.system.processes import is_first_process
 
 
 class CheckpointError(EnhancerError):
-    """A folder without the checkpoint that was asked for, or one that cannot be written; the message says what to do."""
+    """A folder without the checkpoint that was asked for, or one that cannot be written."""
+
+    exit_code = 1
+
+
+def load_best(stage_dir: str | os.PathLike[str]) -> Restormer:
+    """The network of a stage with its best weights, computing in float32.
+
+    Raises:
+        CheckpointError: The folder is not a trained stage.
+    """
+    stage_dir = Path(stage_dir)
+    model = Restormer(read_config(stage_dir)[0])
+    weights = load_best_weights(stage_dir, {v.path: v.value for v in model.trainable_variables})
+    for variable in model.trainable_variables:
+        variable.assign(weights[variable.path])
+    return model
 
 
 def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """The weights that a stage leaves, by its `keep` those with the lowest validation loss or the last, and nothing else of the checkpoint.
+    """What a stage leaves: by its `keep` the weights of lowest validation loss, or the last.
 
     Args:
         stage_dir: folder of a stage that has trained.
@@ -36,55 +52,40 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
     Raises:
         CheckpointError: There is no checkpoint, or it belongs to a network of another shape.
     """
-    if not (stage_dir / "checkpoints").is_dir():
+    checkpoints = stage_dir / "checkpoints"
+    if not checkpoints.is_dir():
         raise CheckpointError(
-            f"{stage_dir} holds no checkpoints/ folder; train the stage first or name another folder."
+            f"{stage_dir} holds no checkpoints/; train the stage first or name another folder."
         )
     keep = read_config(stage_dir)[1].keep
     try:
-        with ocp.training.Checkpointer(str((stage_dir / "checkpoints").absolute())) as checkpointer:
-            found = {
-                stage_dir / "checkpoints" / str(checkpoint.step): checkpoint
-                for checkpoint in checkpointer.checkpoints
-            }
-        finished = [folder for folder in found if is_complete(folder)]
+        with ocp.training.Checkpointer(str(checkpoints.absolute())) as checkpointer:
+            metrics = {checkpoints / str(c.step): c.metrics for c in checkpointer.checkpoints}
+        finished = [folder for folder in metrics if is_complete(folder)]
         if not finished:
             raise CheckpointError(
-                f"{stage_dir}/checkpoints holds no finished checkpoint; train the stage first."
+                f"{checkpoints} holds no finished checkpoint; train the stage first."
             )
-        best = max(finished, key=lambda folder: rank(found[folder].metrics, keep))
-        saved = cast(
-            Any, ocp.metadata(str(best.absolute()), checkpointable_name="weights").metadata
-        )
-        saved_shapes = {path: tuple(array.shape) for path, array in saved.items()}
-        if different := sorted(
-            set(saved_shapes.items()) ^ {(path, tuple(x.shape)) for path, x in like.items()}
-        ):
-            path = different[0][0]
-            raise CheckpointError(
-                f"The weights in {stage_dir} are of a network of another shape: {path} is {saved_shapes.get(path, 'missing')} "
-                f"there and {tuple(like[path].shape) if path in like else 'missing'} here. Use the size it was trained with."
-            )
-        return ocp.load(str(best.absolute()), abstract(like), checkpointable_name="weights")
+        best = str(max(finished, key=lambda folder: rank(metrics[folder], keep)).absolute())
+        saved = cast(Any, ocp.metadata(best, checkpointable_name="weights").metadata)
+        _refuse_other_shape(stage_dir, saved, like)
+        return ocp.load(best, abstract(like), checkpointable_name="weights")
     except CheckpointError:
         raise
     except Exception as error:  # Orbax raises errors of many kinds for damaged files
         raise CheckpointError(f"The checkpoints in {stage_dir} are damaged: {error}") from error
 
 
-def load_best(stage_dir: str | os.PathLike[str]) -> Restormer:
-    """The network of a stage with its best weights, computing in float32.
-
-    Raises:
-        CheckpointError: The folder is no trained stage.
-    """
-    stage_dir = Path(stage_dir)
-    model_config, _ = read_config(stage_dir)
-    model = Restormer(model_config)
-    weights = load_best_weights(stage_dir, {v.path: v.value for v in model.trainable_variables})
-    for variable in model.trainable_variables:
-        variable.assign(weights[variable.path])
-    return model
+def _refuse_other_shape(stage_dir: Path, saved: dict[str, Any], like: dict[str, Any]) -> None:
+    there, here = ({path: tuple(x.shape) for path, x in arrays.items()} for arrays in (saved, like))
+    if there == here:
+        return
+    path = min(path for path in {*there, *here} if there.get(path) != here.get(path))
+    raise CheckpointError(
+        f"The weights in {stage_dir} are of a network of another shape: {path} is "
+        f"{there.get(path, 'missing')} there and {here.get(path, 'missing')} here. Use the size it "
+        "was trained with."
+    )
 
 
 def write_config(stage_dir: Path, model: ModelConfig, stage: StageConfig) -> None:
@@ -94,21 +95,16 @@ def write_config(stage_dir: Path, model: ModelConfig, stage: StageConfig) -> Non
         CheckpointError: It does.
     """
     if (stage_dir / "checkpoints").is_dir() and (saved := read_config(stage_dir)) != (model, stage):
-        was = {**vars(saved[0]), **vars(saved[1])}
-        now = {**vars(model), **vars(stage)}
-        changes = ", ".join(
-            f"{name} {was[name]} -> {now[name]}" for name in now if was[name] != now[name]
-        )
+        was, now = {**vars(saved[0]), **vars(saved[1])}, {**vars(model), **vars(stage)}
+        changes = [f"{name} {was[name]} -> {now[name]}" for name in now if was[name] != now[name]]
         raise CheckpointError(
-            f"{stage_dir} holds a stage with other settings ({changes}); use another folder."
+            f"{stage_dir} holds a stage with other settings ({', '.join(changes)}); name another."
         )
     if not is_first_process():
         return
     stage_dir.mkdir(parents=True, exist_ok=True)
-    write_json(
-        stage_dir / "config.json",
-        {"model": dataclasses.asdict(model), "stage": dataclasses.asdict(stage)},
-    )
+    settings = {"model": dataclasses.asdict(model), "stage": dataclasses.asdict(stage)}
+    write_json(stage_dir / "config.json", settings)
 
 
 def read_config(stage_dir: Path) -> tuple[ModelConfig, StageConfig]:
@@ -119,7 +115,7 @@ def read_config(stage_dir: Path) -> tuple[ModelConfig, StageConfig]:
     """
     path = stage_dir / "config.json"
     if not path.is_file():
-        raise CheckpointError(f"{stage_dir} is no trained stage: it holds no config.json.")
+        raise CheckpointError(f"{stage_dir} is not a trained stage: it holds no config.json.")
     try:
         saved = json.loads(path.read_text())
         return ModelConfig.from_json(saved["model"]), StageConfig.from_json(saved["stage"])
@@ -128,7 +124,7 @@ def read_config(stage_dir: Path) -> tuple[ModelConfig, StageConfig]:
 
 
 def weights_sha256(weights: dict[str, jax.Array]) -> str:
-    """A hash over all weights in the order of their paths: equal exactly when names, shapes, dtypes and bits are."""
+    """A hash over all weights by path: equal exactly when names, shapes, dtypes and bits are."""
     digest = hashlib.sha256()
     for path in sorted(weights):
         value = np.ascontiguousarray(weights[path])
@@ -138,9 +134,9 @@ def weights_sha256(weights: dict[str, jax.Array]) -> str:
 
 
 def rank(metrics: Any, keep: Keep) -> tuple[float, float]:
-    """Of a checkpoint by its metrics, higher is better: the lowest validation loss and the earlier of two equal ones, or the latest.
+    """Of a checkpoint by its metrics, higher is better: the lowest validation loss, or the latest.
 
-    Within an epoch nothing is known yet.
+    The earlier of two equal losses is the better one. Within an epoch nothing is known yet.
     """
     step, history = metrics["step"], metrics["history"]
     if not history or history[-1]["step"] != step:

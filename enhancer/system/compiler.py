@@ -1,4 +1,4 @@
-"""How XLA compiles our programs: its options for the device at hand, and the programs kept on disk for the next start."""
+"""How XLA compiles our programs: options for the device at hand, and a cache for the next start."""
 
 import os
 import platform
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import jax
 
-# XLA's latency-minded CPU scheduler keeps so many buffers alive that page faults cost a third of a step.
+# XLA's latency-minded CPU scheduler keeps so many buffers alive that page faults cost a third of a
+# step.
 CPU_COMPILER_OPTIONS = {"xla_cpu_enable_concurrency_optimized_scheduler": False}
 
 
@@ -18,8 +19,9 @@ def compiler_options() -> dict[str, bool]:
 def enable_cache() -> None:
     """Cache compiled programs in `$JAX_COMPILATION_CACHE_DIR`, or else in the user's cache folder.
 
-    Programs for a CPU go to a folder of their host: compiled for one CPU's instructions, they need not run on another's that shares
-    the home. Programs for GPUs are shared: of several processes only the first writes them.
+    Programs for a CPU go to a folder of their host: compiled for one CPU's instructions, they need
+    not run on another's that shares the home. Programs for GPUs are shared: only the first process
+    writes them.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return

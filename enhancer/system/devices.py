@@ -7,10 +7,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-_AXIS = "batch"
+from enhancer.system.errors import EnhancerError
 
 
-class UnequalSharesError(ValueError):
+class UnequalSharesError(EnhancerError):
     """A batch that cannot be cut evenly; the message says what to change."""
 
 
@@ -22,23 +22,21 @@ class Devices:
     """
 
     def __init__(self):
-        mesh = Mesh(np.asarray(jax.devices()), (_AXIS,))
-        self._cut, self._copied = (
-            NamedSharding(mesh, PartitionSpec(_AXIS)),
-            NamedSharding(mesh, PartitionSpec()),
-        )
+        mesh = Mesh(np.asarray(jax.devices()), ("batch",))
+        self._cut = NamedSharding(mesh, PartitionSpec("batch"))
+        self._copied = NamedSharding(mesh, PartitionSpec())
         self.process, self.num_processes = jax.process_index(), jax.process_count()
 
     def __len__(self) -> int:
         return jax.device_count()
 
     def refuse_unequal_shares(self, batch_size: int, parts: int) -> None:
-        """Raise `UnequalSharesError` unless each of a batch's `parts` falls into equal shares, one a device."""
+        """Raise `UnequalSharesError` unless each of `parts` gives every device equally much."""
         if batch_size % (len(self) * parts):
             accumulated = f" in {parts} parts (gradient_accumulation_steps)" if parts > 1 else ""
             raise UnequalSharesError(
-                f"A batch of {batch_size} pairs{accumulated} cannot be shared out evenly among {len(self)} devices; choose a multiple "
-                f"of {len(self) * parts} as batch_size."
+                f"A batch of {batch_size} pairs{accumulated} cannot be shared out evenly among "
+                f"{len(self)} devices; choose a multiple of {len(self) * parts} as batch_size."
             )
 
     def put_batch(self, local: Mapping[str, np.ndarray] | np.ndarray) -> Any:

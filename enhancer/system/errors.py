@@ -9,4 +9,4 @@ class EnhancerError(Exception):
     """
 
     exit_code = 2
-    """What the process ends with: 2, as for wrong usage."""
+    """What the process ends with: 2, as for wrong usage; 1 where the command itself was right."""

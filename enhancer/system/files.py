@@ -1,18 +1,38 @@
-"""Files that are complete or not there."""
+"""Files that are complete or not there, and folders that one process works on at a time."""
 
+import fcntl
 import json
 import os
+import platform
 import threading
+import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-_LONGEST_NAME = 200  # bytes of the name itself: file systems take 255, and the rest of the temporary one needs some
+from tqdm import tqdm
+
+from enhancer.system.errors import EnhancerError
+
+# Bytes of the name itself: file systems take 255, and the rest of the temporary one needs some.
+_LONGEST_NAME = 200
+# A file server takes a lock from a host that died after a minute or two.
+_OTHER_HOST_SECONDS = 180.0
+_TRY_AGAIN_SECONDS = 2.0
+
+
+class FolderLockError(EnhancerError):
+    """A folder that cannot be locked; the message says why and what to do."""
+
+
+class FolderInUseError(FolderLockError):
+    """Another process works on the folder; the message names it."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write under a temporary name in the same folder, then rename: a killed process leaves no torn file behind."""
+    """Write under a temporary name beside it, then rename: a kill leaves no torn file behind."""
     name = os.fsdecode(os.fsencode(path.name)[:_LONGEST_NAME])
-    # The thread's number, which no process and no thread shares: two threads may write the same file.
+    # The thread's number, which no process and no thread shares: two threads may write the same
+    # file.
     temporary = path.with_name(f".{name}.{threading.get_native_id()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -28,3 +48,63 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write strict JSON, which knows neither NaN nor infinity, atomically."""
     write_atomically(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+class FolderLock:
+    """Keeps other processes off a folder while the context is open.
+
+    The system lets go of it when the process dies, however it dies. A process of another host is
+    waited for a while: it may have died with its host, and this be the job that continues.
+
+    Raises:
+        FolderInUseError: on entering, when another process holds it.
+        FolderLockError: likewise, when the file system knows no locks.
+    """
+
+    def __init__(self, folder: Path, *, other_host_seconds: float = _OTHER_HOST_SECONDS):
+        self._folder, self._patience = folder, other_host_seconds
+
+    def __enter__(self) -> "FolderLock":
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._file = open(self._folder / ".lock", "a+")
+        try:
+            self._acquire()
+        except BaseException:
+            self._file.close()
+            raise
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} on {platform.node()}")
+        self._file.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.truncate(0)
+        self._file.close()
+
+    def _acquire(self) -> None:
+        began = time.monotonic()
+        told = False
+        while not self._try(self._file):
+            self._file.seek(0)
+            holder = self._file.read().strip() or "another process"
+            elsewhere = " on " in holder and holder.rpartition(" on ")[2] != platform.node()
+            in_use = f"{self._folder} is in use by {holder}"
+            if not elsewhere or (told and time.monotonic() - began >= self._patience):
+                raise FolderInUseError(f"{in_use}; wait for it, stop it, or name another folder.")
+            if not told:
+                tqdm.write(f"{in_use}: waiting up to {self._patience:.0f} s for its end.")
+                told = True
+            time.sleep(min(_TRY_AGAIN_SECONDS, self._patience))
+
+    def _try(self, file: IO[str]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise FolderLockError(
+                f"{self._folder} cannot be locked ({error.strerror}): its file system has no "
+                "locks (Lustre does when it is mounted with -o flock). Without them two processes "
+                "could write into it; name a folder on another file system."
+            ) from error
+        return True

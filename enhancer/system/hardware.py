@@ -9,7 +9,7 @@ import jax
 
 
 def describe() -> dict[str, Any]:
-    """CPU model, cores, memory in GiB and JAX's devices, as plain values for JSON; what the system hides is None."""
+    """CPU, cores, memory in GiB and JAX's devices, for JSON; what the system hides is None."""
     kinds = sorted({device.device_kind for device in jax.devices()})
     return {
         "cpu": _proc_value("cpuinfo", "model name") or platform.processor() or platform.machine(),

@@ -1,4 +1,4 @@
-"""Signals that ask the program to end: Ctrl-C, and what Slurm sends before it takes the machine away."""
+"""Signals that ask the program to end: Ctrl-C, and what Slurm sends before it takes the machine."""
 
 import contextlib
 import os
@@ -14,15 +14,17 @@ NOTHING, SAVE, STOP = 0, 1, 2
 
 
 class Interrupted(BaseException):
-    """A signal asked the program to end, and what was to be saved is saved. Like KeyboardInterrupt no error.
+    """A signal asked the program to end, and what was to be saved is saved. Not an error.
 
     Attributes:
         signal_number: which one.
+        exit_code: what the process ends with: 130 after Ctrl-C; 75, "try again", after the others.
     """
 
     def __init__(self, signal_number: int):
         super().__init__(signal.Signals(signal_number).name)
         self.signal_number = signal_number
+        self.exit_code = 130 if signal_number == signal.SIGINT else 75
 
 
 @contextlib.contextmanager
@@ -40,22 +42,20 @@ class SaveRequests:
     """Notes signals instead of obeying them at once, and when it is time for a checkpoint.
 
     A second Ctrl-C does not wait any longer.
+
+    Args:
+        save_minutes: between checkpoints, counted from now.
+        agree: what several processes do about their requests, such as taking the greatest.
     """
 
     def __init__(self, save_minutes: float, agree: Callable[[int], int] = lambda request: request):
-        """Count from now.
-
-        Args:
-            save_minutes: between checkpoints.
-            agree: what several processes do about their requests, such as taking the greatest.
-        """
         self._agree = agree
         self._seconds, self._saved = save_minutes * 60, time.monotonic()
         self.signal_number: int | None = None
 
     @contextlib.contextmanager
     def noting_signals(self) -> Iterator["SaveRequests"]:
-        """Note signals inside the context. One that nobody acted upon raises `Interrupted` when it is left."""
+        """Note signals inside. One that nobody acted upon raises `Interrupted` at the end."""
         with _handled_by(self._note):
             yield self
         if self._agree(NOTHING if self.signal_number is None else STOP) == STOP:
@@ -72,7 +72,7 @@ class SaveRequests:
         self._saved = time.monotonic()
 
     def interrupted(self) -> Interrupted:
-        """What to raise when all processes were asked to stop: by this one's signal, or another's."""
+        """What to raise when all were asked to stop: by this process's signal, or another's."""
         return Interrupted(self.signal_number or signal.SIGTERM)
 
     def _note(self, number: int, _: object) -> None:
@@ -80,16 +80,14 @@ class SaveRequests:
             raise KeyboardInterrupt
         self.signal_number = number
         # Not print: the signal may have come in the middle of one.
-        os.write(
-            2, f"\n{signal.Signals(number).name}: saving a checkpoint, then stopping.\n".encode()
-        )
+        text = f"\n{signal.Signals(number).name}: saving a checkpoint, then stopping.\n"
+        os.write(2, text.encode())
 
 
 @contextlib.contextmanager
 def _handled_by(handle) -> Iterator[None]:
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # Python lets no other thread do this
+    # Python lets no other thread do this.
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, handle) for number in _SIGNALS}

@@ -1,65 +1,85 @@
-"""The processes that train together: how they find each other, wait for each other, and end together."""
+"""The processes that train together: how they find, wait for, and end with each other.
 
-import collections
+The first one announces in a file of the run's folder, which all see, how work ended that all depend
+on. A collective operation could say so too, but it runs into a time-out when the work takes hours,
+and no signal is heard in the middle of it.
+"""
+
 import contextlib
+import json
 import os
+import secrets
+import signal
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn
 
 import jax
 import numpy as np
-from jax._src import (
-    distributed,
-)  # the coordination service has no public interface; Orbax uses the same one
 from jax.experimental import multihost_utils
+
+from enhancer.system.errors import EnhancerError
+from enhancer.system.files import write_json
+from enhancer.system.interruption import Interrupted
 
 _DONE, _FAILED, _STOPPED = "done", "failed", "stopped"
 _POLL_SECONDS = 0.2
-_LEAVE_SECONDS = 15
+_LEAVE_SECONDS = 3  # in which others read what the first announced
 _SHUTDOWN_SECONDS = 60  # how long a process that ends waits for the others
-_times_met: collections.Counter[str] = collections.Counter()
 
 
-class JoinError(ValueError):
+class JoinError(EnhancerError):
     """Processes that cannot find each other; the message says what to set."""
 
 
-class OtherProcessFailed(RuntimeError):
+class OtherProcessFailed(EnhancerError):
     """The first process could not do what all depend on; it has said why itself."""
 
+    exit_code = 1
 
-class OtherProcessStopped(RuntimeError):
-    """A signal asked the first process to end."""
+
+class _Meetings:
+    """Where the processes of this run wait for the first: they all come to equally many places."""
+
+    run = 0  # a number that tells this run's announcements from those of earlier ones
+    count = 0
 
 
 def join_other_processes() -> None:
-    """Join the processes that train together, before JAX is used for anything else; alone, do nothing.
+    """Join the others that train together, before JAX is used for anything; alone, do nothing.
 
-    Under Slurm, `srun` with several tasks says all that is needed. Elsewhere JAX_COORDINATOR_ADDRESS (host:port of the first process),
-    JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
+    Under Slurm, `srun` with several tasks says all that is needed. Elsewhere
+    JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID
+    do.
 
     Raises:
-        JoinError: JAX_COORDINATOR_ADDRESS stands alone, or the processes did not find each other in five minutes.
+        JoinError: JAX_COORDINATOR_ADDRESS stands alone, or the others were not found in five
+            minutes.
     """
     # Its SIGTERM handler would replace ours, which saves a checkpoint.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
+            numbers = _numbers(address)
             jax.distributed.initialize(
-                address, *_numbers(address), shutdown_timeout_seconds=_SHUTDOWN_SECONDS
+                address, *numbers, shutdown_timeout_seconds=_SHUTDOWN_SECONDS
             )
         elif "SLURM_STEP_NODELIST" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
             jax.distributed.initialize(
                 local_device_ids=slurm_device_ids(os.environ),
                 shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
             )
+        else:
+            return
     except RuntimeError as error:  # what XLA raises after five minutes
         raise JoinError(
-            f"The processes that train together did not find each other: {error}. All must run, and reach the first one's host "
-            "and port; proxy variables in the environment may be in the way."
+            f"The processes that train together did not find each other: {error}. All must run, "
+            "and reach the first one's host and port; proxy variables may be in the way."
         ) from error
+    number = np.int32(secrets.randbits(31))
+    _Meetings.run = int(multihost_utils.broadcast_one_to_all(number))
 
 
 def _numbers(address: str) -> tuple[int, int]:
@@ -67,7 +87,8 @@ def _numbers(address: str) -> tuple[int, int]:
         number, own = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
     except (KeyError, ValueError) as error:
         raise JoinError(
-            f"JAX_COORDINATOR_ADDRESS is {address}, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must be numbers: {error}."
+            f"JAX_COORDINATOR_ADDRESS is {address}, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must "
+            f"be numbers: {error}."
         ) from error
     if not 0 <= own < number:
         raise JoinError(
@@ -80,11 +101,12 @@ def _numbers(address: str) -> tuple[int, int]:
     return number, own
 
 
-def slurm_device_ids(environment: os._Environ[str] | dict[str, str]) -> list[int] | None:
-    """Which of the GPUs that Slurm shows a task are its own, by their number among those that it sees.
+def slurm_device_ids(environment: Mapping[str, str]) -> list[int] | None:
+    """Which of the GPUs that Slurm shows a task are its own, by their number among those.
 
-    JAX takes a task for the owner of the GPU with its number on the node. That is right when each task sees all of the node's GPUs,
-    and wrong when Slurm shows each its own only (--gpus-per-task, --gpus-per-task's binding).
+    JAX takes a task for the owner of the GPU with its number on the node. That is right when each
+    task sees all of the node's GPUs, and wrong when Slurm shows each its own only
+    (--gpus-per-task).
 
     Returns:
         Numbers; None leaves the choice to JAX.
@@ -101,26 +123,28 @@ def is_first_process() -> bool:
 
 
 @contextlib.contextmanager
-def first_process_first(what: str) -> Iterator[None]:
-    """Let the first process run the block alone, then the others, which find its work done. It may take hours.
+def first_process_first(what: str, folder: Path) -> Iterator[None]:
+    """Let the first process run the block alone, then the others, which find its work done.
+
+    It may take hours.
+
+    Args:
+        what: the block, in words for the others' error.
+        folder: of the run; all processes see it.
 
     Raises:
-        OtherProcessFailed, OtherProcessStopped: In the others, when the block raised in the first.
+        OtherProcessFailed: In the others, when the block raised in the first.
+        Interrupted: In the others, when a signal stopped it in the first.
     """
-    if is_first_process():
-        with _announced(what):
-            yield
-    else:
-        _wait_for(what)
-        yield
-
-
-@contextlib.contextmanager
-def _announced(what: str) -> Iterator[None]:
     if jax.process_count() == 1:
         yield
         return
-    key, ended = _key(what), _STOPPED
+    _Meetings.count += 1
+    if not is_first_process():
+        _wait_for(what, folder)
+        yield
+        return
+    ended = _STOPPED
     try:
         yield
         ended = _DONE
@@ -128,38 +152,38 @@ def _announced(what: str) -> Iterator[None]:
         ended = _FAILED
         raise
     finally:
-        _client().key_value_set(key, ended)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(_announcement(folder), {"count": _Meetings.count, "ended": ended})
+        if ended == _DONE:  # the folder is this run's: what earlier ones announced can go
+            for path in folder.glob(_announcement(folder, "*").name):
+                if path != _announcement(folder):
+                    path.unlink(missing_ok=True)
 
 
-def _wait_for(what: str) -> None:
-    """Wait for what the first process announces. Asking now and then, not in one call: signals are then seen meanwhile."""
-    key = _key(what)
-    while (ended := _announcement(key)) is None:
+def _announcement(folder: Path, run: str = "") -> Path:
+    return folder / f".first_process.{run or _Meetings.run}.json"
+
+
+def _wait_for(what: str, folder: Path) -> None:
+    while (ended := _announced(folder)) is None:
         time.sleep(_POLL_SECONDS)
     if ended == _FAILED:
-        raise OtherProcessFailed(f"The first process did not get through this: {what}.")
+        raise OtherProcessFailed(
+            f"The first process did not get through this: {what}. Its own output says why."
+        )
     if ended == _STOPPED:
-        raise OtherProcessStopped(f"The first process was stopped at this: {what}.")
+        raise Interrupted(signal.SIGTERM)
 
 
-def _announcement(key: str) -> str | None:
+def _announced(folder: Path) -> str | None:
+    """How the work ended that this process waits for; None while it goes on."""
     try:
-        return _client().key_value_try_get(key)
-    except jax.errors.JaxRuntimeError as error:
-        if "NOT_FOUND" in str(error):
-            return None
-        raise OtherProcessFailed("The first process is gone.") from error
-
-
-def _client() -> Any:
-    """This process's connection to the coordination service."""
-    return distributed.global_state.client
-
-
-def _key(what: str) -> str:
-    """A name for this time that the processes come to this place; they all come to it equally often."""
-    _times_met[what] += 1
-    return f"enhancer/{what}/{_times_met[what]}"
+        found = json.loads(_announcement(folder).read_text())
+    except (OSError, ValueError):
+        return None
+    if found["count"] < _Meetings.count:
+        return None
+    return found["ended"] if found["count"] == _Meetings.count else _DONE  # it has gone on since
 
 
 def greatest(number: int) -> int:
@@ -170,23 +194,23 @@ def greatest(number: int) -> int:
 
 
 def are_several() -> bool:
-    """Whether others train with this process, or were to; starts no device to find out."""
-    return distributed.global_state.num_processes > 1
+    """Whether others train with this process; starts no device to find out."""
+    return jax.distributed.is_initialized()
 
 
 def leave(code: int, *, failed: bool) -> NoReturn:
     """End the process with an exit code.
 
-    After a failure it does not wait long for the others: they may be waiting for it in the middle of a step. They find out and
-    end, at the latest when the coordination service misses its heartbeat, after a hundred seconds.
+    After a failure it does not wait for the others, which may be waiting for it in the middle of a
+    step: they find out and end, at the latest when its heartbeat is missed, after a hundred
+    seconds.
     """
     if failed and are_several():
         sys.stdout.flush()
         sys.stderr.flush()
-        with contextlib.suppress(jax.errors.JaxRuntimeError):
-            # Others that fail for the same reason come here too, once they have read so; the service ends with the first.
-            _client().wait_at_barrier("enhancer/leave", _LEAVE_SECONDS * 1000)
-        if distributed.global_state.process_id == 0:
-            time.sleep(1)
+        if is_first_process():
+            # With the first one JAX ends the others; they may be about to say themselves why they
+            # end.
+            time.sleep(_LEAVE_SECONDS)
         os._exit(code)
     sys.exit(code)

@@ -1,18 +1,23 @@
-"""What a stage leaves on disk: Orbax checkpoints (the latest and the best), and its configuration beside them.
+"""What a stage leaves on disk: Orbax checkpoints, of the latest step and the best epoch.
 
     <stage>/config.json        the network's shape and the stage's settings
-    <stage>/checkpoints/<n>/   after step n: weights, optimizer, live_weights (with a moving average) and metrics, separate items
-    <stage>/history.json       one row per epoch, for people and plots; the checkpoint's own copy is the truth
+    <stage>/checkpoints/<n>/   after step n: weights, optimizer, live_weights (with a moving
+    average) and
+                               metrics, separate items
+    <stage>/history.json       a row per epoch, for people and plots; the checkpoint's own copy
+    counts
 
-"weights" are what is validated: the moving average in a stage that keeps one, and then "live_weights" are what the optimizer
-changes. "metrics" hold the progress, which with the seed says where the data stand. Resuming takes everything from the latest
-checkpoint; the next stage takes the weights of the best one alone, or of the last one where `StageConfig.keep` says so.
+"weights" are what is validated: the moving average in a stage that keeps one, and then
+"live_weights" are what the optimizer changes. "metrics" hold the progress, which with the seed says
+where the data stand. Resuming takes everything from the latest checkpoint; the next stage takes the
+weights of the best one alone, or of the last one where `StageConfig.keep` says so.
 """
 
 import dataclasses
 import functools
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,42 +31,88 @@ from enhancer.network.trained import CheckpointError, abstract, is_complete, ran
 from enhancer.system.console import say
 from enhancer.system.files import write_json
 from enhancer.system.processes import first_process_first, is_first_process
-from enhancer.training.progress import Progress
+from enhancer.training.history import Row
 from enhancer.training.state import TrainState
 
 _LIVE_WEIGHTS = "live_weights"
 
 
-@dataclasses.dataclass(frozen=True)
-class Resumed:
-    """What the latest checkpoint held."""
+@dataclasses.dataclass
+class Progress:
+    """Where a stage stands. The position in the data follows from `step` and the stage's seed."""
 
-    state: TrainState
-    progress: Progress
+    num_pairs: int
+    """Training pairs, kept to notice that a stage is continued on other data."""
+    step: int = 0
+    """Steps taken, skipped ones included."""
+    history: list[Row] = dataclasses.field(default_factory=list)
+    """A row per finished epoch, epoch 0 being the state before the first step."""
+    loss_sum: float = 0.0
+    """Over the finite losses of the epoch that has begun."""
+    num_losses: int = 0
+    """Their number."""
+    skipped_steps: int = 0
+    """Steps of the epoch that has begun that changed nothing."""
+    skips_in_a_row: int = 0
+    """The latest steps without a break that changed nothing."""
+
+    @property
+    def epoch(self) -> int:
+        """The last finished epoch."""
+        return self.history[-1]["epoch"]
+
+    @property
+    def at_epoch_end(self) -> bool:
+        """Whether no step has been taken since the last row."""
+        return bool(self.history) and self.history[-1]["step"] == self.step
+
+    @property
+    def train_loss(self) -> float | None:
+        """Mean of the epoch so far; None before a finite loss."""
+        return self.loss_sum / self.num_losses if self.num_losses else None
+
+    def add(self, loss: float, skips_in_a_row: int) -> None:
+        """Count a step that has run."""
+        self.skips_in_a_row = skips_in_a_row
+        if skips_in_a_row:
+            self.skipped_steps += 1
+        else:
+            self.loss_sum += loss
+            self.num_losses += 1
+
+    def finish_epoch(self, row: Row) -> None:
+        """Add the epoch's row and begin the next."""
+        self.history.append(row)
+        self.loss_sum, self.num_losses, self.skipped_steps = 0.0, 0, 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A copy as JSON holds it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Progress":
+        return cls(**fields)
 
 
 class Checkpoints:
     """The checkpoints of one stage. Use as a context manager.
 
-    Orbax writes to a temporary folder and renames it, so a killed save leaves the one before intact.
+    Orbax writes to a temporary folder and renames it, so a killed save leaves the one before
+    intact.
     """
 
     def __init__(self, stage_dir: Path, keep: Keep = "best"):
         self.stage_dir = stage_dir
-        with first_process_first("incomplete checkpoints are put aside"):
+        with first_process_first("incomplete checkpoints are put aside", stage_dir):
             if is_first_process():
                 _put_incomplete_aside(stage_dir / "checkpoints")
         policies: Any = (
             ocp.training.preservation_policies
-        )  # their own annotations contradict each other
+        )  # whose annotations contradict each other
+        best = policies.BestN(n=1, get_metric_fn=functools.partial(rank, keep=keep))
         self._checkpointer = ocp.training.Checkpointer(
             str((stage_dir / "checkpoints").absolute()),
-            preservation_policy=policies.AnyPreservationPolicy(
-                [
-                    policies.LatestN(1),
-                    policies.BestN(n=1, get_metric_fn=functools.partial(rank, keep=keep)),
-                ]
-            ),
+            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(1), best]),
             cleanup_tmp_directories=True,
         )
 
@@ -78,8 +129,8 @@ class Checkpoints:
     def save(self, state: TrainState, progress: Progress) -> None:
         """Begin to save everything as it is now, and write `history.json`.
 
-        Files are written while training goes on; the next save, and leaving the context, wait for them. An error in
-        writing them is raised there.
+        Files are written while training goes on; the next save, and leaving the context, wait for
+        them. An error in writing them is raised there.
 
         Raises:
             CheckpointError: This or the previous checkpoint could not be written.
@@ -88,7 +139,8 @@ class Checkpoints:
         if state.average:
             items[_LIVE_WEIGHTS] = state.weights
         try:
-            # The next step donates the state's buffers; where host and device share memory, they are what would be written.
+            # The next step donates the state's buffers; where host and device share memory, they
+            # are what would be written.
             self._checkpointer.save_checkpointables_async(
                 progress.step,
                 jax.tree.map(jnp.copy, items),
@@ -100,15 +152,17 @@ class Checkpoints:
         except Exception as error:  # Orbax and the libraries under it raise errors of many kinds
             raise self._unwritable(error) from error
 
-    def resume(self, like: TrainState, num_pairs: int) -> Resumed | None:
+    def resume(self, like: TrainState, num_pairs: int) -> tuple[TrainState, Progress] | None:
         """Restore the latest checkpoint, or return None where there is none.
 
         Args:
-            like: a state with the shapes, dtypes and placement that are wanted: the devices may be others than before.
+            like: a state with the shapes, dtypes and placement that are wanted: the devices may be
+                others than before.
             num_pairs: training pairs now.
 
         Raises:
-            CheckpointError: The stage was begun with another number of pairs, or the checkpoint is damaged.
+            CheckpointError: The stage was begun with another number of pairs, or the checkpoint is
+                damaged.
         """
         latest = self._checkpointer.latest
         if latest is None:
@@ -116,8 +170,9 @@ class Checkpoints:
         progress = Progress.from_json(cast(Any, latest.metrics))
         if progress.num_pairs != num_pairs:
             raise CheckpointError(
-                f"{self.stage_dir} was begun with {progress.num_pairs} training pairs, and now there are {num_pairs}: continuing "
-                "would mix two experiments. Restore the data set, or start in another folder."
+                f"{self.stage_dir} was begun with {progress.num_pairs} training pairs, and now "
+                f"there are {num_pairs}: continuing would mix two experiments. Restore the data "
+                "set, or start in another folder."
             )
         items = {"weights": abstract(like.weights), "optimizer": abstract(like.optimizer)}
         if like.average:
@@ -126,31 +181,31 @@ class Checkpoints:
             loaded = self._checkpointer.load_checkpointables(latest.step, cast(Any, items))
         except Exception as error:
             raise CheckpointError(
-                f"The checkpoint of step {latest.step} in {self.stage_dir} is damaged: {error}. Delete its folder to continue from "
-                "the one before, or start in another folder."
+                f"The checkpoint of step {latest.step} in {self.stage_dir} is damaged: {error}. "
+                "Delete its folder to continue from the one before, or start in another folder."
             ) from error
         if is_first_process():  # a kill may have come between the checkpoint and this file
             write_json(self.stage_dir / "history.json", progress.history)
         skips = jax.device_put(np.int32(progress.skips_in_a_row), like.skips_in_a_row.sharding)
         if like.average:
-            return Resumed(
-                TrainState(loaded[_LIVE_WEIGHTS], loaded["optimizer"], loaded["weights"], skips),
-                progress,
-            )
-        return Resumed(TrainState(loaded["weights"], loaded["optimizer"], {}, skips), progress)
+            average, weights = loaded["weights"], loaded[_LIVE_WEIGHTS]
+        else:
+            average, weights = {}, loaded["weights"]
+        return TrainState(weights, loaded["optimizer"], average, skips), progress
 
     def _unwritable(self, error: Exception) -> CheckpointError:
         return CheckpointError(
-            f"A checkpoint could not be written to {self.stage_dir}: {error}. The last complete one is kept; make room, or "
-            "make the folder writable, and start the same command again."
+            f"A checkpoint could not be written to {self.stage_dir}: {error}. The last complete "
+            "one is kept; make room, or make the folder writable, and start the same command again."
         )
 
 
 def _put_incomplete_aside(folder: Path) -> None:
     """Take checkpoints that lack something away from Orbax, which trips over them.
 
-    A kill leaves such a one half deleted, since Orbax deletes in place: what is left of it goes. A power cut may leave one whole but
-    for an empty or torn file, and it may be the best one: that is kept for a person to look at.
+    A kill leaves such a one half deleted, since Orbax deletes in place: what is left of it goes. A
+    power cut may leave one whole but for an empty or torn file, and it may be the best one: that is
+    kept for a person to look at.
     """
     numbered = [path for path in folder.glob("[0-9]*") if path.name.isdigit()]
     incomplete = [path for path in numbered if not is_complete(path)]
@@ -164,12 +219,13 @@ def _put_incomplete_aside(folder: Path) -> None:
         shutil.rmtree(kept / checkpoint.name, ignore_errors=True)
         checkpoint.rename(kept / checkpoint.name)
         say(
-            f"{checkpoint} is damaged, and moved to {kept}; if it was the best one, another one now counts as the best."
+            f"{checkpoint} is damaged, and moved to {kept}; if it was the best one, another one "
+            "now counts as the best."
         )
     if incomplete and none_left:
         raise CheckpointError(
-            f"None of the checkpoints in {folder} is complete; they are moved to {kept}. Look at them, or start the same command once "
-            "more to begin the stage anew."
+            f"None of the checkpoints in {folder} is complete; they are moved to {kept}. Look at "
+            "them, or start the same command once more to begin the stage anew."
         )
 
 

@@ -21,7 +21,7 @@ def make_row(
     images_per_second: float,
     seconds: float,
 ) -> Row:
-    """One row of `history.json`. Losses are L1 in [0, 1]; the gap is validation minus training loss."""
+    """A row of `history.json`. Losses are L1 in [0, 1]; the gap is validation minus training."""
     return {
         "epoch": epoch,
         "step": step,
@@ -36,7 +36,7 @@ def make_row(
 
 
 def best_row(history: Sequence[Row]) -> Row:
-    """The row with the lowest validation loss, the earlier of two equal ones: the epoch whose weights are kept."""
+    """The row with the lowest validation loss, the earlier of two equal ones."""
     return min(history, key=lambda row: (row["validation_loss"], row["epoch"]))
 
 
@@ -51,13 +51,17 @@ def first_row_at(history: Sequence[Row], loss: float) -> Row | None:
 
 
 def percent_fewer(epochs: int, of: int) -> float | None:
-    """How many percent fewer `epochs` are than `of`; negative when they are more, None when there is nothing to save."""
+    """Percent by which `epochs` are fewer than `of`, negative if more; None if `of` is 0."""
     return 100.0 * (1.0 - epochs / of) if of > 0 else None
 
 
 def stopped_early(history: Sequence[Row], stage: StageConfig) -> bool:
-    """Whether `early_stopping_patience` epochs have passed without a better validation loss."""
-    return history[-1]["epoch"] - best_row(history)["epoch"] >= stage.early_stopping_patience
+    """Whether `early_stopping_patience` epochs have passed without a better validation loss.
+
+    Never in a stage that keeps its last epoch, whose number of epochs was fixed beforehand.
+    """
+    waited = history[-1]["epoch"] - best_row(history)["epoch"]
+    return stage.keep == "best" and waited >= stage.early_stopping_patience
 
 
 def is_finished(history: Sequence[Row], stage: StageConfig) -> bool:
@@ -77,5 +81,6 @@ def sentence(label: str, history: Sequence[Row], stage: StageConfig) -> str:
     skipped = f"  {row['skipped_steps']} steps skipped" if row["skipped_steps"] else ""
     return (
         f"{label}: epoch {row['epoch']}/{stage.epochs}  train {train_loss}  "
-        f"validation {row['validation_loss']:.4f} ({marker})  {row['images_per_second']:.1f} images/s{skipped}"
+        f"validation {row['validation_loss']:.4f} ({marker})  "
+        f"{row['images_per_second']:.1f} images/s{skipped}"
     )

@@ -1,10 +1,8 @@
 """The training loop of one stage, top to bottom."""
 
 import collections
-import contextlib
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,29 +12,22 @@ import numpy as np
 
 from enhancer.config import ModelConfig, StageConfig
 from enhancer.data import batches
-from enhancer.data.batches import TrainBatch
 from enhancer.data.pairs import ReadablePairs, Source, UnreadableDataError
 from enhancer.network import trained
 from enhancer.network.levels import learning_rate_factors
-from enhancer.network.restormer import Restormer
 from enhancer.system.console import progress_bar, say
 from enhancer.system.devices import Devices
 from enhancer.system.interruption import NOTHING, STOP, SaveRequests
-from enhancer.system.processes import greatest, is_first_process
-from enhancer.training.checkpoints import Checkpoints
+from enhancer.system.processes import greatest
+from enhancer.training.checkpoints import Checkpoints, Progress
 from enhancer.training.event_log import EventLog
 from enhancer.training.history import Row, is_finished, make_row, sentence, stopped_early
 from enhancer.training.optimizer import learning_rate_at
-from enhancer.training.programs import programs_of
-from enhancer.training.progress import Progress
+from enhancer.training.programs import Programs, programs_of
 from enhancer.training.red_flags import stage_flags
 from enhancer.training.state import TrainState, initial_state, starting_from
 from enhancer.training.step import EvalStep, StepControls
-from enhancer.training.steps_in_flight import LAG, FinishedStep, StepsInFlight, save_batch
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says why and what to try."""
+from enhancer.training.steps_in_flight import LAG, StepsInFlight, TrainingError
 
 
 class StageResult(NamedTuple):
@@ -57,25 +48,29 @@ def train(
     *,
     mixed_in: Source | None = None,
     save_minutes: float = 10.0,
+    programs: Programs | None = None,
 ) -> StageResult:
     """Train one stage to its end, from where it stopped if it did.
 
-    With several processes (`enhancer.system.processes.join_other_processes`) each calls this with equal arguments, and reads its own
-    share of the pairs.
+    With several processes (`enhancer.system.processes.join_other_processes`) each calls this with
+    equal arguments, and reads its own share of the pairs.
 
     Args:
         stage: the settings.
         model_config: shape of the network.
         train_source, validation_source: encoded pairs, see `enhancer.data.batches`.
-        stage_dir: folder for configuration, checkpoints and history; a stage found there is continued exactly.
-        initialise_from: folder of a finished stage whose best weights a new stage starts from; None starts from scratch.
+        stage_dir: folder for configuration, checkpoints and history; a stage found there is
+            continued exactly.
+        initialise_from: folder of a finished stage whose best weights a new stage starts from; None
+            starts from scratch.
         mixed_in: pairs that make up `stage.mix_weight` of the training pairs.
         save_minutes: time between checkpoints within an epoch. Each epoch's end has one too.
+        programs: what is compiled; None takes those of a Restormer.
 
     Raises:
         TrainingError: Too many steps in a row were not finite, or the validation was not.
-        CheckpointError: `initialise_from` holds no checkpoint, or one of another shape; `stage_dir` holds a stage with
-            other settings or begun on other data, or cannot be written.
+        CheckpointError: `initialise_from` holds no checkpoint, or one of another shape; `stage_dir`
+            holds a stage with other settings or begun on other data, or cannot be written.
         UnequalSharesError: The batch cannot be cut evenly.
         Interrupted: A signal asked for an end; everything is saved.
     """
@@ -86,52 +81,68 @@ def train(
     validation_pairs = ReadablePairs(validation_source, "validation data")
     mixed_in_pairs = None if mixed_in is None else ReadablePairs(mixed_in, "data mixed in")
     steps_per_epoch = batches.steps_per_epoch(train_pairs, stage)
-    programs = programs_of(model_config, stage)
+    programs = programs or programs_of(model_config, stage)
     keras.utils.set_random_seed(stage.seed)
-    state = initial_state(
-        Restormer(model_config), programs.optimizer, with_average=stage.ema_decay > 0
-    )
+    state = initial_state(programs.network(), programs.optimizer, with_average=stage.ema_decay > 0)
     label = stage_dir.name
 
     # Signals are only noted until the last checkpoint is written.
     with (
         SaveRequests(save_minutes, greatest).noting_signals() as requests,
         Checkpoints(stage_dir, stage.keep) as saved,
-        _event_log(stage_dir) as events,
+        EventLog(stage_dir / "events") as events,
     ):
         state = devices.copy_to_each(state)
+        progress = Progress(len(train_pairs))
+
+        def finish_epoch(epoch: int, rate: float, images_per_second: float, seconds: float) -> None:
+            """Validate, write the epoch down and save."""
+            loss = validate(programs.eval_step, state, validation_pairs, stage, devices, label)
+            row = make_row(
+                epoch=epoch,
+                step=progress.step,
+                train_loss=progress.train_loss,
+                validation_loss=loss,
+                learning_rate=rate,
+                skipped_steps=progress.skipped_steps,
+                images_per_second=images_per_second,
+                seconds=seconds,
+            )
+            progress.finish_epoch(row)
+            events.epoch(row)
+            saved.save(state, progress)
+            requests.saved()
+
         if resumed := saved.resume(state, len(train_pairs)):
-            state, progress = resumed.state, resumed.progress
+            state, progress = resumed
             done = "finished" if is_finished(progress.history, stage) else "continuing"
             say(f"{label}: {done} after {_place(progress, steps_per_epoch)} of {stage.epochs}")
         else:
             if initialise_from is not None:
-                state = starting_from(
-                    state, trained.load_best_weights(initialise_from, state.weights)
-                )
-            progress = Progress(len(train_pairs))
-            validation_loss = validate(
-                programs.eval_step, state, validation_pairs, stage, devices, label
-            )
-            progress.finish_epoch(_row(progress, 0, validation_loss, 0.0, 0.0, 0.0))
-            if events is not None:
-                events.epoch(progress.history[0])
-            saved.save(state, progress)
+                best = trained.load_best_weights(initialise_from, state.weights)
+                state = starting_from(state, best)
+            finish_epoch(0, 0.0, 0.0, 0.0)
 
-        resolution, iterator, in_flight = 0, iter(()), StepsInFlight()
-        flagged = {flag.name for flag in stage_flags(label, progress.history)}
+        resolution, iterator = 0, iter(())
+        in_flight = StepsInFlight(progress, stage, stage_dir)
+        pretrained = initialise_from is not None
+        flagged = {flag.name for flag in stage_flags(progress.history, pretrained=pretrained)}
         with progress_bar(label, progress.step, stage.epochs * steps_per_epoch) as bar:
             while not is_finished(progress.history, stage):
                 epoch, first_step, started = progress.epoch + 1, progress.step, time.monotonic()
                 if resolution_in(stage, epoch) != resolution:
                     resolution = resolution_in(stage, epoch)
-                    iterator = _batches(
-                        stage, resolution, progress.step, train_pairs, mixed_in_pairs, devices
+                    iterator = batches.train_batches(
+                        train_pairs,
+                        stage,
+                        resolution=resolution,
+                        first_step=progress.step,
+                        process=devices.process,
+                        num_processes=devices.num_processes,
+                        mixed_in=mixed_in_pairs,
                     )
-                level_factors, compiled = (
-                    learning_rate_factors(stage, epoch),
-                    programs.compile_seconds,
-                )
+                level_factors = learning_rate_factors(stage, epoch)
+                compiled = programs.compile_seconds
 
                 while progress.step < epoch * steps_per_epoch:
                     batch = next(iterator)
@@ -139,53 +150,36 @@ def train(
                     request = devices.put_request(requests.now())
                     controls = StepControls(np.float32(rate), level_factors, request)
                     with programs.compiling(resolution, stage.batch_size, label):
-                        state, report = programs.train_step(
-                            state, devices.put_batch(batch.pictures), controls
-                        )
+                        pictures = devices.put_batch(batch.pictures)
+                        state, report = programs.train_step(state, pictures, controls)
                     progress.step += 1
-                    request = _count(
-                        in_flight.add(progress.step, batch, report), progress, stage, stage_dir
-                    )
+                    request = in_flight.add(batch, report)
                     if progress.train_loss is not None:
                         bar.set_postfix_str(f"loss {progress.train_loss:.4f}", refresh=False)
                     bar.update()
                     if request != NOTHING and progress.step < epoch * steps_per_epoch:
-                        request = max(
-                            request, _count(in_flight.wait_for_all(), progress, stage, stage_dir)
-                        )
+                        request = max(request, in_flight.wait_for_all())
                         saved.save(state, progress)
                         requests.saved()
                         if request == STOP:
                             raise requests.interrupted()
 
-                request = _count(in_flight.wait_for_all(), progress, stage, stage_dir)
+                request = in_flight.wait_for_all()
                 seconds = time.monotonic() - started - (programs.compile_seconds - compiled)
                 images_per_second = (progress.step - first_step) * stage.batch_size / seconds
-                validation_loss = validate(
-                    programs.eval_step, state, validation_pairs, stage, devices, label
-                )
                 rate = learning_rate_at(stage, steps_per_epoch, progress.step)
-                row = _row(progress, epoch, validation_loss, rate, images_per_second, seconds)
-                progress.finish_epoch(row)
-                if events is not None:
-                    events.epoch(row)
-                saved.save(state, progress)
-                requests.saved()
+                finish_epoch(epoch, rate, images_per_second, seconds)
                 say(sentence(label, progress.history, stage))
-                for flag in stage_flags(label, progress.history):
+                for flag in stage_flags(progress.history, pretrained=pretrained):
                     if flag.name not in flagged:
                         flagged.add(flag.name)
-                        say(f"{label}: {flag.sentence} {flag.cause} {flag.option}")
-                if (
-                    max(request, greatest(requests.now())) == STOP
-                ):  # a signal may have come since the last step
+                        say(f"{label}: {flag.sentence} {flag.remedy}")
+                # A signal may have come since the last step.
+                if max(request, greatest(requests.now())) == STOP:
                     raise requests.interrupted()
 
-    return StageResult(
-        progress.history,
-        stopped_early(progress.history, stage),
-        trained.weights_sha256(state.weights),
-    )
+    sha256 = trained.weights_sha256(state.weights)
+    return StageResult(progress.history, stopped_early(progress.history, stage), sha256)
 
 
 def validate(
@@ -204,12 +198,10 @@ def validate(
     """
     sums = []
     in_flight = collections.deque()  # a short one: each holds a batch in the device's memory
-    for batch, weights in batches.validation_batches(
-        pairs, stage, devices.process, devices.num_processes
-    ):
-        in_flight.append(
-            eval_step(state.scored_weights, devices.put_batch(batch), devices.put_batch(weights))
-        )
+    shares = batches.validation_batches(pairs, stage, devices.process, devices.num_processes)
+    for batch, weights in shares:
+        batch, weights = devices.put_batch(batch), devices.put_batch(weights)
+        in_flight.append(eval_step(state.scored_weights, batch, weights))
         if len(in_flight) > LAG:
             sums.append(jax.device_get(in_flight.popleft()))
     sums += jax.device_get(list(in_flight))
@@ -220,8 +212,9 @@ def validate(
         )
     if not math.isfinite(loss := float(error / weight)):
         raise TrainingError(
-            f"{label}: the validation loss is {loss}. The last good checkpoint is kept. Try a lower peak learning rate or "
-            "precision float32, in a new workdir; before the first step, other weights to start from."
+            f"{label}: the validation loss is {loss}. The last good checkpoint is kept. Try a "
+            "lower peak learning rate or precision float32, in a new workdir; before the first "
+            "step, other weights to start from."
         )
     return loss
 
@@ -232,81 +225,7 @@ def resolution_in(stage: StageConfig, epoch: int) -> int:
     return sides[min(len(sides) - 1, (epoch - 1) * len(sides) // max(1, stage.epochs))]
 
 
-def _batches(
-    stage: StageConfig,
-    side: int,
-    first_step: int,
-    source: ReadablePairs,
-    mixed_in: ReadablePairs | None,
-    devices: Devices,
-) -> Iterator[TrainBatch]:
-    return batches.train_batches(
-        source,
-        stage,
-        resolution=side,
-        first_step=first_step,
-        process=devices.process,
-        num_processes=devices.num_processes,
-        mixed_in=mixed_in,
-    )
-
-
-def _count(
-    finished: list[FinishedStep], progress: Progress, stage: StageConfig, stage_dir: Path
-) -> int:
-    """Add steps that have run to the progress; return the greatest request that came with them.
-
-    Raises:
-        TrainingError: Too many steps in a row were skipped.
-    """
-    for step in finished:
-        progress.add(step.loss, step.skips_in_a_row)
-        if not step.skips_in_a_row:
-            continue
-        what = f"loss {step.loss}, gradient norm {step.gradient_norm}; pairs {', '.join(step.batch.ids)}"
-        if step.skips_in_a_row < stage.max_consecutive_skips:
-            say(
-                f"{stage_dir.name}: step {step.step} was skipped, it is not finite: {what}",
-                each_process=True,
-            )
-            continue
-        own = f"_process_{jax.process_index()}" if jax.process_count() > 1 else ""
-        folder = stage_dir / "not_finite" / f"step_{step.step}{own}"
-        save_batch(step, folder)
-        raise TrainingError(
-            f"{stage_dir.name}: {step.skips_in_a_row} steps in a row were not finite, the last one is step {step.step}: {what}. "
-            f"Its pictures are in {folder}; the last good checkpoint is kept. Look at the pictures; else try a lower peak learning "
-            "rate or precision float32, in a new workdir."
-        )
-    return max((step.request for step in finished), default=NOTHING)
-
-
-def _row(
-    progress: Progress,
-    epoch: int,
-    validation_loss: float,
-    rate: float,
-    speed: float,
-    seconds: float,
-) -> Row:
-    return make_row(
-        epoch=epoch,
-        step=progress.step,
-        train_loss=progress.train_loss,
-        validation_loss=validation_loss,
-        learning_rate=rate,
-        skipped_steps=progress.skipped_steps,
-        images_per_second=speed,
-        seconds=seconds,
-    )
-
-
-def _event_log(stage_dir: Path) -> contextlib.AbstractContextManager[EventLog | None]:
-    return EventLog(stage_dir / "events") if is_first_process() else contextlib.nullcontext()
-
-
 def _place(progress: Progress, steps_per_epoch: int) -> str:
     inside = progress.step - progress.history[-1]["step"]
-    return f"epoch {progress.epoch}" + (
-        f" and {inside} of {steps_per_epoch} steps" if inside else ""
-    )
+    place = f"epoch {progress.epoch}"
+    return f"{place} and {inside} of {steps_per_epoch} steps" if inside else place

@@ -10,7 +10,8 @@ from enhancer.config import StageConfig
 def learning_rate_at(stage: StageConfig, steps_per_epoch: int, step: int) -> float:
     """The learning rate of a step, counted from 0.
 
-    Linear from 0 to the peak in `warmup_epochs`, then half a cosine that reaches 0 with the last epoch's end.
+    Linear from 0 to the peak in `warmup_epochs`, then half a cosine that reaches 0 with the last
+    epoch's end.
     """
     num_train_steps = stage.epochs * steps_per_epoch
     warmup_steps = min(stage.warmup_epochs * steps_per_epoch, max(0, num_train_steps - 1))
@@ -25,7 +26,8 @@ def make_optimizer(
 ) -> keras.optimizers.Optimizer:
     """AdamW, built for `variables`. Its learning rate is a variable that each step sets.
 
-    Norms, temperatures, biases and tone curves are not decayed: shrinking a scale is no regulariser.
+    Norms, temperatures, biases and tone curves are not decayed: shrinking a scale is no
+    regulariser.
     """
     optimizer = keras.optimizers.AdamW(
         name="adamw",  # a fixed name keeps variable paths equal between processes

@@ -1,10 +1,12 @@
-"""The programs of a stage: built once for all stages that share a network and the settings that shape them."""
+"""The programs of a stage: built once for all stages that share a network and what shapes them."""
 
 import contextlib
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import keras
 
 from enhancer.config import ModelConfig, StageConfig
 from enhancer.network.restormer import Restormer
@@ -28,16 +30,24 @@ COMPILED_FIELDS = (
 
 
 class Programs:
-    """What is compiled for one network and the settings that shape its programs; stages that share them compile once.
+    """What is compiled for one network and the settings that shape its programs.
+
+    Args:
+        network: builds it, such as `Restormer` with its shape; takes `remat` and a `dtype` policy.
+        settings: a stage's, of which `COMPILED_FIELDS` count.
 
     Attributes:
-        train_step, eval_step, optimizer: see `enhancer.training.step`, `enhancer.training.optimizer`.
-        compile_seconds: what compiling train steps, or loading them from the cache, has taken so far.
+        network: builds the network that is trained, with new weights.
+        train_step, eval_step, optimizer: see `enhancer.training.step`,
+            `enhancer.training.optimizer`.
+        compile_seconds: what compiling train steps, or loading them from the cache, has taken so
+            far.
     """
 
-    def __init__(self, model_config: ModelConfig, settings: StageConfig):
+    def __init__(self, network: Callable[..., keras.Model], settings: StageConfig):
         policy = "mixed_bfloat16" if settings.precision == "mixed" else "float32"
-        model = Restormer(model_config, remat=settings.remat, dtype=policy)
+        self.network = network
+        model = network(remat=settings.remat, dtype=policy)
         self.optimizer = make_optimizer(settings.weight_decay, model.trainable_variables)
         self.train_step: TrainStep = make_train_step(model, self.optimizer, settings)
         self.eval_step: EvalStep = make_eval_step(model)
@@ -61,10 +71,11 @@ class Programs:
 
 
 def programs_of(model_config: ModelConfig, stage: StageConfig) -> Programs:
-    """The programs that a stage runs."""
+    """The programs that train a Restormer; stages that share them compile once."""
     return _programs(model_config, tuple(getattr(stage, name) for name in COMPILED_FIELDS))
 
 
 @functools.lru_cache(maxsize=4)
 def _programs(model_config: ModelConfig, settings: tuple[Any, ...]) -> Programs:
-    return Programs(model_config, StageConfig(**dict(zip(COMPILED_FIELDS, settings, strict=True))))
+    stage = StageConfig(**dict(zip(COMPILED_FIELDS, settings, strict=True)))
+    return Programs(functools.partial(Restormer, model_config), stage)

@@ -1,4 +1,4 @@
-"""All that a training step changes, as arrays by variable path, apart from the Keras objects that describe it."""
+"""All that a training step changes, as arrays by variable path; Keras objects only describe it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import keras
-
-from enhancer.network.restormer import Restormer
 
 
 class TrainState(NamedTuple):
@@ -18,18 +16,18 @@ class TrainState(NamedTuple):
     average: dict[str, jax.Array]
     """The weights' exponential moving average; empty in a stage that keeps none."""
     skips_in_a_row: jax.Array
-    """int32 `()`: the latest steps without a break whose loss or gradient was not finite."""
+    """int32 `()`: the latest steps in a row whose loss or gradient was not finite."""
 
     @property
     def scored_weights(self) -> dict[str, jax.Array]:
-        """What is validated and handed on: the average where the stage keeps one, else the weights."""
+        """What is validated and handed on: the average where the stage keeps one."""
         return self.average or self.weights
 
 
 def initial_state(
-    model: Restormer, optimizer: keras.optimizers.Optimizer, *, with_average: bool
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, *, with_average: bool
 ) -> TrainState:
-    """The state that the model's and the optimizer's variables hold now, copied: a step donates its state."""
+    """The state that the variables hold now, copied: a step donates its state."""
 
     def copies(variables: Sequence[keras.Variable]) -> dict[str, jax.Array]:
         return by_path(variables, [jnp.array(variable.value, copy=True) for variable in variables])
@@ -43,7 +41,7 @@ def initial_state(
 
 
 def starting_from(state: TrainState, weights: Mapping[str, jax.Array]) -> TrainState:
-    """A fresh state that begins with other weights, which its average, if it keeps one, begins with too."""
+    """A fresh state that begins with other weights, and so does its average."""
     average = (
         {path: jnp.array(x, copy=True) for path, x in weights.items()} if state.average else {}
     )

@@ -1,4 +1,4 @@
-"""One optimisation step and one validation step: pure functions of explicit state, jitted, the state donated."""
+"""One optimisation step and one validation step: pure functions of explicit state, jitted."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,9 +9,7 @@ import keras
 
 from enhancer.config import StageConfig
 from enhancer.network.levels import has_one_rate, is_curve, level_of, never_trained
-from enhancer.network.restormer import Restormer
 from enhancer.system.compiler import compiler_options
-from enhancer.training import losses
 from enhancer.training.state import TrainState, by_path, in_order
 
 Arrays = Mapping[str, Any]  # NumPy or JAX
@@ -19,14 +17,14 @@ EvalStep = Callable[[Arrays, Arrays, Any], tuple[jax.Array, jax.Array]]
 
 
 class StepControls(NamedTuple):
-    """What the loop says to one step. Values, not constants of the program: changing them compiles nothing."""
+    """What the loop says to one step. Values, not constants: changing them compiles nothing."""
 
     learning_rate: Any
     """float32 `()`."""
     level_factors: Any
     """float32 `(8,)`: `enhancer.network.levels.learning_rate_factors`."""
     request: Any
-    """int32 `(processes x local devices,)`: what each process asks all of them to do, see `enhancer.system.interruption`."""
+    """int32 `(devices,)`: what each process asks of all, see `enhancer.system.interruption`."""
 
 
 class StepReport(NamedTuple):
@@ -37,7 +35,7 @@ class StepReport(NamedTuple):
     gradient_norm: jax.Array
     """float32 `()`: global L2 norm before clipping, over the levels that learn."""
     skips_in_a_row: jax.Array
-    """int32 `()`: 0 after an update; else how many steps without a break changed nothing, this one included."""
+    """int32 `()`: steps in a row that changed nothing, this one included; 0 after an update."""
     request: jax.Array
     """int32 `()`: the greatest request of all processes."""
 
@@ -46,17 +44,18 @@ TrainStep = Callable[[TrainState, Arrays, StepControls], tuple[TrainState, StepR
 
 
 def make_train_step(
-    model: Restormer, optimizer: keras.optimizers.Optimizer, stage: StageConfig
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, stage: StageConfig
 ) -> TrainStep:
     """Compile-once step: `(state, batch, controls) -> (state, report)`.
 
-    The batch is uint8 `(batch, height, width, 3)` under "input" and "target". The state given in is donated: its buffers are
-    gone afterwards. A step whose loss or gradient is not finite leaves weights, optimizer and average as they are.
+    The batch is uint8 `(batch, height, width, 3)` under "input" and "target". The state given in is
+    donated: its buffers are gone afterwards. A step whose loss or gradient is not finite leaves
+    weights, optimizer and average as they are.
 
     Args:
         model, optimizer: describe the computation; their own values are not used.
-        stage: of it count `gradient_accumulation_steps`, `gradient_clip_norm`, `ema_decay`, `frozen_levels`,
-            `unfreeze_every_epochs`, `curve_rate` and whether `level_decay` is 1.
+        stage: of it count `gradient_accumulation_steps`, `gradient_clip_norm`, `ema_decay`,
+            `frozen_levels`, `unfreeze_every_epochs`, `curve_rate` and whether `level_decay` is 1.
     """
     variables = model.trainable_variables
     still = never_trained(stage, (variable.path for variable in variables))
@@ -68,7 +67,7 @@ def make_train_step(
         weights = {
             path: jax.lax.stop_gradient(x) if path in still else x for path, x in weights.items()
         }
-        return losses.l1(_predict(model, weights, batch["input"]), _as_float(batch["target"]))
+        return l1(_predict(model, weights, batch["input"]), _as_float(batch["target"]))
 
     def train_step(
         state: TrainState, batch: dict[str, jax.Array], controls: StepControls
@@ -79,18 +78,17 @@ def make_train_step(
             * (stage.curve_rate if is_curve(path) else 1)
             for path in gradients
         }
-        learning = (
-            gradients
-            if one_rate
-            else {path: g * (factors[path] > 0) for path, g in gradients.items()}
-        )
+        learning = gradients
+        if not one_rate:
+            learning = {path: g * (factors[path] > 0) for path, g in gradients.items()}
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in learning.values()))
         clipping = jnp.minimum(1, stage.gradient_clip_norm / jnp.maximum(norm, 1e-12))
 
         old_optimizer = state.optimizer | {rate_path: controls.learning_rate}
         new_weights, new_optimizer = optimizer.stateless_apply(
             in_order(old_optimizer, optimizer.variables),
-            # Frozen levels' gradients go into the optimizer's moments, so that they are ready when a level is set free.
+            # Frozen levels' gradients go into the optimizer's moments, so that they are ready when
+            # a level is set free.
             [g * clipping for g in in_order(gradients, variables)],
             in_order(state.weights, variables),
         )
@@ -108,17 +106,17 @@ def make_train_step(
         skips = jnp.where(finite, 0, state.skips_in_a_row + 1).astype("int32")
         changed = TrainState(weights, new_optimizer, average, skips)
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), changed, state)
-        return kept._replace(skips_in_a_row=skips), StepReport(
-            loss, norm, skips, jnp.max(controls.request)
-        )
+        report = StepReport(loss, norm, skips, jnp.max(controls.request))
+        return kept._replace(skips_in_a_row=skips), report
 
     return jax.jit(train_step, donate_argnums=0, compiler_options=compiler_options())
 
 
-def make_eval_step(model: Restormer) -> EvalStep:
-    """Compile-once validation: `(weights, batch, pair_weights) -> (sum over pairs of pair weight x mean |error|, sum of weights)`.
+def make_eval_step(model: keras.Model) -> EvalStep:
+    """Compile-once validation: `(weights, batch, pair_weights) -> (error, weight)`, sums.
 
-    The prediction is clipped to [0, 1], as the photo that a user gets is.
+    The error is each pair's mean |error| times its weight. The prediction is clipped to [0, 1], as
+    the photo that a user gets is.
     """
 
     def eval_step(
@@ -131,8 +129,21 @@ def make_eval_step(model: Restormer) -> EvalStep:
     return jax.jit(eval_step, compiler_options=compiler_options())
 
 
+def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean absolute error, the loss of both stages and the score.
+
+    Args:
+        prediction, target: float `(batch, height, width, channels)` in [0, 1]; the prediction may
+            leave it.
+
+    Returns:
+        float32 `()`: the mean over everything. Computed in float32 whatever the inputs' dtype.
+    """
+    return jnp.mean(jnp.abs(prediction.astype("float32") - target.astype("float32")))
+
+
 def _accumulated(value_and_gradients: Callable, weights: Arrays, batch: Arrays, stage: StageConfig):
-    """Loss and gradients of the whole batch, taken in `gradient_accumulation_steps` equal parts, one after the other."""
+    """Loss and gradients of the batch, taken in equal parts, one after the other."""
     parts = stage.gradient_accumulation_steps
     if parts == 1:
         return value_and_gradients(weights, batch)
@@ -140,7 +151,8 @@ def _accumulated(value_and_gradients: Callable, weights: Arrays, batch: Arrays, 
     def part(total, micro_batch):
         return jax.tree.map(jnp.add, total, value_and_gradients(weights, micro_batch)), None
 
-    # Every parts-th row goes into a part, so that each part of a batch lying on several devices lies on all of them.
+    # Every parts-th row goes into a part, so that each part of a batch lying on several devices
+    # lies on all of them.
     cut = jax.tree.map(
         lambda x: jnp.moveaxis(x.reshape(len(x) // parts, parts, *x.shape[1:]), 1, 0), batch
     )
@@ -152,12 +164,12 @@ def _accumulated(value_and_gradients: Callable, weights: Arrays, batch: Arrays, 
 def _averaged(
     average: Arrays, weights: Arrays, updates: jax.Array, decay: float
 ) -> dict[str, jax.Array]:
-    """The moving average one update later. Its memory grows with the updates, so that it forgets where training began."""
+    """The moving average one update later. Its memory grows: it forgets where training began."""
     decay_now = jnp.minimum(decay, (1 + updates) / (10 + updates)).astype("float32")
     return {path: old + (1 - decay_now) * (weights[path] - old) for path, old in average.items()}
 
 
-def _predict(model: Restormer, weights: Arrays, pictures: jax.Array) -> jax.Array:
+def _predict(model: keras.Model, weights: Arrays, pictures: jax.Array) -> jax.Array:
     outputs = model.stateless_call(
         in_order(weights, model.trainable_variables), [], _as_float(pictures)
     )

@@ -1,11 +1,12 @@
-"""Kill the recipe at random moments, start it again, and compare what it leaves with a run that nobody disturbed.
+"""Kill the recipe at random moments, start it again, and compare it with an undisturbed run.
 
     python -m tests.chaos                      twenty kills, a quarter of an hour on two cores
     python -m tests.chaos --kills 3 --seed 1
 
-Each trial is a run of its own in its own folder: killed with SIGKILL once, at a moment drawn evenly over the whole duration of the
-undisturbed run (data, all stages, saves, test), and then started again with the same command. Compared are the hashes of the last
-and the best weights of every stage, the histories without what a clock says, and every photo's scores. Checkpoints are written
+Each trial is a run of its own in its own folder: killed with SIGKILL once, at a moment drawn evenly
+over the whole duration of the undisturbed run (data, all stages, saves, test), and then started
+again with the same command. Compared are the hashes of the last and the best weights of every
+stage, the histories without what a clock says, and every photo's scores. Checkpoints are written
 every second, so that kills fall into saves too.
 
 Exit codes: 0 all equal, 1 not.
@@ -82,8 +83,9 @@ def main(argv: list[str] | None = None) -> int:
             code = start(arguments, workdir, environment).wait()
             same = code == 0 and outcome(workdir) == expected
             equal += same
+            found = "equal" if same else "DIFFERENT"
             print(
-                f"{trial}/{arguments.kills}: killed after {moment:.1f} s ({at}): {'equal' if same else 'DIFFERENT'}",
+                f"{trial}/{arguments.kills}: killed after {moment:.1f} s ({at}): {found}",
                 flush=True,
             )
             if not same:

@@ -1,4 +1,4 @@
-"""Crops, flips, rotations and colours: what may change does, and input and target keep fitting each other."""
+"""Crops, flips, turns and colours: what may change does, and input and target keep fitting."""
 
 import dataclasses
 
@@ -38,7 +38,7 @@ def photo():
 
 
 def plane(values):
-    """Least-squares fit of `values` (side, side): middle, slopes down and right, and the largest error."""
+    """Least-squares plane through `values`: middle, slopes down and right, the largest error."""
     side = len(values)
     v, u = np.mgrid[:side, :side] - (side - 1) / 2
     middle, down, right = (
@@ -61,7 +61,7 @@ def test_crop_keeps_the_aspect_ratio():
 
 @pytest.mark.parametrize("crop", [RandomSquareCrop, RandomRotatedSquareCrop])
 def test_crop_scale_bounds_the_square_of_the_photo(crop, coordinates):
-    """The range of rows in a crop is the side that it was cut with, for a turned one a little more."""
+    """The range of rows in a crop is the side that it was cut with, a little more if turned."""
     cut, sides = crop(16, 0.5), []
     for seed in range(50):
         rows = cut.random_map(pair_of(coordinates), np.random.default_rng(seed)).input[..., 0]
@@ -72,7 +72,7 @@ def test_crop_scale_bounds_the_square_of_the_photo(crop, coordinates):
 
 
 def test_rotated_crops_are_turned_in_the_photo_and_make_up_no_pixel(coordinates):
-    """Rows and columns stay a plane up to the corners, within rounding: nothing is repeated, mirrored or filled in."""
+    """Rows and columns stay a plane up to the corners, within rounding: nothing is filled in."""
     degrees, margins = [], []
     for seed in range(200):
         rng = np.random.default_rng(seed)

@@ -106,17 +106,6 @@ def test_the_batches_of_two_processes_are_together_the_batch_of_one(
         np.testing.assert_array_equal(inputs(half), inputs(one)[:, process::2])
 
 
-def test_a_batch_that_cannot_be_shared_evenly_is_refused(brightened_pairs, nano_stage):
-    for batches in (
-        train_batches,
-        lambda *args, **options: next(validation_batches(*args, **options)),
-    ):
-        with pytest.raises(
-            ValueError, match="batch of 4 pairs cannot be shared evenly by 3 processes"
-        ):
-            batches(brightened_pairs, nano_stage, num_processes=3)
-
-
 def test_another_resolution_shows_the_same_crops(brightened_pairs, strong):
     (small,), (large,) = (taken(1, brightened_pairs, strong, resolution=side) for side in (8, 16))
     assert large.pictures["input"].shape == (4, 16, 16, 3)
@@ -145,18 +134,9 @@ def test_without_a_share_nothing_is_mixed_in(brightened_pairs, other_pairs, nano
     )
 
 
-def test_a_share_of_nothing_and_an_impossible_share_are_refused(
-    brightened_pairs, other_pairs, nano_stage
-):
+def test_a_share_of_nothing_is_refused(brightened_pairs, nano_stage):
     with pytest.raises(ValueError, match=r"mix_weight is 0\.3, but there are no pairs to mix in"):
         train_batches(brightened_pairs, dataclasses.replace(nano_stage, mix_weight=0.3))
-    for weight in (1.0, -0.1):
-        with pytest.raises(ValueError, match="share from 0 to below 1"):
-            train_batches(
-                brightened_pairs,
-                dataclasses.replace(nano_stage, mix_weight=weight),
-                mixed_in=other_pairs,
-            )
 
 
 def test_a_damaged_pair_is_replaced_alike_on_every_reading(brightened_pairs, strong):
@@ -191,11 +171,7 @@ def test_training_on_nothing_readable_says_so(nano_stage):
 
 def test_validation_sees_each_pair_once_and_fills_the_last_batch(brightened_pairs, nano_stage):
     batches = list(validation_batches(brightened_pairs, nano_stage))
-    assert [weights.tolist() for _, weights in batches] == [
-        [1, 1, 1, 1],
-        [1, 1, 1, 1],
-        [1, 0, 0, 0],
-    ]
+    assert [weights.tolist() for _, weights in batches] == [[1] * 4, [1] * 4, [1, 0, 0, 0]]
     assert {batch["input"].shape for batch, _ in batches} == {(4, 16, 16, 3)}
     seen = np.concatenate([batch["target"][weights > 0] for batch, weights in batches])
     assert len(np.unique(seen.reshape(len(seen), -1), axis=0)) == 9
@@ -222,11 +198,7 @@ def test_damaged_pairs_have_no_weight_in_validation(brightened_pairs, nano_stage
     pairs[1] = pairs[1] | {"target": b"junk"}
     pairs[8] = pairs[8] | {"input": b""}
     batches = list(validation_batches(pairs, nano_stage))
-    assert [weights.tolist() for _, weights in batches] == [
-        [1, 1, 1, 0],
-        [1, 1, 1, 1],
-        [0, 0, 0, 0],
-    ]
+    assert [weights.tolist() for _, weights in batches] == [[1, 1, 1, 0], [1] * 4, [0] * 4]
     assert {weights.dtype for _, weights in batches} == {np.dtype("float32")}
     whole = next(validation_batches(brightened_pairs, nano_stage))[0]
     np.testing.assert_array_equal(batches[0][0]["input"][:3], whole["input"][[0, 2, 3]])

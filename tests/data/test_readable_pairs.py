@@ -1,4 +1,4 @@
-"""Damaged records are named once and left out; one picture that cannot be read does not end a night's training."""
+"""Damaged records are named once and left out: one bad picture does not end a night's training."""
 
 import threading
 

@@ -20,7 +20,7 @@ from datasets import build, miniature
 from datasets.fivek.photo_names import read_catalogue
 from datasets.types import DatasetNotBuilt, PreparationError, SourceError
 from datasets.workers import pool
-from enhancer.system.lock import FolderInUseError, FolderLock
+from enhancer.system.files import FolderInUseError, FolderLock
 
 ROOT = Path(__file__).parents[2]
 HAS_TENSORFLOW = importlib.util.find_spec("tensorflow") is not None

@@ -3,29 +3,33 @@
 import asyncio
 import json
 import os
+import struct
 import subprocess
 import sys
 import threading
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from demo import isolated_decoding
-from demo.archive import write_archive
-from demo.batch import enhance_batch, without_paths
-from demo.credentials import CredentialsError, read_credentials
-from demo.enhanced_photo import compare, enhance_upload, render_result
-from demo.isolated_decoding import read_upload
-from demo.limits import Limits
-from demo.model_card import read_model_card, render_model_card, summarise
-from demo.photo_queue import PhotoQueue, Refused
-from demo.status_list import render_status_list
-from demo.temporary_files import private_folder, sweep
-from demo.visit import Entry, Visit
+from demo.page.model_card import read_model_card, render_model_card, summarise
+from demo.page.status_list import render_status_list
+from demo.photos import isolated_decoding
+from demo.photos.archive import write_archive
+from demo.photos.batch import enhance_batch, without_paths
+from demo.photos.enhanced_photo import compare, enhance_photo, render_result
+from demo.photos.isolated_decoding import read_upload
+from demo.photos.limits import Limits
+from demo.photos.photo_queue import PhotoQueue, Refused
+from demo.photos.shelf import NoRoom, NotHere, Shelf
+from demo.photos.visit import Entry, Visit
+from demo.photos.visitor import Visitor
+from demo.server.credentials import CredentialsError, read_credentials
+from demo.server.temporary_files import private_folder
 from enhancer.photo.io import PhotoError, read_photo, write_photo
 from tests.helpers.demo_page import FakeEnhancer, write_gradient
 
@@ -59,7 +63,9 @@ def test_a_decoder_that_needs_too_much_memory_is_told_in_words(tmp_path):
 def test_a_decoder_that_takes_too_long_is_stopped(tmp_path):
     write_photo(tmp_path / "slow.tif", np.zeros((8, 8, 3), np.uint8))
     limits = Limits()
-    object.__setattr__(limits, "decoder_seconds", 0)  # less than one may choose: no decoder is so fast
+    object.__setattr__(
+        limits, "decoder_seconds", 0
+    )  # less than one may choose: no decoder is so fast
     started = time.monotonic()
     with pytest.raises(PhotoError, match=r"slow\.tif was not decoded within 0 seconds"):
         read_upload(tmp_path / "slow.tif", limits)
@@ -68,38 +74,61 @@ def test_a_decoder_that_takes_too_long_is_stopped(tmp_path):
 
 def test_a_decoder_that_dies_is_told_in_words(tmp_path, monkeypatch):
     write_photo(tmp_path / "deadly.tif", np.zeros((8, 8, 3), np.uint8))
-    monkeypatch.setattr(isolated_decoding, "_DECODER", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    with pytest.raises(PhotoError, match=r"deadly\.tif could not be decoded: its decoder was stopped"):
+    monkeypatch.setattr(
+        isolated_decoding, "_DECODER", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    )
+    with pytest.raises(
+        PhotoError, match=r"deadly\.tif could not be decoded: its decoder was stopped"
+    ):
         read_upload(tmp_path / "deadly.tif", Limits())
 
 
-@pytest.mark.parametrize("name", ["huge.jpg", "huge.tif"])
-def test_a_photo_above_the_pixel_limit_is_refused_with_its_size(tmp_path, name):
-    write_photo(tmp_path / name, np.zeros((1000, 1100, 3), np.uint8))
-    with pytest.raises(PhotoError, match=rf"{name} has 1100 × 1000 pixels, and this server takes at most 1 megapixels"):
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("huge.jpg", "has 2100 × 1000 pixels, and this server takes at most 1 megapixels"),
+        ("huge.tif", r"claims 2 megapixels \(2100 x 1000\); the limit is 1 megapixels"),
+    ],
+)
+def test_a_photo_above_the_pixel_limit_is_refused_with_its_size(tmp_path, name, told):
+    write_photo(tmp_path / name, np.zeros((1000, 2100, 3), np.uint8))
+    with pytest.raises(PhotoError, match=rf"{name} {told}"):
         read_upload(tmp_path / name, Limits(megapixels=1))
+
+
+def test_a_bomb_is_told_this_servers_limit(tmp_path):
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    crc = struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + crc)
+    with pytest.raises(PhotoError, match="the limit is 100 megapixels"):
+        read_upload(tmp_path / "bomb.png", Limits())
 
 
 # One photo
 
 
 def test_the_result_has_the_photos_size_depth_and_exif(tmp_path):
-    made = enhance_upload(FakeEnhancer(), write_gradient(tmp_path / "a.jpg", 30, 40), tmp_path / "1", Limits(), 100)
+    made = enhance_photo(
+        FakeEnhancer(), write_gradient(tmp_path / "a.jpg", 30, 40), tmp_path / "1", Limits(), 100
+    )
     result = read_photo(render_result(made, 100, Limits()))
     assert (made.width, made.height, made.result_name) == (40, 30, "a_enhanced.jpg")
     assert b"Kitchen" in (result.exif or b"")
     deep = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), dtype=np.uint16)
     write_photo(tmp_path / "deep.png", deep)
-    made = enhance_upload(FakeEnhancer(), tmp_path / "deep.png", tmp_path / "2", Limits(), 100)
+    made = enhance_photo(FakeEnhancer(), tmp_path / "deep.png", tmp_path / "2", Limits(), 100)
     inverted = read_photo(render_result(made, 100, Limits()), keep_depth=True).pixels
     np.testing.assert_allclose(inverted.astype(int), 65535 - deep.astype(int), atol=1)
 
 
 def test_another_strength_needs_no_network_and_zero_is_the_photo_itself(tmp_path):
     enhancer = FakeEnhancer()
-    write_photo(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
+    write_photo(
+        tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    )
     photo = read_photo(tmp_path / "a.png").pixels
-    made = enhance_upload(enhancer, tmp_path / "a.png", tmp_path / "1", Limits(), 100)
+    made = enhance_photo(enhancer, tmp_path / "a.png", tmp_path / "1", Limits(), 100)
     for percent in (0, 50):
         pixels = read_photo(render_result(made, percent, Limits())).pixels
         np.testing.assert_allclose(pixels, photo + percent / 100 * (255.0 - 2.0 * photo), atol=0.51)
@@ -109,7 +138,9 @@ def test_another_strength_needs_no_network_and_zero_is_the_photo_itself(tmp_path
 
 
 def test_only_the_last_strength_is_kept_on_the_disk(tmp_path):
-    made = enhance_upload(FakeEnhancer(), write_gradient(tmp_path / "a.jpg", 30, 40), tmp_path / "1", Limits(), 100)
+    made = enhance_photo(
+        FakeEnhancer(), write_gradient(tmp_path / "a.jpg", 30, 40), tmp_path / "1", Limits(), 100
+    )
     render_result(made, 40, Limits())
     assert [path.parent.name for path in made.folder.rglob("*_enhanced.jpg")] == ["at-40"]
 
@@ -121,7 +152,15 @@ def run_batch(queue, entries, folder, enhancer=None):
     async def collect():
         return [
             (entry.number, entry.state, entry.text)
-            async for entry in enhance_batch(enhancer or FakeEnhancer(), queue, Limits(), entries, folder, 100)
+            async for entry in enhance_batch(
+                enhancer or FakeEnhancer(),
+                queue,
+                Limits(),
+                Visit("anna", folder),
+                entries,
+                100,
+                account="anna",
+            )
         ]
 
     return asyncio.run(collect())
@@ -134,7 +173,7 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path):
         tmp_path / "bad.jpg",
         write_gradient(tmp_path / "c.jpg", 20, 30),
     ]
-    entries = [Entry(path, number) for number, path in enumerate(paths)]
+    entries = [Entry(path.name, number, source=path) for number, path in enumerate(paths)]
     steps = run_batch(PhotoQueue(), entries, tmp_path / "visit")
     assert [entry.state for entry in entries] == ["done", "failed", "done"]
     assert "bad.jpg" in entries[1].text
@@ -149,7 +188,7 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path):
 
 def test_an_unexpected_failure_is_logged_without_the_names_of_files(tmp_path, caplog):
     write_photo(tmp_path / "private_name.png", np.full((20, 30, 3), 128, np.uint8))
-    entry = Entry(tmp_path / "private_name.png", 0)
+    entry = Entry("private_name.png", 0, source=tmp_path / "private_name.png")
     run_batch(PhotoQueue(), [entry], tmp_path / "visit")
     assert entry.text == "private_name.png could not be enhanced; the server's log says why."
     assert "RuntimeError" in caplog.text
@@ -189,7 +228,7 @@ def test_a_closed_queue_finishes_the_photo_in_hand_and_refuses_the_rest(tmp_path
         go_on.set()
 
     paths = [write_gradient(tmp_path / f"{name}.jpg", 20, 30) for name in "ab"]
-    entries = [Entry(path, number) for number, path in enumerate(paths)]
+    entries = [Entry(path.name, number, source=path) for number, path in enumerate(paths)]
     stopper = threading.Thread(target=stop)
     stopper.start()
     run_batch(queue, entries, tmp_path / "visit", Slow())
@@ -197,13 +236,17 @@ def test_a_closed_queue_finishes_the_photo_in_hand_and_refuses_the_rest(tmp_path
     assert [entry.state for entry in entries] == ["done", "failed"]
     assert "is being stopped" in entries[1].text
     assert queue.is_idle
-    with pytest.raises(Refused), queue.visit():
+    with pytest.raises(Refused), queue.visit("anna"):
         pass
 
 
 def test_more_visitors_than_the_limit_are_asked_to_come_back():
     queue = PhotoQueue(1, visitors=1)
-    with queue.visit(), pytest.raises(Refused, match="busy with the photos of 1 visitors"), queue.visit():
+    with (
+        queue.visit("anna"),
+        pytest.raises(Refused, match="busy with the photos of 1 visitors"),
+        queue.visit("bert"),
+    ):
         pass
 
 
@@ -234,20 +277,25 @@ def test_results_of_one_name_are_told_apart_in_the_zip(tmp_path):
         (tmp_path / folder / "x.jpg").write_text(folder)
     write_archive(tmp_path / "all.zip", [tmp_path / "a" / "x.jpg", tmp_path / "b" / "x.jpg"])
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
-        assert {name: archive.read(name) for name in archive.namelist()} == {"x.jpg": b"a", "x_2.jpg": b"b"}
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            "x.jpg": b"a",
+            "x_2.jpg": b"b",
+        }
 
 
 # What is shown
 
 
 def test_names_of_files_cannot_put_markup_into_the_page():
-    shown = render_status_list([Entry(Path("<img src=x onerror=alert(1)>.jpg"), 0, "failed", "no <b>photo</b>")])
+    shown = render_status_list(
+        [Entry("<img src=x onerror=alert(1)>.jpg", 0, "failed", "no <b>photo</b>")]
+    )
     assert "<img" not in shown
     assert "no <b>" not in shown
 
 
 def test_failures_come_first_when_all_is_done():
-    entries = [Entry(Path("a.jpg"), 0, "done"), Entry(Path("b.jpg"), 1, "failed"), Entry(Path("c.jpg"), 2, "working")]
+    entries = [Entry("a.jpg", 0, "done"), Entry("b.jpg", 1, "failed"), Entry("c.jpg", 2, "working")]
     assert render_status_list(entries).index("a.jpg") < render_status_list(entries).index("b.jpg")
     entries[2].state = "done"
     assert render_status_list(entries).index("b.jpg") < render_status_list(entries).index("a.jpg")
@@ -255,7 +303,10 @@ def test_failures_come_first_when_all_is_done():
 
 def test_paths_in_a_decoders_own_words_are_left_out():
     upload = Path("/srv/uploads/1/a.tif")
-    assert without_paths(f"{upload} is bad (cannot read {upload}). Copy it.", upload) == "a.tif is bad. Copy it."
+    assert (
+        without_paths(f"{upload} is bad (cannot read {upload}). Copy it.", upload)
+        == "a.tif is bad. Copy it."
+    )
 
 
 def write_run(folder: Path, results: str | None) -> Path:
@@ -268,16 +319,30 @@ def write_run(folder: Path, results: str | None) -> Path:
 def results_of(*, miniature: bool, n: int = 8) -> str:
     def method(shift):
         metrics = {"psnr_db": 20.0 + shift, "ssim": 0.9, "ciede2000": 9.0 - shift}
-        return {"n": n, "mean": metrics, "interval_95": {key: [value - 1, value + 1] for key, value in metrics.items()}}
+        return {
+            "n": n,
+            "mean": metrics,
+            "interval_95": {key: [value - 1, value + 1] for key, value in metrics.items()},
+        }
 
     methods = {"unedited": method(0), "finetuned": method(5)}
-    return json.dumps({"config": {"miniature": miniature, "fivek": None, "real_estate": None}, "methods": methods})
+    return json.dumps(
+        {"config": {"miniature": miniature, "fivek": None, "real_estate": None}, "methods": methods}
+    )
 
 
 def test_the_model_card_says_what_it_was_trained_on_and_how_it_did(tmp_path):
     card = read_model_card(write_run(tmp_path, results_of(miniature=True)), "tiny network")
     shown = render_model_card(card)
-    for words in ("tiny network", "no real photo", "8 photos", "25.0", "[24.0, 26.0]", "20.0", "small test"):
+    for words in (
+        "tiny network",
+        "no real photo",
+        "8 photos",
+        "25.0",
+        "[24.0, 26.0]",
+        "20.0",
+        "small test",
+    ):
         assert words in shown
     assert "25.0 dB on 8 test photos against 20.0 dB unedited" in summarise(card)
 
@@ -285,7 +350,8 @@ def test_the_model_card_says_what_it_was_trained_on_and_how_it_did(tmp_path):
 def test_the_model_card_names_real_data_and_its_restriction(tmp_path):
     card = read_model_card(write_run(tmp_path, results_of(miniature=False, n=56)), "network")
     assert (
-        card.trained_on == "Trained on MIT-Adobe FiveK (a set for research only), then on pairs of real-estate photos."
+        card.trained_on == "Trained on MIT-Adobe FiveK (a set for research only), "
+        "then on pairs of real-estate photos."
     )
     assert "small test" not in render_model_card(card)
 
@@ -334,21 +400,125 @@ def test_half_a_login_is_refused(tmp_path, user, file, variables, sentence):
         read_credentials(user, tmp_path / "password" if file is not None else None, variables)
 
 
-def test_old_files_are_swept_and_those_in_use_are_not(tmp_path):
-    old, new = Visit.open(tmp_path), Visit.open(tmp_path)
-    (old.folder / "photo-0").mkdir()
-    (old.folder / "photo-0" / "result.jpg").write_text("x")
+# The shelf
+
+ANNA, BERT = Visitor("anna", "127.0.0.1"), Visitor("bert", "127.0.0.1")
+
+
+def put(shelf: Shelf, visitor: Visitor, megabytes: float = 0.001, name: str = "a.jpg") -> str:
+    """Upload a file as the page does; return its handle."""
+    size = int(megabytes * 1e6)
+    with shelf.receiving(visitor, size) as folder:
+        (folder / name).write_bytes(bytes(size))
+        return shelf.put(visitor, folder / name)
+
+
+def test_what_was_not_used_for_long_is_swept_and_what_is_in_use_is_not(tmp_path, monkeypatch):
+    shelf, clock = Shelf(tmp_path, Limits(keep_minutes=1)), [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("time.time", lambda: os.stat(tmp_path).st_mtime + clock[0] - 1000)
+    old, taken, used = put(shelf, ANNA), put(shelf, ANNA), put(shelf, ANNA)
+    visit = shelf.open_box(ANNA)
+    shelf.take(ANNA, taken, visit / "photo-0" / "source")
     (tmp_path / "broken-upload").write_text("x")
-    time.sleep(0.3)
-    new.touch()
-    sweep(tmp_path, 0.2)
-    assert list(tmp_path.iterdir()) == [new.folder]
+    clock[0] += 50
+    shelf.find(ANNA, used)
+    shelf.sweep()
+    shelf.find(ANNA, old)
+    clock[0] += 61
+    shelf.find(ANNA, used)
+    with shelf.using(visit):
+        clock[0] += 59
+        shelf.sweep()
+        kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {visit.name, used.split("/")[2]}
+    clock[0] += 61
+    shelf.sweep()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_of_a_server_is_private_and_deleted_and_so_are_those_of_killed_servers(tmp_path, monkeypatch):
+def test_an_upload_is_used_once_and_by_its_owner_only(tmp_path):
+    shelf = Shelf(tmp_path, Limits())
+    handle = put(shelf, ANNA)
+    with pytest.raises(NotHere):
+        shelf.take(BERT, handle, tmp_path / "x")
+    taken = shelf.take(ANNA, handle, shelf.open_box(ANNA) / "photo-0" / "source")
+    assert taken.name == "a.jpg"
+    with pytest.raises(NotHere):
+        shelf.take(ANNA, handle, tmp_path / "x")
+    with pytest.raises(NotHere):  # a result is no upload
+        shelf.take(ANNA, shelf.handle(taken), tmp_path / "x")
+
+
+def test_when_the_disk_is_full_the_longest_unused_results_go_first_and_uploads_are_refused(
+    tmp_path,
+):
+    shelf = Shelf(tmp_path, Limits(disk_megabytes=10))
+    results = []
+    for visitor in (ANNA, BERT):
+        results.append(shelf.open_box(visitor))
+        with shelf.using(results[-1]):
+            (results[-1] / "result.jpg").write_bytes(bytes(3_000_000))
+    put(shelf, Visitor("carl", "127.0.0.1"), 4.5)
+    assert [folder.exists() for folder in results] == [False, True]
+    put(shelf, Visitor("dora", "127.0.0.1"), 2)
+    with pytest.raises(NoRoom, match="space for photos is full"), shelf.using(results[1]):
+        put(shelf, Visitor("emil", "127.0.0.1"), 4)
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.jpg")) <= 10_000_000
+
+
+def test_one_visitor_fills_half_of_the_disk_and_keeps_so_many_uploads_waiting(tmp_path):
+    shelf = Shelf(tmp_path, Limits(disk_megabytes=10, uploads_per_visitor=3))
+    put(shelf, ANNA, 4)
+    with pytest.raises(NoRoom):
+        put(shelf, ANNA, 2)
+    for visitor in (Visitor("a", "10.0.0.1"), Visitor("b", "10.0.0.1"), Visitor("c", "10.0.0.1")):
+        put(shelf, visitor)
+    with pytest.raises(
+        NoRoom, match="3 of your uploads wait already"
+    ):  # another cookie helps nothing
+        put(shelf, Visitor("d", "10.0.0.1"))
+
+
+def test_a_visitor_has_a_bounded_number_of_places(tmp_path):
+    queue = PhotoQueue(1, visitors=3, batches_per_visitor=1)
+    with queue.visit("anna"), queue.visit("bert"):
+        with pytest.raises(Refused, match="1 batches of yours"), queue.visit("anna"):
+            pass
+        with queue.visit("carl"), pytest.raises(Refused, match="busy"), queue.visit("dora"):
+            pass
+    assert queue.is_idle
+
+
+def test_a_photo_that_nobody_waits_for_any_more_is_not_worked_on():
+    queue, go_on, worked = PhotoQueue(1), threading.Event(), []
+
+    async def run(work, is_awaited):
+        async for _ in queue.run(work, is_awaited):
+            pass
+
+    async def both():
+        first = asyncio.create_task(run(lambda _: go_on.wait(10), lambda: True))
+        await asyncio.sleep(0.05)
+        with pytest.raises(Refused, match="Nobody waited"):
+            await run(lambda _: worked.append(1), lambda: False)
+        go_on.set()
+        await first
+
+    asyncio.run(both())
+    assert worked == []
+    assert queue.counts()["waiting"] == 0
+
+
+def test_the_folder_of_a_server_is_private_and_deleted_and_so_are_those_of_killed_servers(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     gone = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     (tmp_path / f"enhancer-demo-{gone.stdout.strip()}-x").mkdir()
     with private_folder() as folder:

@@ -1,23 +1,29 @@
-"""What the tests of the demo share: a model that inverts, a server that runs as in production, and a browser."""
+"""What the tests of the demo share: a model that inverts, servers, and a browser."""
 
+import asyncio
 import contextlib
 import shutil
 import socket
 import threading
 from pathlib import Path
 
+import httpx
 import numpy as np
 from PIL import Image
 
-from demo.limits import Limits
-from demo.model_card import ModelCard
-from demo.photo_queue import PhotoQueue
-from demo.server import create_app, open_port, running
-from demo.temporary_files import private_folder
+from demo.page.model_card import ModelCard
+from demo.photos.limits import Limits
+from demo.photos.photo_queue import PhotoQueue
+from demo.server.port import open_port
+from demo.server.server import create_app
+from demo.server.serving import running
+from demo.server.temporary_files import private_folder
 from enhancer.inference.edit import Edit
 from enhancer.photo.io import write_photo
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 QUIET = [
     "--headless",
     "--no-sandbox",
@@ -51,20 +57,85 @@ class FakeEnhancer:
             raise RuntimeError(SECRET)
         return Edit(photo, 1.0 - photo.astype(np.float32) / np.iinfo(photo.dtype).max)
 
-    def warm_up(self, on_progress=None) -> None:
+    def warm_up(self, on_progress=None, *, keep_to_these=False) -> None:
         if on_progress is not None:
             on_progress(1, 1)
 
 
 @contextlib.contextmanager
-def serving(enhancer, *, limits: Limits | None = None, credentials=None, queue: PhotoQueue | None = None):
+def serving(
+    enhancer, *, limits: Limits | None = None, credentials=None, queue: PhotoQueue | None = None
+):
     """Serve the page on a free port; yield its address."""
     limits = limits or Limits()
-    queue = queue or PhotoQueue(limits.photos_at_once, limits.visitors)
+    queue = queue or PhotoQueue(limits.photos_at_once, limits.visitors, limits.batches_per_visitor)
     with private_folder(), open_port("127.0.0.1", 0) as listening:
         app = create_app(enhancer, ModelCard(enhancer.description), limits, queue, credentials)
         with running(app, listening):
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+class Inside:
+    """Clients of an application in this process, without a socket.
+
+    Args:
+        app: with its lifespan, which is begun here.
+    """
+
+    ADDRESS = "http://127.0.0.1:7860"
+
+    def __init__(self, app):
+        self._app = app
+        self._runner = asyncio.Runner()
+        self._end: asyncio.Event
+        self.run(self._begin())
+
+    def run(self, work):
+        return self._runner.run(work)
+
+    def client(self, address: str = "127.0.0.1", **options) -> httpx.AsyncClient:
+        """Return a visitor with cookies of its own."""
+        transport = httpx.ASGITransport(self._app, raise_app_exceptions=False, client=(address, 1))
+        return httpx.AsyncClient(transport=transport, base_url=self.ADDRESS, timeout=30, **options)
+
+    def close(self) -> None:
+        self.run(self._finish())
+        self._runner.close()
+
+    async def _begin(self) -> None:
+        begun, self._end = asyncio.Event(), asyncio.Event()
+        messages = iter([{"type": "lifespan.startup"}])
+
+        async def receive():
+            if (message := next(messages, None)) is None:
+                await self._end.wait()
+                message = {"type": "lifespan.shutdown"}
+            return message
+
+        async def send(message):
+            begun.set()
+
+        scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+        self._lifespan = asyncio.create_task(self._app(scope, receive, send))
+        await begun.wait()
+
+    async def _finish(self) -> None:
+        self._end.set()
+        await self._lifespan
+
+
+@contextlib.contextmanager
+def inside(enhancer=None, *, limits: Limits | None = None, credentials=None, **options):
+    """Yield the application in this process as `Inside`, and the folder of its files."""
+    enhancer, limits = enhancer or FakeEnhancer(), limits or Limits()
+    queue = PhotoQueue(limits.photos_at_once, limits.visitors, limits.batches_per_visitor)
+    with private_folder() as folder:
+        card = ModelCard(enhancer.description)
+        server = Inside(create_app(enhancer, card, limits, queue, credentials, **options))
+        try:
+            yield server, folder
+        finally:
+            server.close()
 
 
 def write_gradient(path: Path, height: int, width: int, *, blue: int = 200) -> Path:

@@ -1,6 +1,7 @@
-"""Restormer in plain NumPy, float64, NCHW, formula by formula after the paper, with the official parameter names.
+"""Restormer in plain NumPy, float64, NCHW, by the paper's formulas and official parameter names.
 
-Slow and independent of the library: what the fast formulation is held against where the official tensors do not reach.
+Slow and independent of the library: what the fast formulation is held against where the official
+tensors do not reach.
 """
 
 import numpy as np
@@ -74,7 +75,7 @@ def random_state(
 
 
 def forward(state: State, x: np.ndarray) -> np.ndarray:
-    """The network of `state` on float64 `(batch, channels, height, width)`, sides divisible by 8."""
+    """The network of `state` on float64 `(batch, channels, height, width)`, sides multiples of 8."""
 
     def convolution(x: np.ndarray, name: str) -> np.ndarray:
         weight, (height, width) = state[f"{name}.weight"], x.shape[2:]

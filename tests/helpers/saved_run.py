@@ -7,8 +7,7 @@ import keras
 from enhancer.config import StageConfig
 from enhancer.network.restormer import Restormer
 from enhancer.network.trained import write_config
-from enhancer.training.checkpoints import Checkpoints
-from enhancer.training.progress import Progress
+from enhancer.training.checkpoints import Checkpoints, Progress
 from enhancer.training.state import initial_state
 
 

@@ -1,4 +1,4 @@
-"""The same forward on other Keras backends, each in a process of its own because Keras has one backend per process."""
+"""The same forward on other Keras backends, each in its own process: Keras has one backend each."""
 
 import importlib.util
 import os
@@ -13,13 +13,16 @@ import keras, numpy as np
 from enhancer.network.torch_weights import restormer_from_torch
 
 if keras.backend.backend() == "openvino":
-    # On CPUs with bfloat16 instructions OpenVINO computes in bfloat16 unless told otherwise; Keras does not pass the wish on.
+    # On CPUs with bfloat16 instructions OpenVINO computes in bfloat16 unless told otherwise; Keras
+    # does not pass the wish on.
     import openvino
     compile_model = openvino.compile_model
-    openvino.compile_model = lambda model, device: compile_model(model, device, {"INFERENCE_PRECISION_HINT": "f32"})
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    openvino.compile_model = lambda model, device: compile_model(model, device, exact)
 
 with np.load("tests/network/bias_free_dim8.npz") as archive:
-    model = restormer_from_torch({k[7:]: archive[k] for k in archive.files if k.startswith("weight/")})
+    names = [name for name in archive.files if name.startswith("weight/")]
+    model = restormer_from_torch({name[7:]: archive[name] for name in names})
     output = model.predict(archive["input"].transpose(0, 2, 3, 1), verbose=0)
     print(keras.backend.backend(), np.abs(output.transpose(0, 3, 1, 2) - archive["output"]).max())
 """

@@ -1,4 +1,4 @@
-"""One light for all photos, whatever the camera's exposure and white balance were, and a learned curve."""
+"""One light for all photos, whatever exposure and white balance were, and a learned curve."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The network against the official PyTorch implementation, on tensors computed with it in float64."""
+"""The network against tensors of the official PyTorch implementation, computed in float64."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from enhancer.network.torch_weights import _sources, restormer_from_torch
+from enhancer.network.torch_weights import restormer_from_torch, sources
 
 AS_USERS_DO = {"xla_backend_optimization_level": 3}
 EMBEDDED = Path(__file__).parent / "bias_free_dim8.npz"
@@ -57,7 +57,7 @@ def test_gradient_norm_of_every_parameter_equals_the_official_implementation(nam
 
     by_path = dict(zip([v.path for v in model.trainable_variables], gradients, strict=True))
     expected = part(tensors, "grad_l2/")
-    for variable, keys in _sources(model):
+    for variable, keys in sources(model):
         gradient = np.asarray(by_path[variable.path])
         for key, of_block in zip(
             keys, gradient if len(gradient) == len(keys) else [gradient], strict=True

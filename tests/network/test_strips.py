@@ -5,31 +5,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from enhancer.network import layers, row_strips, strip_attention, strip_feed_forward
+from enhancer.network import blocks_in_strips, layers, row_strips
+from enhancer.network.blocks_in_strips import (
+    add_gated_feed_forward_in_strips,
+    attention_statistics_in_strips,
+)
 from enhancer.network.row_strips import RowStrips
-from enhancer.network.strip_attention import attention_statistics_in_strips
-from enhancer.network.strip_feed_forward import add_gated_feed_forward_in_strips
 
 CHANNELS, HIDDEN = 4, 5
+AS_USERS_DO = {"xla_backend_optimization_level": 3}
+WALKS = {  # shape, pixels and so strips and pictures to a strip
+    "strips of three rows": ((2, 12, 7), 3 * 7, 8, 1),
+    "last strip two rows below the picture": ((2, 13, 7), 5 * 7, 6, 1),
+    "two pictures to a strip": ((6, 3, 3), 2 * 3 * 3, 3, 2),
+    "one pixel": ((1, 1, 1), 1, 1, 1),
+}
 
 
-@pytest.fixture(
-    params=[
-        ((2, 12, 7), 3 * 7, 8, 1),  # four strips of three rows to a picture
-        (
-            (2, 13, 7),
-            5 * 7,
-            6,
-            1,
-        ),  # three strips, of which the last reaches two rows below the picture
-        ((6, 3, 3), 2 * 3 * 3, 3, 2),  # two small pictures to a strip
-        ((1, 1, 1), 1, 1, 1),
-    ],
-    ids=["strips", "ragged last strip", "several pictures to a strip", "one pixel"],
-)
+@pytest.fixture(params=WALKS)
 def pictures(request, monkeypatch):
     """Pictures, and budgets with which the walk over them is the one that the parameters name."""
-    shape, pixels, count, images = request.param
+    shape, pixels, count, images = WALKS[request.param]
     monkeypatch.setattr(row_strips, "FEWEST_PIXELS", 1)
     monkeypatch.setattr(row_strips, "FEWEST_ROWS", 1)
 
@@ -38,14 +34,14 @@ def pictures(request, monkeypatch):
         assert (strips.count, strips.images) == (count, images)
         return strips
 
-    for traced in (attention_statistics_in_strips, add_gated_feed_forward_in_strips):
-        traced.clear_cache()  # programs for the same shapes but another walk
-    for module in (strip_attention, strip_feed_forward):
-        monkeypatch.setattr(module, "forward_strips", walk)
-        monkeypatch.setattr(module, "backward_strips", walk)
+    monkeypatch.setattr(blocks_in_strips, "forward_strips", walk)
+    monkeypatch.setattr(blocks_in_strips, "backward_strips", walk)
+    traced = (attention_statistics_in_strips, add_gated_feed_forward_in_strips)
+    for function in traced:
+        function.clear_cache()  # programs for the same shapes but another walk
     yield np.random.default_rng(0).standard_normal((*shape, CHANNELS)).astype("float32")
-    for traced in (attention_statistics_in_strips, add_gated_feed_forward_in_strips):
-        traced.clear_cache()
+    for function in traced:
+        function.clear_cache()
 
 
 def weights(*shapes):
@@ -57,14 +53,21 @@ def norm_weights(kind):
     return tuple(weights((CHANNELS,), (CHANNELS,))[: 1 if kind == "bias_free" else 2])
 
 
-def gradients(function, *arguments):
-    """Of a sum with uneven weights, so that no gradient is constant by chance."""
+def value_and_gradients(function, *arguments):
+    """The value, and gradients of a sum with uneven weights, so that none is constant by chance.
+
+    Optimised as users do: what XLA fuses is part of what must be right.
+    """
 
     def total(*arguments):
-        leaves = jax.tree.leaves(function(*arguments))
-        return sum(jnp.sum(x * jnp.cos(jnp.arange(x.size).reshape(x.shape))) for x in leaves)
+        value = function(*arguments)
+        leaves = jax.tree.leaves(value)
+        uneven = (jnp.sum(x * jnp.cos(jnp.arange(x.size).reshape(x.shape))) for x in leaves)
+        return sum(uneven), value
 
-    return jax.jit(jax.grad(total, argnums=tuple(range(len(arguments)))))(*arguments)
+    gradient = jax.grad(total, argnums=tuple(range(len(arguments))), has_aux=True)
+    gradients, value = jax.jit(gradient, compiler_options=AS_USERS_DO)(*arguments)
+    return value, gradients
 
 
 def assert_equal(ours, plain):
@@ -84,54 +87,39 @@ def plain_attention_statistics(x, norm, qkv, depthwise):
     return *layers.attention_statistics(query.reshape(flat), key.reshape(flat)), value
 
 
-@pytest.mark.parametrize("kind", ["bias_free", "with_bias"])
-def test_feed_forward_and_its_gradients_equal_the_plain_layers(pictures, kind):
-    pieces = weights((CHANNELS, 2 * HIDDEN), (3, 3, 2 * HIDDEN), (HIDDEN, CHANNELS))
-    arguments = (jnp.asarray(pictures), norm_weights(kind), *pieces)
-    assert_equal(
-        jax.jit(add_gated_feed_forward_in_strips)(*arguments), plain_add_feed_forward(*arguments)
-    )
-    assert_equal(
-        gradients(add_gated_feed_forward_in_strips, *arguments),
-        gradients(plain_add_feed_forward, *arguments),
-    )
+HALVES = {
+    "feed-forward": (
+        add_gated_feed_forward_in_strips,
+        plain_add_feed_forward,
+        ((CHANNELS, 2 * HIDDEN), (3, 3, 2 * HIDDEN), (HIDDEN, CHANNELS)),
+    ),
+    "attention": (
+        attention_statistics_in_strips,
+        plain_attention_statistics,
+        ((CHANNELS, 3 * CHANNELS), (3, 3, 3 * CHANNELS)),
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", ["bias_free", "with_bias"])
-def test_attention_statistics_and_their_gradients_equal_the_plain_layers(pictures, kind):
-    arguments = (jnp.asarray(pictures), norm_weights(kind), *weights((CHANNELS, 12), (3, 3, 12)))
-    assert_equal(
-        jax.jit(attention_statistics_in_strips)(*arguments), plain_attention_statistics(*arguments)
-    )
-    assert_equal(
-        gradients(attention_statistics_in_strips, *arguments),
-        gradients(plain_attention_statistics, *arguments),
-    )
+@pytest.mark.parametrize("half", HALVES)
+def test_a_half_and_its_gradients_equal_the_plain_layers(pictures, half, kind):
+    in_strips, plain, shapes = HALVES[half]
+    arguments = (jnp.asarray(pictures), norm_weights(kind), *weights(*shapes))
+    assert_equal(value_and_gradients(in_strips, *arguments), value_and_gradients(plain, *arguments))
 
 
-@pytest.mark.parametrize(
-    "pictures",
-    [((2, 12, 7), 3 * 7, 8, 1), ((2, 13, 7), 5 * 7, 6, 1)],
-    indirect=True,
-    ids=["strips", "ragged last strip"],
-)
-@pytest.mark.parametrize("half", ["feed_forward", "attention"])
+@pytest.mark.parametrize("pictures", list(WALKS)[1:2], indirect=True)
+@pytest.mark.parametrize("half", HALVES)
 def test_bfloat16_gradients_are_no_less_accurate_than_the_plain_layers(pictures, half):
-    if half == "attention":
-        in_strips, plain, pieces = (
-            attention_statistics_in_strips,
-            plain_attention_statistics,
-            weights((CHANNELS, 12), (3, 3, 12)),
-        )
-    else:
-        pieces = weights((CHANNELS, 2 * HIDDEN), (3, 3, 2 * HIDDEN), (HIDDEN, CHANNELS))
-        in_strips, plain = add_gated_feed_forward_in_strips, plain_add_feed_forward
-    x = jnp.asarray(pictures)
-    rounded = jax.tree.map(lambda a: a.astype("bfloat16"), (x, norm_weights("bias_free"), *pieces))
-    exact = jax.tree.leaves(gradients(plain, *jax.tree.map(lambda a: a.astype("float32"), rounded)))
+    in_strips, plain, shapes = HALVES[half]
+    arguments = (jnp.asarray(pictures), norm_weights("bias_free"), *weights(*shapes))
+    rounded = jax.tree.map(lambda a: a.astype("bfloat16"), arguments)
+    widened = jax.tree.map(lambda a: a.astype("float32"), rounded)
+    exact = jax.tree.leaves(value_and_gradients(plain, *widened)[1])
 
     def error(function):
-        found = jax.tree.leaves(gradients(function, *rounded))
+        found = jax.tree.leaves(value_and_gradients(function, *rounded)[1])
         assert {a.dtype for a in found} == {jnp.dtype("bfloat16")}
         return sum(
             np.linalg.norm(np.asarray(a, "float32") - b) / np.linalg.norm(b)
@@ -143,10 +131,12 @@ def test_bfloat16_gradients_are_no_less_accurate_than_the_plain_layers(pictures,
 
 def test_norm_weights_keep_their_own_type_under_mixed_precision():
     x = jnp.ones((1, 6, 6, CHANNELS), "bfloat16")
-    pieces = [piece.astype("bfloat16") for piece in weights((CHANNELS, 12), (3, 3, 12))]
-    _, (d_scale,), *_ = gradients(
-        attention_statistics_in_strips, x, norm_weights("bias_free"), *pieces
-    )
+    pieces = [piece.astype("bfloat16") for piece in weights(*HALVES["attention"][2])]
+
+    def total(norm):
+        return attention_statistics_in_strips(x, norm, *pieces)[0].sum()
+
+    (d_scale,) = jax.eval_shape(jax.grad(total), norm_weights("bias_free"))
     assert d_scale.dtype == "float32"
 
 
@@ -166,7 +156,7 @@ def test_strips_cover_every_row_once_and_keep_to_their_budget(shape, widest, mon
 
 
 def test_strips_join_to_the_pictures_that_they_were_taken_from(pictures):
-    strips = strip_attention.forward_strips(pictures.shape, 3 * CHANNELS)
+    strips = blocks_in_strips.forward_strips(pictures.shape, 3 * CHANNELS)
     below = strips.pad_below(jnp.asarray(pictures))
     _, taken = strips.scan(lambda carry, index: (carry, strips.take(below, index)), None)
     np.testing.assert_array_equal(strips.join(taken), pictures)

@@ -1,4 +1,4 @@
-"""The benchmark's PyTorch opponent against the official implementation's tensors: it must be the same network."""
+"""The benchmark's PyTorch opponent against the official tensors: it must be the same network."""
 
 from pathlib import Path
 

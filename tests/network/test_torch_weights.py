@@ -33,43 +33,25 @@ def run(model: Restormer, x: np.ndarray) -> np.ndarray:
     return np.asarray(output).transpose(0, 3, 1, 2)
 
 
+def shape(dim, num_blocks, num_heads, ffn_expansion_factor):
+    return {
+        "dim": dim,
+        "num_blocks": num_blocks,
+        "num_heads": num_heads,
+        "ffn_expansion_factor": ffn_expansion_factor,
+    }
+
+
 @pytest.mark.parametrize(
     ("bias", "with_bias_norm", "shape"),
     [
-        (
-            True,
-            True,
-            {
-                "dim": 12,
-                "num_blocks": (1, 2, 1, 1),
-                "num_heads": (1, 2, 4, 8),
-                "ffn_expansion_factor": 2.66,
-            },
-        ),
-        (
-            True,
-            False,
-            {
-                "dim": 6,
-                "num_blocks": (1, 1, 2, 1),
-                "num_heads": (2, 3, 4, 6),
-                "ffn_expansion_factor": 1.37,
-            },
-        ),
-        (
-            False,
-            True,
-            {
-                "dim": 8,
-                "num_blocks": (1, 1, 1, 2),
-                "num_heads": (4, 1, 2, 8),
-                "ffn_expansion_factor": 3.0,
-            },
-        ),
+        (True, True, shape(12, (1, 2, 1, 1), (1, 2, 4, 8), 2.66)),
+        (True, False, shape(6, (1, 1, 2, 1), (2, 3, 4, 6), 1.37)),
+        (False, True, shape(8, (1, 1, 1, 2), (4, 1, 2, 8), 3.0)),
     ],
 )
 def test_state_dict_becomes_the_network_it_describes(bias, with_bias_norm, shape):
-    """Every hyperparameter is inferred, every tensor used, and the output is that of the paper's formulas."""
+    """All hyperparameters are inferred, all tensors used; the output is that of the formulas."""
     state = numpy_restormer.random_state(
         **shape, num_refinement_blocks=2, bias=bias, with_bias_norm=with_bias_norm, channels=3
     )
@@ -86,9 +68,7 @@ def test_state_dict_becomes_the_network_it_describes(bias, with_bias_norm, shape
     assert model.count_params() == sum(value.size for value in state.values())
     x = np.random.default_rng(1).random((1, 3, 16, 24))
     expected = numpy_restormer.forward(state, x)
-    assert (
-        np.abs(expected - x).max() > 0.05
-    )  # the comparison is of an edit, not of the residual alone
+    assert np.abs(expected - x).max() > 0.05  # an edit is compared, not the residual alone
     np.testing.assert_allclose(run(model, x), expected, atol=1e-5)
 
 
@@ -100,10 +80,8 @@ def test_grey_network_is_understood():
 
 
 def test_data_parallel_prefix_is_accepted(state):
-    assert (
-        restormer_from_torch({f"module.{key}": value for key, value in state.items()}).config.dim
-        == 8
-    )
+    prefixed = {f"module.{key}": value for key, value in state.items()}
+    assert restormer_from_torch(prefixed).config.dim == 8
 
 
 def test_left_over_tensor_is_named(state):
@@ -121,7 +99,7 @@ def test_misshapen_tensor_is_named(state):
     state["up4_3.body.0.weight"] = state["up4_3.body.0.weight"][:-4]
     with pytest.raises(
         TorchWeightsError,
-        match=r"up4_3\.body\.0\.weight has shape \(124, 64, 3, 3\).*expected \(128, 64, 3, 3\)",
+        match=r"up4_3\.body\.0\.weight has shape \(124, 64, 3, 3\).*wants \(128, 64, 3, 3\)",
     ):
         restormer_from_torch(state)
 

@@ -1,7 +1,6 @@
 """Folds test each pair once and keep a scene together; smaller subsets are parts of larger ones."""
 
 import pytest
-
 from recipes.folds import grouped_folds, subset
 
 

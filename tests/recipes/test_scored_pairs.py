@@ -1,4 +1,5 @@
-"""Pairs as somebody has them are found in every layout, read, and left out by name when they cannot be scored."""
+"""Pairs as somebody has them are found in every layout, read, and left out by name when they cannot
+be scored."""
 
 import json
 

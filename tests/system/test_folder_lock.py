@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from enhancer.system.lock import FolderInUseError, FolderLock, FolderLockError
+from enhancer.system.files import FolderInUseError, FolderLock, FolderLockError
 
 
 def test_second_user_is_refused_and_told_who_the_first_is(tmp_path):
@@ -23,7 +23,7 @@ def test_lock_of_a_killed_process_is_no_obstacle(tmp_path):
     code = f"""
 import os, signal
 from pathlib import Path
-from enhancer.system.lock import FolderLock
+from enhancer.system.files import FolderLock
 with FolderLock(Path({str(tmp_path)!r})):
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -51,7 +51,7 @@ def test_file_system_without_locks_is_named_as_the_cause(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with (
-        pytest.raises(FolderLockError, match=r"Function not implemented.*knows no locks"),
+        pytest.raises(FolderLockError, match=r"Function not implemented.*has no locks"),
         FolderLock(tmp_path),
     ):
         pass

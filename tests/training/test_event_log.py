@@ -1,4 +1,4 @@
-"""TensorBoard's event files hold each epoch once, at its global step, also after a stage was killed and continued."""
+"""TensorBoard's files hold each epoch once, at its global step, also of a continued stage."""
 
 import struct
 
@@ -35,7 +35,7 @@ def events_in(file) -> list[Event]:
 
 
 def curves_in(folder) -> dict[str, dict[int, float]]:
-    """What TensorBoard shows: a session's start voids this and later steps of what was read before."""
+    """What TensorBoard shows: a session's start voids this and later steps read before."""
     shown: list[tuple[int, str, float]] = []
     for file in sorted(folder.iterdir()):
         for event in events_in(file):

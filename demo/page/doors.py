@@ -1,0 +1,162 @@
+"""The only ways into the page: our upload and download, and those of Gradio's routes that it needs.
+
+Gradio's upload answers with paths of the server and its download takes them. Both are replaced by
+ours, which know handles only; its routes that fetch web addresses, or that nothing needs, are shut.
+"""
+
+import contextlib
+import re
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from gradio.route_utils import MultiPartException, upload_fn
+from gradio.routes import file_upload_statuses
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from demo.photos.limits import Limits
+from demo.photos.shelf import NOT_HERE, NoRoom, NotHere, Shelf
+from demo.photos.visitor import Visitor
+
+_API = "/gradio_api"
+UPLOAD = f"{_API}/upload"
+FILE = f"{_API}/file="
+SCRIPT = "/page.js"
+_SCRIPT_FILE = Path(__file__).with_name("page.js")
+_OPEN = re.compile(
+    r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
+    r"|/(assets|static|svelte)/(?!.*\.\.)[\w./@-]+"
+    r"|/gradio_api/(info/?|openapi\.json|theme\.css|app_id/?|startup-events|cancel|reset/?)"
+    r"|/gradio_api/(upload_progress|heartbeat/\w{1,64}|queue/(join|data|status))"
+    r"|/gradio_api/call/enhance(/\w{1,64})?/?"
+)
+_LISTENED = re.compile(r"/gradio_api/(queue/data|call/enhance/(?P<event>\w+)/?)")
+_SHOWN = {".jpg": "image/jpeg", ".png": "image/png"}
+GONE_SECONDS = 15.0
+"""For so long an answer is still made that nobody listens for: a connection may have broken off."""
+_REMEMBERED = 10_000
+
+
+class Listeners:
+    """Who listens for answers: streams that are open now, by the name of their session or event."""
+
+    def __init__(self):
+        self._open: Counter[str] = Counter()
+        self._closed: OrderedDict[str, float] = OrderedDict()
+
+    @contextlib.contextmanager
+    def listening(self, name: str) -> Iterator[None]:
+        self._open[name] += 1
+        try:
+            yield
+        finally:
+            self._open[name] -= 1
+            if not self._open[name]:
+                del self._open[name]
+            self._closed[name] = time.monotonic()
+            while len(self._closed) > _REMEMBERED:
+                self._closed.popitem(last=False)
+
+    def watch(self, *names: str | None) -> Callable[[], bool]:
+        """Return a function that says whether anybody listens, or did so a moment ago."""
+        asked = time.monotonic()
+
+        def is_listening() -> bool:
+            if any(self._open[name] for name in names if name in self._open):
+                return True
+            last = max([asked, *(self._closed[name] for name in names if name in self._closed)])
+            return time.monotonic() - last < GONE_SECONDS
+
+        return is_listening
+
+
+class Doors:
+    """ASGI application.
+
+    Args:
+        page: Gradio's application.
+        shelf: where files lie.
+        limits: of uploads.
+        listeners: told of every stream of answers.
+    """
+
+    def __init__(self, page: ASGIApp, shelf: Shelf, limits: Limits, listeners: Listeners):
+        self._page = page
+        self._shelf = shelf
+        self._limits = limits
+        self._listeners = listeners
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._page(scope, receive, send)
+        elif scope["type"] == "http":
+            path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+            await (await self._answer(path, scope, receive))(scope, receive, send)
+        # A WebSocket gets no answer: nothing here speaks it.
+
+    async def _answer(self, path: str, scope: Scope, receive: Receive) -> ASGIApp:
+        visitor: Visitor = scope["state"]["visitor"]
+        if path == UPLOAD and scope["method"] == "POST":
+            return await self._receive_upload(Request(scope, receive), visitor)
+        if path.startswith(FILE) and scope["method"] in ("GET", "HEAD"):
+            return self._send_file(path.removeprefix(FILE), visitor)
+        if path == SCRIPT:
+            return FileResponse(_SCRIPT_FILE, media_type="text/javascript")
+        if not _OPEN.fullmatch(path):
+            return JSONResponse({"detail": "There is no such page."}, 404)
+        if listened := _LISTENED.fullmatch(path):
+            session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+            return self._listening_page(listened["event"] or session)
+        return self._page
+
+    def _listening_page(self, name: str) -> ASGIApp:
+        async def page(scope: Scope, receive: Receive, send: Send) -> None:
+            with self._listeners.listening(name):
+                await self._page(scope, receive, send)
+
+        return page
+
+    def _send_file(self, handle: str, visitor: Visitor) -> Response:
+        try:
+            path = self._shelf.find(visitor, handle)
+        except NotHere:
+            return JSONResponse({"detail": NOT_HERE}, 404)
+        kind = _SHOWN.get(path.suffix)
+        return FileResponse(
+            path,
+            media_type=kind or "application/octet-stream",
+            filename=path.name,
+            content_disposition_type="inline" if kind else "attachment",
+            headers={"Cache-Control": "private, no-cache"},
+        )
+
+    async def _receive_upload(self, request: Request, visitor: Visitor) -> Response:
+        length = request.headers.get("content-length", "")
+        if not length.isdecimal():
+            return PlainTextResponse("An upload has to say its length (Content-Length).", 411)
+        upload_id = request.query_params.get("upload_id", "")[:64] or None
+        try:
+            with self._shelf.receiving(visitor, int(length)) as folder:
+                # Gradio's parser writes to the disk as bytes come in, and tells the page how far
+                # it is.
+                files, _, _ = await upload_fn(
+                    request,
+                    str(folder),
+                    self._limits.upload_megabytes * 1_000_000,
+                    upload_id,
+                    upload_progress=file_upload_statuses if upload_id else None,
+                )
+                return JSONResponse([self._shelf.put(visitor, Path(file)) for file in files])
+        except NoRoom as full:
+            return PlainTextResponse(str(full), 507)
+        except MultiPartException as error:
+            return PlainTextResponse(
+                error.message, 413 if "maximum allowed" in error.message else 400
+            )
+        finally:
+            if upload_id:
+                file_upload_statuses.set_done(upload_id)

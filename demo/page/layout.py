@@ -1,0 +1,138 @@
+"""What stands where on the page; what happens on a click is in `demo.page.events`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from demo.page.model_card import ModelCard, render_model_card, summarise
+from demo.photos.limits import Limits
+
+_HEADING = (
+    "# Photo enhancer\n"
+    "Drop one photo or many, compare before and after, download the results at full size."
+)
+_FORMATS = (
+    "JPEG, PNG, TIFF, WebP, HEIC or camera RAW. At most {limits.upload_megabytes} MB and "
+    "{limits.megapixels} megapixels a photo, {limits.photos_per_batch} photos at a time."
+)
+_PRIVACY = (
+    "Photos stay on this server, are passed on to nobody, and are deleted {limits.keep_minutes} "
+    "minutes after their last use."
+)
+_PLACEHOLDER = '<div id="placeholder">The first result appears here</div>'
+_PICTURES: dict[str, Any] = {
+    "show_label": False,
+    "height": "auto",
+    "object_fit": "cover",
+    "allow_preview": False,
+    "interactive": False,
+    "buttons": [],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The components that change or are clicked on."""
+
+    upload: gr.File
+    button: gr.Button
+    status: gr.HTML
+    sample_box: gr.Column
+    samples: gr.Gallery
+    placeholder: gr.HTML
+    result_box: gr.Column
+    shown: gr.HTML
+    comparison: gr.ImageSlider
+    photos: gr.Gallery
+    strength: gr.Slider
+    download: gr.Button
+    download_all: gr.Button
+    start_over: gr.Button
+    file: gr.HTML
+
+
+def lay_out(limits: Limits, card: ModelCard, samples: list[Path]) -> Layout:
+    """Fill the page that is being built.
+
+    Args:
+        limits: are told to the visitor.
+        card: of the model.
+        samples: rendered rooms to try the page with.
+    """
+    gr.Markdown(_HEADING, elem_id="heading")
+    with gr.Row(elem_id="stage"):
+        with gr.Column(scale=4, min_width=300):
+            entrance = _entrance(limits)
+        with gr.Column(scale=9, min_width=320):
+            stage = _samples(samples) | _results()
+    with gr.Accordion(summarise(card), open=False, elem_id="card"):
+        gr.HTML(render_model_card(card), padding=False, elem_id="model")
+    gr.Markdown(_PRIVACY.format(limits=limits), elem_id="privacy")
+    return Layout(**entrance, **stage)
+
+
+def _entrance(limits: Limits) -> dict[str, Any]:
+    # gr.File keeps the uploaded bytes; gr.Image would re-encode them and lose depth, profile and
+    # EXIF.
+    upload = gr.File(label="Your photos", file_count="multiple", height=200, elem_id="upload")
+    gr.Markdown(_FORMATS.format(limits=limits), elem_id="formats")
+    return {
+        "upload": upload,
+        "button": gr.Button(
+            "Enhance", variant="primary", size="lg", interactive=False, elem_id="enhance"
+        ),
+        "status": gr.HTML(visible=False, padding=False, elem_id="status"),
+    }
+
+
+def _samples(samples: list[Path]) -> dict[str, Any]:
+    with gr.Column(visible=bool(samples)) as sample_box:
+        gr.Markdown("**No photo at hand?** Try a rendered room.")
+        pictures = [str(path) for path in samples]
+        gallery = gr.Gallery(pictures, columns=2, elem_id="samples", **_PICTURES)
+    return {"sample_box": sample_box, "samples": gallery}
+
+
+def _results() -> dict[str, Any]:
+    placeholder = gr.HTML(_PLACEHOLDER, visible=False, padding=False)
+    with gr.Column(visible=False, elem_id="results") as result_box:
+        shown = gr.HTML(padding=False, elem_id="shown")
+        comparison = gr.ImageSlider(
+            show_label=False,
+            type="filepath",
+            max_height=620,
+            interactive=False,
+            buttons=["fullscreen"],  # no download here: these are previews
+            elem_id="comparison",
+        )
+        photos = gr.Gallery(
+            visible=False, columns=6, fit_columns=False, elem_id="photos", **_PICTURES
+        )
+        strength = gr.Slider(
+            0,
+            100,
+            100,
+            step=1,
+            label="Strength, %",
+            info="of all photos; 0 is the photo as it was",
+            elem_id="strength",
+        )
+        with gr.Row(elem_id="actions"):
+            download = gr.Button("Download", variant="primary", elem_id="download")
+            download_all = gr.Button("Download all", visible=False, elem_id="download-all")
+            start_over = gr.Button("Start over", elem_id="start-over")
+        file = gr.HTML(padding=False, elem_id="file")
+    return {
+        "placeholder": placeholder,
+        "result_box": result_box,
+        "shown": shown,
+        "comparison": comparison,
+        "photos": photos,
+        "strength": strength,
+        "download": download,
+        "download_all": download_all,
+        "start_over": start_over,
+        "file": file,
+    }

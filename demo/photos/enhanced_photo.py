@@ -1,0 +1,151 @@
+"""One photo from its bytes to the files that its visitor gets, and again at another strength.
+
+For another strength the network is not run again.
+"""
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from demo.photos.isolated_decoding import read_upload
+from demo.photos.limits import Limits
+from enhancer.inference.edit import Edit
+from enhancer.inference.enhancer import Enhancer
+from enhancer.inference.plan import result_suffix
+from enhancer.photo.io import Photo, encode_jpeg, write_photo
+
+PREVIEW_PIXELS = 1600
+"""Long edge of the pictures in the before/after view; the download is at full size."""
+THUMBNAIL_PIXELS = 320
+
+
+@dataclasses.dataclass(frozen=True)
+class EnhancedPhoto:
+    """What was made of a photo. All of it lies in `folder`, so that nothing stays in memory."""
+
+    folder: Path
+    source: Path
+    """The photo as it came."""
+    width: int
+    height: int
+    notes: tuple[str, ...]
+    """What happened to the photo on the way that its owner may want to know, a sentence each."""
+    seconds: float
+
+    @property
+    def thumbnail(self) -> Path:
+        return self.folder / "thumbnail.jpg"
+
+    @property
+    def result_name(self) -> str:
+        return f"{self.source.stem}_enhanced{result_suffix(self.source)}"
+
+
+def enhance_photo(
+    enhancer: Enhancer,
+    source: Path,
+    folder: Path,
+    limits: Limits,
+    percent: int,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> EnhancedPhoto:
+    """Decode, edit, and write result, previews and the edit itself into `folder`.
+
+    Args:
+        source: any file; it has to stay as long as the results.
+        folder: of this photo alone.
+        percent: strength of the edit, 0 to 100.
+        on_step: called with the name of each step before it begins.
+
+    Raises:
+        PhotoError: the file is no photo, or exceeds the limits.
+    """
+    started = time.perf_counter()
+    on_step("Reading")
+    folder.mkdir(parents=True, exist_ok=True)
+    decoded = read_upload(source, limits)
+    pixels = decoded.pixels
+    height, width = pixels.shape[:2]
+    on_step(f"Enhancing {width} × {height} pixels")
+    edit = enhancer.find_edit(pixels)
+    edited = edit.apply(pixels)
+    on_step("Writing the result")
+    low_output = edit.low_output.astype(np.float32)
+    np.savez(folder / "edit.npz", low_input=edit.low_input, low_output=low_output)
+    _write_preview(folder / "before.jpg", pixels, PREVIEW_PIXELS)
+    _write_preview(folder / "after.jpg", edited, PREVIEW_PIXELS)
+    _write_preview(folder / "thumbnail.jpg", edited, THUMBNAIL_PIXELS)
+    photo = EnhancedPhoto(folder, source, width, height, tuple(decoded.notes), 0.0)
+    _write_result(
+        photo, edited if percent == 100 else edit.apply(pixels, percent / 100), decoded, percent
+    )
+    return dataclasses.replace(photo, seconds=time.perf_counter() - started)
+
+
+def render_result(photo: EnhancedPhoto, percent: int, limits: Limits) -> Path:
+    """Return the full-size result at a strength.
+
+    Where it is not there yet the photo is decoded again; the network is not run.
+
+    Raises:
+        FileNotFoundError: the photo has been deleted in the meantime.
+    """
+    path = _result_path(photo, percent)
+    if not path.exists():
+        decoded = read_upload(photo.source, limits)
+        _write_result(
+            photo, _read_edit(photo).apply(decoded.pixels, percent / 100), decoded, percent
+        )
+    return path
+
+
+def compare(photo: EnhancedPhoto, percent: int) -> tuple[Path, Path]:
+    """Return previews of before and after, the latter at a strength.
+
+    Raises:
+        FileNotFoundError: the photo has been deleted in the meantime.
+    """
+    before, after = photo.folder / "before.jpg", photo.folder / "after.jpg"
+    if not (before.exists() and after.exists()):
+        raise FileNotFoundError(after.name)
+    if percent == 100:
+        return before, after
+    blended = photo.folder / f"after-{percent}.jpg"
+    if not blended.exists():
+        # As the result is made, and not by mixing the previews: those are clipped, the edit is not.
+        pixels = cv2.cvtColor(cv2.imread(str(before)), cv2.COLOR_BGR2RGB)
+        blended.write_bytes(encode_jpeg(_read_edit(photo).apply(pixels, percent / 100), quality=90))
+    return before, blended
+
+
+def _read_edit(photo: EnhancedPhoto) -> Edit:
+    with np.load(photo.folder / "edit.npz") as saved:
+        return Edit(saved["low_input"], saved["low_output"])
+
+
+def _result_path(photo: EnhancedPhoto, percent: int) -> Path:
+    return photo.folder / f"at-{percent}" / photo.result_name
+
+
+def _write_result(photo: EnhancedPhoto, pixels: np.ndarray, decoded: Photo, percent: int) -> None:
+    path = _result_path(photo, percent)
+    for earlier in photo.folder.glob("at-*"):
+        if earlier != path.parent:
+            shutil.rmtree(earlier, ignore_errors=True)
+    path.parent.mkdir(exist_ok=True)
+    write_photo(path, pixels, exif=decoded.exif, xmp=decoded.xmp)
+
+
+def _write_preview(path: Path, pixels: np.ndarray, long_edge: int) -> None:
+    scale = long_edge / max(pixels.shape[:2])
+    if scale < 1.0:
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    if pixels.dtype == np.uint16:
+        pixels = np.rint(pixels / np.float32(257.0)).astype(np.uint8)
+    path.write_bytes(encode_jpeg(pixels, quality=90))

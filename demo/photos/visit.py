@@ -1,0 +1,68 @@
+"""What the server knows of one visitor's photos, which lie in a box of the shelf."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from demo.photos.enhanced_photo import EnhancedPhoto
+
+State = Literal["waiting", "working", "done", "failed"]
+
+
+@dataclasses.dataclass
+class Entry:
+    """One uploaded file and how far it has come."""
+
+    upload: str
+    """The upload's handle, which ends when the photo is taken into the visit."""
+    number: int
+    """Place among the visit's files, from 0."""
+    state: State = "waiting"
+    text: str = "Waiting"
+    """A sentence for the visitor."""
+    share: float = 0.0
+    """How much of the work is done, [0, 1]."""
+    source: Path | None = None
+    """The photo as it came, in the visit's folder."""
+    photo: EnhancedPhoto | None = None
+
+    def fail(self, sentence: str) -> None:
+        self.state, self.text, self.share = "failed", sentence, 1.0
+
+    @property
+    def name(self) -> str:
+        return self.upload.rsplit("/", 1)[-1]
+
+
+@dataclasses.dataclass
+class Visit:
+    """A visitor's files, in the order in which they came."""
+
+    owner: str
+    folder: Path
+    entries: list[Entry] = dataclasses.field(default_factory=list)
+    shown: int | None = None
+    """Number of the entry in the before/after view."""
+
+    def add(self, uploads: list[str]) -> list[Entry]:
+        added = [Entry(upload, number) for number, upload in enumerate(uploads, len(self.entries))]
+        self.entries += added
+        return added
+
+    def folder_of(self, entry: Entry) -> Path:
+        return self.folder / f"photo-{entry.number}"
+
+    @property
+    def done(self) -> list[Entry]:
+        """The entries with a result."""
+        return [entry for entry in self.entries if entry.photo is not None]
+
+    @property
+    def photos(self) -> list[EnhancedPhoto]:
+        """The results."""
+        return [entry.photo for entry in self.entries if entry.photo is not None]
+
+    @property
+    def shown_photo(self) -> EnhancedPhoto | None:
+        """The result in the before/after view."""
+        return None if self.shown is None else self.entries[self.shown].photo

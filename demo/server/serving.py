@@ -1,0 +1,100 @@
+"""A server on a port, which can be told to stop. Nothing heavy is imported here.
+
+While the model is loaded `STARTING` answers; the page takes its place on the same socket.
+"""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from starlette.responses import HTMLResponse, JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_HEADER_SECONDS = 10.0
+"""From the opening of a connection, or the end of the last answer, to a whole request header."""
+_MOST_HEADER = 32_768
+_MOST_CONNECTIONS = 512
+_CLOSE_SECONDS = 2
+_STARTING_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta http-equiv="refresh" content="3"><title>Photo enhancer</title>
+<p style="font: 1rem system-ui, sans-serif; margin: 20vh auto; max-width: 30rem">
+The server is starting; this page comes back by itself.</p></html>"""
+
+
+async def STARTING(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with 503 that the server is starting."""
+    if scope["type"] == "http":
+        headers = {"Cache-Control": "no-store", "Retry-After": "3"}
+        if scope["path"] == "/health":
+            answer = JSONResponse({"status": "starting"}, 503, headers)
+        else:
+            answer = HTMLResponse(_STARTING_PAGE, 503, headers)
+        await answer(scope, receive, send)
+
+
+class BoundedConnection(H11Protocol):
+    """Closes a connection on which no whole header comes in time; uvicorn waits for ever."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._await_request()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _await_request(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(_HEADER_SECONDS, self._close_unless_asked, self.cycle)
+
+    def _close_unless_asked(self, last_request: object) -> None:
+        if self.cycle is last_request:
+            self.transport.abort()
+
+
+@contextlib.contextmanager
+def running(app: ASGIApp, listening: socket.socket) -> Iterator[None]:
+    """Serve in a thread of its own, which leaves the signals to the caller.
+
+    The socket stays open afterwards: who connects in between waits for the next server on it.
+    """
+    config = uvicorn.Config(
+        app,
+        http=BoundedConnection,
+        ws="none",
+        log_level="critical",  # its lines hold addresses, which hold the names of files
+        access_log=False,
+        timeout_graceful_shutdown=_CLOSE_SECONDS,
+        h11_max_incomplete_event_size=_MOST_HEADER,
+        limit_concurrency=_MOST_CONNECTIONS,
+        server_header=False,
+        proxy_headers=True,  # of proxies on this computer
+    )
+    server = uvicorn.Server(config)
+    # uvicorn closes what it is given.
+    own = {"sockets": [listening.dup()]}
+    thread = threading.Thread(target=server.run, kwargs=own, name="server")
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        if not server.started:
+            raise RuntimeError("The server did not start.")
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,195 @@
+"""ASGI middleware around everything that the server answers: time, size, names and headers."""
+
+import asyncio
+import base64
+import hashlib
+import ipaddress
+import re
+import time
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_IDLE_SECONDS = 20.0
+"""Longest silence in the middle of a request or an answer."""
+_GRACE_SECONDS, _SLOWEST_BYTES_PER_SECOND = 30.0, 10_000
+_MOST_BODY = 1_000_000
+"""Bytes of a request; uploads have a limit of their own."""
+_LOOPBACK_NAMES = {"localhost"}
+_INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
+
+
+class BoundedRequests:
+    """A request comes in bounded time and size, and whoever does not read the answer is cut off."""
+
+    def __init__(self, app: ASGIApp, unbounded: Iterable[str] = ()):
+        self._app = app
+        self._unbounded = frozenset(unbounded)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, received, is_whole = time.monotonic(), 0, False
+        most = float("inf") if scope["path"] in self._unbounded else _MOST_BODY
+        has_answered = False
+
+        async def receive_bounded() -> Message:
+            nonlocal received, is_whole
+            if is_whole:  # only the end of the connection is still to come, whenever it comes
+                return await receive()
+            spare = begun + _GRACE_SECONDS + received / _SLOWEST_BYTES_PER_SECOND - time.monotonic()
+            try:
+                message = await asyncio.wait_for(receive(), min(_IDLE_SECONDS, max(spare, 0.001)))
+            except TimeoutError:
+                raise _Bounded(408, "The request came too slowly.") from None
+            received += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
+            if received > most:
+                raise _Bounded(413, "The request is too long.")
+            return message
+
+        async def send_bounded(message: Message) -> None:
+            nonlocal has_answered
+            has_answered = True
+            try:
+                await asyncio.wait_for(send(message), _IDLE_SECONDS)
+            except TimeoutError:
+                raise _Bounded(408, "The answer was not read.") from None
+
+        try:
+            await self._app(scope, receive_bounded, send_bounded)
+        except _Bounded as bound:
+            if has_answered:
+                raise  # the server closes the connection
+            answer = JSONResponse({"detail": str(bound)}, bound.status, {"Connection": "close"})
+            await answer(scope, receive, send)
+
+
+class _Bounded(Exception):
+    def __init__(self, status: int, sentence: str):
+        super().__init__(sentence)
+        self.status = status
+
+
+class KnownHosts:
+    """Requests have to be meant for this server, and pages of others may not send any.
+
+    A web page elsewhere can give its own name this computer's address (DNS rebinding); its requests
+    then come with that name. Addresses written in digits cannot be misused in this way.
+
+    Args:
+        app: what is behind.
+        host: address that the server listens on.
+        allowed: names that it is known by besides.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, allowed: Iterable[str] = ()):
+        self._app = app
+        self._names = _LOOPBACK_NAMES | {name.lower().rstrip(".") for name in (host, *allowed)}
+        self._is_local = _is_loopback(host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (refusal := self._refusal(Headers(scope=scope))):
+            await JSONResponse({"detail": refusal}, 403)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, headers: Headers) -> str | None:
+        # A proxy says in X-Forwarded-Host what its visitor asked for; web pages cannot set it.
+        asked = [*headers.getlist("host"), *headers.getlist("x-forwarded-host")]
+        if not headers.getlist("host") or not all(self._is_own(_host_name(name)) for name in asked):
+            return (
+                "This server does not answer to this name. Use its address, "
+                "or start it with --allowed-host and the name."
+            )
+        for origin in headers.getlist("origin"):
+            try:
+                parts = urlsplit(origin)
+            except ValueError:
+                return "This request comes from a page of another site."
+            default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+            own = {name.lower() for name in asked}
+            if parts.netloc.lower() not in own | {name.removesuffix(default) for name in own}:
+                return "This request comes from a page of another site."
+        return None
+
+    def _is_own(self, name: str) -> bool:
+        if name.lower().rstrip(".") in self._names or _is_loopback(name):
+            return True
+        return not self._is_local and _is_address(name)
+
+
+class SafeHeaders:
+    """Answers say to browsers what they may not do: guess types, frame, load them elsewhere.
+
+    The page's own inline scripts are named by their hashes, so that markup which somebody smuggled
+    into the page runs nothing. `unsafe-eval` is for Gradio, which compiles the templates of
+    `gr.HTML`.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start: Message | None = None
+        page = b""
+
+        async def send_safely(message: Message) -> None:
+            nonlocal start, page
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["X-Frame-Options"] = "DENY"
+                headers["Referrer-Policy"] = "same-origin"
+                headers["Cross-Origin-Resource-Policy"] = "same-origin"
+                headers["Content-Security-Policy"] = _policy(b"")
+                if headers.get("content-type", "").startswith("text/html"):
+                    start = message  # the page is small, and its policy depends on it
+                    return
+            elif start is not None:
+                page += message.get("body", b"")
+                if message.get("more_body"):
+                    return
+                if "content-encoding" not in (headers := MutableHeaders(scope=start)):
+                    headers["Content-Security-Policy"] = _policy(page)
+                await send(start)
+                message, start = {**message, "body": page}, None
+            await send(message)
+
+        await self._app(scope, receive, send_safely)
+
+
+def _policy(page: bytes) -> str:
+    hashes = (
+        base64.b64encode(hashlib.sha256(script).digest()).decode()
+        for script in _INLINE_SCRIPT.findall(page)
+    )
+    scripts = " ".join(["'self' 'unsafe-eval'", *(f"'sha256-{digest}'" for digest in hashes)])
+    return (
+        f"default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self' data:; object-src 'none'; base-uri 'self'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    )
+
+
+def _host_name(netloc: str) -> str:
+    try:
+        return urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(name: str) -> bool:
+    return name == "localhost" or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
