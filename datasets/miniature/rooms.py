@@ -52,7 +52,7 @@ def _camera_rays(rng, height, width) -> np.ndarray:
 
 
 def _trace(room: Room, eye, rays):
-    """First hits: points `(height, width, 3)`, the normal's axis, the box's index (-1: the room)."""
+    """First hits: points `(height, width, 3)`, axis of the normal, index of the box (-1: room)."""
     inverse = _inverse(rays)
     to_walls = [
         np.where(
