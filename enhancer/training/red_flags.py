@@ -76,7 +76,7 @@ def _raised(history: Sequence[Row], pretrained: bool) -> list[tuple[int, RedFlag
 
 
 def _not_falling(history: Sequence[Row]) -> RedFlag | None:
-    """After the learning rate's peak `EVIDENCE_EPOCHS` more without a fall: warm-up tells little."""
+    """After the learning rate's peak `EVIDENCE_EPOCHS` more without a fall: not in the warm-up."""
     start, best = history[0], best_row(history)
     peak_epoch = max(history, key=lambda row: row["learning_rate"])["epoch"]
     if history[-1]["epoch"] - peak_epoch < EVIDENCE_EPOCHS:
@@ -102,7 +102,7 @@ def _not_falling(history: Sequence[Row]) -> RedFlag | None:
 
 
 def _rising(history: Sequence[Row]) -> RedFlag | None:
-    """The last epochs lie above the lowest median of as many (or the start), their median clearly."""
+    """The last epochs lie above the lowest median of as many, or the start; the median clearly."""
     losses = [row["validation_loss"] for row in history]
     ends = range(EVIDENCE_EPOCHS, len(losses) + 1)
     medians = [statistics.median(losses[end - EVIDENCE_EPOCHS : end]) for end in ends]

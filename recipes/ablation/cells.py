@@ -128,7 +128,7 @@ class Cells:
         return saved
 
     def _pretrain(self, strategy: Strategy, seed: int) -> Path:
-        """The folder of the pre-training that a strategy starts from, trained if it is not there."""
+        """The folder of the pre-training that a strategy starts from, trained if need be."""
         experiment = strategy.experiment
         if experiment.pretrained is not None:
             return experiment.pretrained

@@ -44,8 +44,8 @@ def parse_strategies(texts: tuple[str, ...], experiment: Experiment) -> dict[str
         pairs = [change.partition("=") for change in changes.split(",")]
         if not name or name in strategies or not all(value for _, _, value in pairs):
             raise UsageError(
-                f"A strategy is NAME:key=value,..., such as '{ALTERNATIVES[0]}', its NAME not taken; "
-                f"received '{text}'."
+                f"A strategy is NAME:key=value,..., such as '{ALTERNATIVES[0]}', its NAME not "
+                f"taken; received '{text}'."
             )
         settings = {key.strip(): value.strip() for key, _, value in pairs}
         start = settings.pop("from", TRANSFER)

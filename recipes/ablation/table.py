@@ -78,10 +78,10 @@ def summarise_cells(
     """One row per strategy and number of pairs, of the seeds of which every fold is finished.
 
     Returns:
-        Rows with `strategy`, `pairs`, `seeds`, `n` (photos), `mean` (per score), `l1_low`, `l1_high`
-        (Student t over photos, averaged over seeds), `l1_between_seeds` (standard deviation; None
-        for one seed), `seconds` (of the trainings), and `vs_scratch`, `vs_transfer`, `vs_curve`,
-        `vs_adaptive_lookup`: L1 against these on as many pairs, as
+        Rows with `strategy`, `pairs`, `seeds`, `n` (photos), `mean` (per score), `l1_low`,
+        `l1_high` (Student t over photos, averaged over seeds), `l1_between_seeds` (standard
+        deviation; None for one seed), `seconds` (of the trainings), and `vs_scratch`,
+        `vs_transfer`, `vs_curve`, `vs_adaptive_lookup`: L1 against these on as many pairs, as
         `enhancer.scoring.results.comparison_fields`; None where there is nothing to compare with.
     """
     by_seed: dict[tuple[str, int], dict[int, list[Mapping[str, Any]]]] = {}

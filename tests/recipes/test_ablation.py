@@ -46,7 +46,7 @@ def test_the_built_in_strategies_can_be_read():
     ("text", "said"),
     [
         ("frozen", "NAME:key=value"),
-        ("scratch:epochs=3", "NAME not taken"),
+        ("scratch:epochs=3", "received 'scratch:epochs=3'"),
         ("a:epochs", "NAME:key=value"),
         ("a:pretrain.seed=3", "--seeds gives the seeds"),
         ("a:from=somewhere", "from= takes only scratch"),
