@@ -1,7 +1,8 @@
-"""`python -m benchmarks.demo_load --workdir RUN`: many clients send large photos to the demo at the same time.
+"""`python -m benchmarks.demo_load --workdir RUN`: many clients send large photos at the same time.
 
-Each photo carries a pattern of its own, so that a result that reaches the wrong client is found. The server runs as in production,
-in a process of its own, whose resident memory (with that of its decoders) is sampled throughout.
+Each photo carries a pattern of its own, so that a result that reaches the wrong client is found.
+The server runs as in production, in a process of its own, whose resident memory (with that of its
+decoders) is sampled throughout.
 """
 
 import concurrent.futures
@@ -30,7 +31,8 @@ _BITS = 10
 class Arguments:
     """Send photos to the demo from many clients, and check that each gets its own back.
 
-    Exit codes: 0 all is right, 1 a result is missing, another's, or memory did not come back to within 10 %.
+    Exit codes: 0 all is right, 1 a result is missing or another's, or memory did not come back to
+    within 10 %.
     """
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")] = Path("runs/quick")
@@ -54,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
             for number in numbers
         ]
         at_start = _resident_megabytes(process)
-        # What a first photo leaves behind for good (thread stacks, arenas, lazy imports) is no leak.
+        # What a first photo leaves behind for good (stacks, arenas, lazy imports) is not a leak.
         _visit(address, paths[:2], folder / "first")
         baseline = _settle(process, arguments.settle_seconds)
         groups = [list(paths[client :: arguments.clients]) for client in range(arguments.clients)]
@@ -78,13 +80,16 @@ def main(argv: list[str] | None = None) -> int:
     waits = sorted(wait for _, wait in answers)
     change = after / baseline - 1
     print(
-        f"{len(answers)} of {len(paths)} photos of {width} x {width * 3 // 4} pixels answered, {right} with the right picture"
+        f"{len(answers)} of {len(paths)} photos of {width} x {width * 3 // 4} pixels answered, "
+        f"{right} with the right picture"
     )
     print(
-        f"{seconds:.1f} s in all, {seconds / len(paths):.2f} s a photo; a client waited {statistics.median(waits):.1f} s (median), {waits[-1]:.1f} s at most"
+        f"{seconds:.1f} s in all, {seconds / len(paths):.2f} s a photo; a client waited "
+        f"{statistics.median(waits):.1f} s (median), {waits[-1]:.1f} s at most"
     )
     print(
-        f"resident memory: {at_start:.0f} MB at the start, {baseline:.0f} MB after two photos, {peak[0]:.0f} MB at most, {after:.0f} MB after the load ({change:+.1%})"
+        f"resident memory: {at_start:.0f} MB at the start, {baseline:.0f} MB after two photos, "
+        f"{peak[0]:.0f} MB at most, {after:.0f} MB after the load ({change:+.1%})"
     )
     return 0 if right == len(paths) and abs(change) <= 0.10 else 1
 

@@ -20,7 +20,8 @@ _LONGEST_WAIT = 300.0
 _REMEMBERED = 10_000
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Login · Photo enhancer</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,"><style>
 :root { color-scheme: light dark; font: 1rem system-ui, sans-serif; }
 body { margin: 0; min-height: 90vh; display: grid; place-items: center; background: Canvas; }
 form { display: grid; gap: 0.9rem; width: min(20rem, 88vw); }
