@@ -81,9 +81,9 @@ def test_a_few_photos_are_looked_for_among_others_that_are_not_compared_with_eac
 def test_five_thousand_photos_take_seconds():
     rng = np.random.default_rng(0)
     hashes = [(rng.bytes(16).hex(), rng.bytes(16).hex()) for _ in range(5000)]
-    began = time.monotonic()
+    began = time.process_time()
     assert find_groups(hashes, lambda index: np.zeros((8, 8, 3), np.uint8)) == []
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_real_rooms_are_told_apart_and_real_bursts_found(shared_data):
