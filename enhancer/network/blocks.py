@@ -111,17 +111,18 @@ class TransformerBlocks(keras.layers.Layer):
         return self._add_feed_forward(self._add_attention(x, weights), weights)
 
     def _add_attention(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
-        batch, height, width, _ = x.shape
-        pixels = (batch, height * width, -1)
+        batch, height, width, channels = x.shape
+        pixels = (batch, height * width)
         norm, qkv = _norm(weights, "attention"), weights["attention_qkv"]
         depthwise = weights["attention_depthwise"]
         if self._in_strips and is_static(x):
             *statistics, value = attention_statistics_in_strips(x, norm, qkv, depthwise)
-            value = ops.reshape(value, pixels)
+            value = ops.reshape(value, (*pixels, channels))
         else:
             biases = [weights.get(f"attention_{name}_bias") for name in ("qkv", "depthwise")]
             filtered = projected_depthwise(layer_norm(x, *norm), qkv, depthwise, *biases)
-            query, key, value = ops.split(ops.reshape(filtered, pixels), 3, axis=-1)
+            filtered = ops.reshape(filtered, (*pixels, 3 * channels))
+            query, key, value = ops.split(filtered, 3, axis=-1)
             statistics = attention_statistics(query, key)
         projection, temperature = weights["attention_projection"], weights["attention_temperature"]
         gram, query_squares, key_squares = statistics
