@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from gradio.route_utils import MultiPartException, upload_fn
+from gradio.route_utils import upload_fn
 from gradio.routes import file_upload_statuses
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -75,12 +76,12 @@ class Listeners:
 
     def watch(self, *names: str | None) -> Callable[[], bool]:
         """Return a function that says whether anybody listens, or did so a moment ago."""
-        asked = time.monotonic()
+        asked, known = time.monotonic(), [name for name in names if name]
 
         def is_listening() -> bool:
-            if any(self._open[name] for name in names if name in self._open):
+            if any(name in self._open for name in known):
                 return True
-            last = max([asked, *(self._closed[name] for name in names if name in self._closed)])
+            last = max([asked, *(self._closed[name] for name in known if name in self._closed)])
             return time.monotonic() - last < GONE_SECONDS
 
         return is_listening
