@@ -1,7 +1,7 @@
 """Folds test each pair once and keep a scene together; smaller subsets are parts of larger ones."""
 
 import pytest
-from recipes.folds import grouped_folds, subset
+from recipes.ablation.folds import grouped_folds, subset
 
 
 @pytest.mark.parametrize(("count", "number"), [(10, 5), (10, 2), (37, 4), (3, 3)])
