@@ -18,7 +18,7 @@ from datasets.workers import pool
 from datasets.workers.memory import MemoryBudget
 from datasets.workers.pool import WorkerDied, WorkerPool
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # The workers import what they are told to do by name, and this folder is not on their path.
 JOBS = '''
 import os, signal, time

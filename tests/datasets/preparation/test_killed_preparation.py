@@ -6,19 +6,19 @@ import sys
 import time
 from pathlib import Path
 
-from tests.datasets.test_preparation import folder_hash, prepare_fivek, write_fivek
+from tests.datasets.preparation.test_preparation import folder_hash, prepare_fivek, write_fivek
 
 _PREPARE = """
 import sys
 from pathlib import Path
-from tests.datasets.test_preparation import prepare_fivek
+from tests.datasets.preparation.test_preparation import prepare_fivek
 prepare_fivek(*map(Path, sys.argv[1:]), num_workers=None)
 """
 
 
 def test_kill_9_and_the_same_call_again_gives_the_same_folder_without_redoing_pairs(tmp_path):
     fivek = write_fivek(tmp_path / "fivek", 360, 480)  # large enough that there is time to kill
-    out, root = tmp_path / "out", Path(__file__).parents[2]
+    out, root = tmp_path / "out", Path(__file__).parents[3]
     command = [sys.executable, "-c", _PREPARE, fivek, out]
     progress = out / "progress.jsonl"
     process = subprocess.Popen(

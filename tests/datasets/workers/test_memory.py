@@ -46,7 +46,7 @@ def test_a_photo_takes_a_few_times_its_size_and_not_more_than_was_reserved(tmp_p
         iccprofile=files.prophoto_profile(),
     )
     command = [sys.executable, "-c", _PEAK, tmp_path / "large.tif"]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     peak, *shape = map(int, done.stdout.split())
     assert shape == [4020, 6000, 3]

@@ -16,7 +16,7 @@ from datasets.preparation.pair_job import develop
 from datasets.types import PreparationError
 from datasets.workers.pool import WorkerPool
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OPTIONS = "runner=DirectRunner,direct_num_workers=2,direct_running_mode=multi_processing"
 HAS_BEAM = importlib.util.find_spec("apache_beam") is not None
 needs_beam = pytest.mark.skipif(not HAS_BEAM, reason="needs the extra tfds-cli")
