@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     from enhancer.data.pairs import Pair
     from enhancer.network import development
     from enhancer.network.development import CURVE_END, light_factors
-    from enhancer.scoring.global_curve import GlobalCurve
+    from enhancer.scoring.baselines import GlobalCurve
     from recipes.scored_pairs import ScoredPairs
 
     def small(photo: np.ndarray) -> np.ndarray:

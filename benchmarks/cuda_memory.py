@@ -45,7 +45,7 @@ from enhancer.network import blocks
 from enhancer.config import MODEL_SIZES, StageConfig
 from enhancer.training.optimizer import make_optimizer
 from enhancer.network.restormer import Restormer
-from recipes.estimate.step_memory import step_arguments
+from recipes.estimate.step_cost import step_arguments
 
 STAGES = {"512x8": (512, 8), "896x4": (896, 4)}
 FORMULATIONS = ("shifted", "own-gradient", "library")

@@ -1,7 +1,8 @@
-"""`python -m benchmarks.demo_load --workdir RUN`: many clients send large photos to the demo at the same time.
+"""`python -m benchmarks.demo_load --workdir RUN`: many clients send large photos at the same time.
 
-Each photo carries a pattern of its own, so that a result that reaches the wrong client is found. The server runs as in production,
-in a process of its own, whose resident memory (with that of its decoders) is sampled throughout.
+Each photo carries a pattern of its own, so that a result that reaches the wrong client is found.
+The server runs as in production, in a process of its own, whose resident memory (with that of its
+decoders) is sampled throughout.
 """
 
 import concurrent.futures
@@ -30,7 +31,8 @@ _BITS = 10
 class Arguments:
     """Send photos to the demo from many clients, and check that each gets its own back.
 
-    Exit codes: 0 all is right, 1 a result is missing, another's, or memory did not come back to within 10 %.
+    Exit codes: 0 all is right, 1 a result is missing or another's, or memory did not come back to
+    within 10 %.
     """
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")] = Path("runs/quick")
@@ -49,16 +51,27 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(name)
         width = 4 * round((arguments.megapixels * 1e6 * 4 / 3) ** 0.5 / 4)
         numbers = range(arguments.clients * arguments.photos)
-        paths = [_write_photo(folder / f"photo_{number}.jpg", number, width * 3 // 4, width) for number in numbers]
+        paths = [
+            _write_photo(folder / f"photo_{number}.jpg", number, width * 3 // 4, width)
+            for number in numbers
+        ]
         at_start = _resident_megabytes(process)
-        # What a first photo leaves behind for good (thread stacks, arenas, lazy imports) is no leak.
+        # What a first photo leaves behind for good (stacks, arenas, lazy imports) is not a leak.
         _visit(address, paths[:2], folder / "first")
         baseline = _settle(process, arguments.settle_seconds)
         groups = [list(paths[client :: arguments.clients]) for client in range(arguments.clients)]
-        with _peak(process) as peak, concurrent.futures.ThreadPoolExecutor(arguments.clients) as pool:
+        with (
+            _peak(process) as peak,
+            concurrent.futures.ThreadPoolExecutor(arguments.clients) as pool,
+        ):
             started = time.perf_counter()
             visits = list(
-                pool.map(_visit, [address] * len(groups), groups, [folder / f"client_{i}" for i in range(len(groups))])
+                pool.map(
+                    _visit,
+                    [address] * len(groups),
+                    groups,
+                    [folder / f"client_{i}" for i in range(len(groups))],
+                )
             )
             seconds = time.perf_counter() - started
         after = _settle(process, arguments.settle_seconds)
@@ -67,13 +80,16 @@ def main(argv: list[str] | None = None) -> int:
     waits = sorted(wait for _, wait in answers)
     change = after / baseline - 1
     print(
-        f"{len(answers)} of {len(paths)} photos of {width} x {width * 3 // 4} pixels answered, {right} with the right picture"
+        f"{len(answers)} of {len(paths)} photos of {width} x {width * 3 // 4} pixels answered, "
+        f"{right} with the right picture"
     )
     print(
-        f"{seconds:.1f} s in all, {seconds / len(paths):.2f} s a photo; a client waited {statistics.median(waits):.1f} s (median), {waits[-1]:.1f} s at most"
+        f"{seconds:.1f} s in all, {seconds / len(paths):.2f} s a photo; a client waited "
+        f"{statistics.median(waits):.1f} s (median), {waits[-1]:.1f} s at most"
     )
     print(
-        f"resident memory: {at_start:.0f} MB at the start, {baseline:.0f} MB after two photos, {peak[0]:.0f} MB at most, {after:.0f} MB after the load ({change:+.1%})"
+        f"resident memory: {at_start:.0f} MB at the start, {baseline:.0f} MB after two photos, "
+        f"{peak[0]:.0f} MB at most, {after:.0f} MB after the load ({change:+.1%})"
     )
     return 0 if right == len(paths) and abs(change) <= 0.10 else 1
 
@@ -99,7 +115,9 @@ def _write_photo(path: Path, number: int, height: int, width: int) -> Path:
     pixels += np.random.default_rng(number).normal(0, 3, (height, width, 1)).astype(np.float32)
     fields = pixels[: height // 8].reshape(height // 8, -1, 3)
     for bit in range(_BITS):
-        fields[:, bit * width // _BITS : (bit + 1) * width // _BITS] = 190 if number >> bit & 1 else 30
+        fields[:, bit * width // _BITS : (bit + 1) * width // _BITS] = (
+            190 if number >> bit & 1 else 30
+        )
     cv2.imwrite(str(path), pixels.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])
     return path
 
@@ -110,7 +128,8 @@ def _number_in(path: Path) -> int:
     strip = picture[height // 32 : height // 10]
     margin = width // _BITS // 4
     levels = [
-        strip[:, bit * width // _BITS + margin : (bit + 1) * width // _BITS - margin].mean() for bit in range(_BITS)
+        strip[:, bit * width // _BITS + margin : (bit + 1) * width // _BITS - margin].mean()
+        for bit in range(_BITS)
     ]
     # Bit 9 is never set here: the first photo number would have to be 512.
     return sum(1 << bit for bit, level in enumerate(levels) if level > levels[-1] + 40)
@@ -119,7 +138,9 @@ def _number_in(path: Path) -> int:
 @contextlib.contextmanager
 def _server(workdir: Path) -> Iterator[tuple[str, int]]:
     server = subprocess.Popen(
-        [sys.executable, "-m", "demo", "--workdir", str(workdir), "--port", "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "demo", "--workdir", str(workdir), "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         address = None

@@ -103,12 +103,11 @@ def _measure_all(cases: list[Case], arguments: Arguments, rows: list[dict[str, A
 def _measure(case: Case, arguments: Arguments, our_weights, their_weights) -> dict[str, Any]:
     """Run both sides in turns; a variant that fails or does not fit is left out and its problem
     noted."""
-    from benchmarks import machine
+    from benchmarks import flops, machine
     from benchmarks.opponent import TorchProgram, estimated_peak_bytes, kept_memory
     from benchmarks.program import OurProgram, random_pictures
     from benchmarks.timing import interleaved, median, ratio
     from enhancer.config import MODEL_SIZES
-    from recipes.estimate import flops
 
     others = machine.OtherProcesses()
     opponents = tuple(dict.fromkeys(("eager", *arguments.opponents)))

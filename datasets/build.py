@@ -11,21 +11,12 @@ import absl.logging
 import grain
 import tensorflow_datasets as tfds
 
-from datasets.fivek.official_files import Request
+from datasets.fetch.request import Request
 from datasets.pair_builder import PairBuilder
-from datasets.preparation import DEFAULT_CHOICES, Choices
-from datasets.prepared_folder import PreparationError
-from datasets.sources import SourceError, Split
+from datasets.preparation.preparation import DEFAULT_CHOICES, Choices
+from datasets.types import SPLITS, DatasetNotBuilt, PreparationError, SourceError, Split
 
 DatasetName = Literal["fivek", "real_estate"]
-
-
-class DatasetNotBuilt(FileNotFoundError):
-    """A data set that is not there yet; the message names the command that makes it."""
-
-
-class DatasetDamaged(DatasetNotBuilt):
-    """A built data set with a file that cannot be opened; the message names it and the command that makes it again."""
 
 
 def build(
@@ -40,25 +31,26 @@ def build(
     request: Request | None = None,
     beam_pipeline_options: str | None = None,
 ) -> None:
-    """Prepare the source photos and write them as a TFDS data set; nothing to do when that has been done.
+    """Prepare the source photos and write them as a TFDS data set, unless that has been done.
 
     Args:
         name: which data set.
-        manual_dir: folder with the source photos, or one that was prepared earlier, or FiveK's archive. None only checks
-            that the data set is there. One that is gone (a disk that is no longer mounted) does when it was built from there.
-        data_dir: the data set goes to `<data_dir>/<name>/<config>/`, intermediate files to `<data_dir>/prepared/`.
+        manual_dir: folder with the source photos, or one that was prepared earlier. None only
+            checks that the data set is there. One that is gone (a disk that is no longer mounted)
+            is enough when the data set was built from it.
+        data_dir: the data set goes to `<data_dir>/<name>/<config>/`, intermediate files to
+            `<data_dir>/prepared/`.
         config: one of the builder's configs, such as "c_1024"; None takes the first.
         overwrite: build again although it exists.
-        num_workers: processes that prepare the photos, by default as many as there are CPU cores.
+        num_workers: processes that prepare the photos, by default as many as CPU cores.
         choices: what to do with doubtful pairs.
-        request: what to fetch from a server, instead of `manual_dir`; for "fivek" only.
-        beam_pipeline_options: prepare them in an Apache Beam pipeline with these options, such as
+        request: what to fetch from a server, instead of `manual_dir`.
+        beam_pipeline_options: prepare in an Apache Beam pipeline with these options, such as
             "runner=DirectRunner,direct_num_workers=2,direct_running_mode=multi_processing".
 
     Raises:
-        SourceError: the source folder is missing, empty or of no known layout, not named although the data set is to
-            be overwritten, or the config is unknown; or the server cannot be reached.
-        SourceChanged: it exists, made from another source.
+        SourceError: the source is missing, empty, of no known layout or cannot be reached; the
+            data set exists, made from another source; or the config is unknown.
         PreparationError: no pair can be used, or one photo is in two splits.
         DatasetNotBuilt: `manual_dir` is None and the data set is not there.
         FolderLockError: another process is building it.
@@ -70,23 +62,22 @@ def build(
         exists = builder.is_prepared() and not overwrite
         if manual_dir is None and request is None and not exists and not overwrite:
             raise _not_built(builder, data_dir)
-        mode = (
-            tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
-            if overwrite
-            else tfds.GenerateMode.REUSE_DATASET_IF_EXISTS
-        )
+        modes = tfds.GenerateMode
         builder.download_and_prepare(
             download_dir=str(data_dir / "downloads"),
             download_config=tfds.download.DownloadConfig(
-                manual_dir=manual_dir, download_mode=mode, beam_options=beam_options
+                manual_dir=manual_dir,
+                download_mode=modes.REUSE_CACHE_IF_EXISTS
+                if overwrite
+                else modes.REUSE_DATASET_IF_EXISTS,
+                beam_options=beam_options,
             ),
         )
     counts = ", ".join(
         f"{info.num_examples} {split}" for split, info in builder.info.splits.items()
     )
-    print(
-        f"{'already built' if exists else 'built'}: {builder.info.full_name} ({counts}) in {builder.data_dir}"
-    )
+    done = "already built" if exists else "built"
+    print(f"{done}: {builder.info.full_name} ({counts}) in {builder.data_dir}")
 
 
 def source(
@@ -95,47 +86,57 @@ def source(
     """Open a split of a built data set for random access.
 
     Returns:
-        A sequence of records: `input` and `target` are JPEG `bytes`, `id` is `bytes`, `width` and `height` are in pixels.
+        A sequence of records: `input` and `target` are JPEG `bytes`, `id` is `bytes`, `width` and
+        `height` are in pixels.
 
     Raises:
-        DatasetNotBuilt: it, or the split, is not there.
-        DatasetDamaged: one of its files is cut off or gone. A damaged record in a whole file shows when it is read.
+        DatasetNotBuilt: it, or the split, is not there, or one of its files is cut off or gone. A
+            damaged record in a whole file shows when it is read.
     """
     builder = _open(name, data_dir, config)
     if split not in builder.info.splits:
         raise DatasetNotBuilt(
             f"{builder.info.full_name} in {builder.data_dir} has no split '{split}'; it has "
-            f"{', '.join(builder.info.splits)}. Add the split to the source and build it again with --overwrite."
+            f"{', '.join(builder.info.splits)}. Add the split to the source and build it again "
+            "with --overwrite."
         )
-    _check_files(builder, split, data_dir)
+    # What an ArrayRecord file holds stands at its end. TFDS opens them at the first read, which may
+    # be hours later, and then says neither which file is cut off nor what to do.
+    for path in builder.info.splits[split].filepaths:
+        try:
+            grain.sources.ArrayRecordDataSource(str(path))
+        except RuntimeError as error:  # the only one that the reader knows
+            raise DatasetNotBuilt(
+                f"{path} cannot be read, it is cut off, damaged or gone ({error}). Build "
+                f"{builder.info.full_name} again with: {_command(builder, data_dir)} --overwrite"
+            ) from error
     skip = tfds.decode.SkipDecoding()
-    return builder.as_data_source(split, decoders={"input": skip, "target": skip})
+    decoders = {"input": skip, "target": skip}
+    return builder.as_data_source(split, decoders=decoders)  # pyright: ignore[reportCallIssue]
 
 
 def splits(name: DatasetName, data_dir: Path, config: str | None = None) -> list[Split]:
-    """Return the splits that a built data set has.
-
-    Raises:
-        DatasetNotBuilt: it is not there.
-    """
-    return list(_open(name, data_dir, config).info.splits)
+    """Return the splits that a built data set has, or raise DatasetNotBuilt."""
+    built = _open(name, data_dir, config).info.splits
+    return [split for split in SPLITS if split in built]
 
 
 def fingerprint(name: DatasetName, data_dir: Path, config: str | None = None) -> str:
-    """Return what tells this data set's photos from all others: the SHA-256 over its ids and pictures, hexadecimal.
+    """Return what tells a data set's photos from all others, or raise DatasetNotBuilt.
 
-    Raises:
-        DatasetNotBuilt: it is not there.
+    It is the SHA-256 over its ids and pictures, hexadecimal.
     """
     return (_open(name, data_dir, config).info.metadata or {})["images_sha256"]
 
 
 def _parse_beam_options(options: str | None) -> Any:
-    """Read them as the stock `tfds build` does: Beam's flags without their dashes, separated by commas."""
+    """Read Beam's flags as `tfds build` does: without their dashes, separated by commas."""
     if options is None:
         return None
     try:
-        from apache_beam.options.pipeline_options import PipelineOptions  # pyright: ignore[reportMissingImports]
+        from apache_beam.options.pipeline_options import (  # pyright: ignore[reportMissingImports]
+            PipelineOptions,
+        )
     except ImportError as error:
         raise PreparationError(
             "Apache Beam is not installed. Install the extra `tfds-cli`."
@@ -144,7 +145,6 @@ def _parse_beam_options(options: str | None) -> Any:
 
 
 def _open(name: DatasetName, data_dir: Path, config: str | None) -> PairBuilder:
-    """Return the builder of a data set that is there, or raise DatasetNotBuilt."""
     with _quiet():
         builder = _builder(name, data_dir, config)
     if not builder.is_prepared():
@@ -162,36 +162,21 @@ def _builder(name: DatasetName, data_dir: Path, config: str | None) -> PairBuild
     )
 
 
-def _check_files(builder: PairBuilder, split: Split, data_dir: Path) -> None:
-    """Open each file once: what an ArrayRecord file holds stands at its end, so that a cut off one gives no record at all.
-
-    TFDS opens them at the first read, which may be hours later, and then says neither which file it is nor what to do.
-    """
-    for path in builder.info.splits[split].filepaths:
-        try:
-            grain.sources.ArrayRecordDataSource(str(path))
-        except RuntimeError as error:  # the only one that the reader knows
-            raise DatasetDamaged(
-                f"{path} cannot be read, it is cut off, damaged or gone ({error}). Build {builder.info.full_name} again with: "
-                f"{_build_command(builder, data_dir)} --overwrite"
-            ) from error
-
-
 def _not_built(builder: PairBuilder, data_dir: Path) -> DatasetNotBuilt:
-    command = _build_command(builder, data_dir)
     return DatasetNotBuilt(
-        f"{builder.info.full_name} is not built in {data_dir}. Build it with: {command}"
+        f"{builder.info.full_name} is not built in {data_dir}. Build it with: "
+        f"{_command(builder, data_dir)}"
     )
 
 
-def _build_command(builder: PairBuilder, data_dir: Path) -> str:
+def _command(builder: PairBuilder, data_dir: Path) -> str:
     where = f"--data-dir {shlex.quote(str(data_dir))} --config {builder.builder_config.name}"
     return f"python -m datasets build {builder.name} --manual-dir FOLDER_WITH_THE_PHOTOS {where}"
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide TFDS' own chatter: warnings about data sets that are not there yet, and bars for work that takes a second."""
+    """Hide TFDS' own chatter: warnings of data sets not there yet, bars for a second's work."""
     verbosity = absl.logging.get_verbosity()
     absl.logging.set_verbosity(absl.logging.ERROR)
     tfds.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""What the TFDS builders of before/after pairs have in common: prepare the source folder once, then read it."""
+"""What the TFDS builders of before/after pairs share: prepare the source once, then read it."""
 
 import abc
 import shlex
@@ -13,24 +13,36 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.writer import ExampleWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
-from datasets import preparation, prepared_folder
-from datasets.fivek.official_files import Request
-from datasets.originals import Source
-from datasets.sources import SPLITS, SourceError, SourcePair
+from datasets.fetch.request import Request
+from datasets.preparation import prepared_folder
+from datasets.preparation.preparation import (
+    DEFAULT_CHOICES,
+    Choices,
+    Variant,
+    prepare,
+    source_fingerprint,
+)
+from datasets.sources.pair_source import PairSource
+from datasets.types import SPLITS, PairRecord, SourceError, SourcePair
 from enhancer.system.files import FolderLock
 
 MANUAL_DOWNLOAD_INSTRUCTIONS = """
-Name the folder with the source photos with --manual_dir (or --manual-dir of `python -m datasets build`).
-The data set's README.md lists the layouts that are understood.
+Name the folder with the source photos with --manual_dir (--manual-dir of `python -m datasets
+build`). The data set's README.md lists the layouts that are understood.
 """
 
 
-class SourceChanged(RuntimeError):
-    """A data set that exists already, made from another source than the one now named."""
+class PairConfig(tfds.core.BuilderConfig):
+    """A config of a set of pairs: what is stored of them."""
+
+    def __init__(self, name: str, variant: Variant, **options: Any):
+        """Name it, and say what `variant` of the source it holds."""
+        super().__init__(name=name, **options)
+        self.variant = variant
 
 
 class _ReproducibleWriter(ExampleWriter):
-    """Writes the same bytes for the same records on every run: protobuf orders a map's entries by a seed per process."""
+    """Writes the same bytes on every run: protobuf orders a map by a seed of the process."""
 
     def write(self, path, examples: Iterable[tuple[Any, bytes]]):
         """Write one shard of serialised records."""
@@ -38,36 +50,31 @@ class _ReproducibleWriter(ExampleWriter):
 
 
 def _reserialise(example: bytes) -> bytes:
-    return tf_example_pb2.Example.FromString(example).SerializeToString(deterministic=True)
-
-
-def _do_nothing() -> None:
-    pass
+    record = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
+    return record.FromString(example).SerializeToString(deterministic=True)
 
 
 class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Base of the builders; a subclass says where its pairs are and what each record carries besides them."""
+    """Base of the builders; a subclass says where its pairs are, and what else a record carries."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = MANUAL_DOWNLOAD_INSTRUCTIONS
+    builder_config: PairConfig
     request: Request | None = None
-    """What to fetch from a server instead of reading a folder, for the data sets that are on one."""
-
+    """What to fetch instead of reading a folder, for the data sets that are on a server."""
     num_workers: int | None = None
-    """Processes that prepare the source, by default as many as there are CPU cores; see `preparation.prepare`."""
-    choices: preparation.Choices = preparation.DEFAULT_CHOICES
+    """Processes that prepare the source, by default as many as there are CPU cores."""
+    choices: Choices = DEFAULT_CHOICES
     """What to do with doubtful pairs."""
 
     @abc.abstractmethod
     def find_pairs(self, folder: Path) -> list[SourcePair]:
         """Read the layout of a source folder."""
 
-    def source_at(self, manual_dir: Path | None) -> Source | None:
+    def source_at(self, manual_dir: Path | None) -> PairSource | None:
         """Return what the pairs are taken from, or None when nothing was named."""
-        return Source(manual_dir, self.find_pairs) if manual_dir else None
-
-    @abc.abstractmethod
-    def preparation_options(self) -> preparation.Options:
-        """Say what the chosen config stores."""
+        if self.request is not None:
+            raise SourceError(f"{self.name} is on no server. Name its folder with --manual-dir.")
+        return PairSource(manual_dir, self.find_pairs) if manual_dir else None
 
     def extra_features(self) -> dict[str, tfds.features.FeatureConnector]:
         """Features besides the pictures, the id and the size."""
@@ -84,22 +91,17 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         download_config: tfds.download.DownloadConfig | None = None,
         **options: Any,
     ) -> None:
-        """Build as TFDS does, but never leave an existing data set standing in for another source.
+        """Build as TFDS does, but never let an existing data set stand in for another source.
 
         Raises:
-            SourceError: the source folder is missing, empty or of no known layout.
-            SourceChanged: the data set exists and was made from another source.
+            SourceError: the source is missing, empty or of no known layout; or the data set exists
+                and was made from another one.
             PreparationError: no pair can be used, or one photo is in two splits.
             FolderLockError: another process is building it.
         """
-        manual_dir = (
-            Path(download_config.manual_dir)
-            if download_config and download_config.manual_dir
-            else None
-        )
-        overwrite = download_config is not None and download_config.download_mode.overwrite_dataset
-        source = self.source_at(manual_dir)
-        if self.is_prepared() and not overwrite:
+        config = download_config or tfds.download.DownloadConfig()
+        source = self.source_at(Path(config.manual_dir) if config.manual_dir else None)
+        if self.is_prepared() and not config.download_mode.overwrite_dataset:
             if source:
                 self._check_same_source(source)
             return
@@ -109,13 +111,15 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             )
         if {"[", "]"} & set(str(self.data_path)):
             raise SourceError(
-                f"A data set in {self.data_path} could not be read: TFDS takes [ and ] for patterns. Name another folder."
+                f"A data set in {self.data_path} could not be read: TFDS takes [ and ] for "
+                "patterns. Name another folder."
             )
         # The lock is a file already.
         prepared_folder.refuse_inside(source.folder, self.prepared_dir)
         with FolderLock(Path(self.data_path).parent):
-            # Before TFDS deletes what it is going to overwrite: a source that gives nothing must not cost the old data.
-            self._prepare_source(source, download_config.beam_options if download_config else None)
+            # Before TFDS deletes what it is going to overwrite: a source that gives nothing must
+            # not cost the old data.
+            self._prepare_source(source, config.beam_options)
             # Left behind by a build that was killed.
             for leftover in Path(self.data_path).parent.glob("incomplete.*"):
                 shutil.rmtree(leftover)
@@ -128,127 +132,105 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """The folder of this config's prepared pairs."""
         return Path(self._data_dir_root) / "prepared" / f"{self.name}-{self.builder_config.name}"
 
-    def _prepare_source(self, source: Source, beam_options: Any) -> None:
+    def _prepare_source(self, source: PairSource, beam_options: Any) -> None:
         folder, metadata = source.folder, self._read_prepared(source.folder)
         if metadata is None:
-            folder, options = self.prepared_dir, self.preparation_options()
-            metadata = preparation.prepare(
-                source.folder,
-                source.find_pairs,
+            folder = self.prepared_dir
+            metadata = prepare(
+                source,
                 folder,
-                options,
+                self.builder_config.variant,
                 self.choices,
-                refresh=True,
                 num_workers=self.num_workers,
-                originals=source.originals,
                 beam_options=beam_options,
             )
         self._prepared, self._prepared_metadata = folder, metadata
 
-    def _check_same_source(self, source: Source) -> None:
+    def _check_same_source(self, source: PairSource) -> None:
         recorded = self.info.metadata or {}
+        place = f"{self.info.full_name} in {self.data_dir}"
         if self.choices.drop_outliers and not recorded.get("drop_outliers"):
-            raise SourceChanged(
-                f"{self.info.full_name} in {self.data_dir} was built with its outliers. Add --overwrite to build it again "
-                "without them, or name another --data-dir."
+            raise SourceError(
+                f"{place} was built with its outliers. Add --overwrite to build it again without "
+                "them, or name another --data-dir."
             )
-        place = source.originals.source(source.folder.resolve())
-        same_place = place == recorded.get("source")
-        if same_place and source.originals.is_gone(source.folder):
+        is_same_place = source.name == recorded.get("source")
+        if is_same_place and source.is_gone():
             print(
                 f"{source.folder} is no longer there: using {self.info.full_name} as it was built.",
                 file=sys.stderr,
             )
             return
-        if self._fingerprint(source) == recorded.get("source_fingerprint"):
-            return
-        what = "has changed since" if same_place else "is another source"
-        build_again = [
-            "python",
-            "-m",
-            "datasets",
-            "build",
-            self.name,
-            *source.originals.arguments(source.folder),
-        ]
-        build_again += [
-            "--data-dir",
-            str(self._data_dir_root),
-            "--config",
-            self.builder_config.name,
-            "--overwrite",
-        ]
-        raise SourceChanged(
-            f"{self.info.full_name} in {self.data_dir} was built from {recorded.get('source')}, and {place} {what}. "
-            f"Build it again with: {shlex.join(build_again)}, or name another --data-dir."
-        )
-
-    def _fingerprint(self, source: Source) -> str:
         prepared = self._read_prepared(source.folder)
-        if prepared:
-            return prepared["source_fingerprint"]
-        folder, options = source.folder.resolve(), self.preparation_options()
-        return preparation.source_fingerprint(
-            source.find_pairs(folder), folder, options, source.originals
+        found = (
+            prepared["source_fingerprint"]
+            if prepared
+            else source_fingerprint(source, source.find_pairs(), self.builder_config.variant)
+        )
+        if found == recorded.get("source_fingerprint"):
+            return
+        what = "has changed since" if is_same_place else "is another source"
+        command = ["python", "-m", "datasets", "build", self.name, *source.arguments]
+        command += ["--data-dir", str(self._data_dir_root), "--config", self.builder_config.name]
+        raise SourceError(
+            f"{place} was built from {recorded.get('source')}, and {source.name} {what}. Build it "
+            f"again with: {shlex.join([*command, '--overwrite'])}, or name another --data-dir."
         )
 
     def _read_prepared(self, folder: Path) -> dict[str, Any] | None:
-        """Return the metadata when `folder` was already prepared for this config, None when it is a source."""
+        """Return the metadata of a folder that was prepared for this config; None for a source."""
         metadata = prepared_folder.read_metadata(folder)
-        options = self.preparation_options()
-        made = {key: metadata.get(key) for key in vars(options)} if metadata else vars(options)
-        if made != vars(options):
+        wanted = vars(self.builder_config.variant)
+        made = {key: metadata.get(key) for key in wanted} if metadata else wanted
+        if made != wanted:
             raise SourceError(
-                f"{folder} was prepared as {made}, but {self.name}/{self.builder_config.name} needs {vars(options)}. "
-                "Choose the config that fits, or name the folder with the original photos."
+                f"{folder} was prepared as {made}, but {self.name}/{self.builder_config.name} "
+                f"needs {wanted}. Choose the config that fits, or name the folder with the "
+                "original photos."
             )
         return metadata
 
     def _info(self) -> tfds.core.DatasetInfo:
-        image = {"shape": (None, None, 3), "encoding_format": "jpeg"}
-        features = {
-            "input": tfds.features.Image(**image, doc="The photo before the edit, sRGB."),
-            "target": tfds.features.Image(
-                **image, doc="The photo after the edit, sRGB, same size."
-            ),
-            "id": tfds.features.Text(doc="Name of the pair in its source."),
-            "width": tfds.features.Scalar(np.int32, doc="Pixels, of both photos."),
-            "height": tfds.features.Scalar(np.int32, doc="Pixels, of both photos."),
-        }
+        image = tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
+        features = {"input": image, "target": image, "id": tfds.features.Text()}
+        features |= {side: tfds.features.Scalar(np.int32) for side in ("width", "height")}
         info = self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features | self.extra_features()),
             supervised_keys=("input", "target"),
             metadata=tfds.core.MetadataDict(),
         )
-        # It asks a server for what was built elsewhere, which there is not for these data sets, and on every
-        # call leaves an empty folder among the system's temporary files.
-        info.initialize_from_bucket = _do_nothing
+        # It asks a server for what was built elsewhere, which there is not for these data sets, and
+        # on every call leaves an empty folder among the system's temporary files.
+        info.initialize_from_bucket = lambda: None
         return info
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        recorded = ("source", "source_fingerprint", "images_sha256")
-        self.info.metadata.update({key: self._prepared_metadata[key] for key in recorded})
-        self.info.metadata["drop_outliers"] = self._prepared_metadata["choices"]["drop_outliers"]
-        rows = {split: prepared_folder.read_rows(self._prepared, split) for split in SPLITS}
-        return {
-            split: self._generate_examples(self._prepared, rows[split])
-            for split in SPLITS
-            if rows[split]
+        recorded = {
+            key: self._prepared_metadata[key]
+            for key in ("source", "source_fingerprint", "images_sha256")
         }
+        recorded["drop_outliers"] = self._prepared_metadata["choices"]["drop_outliers"]
+        metadata = self.info.metadata
+        assert metadata is not None  # see `_info`
+        metadata.update(recorded)
+        rows = {split: prepared_folder.read_rows(self._prepared, split) for split in SPLITS}
+        return {split: self._generate_examples(rows[split]) for split in SPLITS if rows[split]}
 
-    def _generate_examples(
-        self, folder: Path, rows: list[prepared_folder.Row]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, rows: list[PairRecord]) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in rows:
-            pictures = {role: (folder / row[role]).read_bytes() for role in ("input", "target")}
+            photos = {
+                name: (self._prepared / row[name]).read_bytes() for name in ("input", "target")
+            }
             size = {"width": row["width"], "height": row["height"]}
-            yield row["id"], {**pictures, "id": row["id"], **size, **self.extra_values(row["id"])}
+            yield row["id"], {**photos, "id": row["id"], **size, **self.extra_values(row["id"])}
 
     def _example_writer(self) -> ExampleWriter:
-        return _ReproducibleWriter(file_format=self.info.file_format)
+        file_format = self.info.file_format
+        assert file_format is not None  # `build` names it
+        return _ReproducibleWriter(file_format)
 
     def _log_download_bytes(self) -> None:
-        """Print nothing: TFDS would announce a download of unknown size, and nothing is downloaded."""
+        """Print nothing: TFDS would announce a download, and nothing is downloaded."""
 
     def _log_download_done(self) -> None:
         """Print nothing, for the same reason."""

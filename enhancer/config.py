@@ -1,5 +1,5 @@
-"""What can be chosen: the network's shape and a training stage's settings. Values only, no
-behaviour."""
+"""What can be chosen: the network's shape and a training stage's settings, each within its
+bounds."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,6 +11,16 @@ Base = Literal["photo", "developed"]
 Keep = Literal["best", "last"]
 
 
+def _refuse_outside(config: Any, **bounds: tuple[float, float]) -> None:
+    """Raise ValueError for a field, or a number of a tuple, outside its bounds, which are
+    allowed."""
+    for name, (low, high) in bounds.items():
+        value = getattr(config, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if not low <= number <= high:
+                raise ValueError(f"{name} must lie in [{low}, {high}], received {number}.")
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Shape of a Restormer, in the terms of its paper (Zamir et al., CVPR 2022, section 4)."""
@@ -18,8 +28,8 @@ class ModelConfig:
     dim: int = 48
     """Feature channels at full resolution; each level down doubles them."""
     num_blocks: tuple[int, int, int, int] = (4, 6, 6, 8)
-    """Transformer blocks on levels 1 to 4, 4 being the latent; the decoder mirrors levels 3 to 1.
-    """
+    """Transformer blocks on levels 1 to 4, 4 being the latent; the decoder mirrors levels 3 to
+    1."""
     num_refinement_blocks: int = 4
     """Transformer blocks at full resolution after the decoder."""
     num_heads: tuple[int, int, int, int] = (1, 2, 4, 8)
@@ -36,6 +46,12 @@ class ModelConfig:
     """What the network's output is added to. photo: the photo, as in the paper. developed: the
     photo brought to one brightness and near neutral white, through a learned tone curve per channel
     (`enhancer.network.development`); the network sees both. For colour pictures only."""
+
+    def __post_init__(self):
+        _refuse_outside(
+            self, dim=(1, 4096), num_refinement_blocks=(0, 1024), ffn_expansion_factor=(0.1, 64.0)
+        )
+        _refuse_outside(self, num_blocks=(0, 1024), num_heads=(1, 1024), channels=(1, 1024))
 
     @property
     def embedded_channels(self) -> int:
@@ -121,14 +137,40 @@ class StageConfig:
     levels learn slowly."""
     curve_rate: float = 1.0
     """The learning rate of a developed base's tone curve, in learning rates of the network. From a
-    handful of pairs the curve's few numbers can be learned, and the network's many only a little.
-    """
+    handful of pairs the curve's few numbers can be learned, and the network's many only a
+    little."""
     max_consecutive_skips: int = 10
-    """Steps whose loss or gradient is not finite change nothing; so many in a row end the training.
-    """
+    """Steps whose loss or gradient is not finite change nothing; so many in a row end the
+    training."""
     seed: int = 0
-    """Seeds the weights of a model that starts from scratch, the data order and the augmentation.
-    """
+    """Seeds the weights of a model that starts from scratch, the data order and the
+    augmentation."""
+
+    def __post_init__(self):
+        many = 1 << 20
+        _refuse_outside(
+            self,
+            resolution=(8, 8192),
+            progressive_resolutions=(8, 8192),
+            batch_size=(1, many),
+            gradient_accumulation_steps=(1, many),
+            epochs=(0, many),  # 0 only validates what the stage starts from
+            passes_per_epoch=(1, many),
+            peak_learning_rate=(1e-12, 10),
+            warmup_epochs=(0, many),
+            early_stopping_patience=(1, many),
+            min_crop_scale=(0.01, 1),
+            mix_weight=(0, 0.99),
+            weight_decay=(0, 10),
+            gradient_clip_norm=(1e-9, 1e9),
+            ema_decay=(0, 0.999999),
+            frozen_levels=(0, 7),
+            unfreeze_every_epochs=(0, many),
+            level_decay=(1e-3, 1),
+            curve_rate=(0, 1000),
+            max_consecutive_skips=(1, many),
+            seed=(0, 2**32 - 1),
+        )
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "StageConfig":

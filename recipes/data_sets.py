@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from recipes.experiment import Experiment
+from datasets import build, miniature
+from datasets.build import DatasetName
+from datasets.preparation.preparation import Choices
+from enhancer.system.console import say
+from recipes.experiment import Experiment, data_dir_of
 
 
 class JoinedSources:
@@ -24,22 +28,32 @@ class JoinedSources:
         return self._sources[which][index - (self._ends[which - 1] if which else 0)]
 
 
-class Sources(NamedTuple):
-    """An experiment's pairs: functions from a split's name to its source, and what is mixed into stage 1."""
+class Subset:
+    """Some of a source's records, by their indices."""
 
-    fivek: Callable[[str], Any]
-    real_estate: Callable[[str], Any]
+    def __init__(self, source: Any, indices: Sequence[int]):
+        self._source, self._indices = source, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._source[self._indices[index]]
+
+
+class DataSets(NamedTuple):
+    """An experiment's pairs: functions from a split's name to its source, and stage 1's extra
+    ones."""
+
+    fivek: Callable[[Any], Any]
+    real_estate: Callable[[Any], Any]
     extra: JoinedSources | None
     """All splits of the extra pairs, on which nothing is ever tested; None where there are none."""
 
 
-def open_or_build(experiment: Experiment) -> tuple[Sources, dict[str, str]]:
+def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
     """Build what is not built yet; return the opened data sets and the fingerprint of each."""
-    # Imported late: it takes seconds, and `--help` should not.
-    from datasets import build, miniature
-    from datasets.preparation import Choices
-    from enhancer.system.processes import is_first_process
-
+    folders: dict[DatasetName, Path | None]
     folders = {"fivek": experiment.fivek, "real_estate": experiment.real_estate}
     if experiment.miniature and None in folders.values():
         rendered = experiment.workdir / "miniature"
@@ -48,45 +62,32 @@ def open_or_build(experiment: Experiment) -> tuple[Sources, dict[str, str]]:
             miniature.write(unfinished)
             unfinished.rename(rendered)
         folders = {name: folder or rendered / name for name, folder in folders.items()}
-    default = experiment.workdir / "data" if experiment.miniature else Path("~/tensorflow_datasets")
-    data_dir = (experiment.data_dir or default).expanduser()
-    configs = {"fivek": experiment.fivek_config, "real_estate": experiment.real_estate_config}
+    fingerprints, opened = {}, {}
     for name, folder in folders.items():
+        data_dir = data_dir_of(vars(experiment), name, experiment.workdir)
+        config = getattr(experiment, f"{name}_config")
         if folder is not None:
             choices = Choices(allow_near_duplicates=experiment.allow_near_duplicates)
-            build.build(name, folder, data_dir, configs[name], choices=choices)
-
-    def opener(name: str):
-        return lambda split: build.source(name, split, data_dir, configs[name])
-
-    fivek, real_estate = opener("fivek"), opener("real_estate")
-    for name, opened, splits in (
-        ("FiveK", fivek, ("train", "validation")),
-        ("real estate", real_estate, ("train", "validation", "test")),
-    ):
-        counts = ", ".join(f"{len(opened(split))} {split}" for split in splits)
-        if is_first_process():
-            print(f"{name}: {counts} pairs")
-    fingerprints = {name: build.fingerprint(name, data_dir, configs[name]) for name in folders}
+            build.build(name, folder, data_dir, config, choices=choices)
+        opened[name] = _opener(name, data_dir, config)
+        splits = ("train", "validation", "test")[: 2 if name == "fivek" else 3]
+        counts = ", ".join(f"{len(opened[name](split))} {split}" for split in splits)
+        say(f"{'FiveK' if name == 'fivek' else 'real estate'}: {counts} pairs")
+        fingerprints[name] = build.fingerprint(name, data_dir, config)
 
     extra = None
     if experiment.extra_pairs is not None and experiment.pretrained is None:
-        # A folder of its own: it has the layout of real-estate pairs, and their name. All of its splits are trained on, so that
-        # one scene in two of them harms nobody.
-        extra_dir, config = data_dir / "extra_pairs", experiment.real_estate_config
-        build.build(
-            "real_estate",
-            experiment.extra_pairs,
-            extra_dir,
-            config,
-            choices=Choices(allow_near_duplicates=True),
-        )
-        fingerprints["extra_pairs"] = build.fingerprint("real_estate", extra_dir, config)
-        opened = [
-            build.source("real_estate", split, extra_dir, config)
-            for split in build.splits("real_estate", extra_dir, config)
-        ]
-        extra = JoinedSources(opened)
-        if is_first_process():
-            print(f"extra pairs for stage 1: {len(extra)}")
-    return Sources(fivek, real_estate, extra), fingerprints
+        # A folder of its own: it has the layout of real-estate pairs, and their name. All of its
+        # splits are trained on, so that one scene in two of them harms nobody.
+        data_dir = data_dir_of(vars(experiment), "extra_pairs", experiment.workdir) / "extra_pairs"
+        config, choices = experiment.real_estate_config, Choices(allow_near_duplicates=True)
+        build.build("real_estate", experiment.extra_pairs, data_dir, config, choices=choices)
+        fingerprints["extra_pairs"] = build.fingerprint("real_estate", data_dir, config)
+        known = build.splits("real_estate", data_dir, config)
+        extra = JoinedSources([_opener("real_estate", data_dir, config)(split) for split in known])
+        say(f"extra pairs for stage 1: {len(extra)}")
+    return DataSets(opened["fivek"], opened["real_estate"], extra), fingerprints
+
+
+def _opener(name: Any, data_dir: Any, config: str) -> Callable[[Any], Any]:
+    return lambda split: build.source(name, split, data_dir, config)

@@ -1,4 +1,5 @@
-"""What a run left behind, for those who look at it later: its networks, its histories, and what it was trained on."""
+"""What a run left behind, for those who look at it later: networks, histories, what it was trained
+on."""
 
 import dataclasses
 import json
@@ -6,16 +7,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.sources import SPLITS, SourceError, Split
-from enhancer.data.pairs import Pair, ReadablePairs, UnreadableDataError
+from datasets import build
+from datasets.types import SPLITS, DatasetNotBuilt, SourceError, Split
+from enhancer.data.pairs import ReadablePairs, UnreadableDataError
 from enhancer.inference.enhancer import Enhancer
 from enhancer.network.trained import CheckpointError, load_best, read_config, weights_sha256
+from enhancer.scoring.evaluation import Pairs
 from enhancer.training.history import best_row, is_finished
+from recipes.experiment import data_dir_of
+from recipes.scenes import SeenScenes, built_scenes
 from recipes.scored_pairs import ScoredPairs
-from recipes.seen_scenes import DatasetName, SeenScenes, find_seen_scenes
 
-_STAGES = {"pretrain": "pretrained", "scratch": "scratch", "finetune": "finetuned"}
+_METHODS = {"pretrain": "pretrained", "scratch": "scratch", "finetune": "finetuned"}
 """A stage's folder, and what its network is called as a method."""
+
+
+def summarise_stage(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is worth keeping about a stage in `results.json`."""
+    best = best_row([dict(row) for row in history])
+    return {
+        "epochs": history[-1]["epoch"],
+        "best_epoch": best["epoch"],
+        "best_validation_loss": best["validation_loss"],
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,116 +58,94 @@ class Run:
 
         All see photos at the size that the last stage was trained at, as in the run's own test.
         """
-        last = next(
-            stage for stage in ("finetune", "scratch", "pretrain") if stage in self.stage_dirs
-        )
+        order = ("finetune", "scratch", "pretrain")
+        last = next(stage for stage in order if stage in self.stage_dirs)
         side = read_config(self.stage_dirs[last])[1].resolution
         enhancers, hashes = {}, {}
         for stage, folder in self.stage_dirs.items():
             network = load_best(folder)
-            enhancers[_STAGES[stage]] = Enhancer(network, side)
-            hashes[_STAGES[stage]] = weights_sha256(
-                {v.path: v.value for v in network.trainable_variables}
-            )
+            enhancers[_METHODS[stage]] = Enhancer(network, side)
+            weights = {v.path: v.value for v in network.trainable_variables}
+            hashes[_METHODS[stage]] = weights_sha256(weights)
         return enhancers, hashes
 
     def describe_stages(self) -> tuple[dict[str, Any], list[str]]:
-        """What is worth keeping about each stage, and a sentence about each that was stopped on the way."""
+        """Each stage's summary, and a sentence about each that was stopped on the way."""
         described, notes = {}, []
         for name, history in self.histories().items():
             _, stage = read_config(self.stage_dirs[name])
-            best = best_row(history)
-            described[name] = {
-                "epochs": history[-1]["epoch"],
-                "best_epoch": best["epoch"],
-                "best_validation_loss": best["validation_loss"],
-                "seconds": round(sum(row["seconds"] for row in history), 1),
-            }
+            described[name] = summarise_stage(history)
             if not is_finished(history, stage):
                 notes.append(
-                    f"Stage {name} was stopped after epoch {history[-1]['epoch']} of {stage.epochs}; its best weights so far are tested."
+                    f"Stage {name} was stopped after epoch {history[-1]['epoch']} of "
+                    f"{stage.epochs}; its best weights so far are used."
                 )
         return described, notes
 
-    def training_pairs(self, split: Split) -> Sequence[Pair]:
+    def training_pairs(self, split: Split) -> Pairs:
         """The pairs that fine-tuning was given, at their stored size.
 
         Raises:
             SourceError: they are not there; the message says where they were looked for.
         """
-        if not self.config:
-            raise SourceError(
-                f"{self.workdir} holds no config.json of a run, which would say what it was trained on."
-            )
+        self._refuse_unknown("trained")
         looked = []
         for open_pairs in (self._built, self._listed):
             try:
                 return open_pairs(split)
-            except (SourceError, OSError, KeyError, UnreadableDataError) as error:
+            except (SourceError, DatasetNotBuilt, OSError, KeyError, UnreadableDataError) as error:
                 looked.append(str(error))
         raise SourceError(" ".join(looked))
 
     def pretraining_scenes(self) -> SeenScenes:
-        """What the pairs show that the run's networks were pre-trained on; nothing if they were not.
+        """What the pairs show that the run's networks were pre-trained on; nothing if they were
+        not.
 
         Raises:
-            SourceError: they are not there; the message says where they were looked for.
+            SourceError: the settings do not name them, or others are there.
+            DatasetNotBuilt: they are not there.
         """
         if self.stage_dirs.keys() == {"scratch"}:
             return SeenScenes()
         if self.config.get("pretrained"):
             other = Path(self.config["pretrained"]).parent
             return read_run(other, {"pretrain": other / "pretrain"}).pretraining_scenes()
-        if not self.config:
-            raise SourceError(
-                f"{self.workdir} holds no config.json of a run, which would say what it was pre-trained on."
-            )
-        seen = self._scenes("fivek", "fivek", self._data_dir(), self.config.get("fivek_config"))
-        if self.config.get("extra_pairs"):
-            extra_dir, name = (
-                self._data_dir() / "extra_pairs",
-                self.config.get("real_estate_config"),
-            )
-            seen = seen + self._scenes("extra_pairs", "real_estate", extra_dir, name)
+        self._refuse_unknown("pre-trained")
+        config, known = self.config, self.config.get("data", {})
+        folder, name = self._data_dir("fivek"), config.get("fivek_config")
+        seen = built_scenes("fivek", folder, name, known.get("fivek"), SPLITS[:2])
+        if config.get("extra_pairs"):
+            folder = self._data_dir("extra_pairs") / "extra_pairs"
+            name, extra = config.get("real_estate_config"), known.get("extra_pairs")
+            seen = seen + built_scenes("real_estate", folder, name, extra, SPLITS)
         return seen
 
-    def _scenes(
-        self, key: str, name: DatasetName, data_dir: Path, config: str | None
-    ) -> SeenScenes:
-        splits = SPLITS if key == "extra_pairs" else ("train", "validation")
-        source = self.config.get(key) or (self.workdir / "miniature" / key)
-        return find_seen_scenes(
-            name, data_dir, config, self.config.get("data", {}).get(key), Path(source), splits
-        )
+    def _refuse_unknown(self, done: str) -> None:
+        if not self.config:
+            raise SourceError(
+                f"{self.workdir} holds no config.json of a run, which would say what it was {done} "
+                "on."
+            )
 
-    def _data_dir(self) -> Path:
-        default = (
-            self.workdir / "data" if self.config.get("miniature") else Path("~/tensorflow_datasets")
-        )
-        return self._here(Path(self.config.get("data_dir") or default)).expanduser()
+    def _data_dir(self, name: str) -> Path:
+        """Where a data set is now: in the run's work folder it moves with it, whatever the
+        directory."""
+        saved = Path(self.config.get("workdir") or self.workdir)
+        path = data_dir_of(self.config, name, saved)
+        return self.workdir / path.relative_to(saved) if path.is_relative_to(saved) else path
 
-    def _built(self, split: Split) -> Sequence[Pair]:
-        from datasets import build  # imports TFDS, which takes seconds
-
-        data_dir = self._data_dir()
-        name = self.config.get("real_estate_config")
+    def _built(self, split: Split) -> Pairs:
+        data_dir, name = self._data_dir("real_estate"), self.config.get("real_estate_config")
         source = build.source("real_estate", split, data_dir, name)
         if build.fingerprint("real_estate", data_dir, name) != self.config["data"]["real_estate"]:
             raise SourceError(
                 f"The data set in {data_dir} is not the one that the run was trained on."
             )
-        return ReadablePairs(source, f"{split} data")  # type: ignore[return-value]
+        return ReadablePairs(source, f"{split} data")
 
-    def _here(self, path: Path) -> Path:
-        """Where a folder of the run is now: one in its work folder moves with it, and is found from any directory."""
-        saved = self.config.get("workdir")
-        return (
-            self.workdir / path.relative_to(saved) if saved and path.is_relative_to(saved) else path
-        )
-
-    def _listed(self, split: Split) -> Sequence[Pair]:
+    def _listed(self, split: Split) -> Pairs:
         folder = self.config.get("real_estate") or (self.workdir / "miniature" / "real_estate")
-        return ScoredPairs(Path(folder), split)  # type: ignore[return-value]
+        return ScoredPairs(Path(folder), split)
 
 
 def read_run(workdir: Path, stage_dirs: Mapping[str, Path]) -> Run:
@@ -169,20 +162,16 @@ def open_run(workdir: Path) -> Run:
     Raises:
         CheckpointError: there is no trained network.
     """
-    config = {}
     if (workdir / "checkpoints").is_dir():
-        stage = workdir.name if workdir.name in _STAGES else "finetune"
-        return Run(workdir, config, {stage: workdir})
-    config = read_run(workdir, {}).config
-    folders = {stage: workdir / stage for stage in _STAGES}
-    if config.get("pretrained"):
-        folders["pretrain"] = Path(config["pretrained"])
-    stages = {
-        stage: folder for stage, folder in folders.items() if (folder / "checkpoints").is_dir()
-    }
-    if not stages:
+        return Run(workdir, {}, {workdir.name if workdir.name in _METHODS else "finetune": workdir})
+    run = read_run(workdir, {})
+    folders = {stage: workdir / stage for stage in _METHODS}
+    if run.config.get("pretrained"):
+        folders["pretrain"] = Path(run.config["pretrained"])
+    trained = {name: path for name, path in folders.items() if (path / "checkpoints").is_dir()}
+    if not trained:
         found = "does not exist" if not workdir.exists() else "holds no trained network"
         raise CheckpointError(
             f"{workdir} {found}; name the --workdir of a run of `python -m recipes.fivek_transfer`."
         )
-    return Run(workdir, config, stages)
+    return dataclasses.replace(run, stage_dirs=trained)

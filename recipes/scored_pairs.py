@@ -1,29 +1,27 @@
-"""Pairs of photos as somebody has them, to score methods on: found, read, and checked, without building a data set."""
+"""Pairs of photos as somebody has them, to score methods on: found, read, and checked, without
+building a data set."""
 
+import math
 from pathlib import Path
 from typing import Literal
 
+import cv2
+import numpy as np
 from tqdm import tqdm
 
-from datasets.bare_folder import find_marked_pairs
-from datasets.fivek.layouts import find_layout
-from datasets.sources import (
-    SourceError,
-    SourcePair,
-    Split,
-    check_folder,
-    find_any_pairs,
-    find_fivek_pairs,
-    find_lists,
-    find_other_lists,
-)
+from datasets.fivek.layouts import find_fivek_pairs, find_layout
+from datasets.sources.lists import find_any_pairs, find_lists, find_other_lists
+from datasets.sources.named_pairs import find_marked_pairs
+from datasets.sources.photo_files import check_folder
+from datasets.types import SourceError, SourcePair, Split
 from enhancer.data.pairs import Pair
 from enhancer.inference.sizes import reduce_photo
 from enhancer.photo.io import PhotoError, read_photo
+from enhancer.scoring.evaluation import Pairs, decoded
 from enhancer.scoring.metrics import SSIM_WINDOW
 
-_MOST_STRETCH = 0.02
-"""Input and target whose aspect ratios differ by more do not show the same frame."""
+_MOST_STRETCH = 1.02
+"""Input and target whose aspect ratios differ by a greater factor do not show the same frame."""
 
 
 class ScoredPairs:
@@ -32,15 +30,16 @@ class ScoredPairs:
     Attributes:
         left_out: why, by id.
         resized: ids of the pairs whose pictures differ in size and were brought to the smaller one.
-        unread: names of the folder's lists that were not read, because it has train.jsonl, val.jsonl or test.jsonl.
+        unread: names of the folder's lists that were not read, because it has train.jsonl,
+            val.jsonl or test.jsonl.
     """
 
     def __init__(self, folder: Path, split: Split | Literal["all"] = "all"):
         """Find the pairs of `folder` and read each once.
 
         Args:
-            folder: with lists in JSON lines, or photos whose names end in _src and _tar (or _input and _target), or
-                FiveK's folders.
+            folder: with lists in JSON lines, or photos whose names end in _src and _tar (or _input
+                and _target), or FiveK's folders.
             split: score only the pairs of that list.
 
         Raises:
@@ -48,9 +47,7 @@ class ScoredPairs:
         """
         found = [pair for pair in find_pairs(folder) if split in ("all", pair.split)]
         if not found:
-            raise SourceError(
-                f"{folder} has no pairs in its list “{split}”. Name another --split, or leave it out."
-            )
+            raise SourceError(f"{folder} has no pairs in its list “{split}”. Choose another list.")
         self.left_out: dict[str, str] = {}
         self.resized: set[str] = set()
         self.unread = [path.name for path in find_other_lists(folder)] if find_lists(folder) else []
@@ -66,7 +63,7 @@ class ScoredPairs:
         if not self._pairs:
             first = next(iter(self.left_out.values()))
             raise SourceError(
-                f"None of the {len(found)} pairs of {folder} can be scored. The first reason: {first}"
+                f"None of the {len(found)} pairs of {folder} can be scored. First reason: {first}"
             )
 
     def __len__(self) -> int:
@@ -78,30 +75,21 @@ class ScoredPairs:
     def _read(self, pair: SourcePair) -> Pair:
         before, after = read_photo(pair.input).pixels, read_photo(pair.target).pixels
         if before.shape != after.shape:
-            ratios = [picture.shape[1] / picture.shape[0] for picture in (before, after)]
-            if max(ratios) / min(ratios) - 1 > _MOST_STRETCH:
-                sizes = " and ".join(
-                    f"{picture.shape[1]}x{picture.shape[0]}" for picture in (before, after)
-                )
+            (height, width), (tall, wide) = before.shape[:2], after.shape[:2]
+            if not 1 / _MOST_STRETCH <= width / height * tall / wide <= _MOST_STRETCH:
+                sizes = f"{width}x{height} and {wide}x{tall}"
                 raise ValueError(f"Input and target are not of the same shape: {sizes}.")
             self.resized.add(pair.id)
-            before, after = _to_smaller(before, after)
+            size = min((width, height), (wide, tall), key=math.prod)
+            before, after = (
+                np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+                for picture in (before, after)
+            )
         if min(before.shape[:2]) < SSIM_WINDOW:
             raise ValueError(
                 f"It is smaller than {SSIM_WINDOW} pixels: {before.shape[1]}x{before.shape[0]}."
             )
         return Pair(pair.id, before, after)
-
-
-def _to_smaller(before, after):
-    """Both in the size of the smaller one."""
-    import cv2
-
-    height, width = min(before.shape[:2], after.shape[:2], key=lambda shape: shape[0] * shape[1])
-    return tuple(
-        cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        for picture in (before, after)
-    )
 
 
 def find_pairs(folder: Path) -> list[SourcePair]:
@@ -114,10 +102,10 @@ def find_pairs(folder: Path) -> list[SourcePair]:
     return find_marked_pairs(folder)
 
 
-def read_reduced(pairs, side: int, what: str) -> list[Pair]:
-    """All pairs in memory, each with a short side of at most `side` pixels, with a progress bar that says `what`."""
+def read_reduced(pairs: Pairs, side: int, what: str) -> list[Pair]:
+    """All pairs in memory, short sides of at most `side` pixels; a progress bar says `what`."""
     small = []
     for index in tqdm(range(len(pairs)), desc=what, unit="pair", delay=2):
-        pair = pairs[index]
+        pair = decoded(pairs[index])
         small.append(Pair(pair.id, reduce_photo(pair.input, side), reduce_photo(pair.target, side)))
     return small

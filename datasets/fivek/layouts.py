@@ -1,10 +1,12 @@
-"""The folders that FiveK's photos are in: as it is downloaded, as its archive is extracted, as others have exported it."""
+"""The folders that FiveK's photos are in: downloaded, extracted from the archive, or exported."""
 
 import dataclasses
 from pathlib import Path
 
-ARCHIVE = "fivek_dataset.tar"
-_TOP, _RAW_PHOTOS = "fivek_dataset", "raw_photos"
+from datasets.sources.lists import find_listed_pairs, find_lists
+from datasets.sources.photo_files import check_folder, describe_content, photos_by_stem
+from datasets.types import SourceError, SourcePair
+
 _RENDERED = ("tiff16_inputAsShotZeroed", "input_tiff")
 
 
@@ -17,89 +19,89 @@ class Layout:
     targets: Path
 
 
-def find_layout(folder: Path, expert: str, *, rendered: bool = False) -> Layout | None:
-    """Return the folders of the inputs and of one expert's targets, or None where one of the two is missing.
+def find_fivek_pairs(folder: Path, expert: str, *, rendered: bool = False) -> list[SourcePair]:
+    """Find MIT-Adobe FiveK pairs in one of the layouts of `find_layout`, or in JSON-lines lists.
 
     Args:
         folder: the source folder, or the one above `fivek_dataset/`.
         expert: "a" to "e".
-        rendered: take the inputs that somebody has developed from the RAW files, instead of these.
+        rendered: the inputs are TIFFs that others have developed; lists are not read.
+
+    Returns:
+        Pairs in the order of their ids. A photo without its counterpart is included: the other
+        file does not exist.
+
+    Raises:
+        SourceError: no known layout, or two files claim the same id.
     """
-    both_named = Layout((folder / "input",), folder / f"output_expert_{expert.upper()}")
+    check_folder(folder)
+    layout = find_layout(folder, expert, rendered=rendered)
+    if layout is None:
+        if find_lists(folder) and not rendered:
+            return find_listed_pairs(folder)
+        raise SourceError(
+            f"{folder} is not a FiveK folder for expert {expert.upper()}: it holds "
+            f"{describe_content(folder)}. {_expected(expert, rendered)}"
+        )
+    inputs, targets = photos_by_stem(*layout.inputs), photos_by_stem(layout.targets)
+    names = sorted(inputs.keys() | targets.keys())
+    if not names:
+        folders = " and ".join(map(str, (*layout.inputs, layout.targets)))
+        raise SourceError(
+            f"{folders} hold no photos. Expected files such as a0001.dng or a0001.jpg."
+        )
+    return [
+        SourcePair(
+            name,
+            inputs.get(name, layout.inputs[0] / f"{name}.*"),
+            targets.get(name, layout.targets / f"{name}.*"),
+            None,
+        )
+        for name in names
+    ]
+
+
+def find_layout(folder: Path, expert: str, *, rendered: bool = False) -> Layout | None:
+    """Return the folders of the inputs and of one expert's targets, or None where one is missing.
+
+    The inputs are in `input/`, `img/dng/`, or the `raw_photos/HQa*/photos/` of the archive; with
+    `rendered` in one of the folders of developed TIFFs.
+    """
+    tops = (folder, folder / "fivek_dataset")  # the archive is extracted to a folder of its own
+    exported = folder / f"output_expert_{expert.upper()}"
+    name = f"tiff16_{expert.lower()}"
+    tiffs = [top / place / name for top in tops for place in ("", "img")]
     if rendered:
-        layouts = [
-            Layout((inputs,), targets)
-            for inputs in _rendered(folder)
-            for targets in _targets(folder, expert)
-        ]
-        layouts += [Layout((inputs,), both_named.targets) for inputs in _rendered(folder)]
+        inputs = [top / place / name for top in tops for name in _RENDERED for place in ("img", "")]
+        layouts = [Layout((path,), targets) for path in inputs for targets in (*tiffs, exported)]
     else:
-        official = Layout((folder / "img" / "dng",), folder / "img" / f"tiff16_{expert.lower()}")
-        extracted = _extracted(folder)
+        extracted = next(filter(None, map(_extracted, tops)), ())
         layouts = [
-            both_named,
-            official,
-            *(Layout(extracted, targets) for targets in _targets(folder, expert) if extracted),
+            Layout((folder / "input",), exported),
+            Layout((folder / "img" / "dng",), folder / "img" / name),
+            *(Layout(extracted, targets) for targets in tiffs if extracted),
         ]
     for layout in layouts:
-        if layout.targets.is_dir() and all(inputs.is_dir() for inputs in layout.inputs):
+        if layout.targets.is_dir() and all(path.is_dir() for path in layout.inputs):
             return layout
     return None
 
 
-def find_targets(folder: Path, expert: str) -> Path | None:
-    """Return the folder of an expert's TIFFs beside the archive or its extracted photos, or None."""
-    return next((targets for targets in _targets(folder, expert) if targets.is_dir()), None)
+def _extracted(top: Path) -> tuple[Path, ...]:
+    return tuple(sorted(path for path in top.glob("raw_photos/HQa*/photos") if path.is_dir()))
 
 
-def is_archived_photo(parts: tuple[str, ...]) -> bool:
-    """Whether a file of the archive is a photo: `.../raw_photos/HQa1to700/photos/<name>.dng`.
-
-    Args:
-        parts: of its path.
-    """
-    if (
-        len(parts) < 4
-        or (parts[-4], parts[-2]) != (_RAW_PHOTOS, "photos")
-        or not parts[-3].startswith("HQa")
-    ):
-        return False
-    # Hidden files are what file managers leave.
-    return parts[-1].lower().endswith(".dng") and not parts[-1].startswith(".")
-
-
-def expected_layouts(expert: str, *, rendered: bool = False) -> str:
+def _expected(expert: str, rendered: bool) -> str:
     """Say which folders are understood."""
     upper, targets = expert.upper(), f"tiff16_{expert.lower()}/"
     if rendered:
         names = " or ".join(f"{name}/" for name in _RENDERED)
-        return f"Expected the folder {names} and {targets}, both there or in img/; or output_expert_{upper}/ as the second."
+        return (
+            f"Expected the folder {names} and {targets}, both there or in img/; or "
+            f"output_expert_{upper}/ as the second."
+        )
     return (
-        f"Expected the folders input/ and output_expert_{upper}/ with files of the same name, or img/dng/ and img/{targets}, "
-        f"or {ARCHIVE} or its raw_photos/ with {targets} or img/{targets} beside it, or lists train.jsonl and val.jsonl."
+        f"Expected the folders input/ and output_expert_{upper}/ with files of the same name, or "
+        f"img/dng/ and img/{targets}, or the archive's raw_photos/ with {targets} or img/{targets} "
+        "beside it (extract fivek_dataset.tar with `tar xf`), or lists train.jsonl and val.jsonl."
     )
-
-
-def _tops(folder: Path) -> tuple[Path, Path]:
-    """The archive is extracted to a folder of its own."""
-    return folder, folder / _TOP
-
-
-def _targets(folder: Path, expert: str) -> list[Path]:
-    name = f"tiff16_{expert.lower()}"
-    return [top / place / name for top in _tops(folder) for place in ("", "img")]
-
-
-def _rendered(folder: Path) -> list[Path]:
-    return [
-        top / place / name for top in _tops(folder) for name in _RENDERED for place in ("img", "")
-    ]
-
-
-def _extracted(folder: Path) -> tuple[Path, ...]:
-    for top in _tops(folder):
-        if found := tuple(
-            sorted(path for path in (top / _RAW_PHOTOS).glob("HQa*/photos") if path.is_dir())
-        ):
-            return found
-    return ()

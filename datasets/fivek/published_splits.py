@@ -1,11 +1,11 @@
-"""The splits of FiveK that the literature compares on, as lists of photo numbers in `splits/`; README.md says whose they are."""
+"""The splits of FiveK that the literature compares on; README.md says whose they are."""
 
 import dataclasses
 import functools
 import re
 from pathlib import Path
 
-from datasets.sources import SPLITS, SourcePair, Split
+from datasets.types import SPLITS, SourcePair, Split
 
 PUBLISHED_SPLITS = ("3dlut", "upe")
 _FOLDER = Path(__file__).with_name("splits")

@@ -1,6 +1,7 @@
 """A tiny FiveK and a tiny real-estate set, rendered, in the source layouts of the real ones.
 
-The whole product runs on them on a fresh machine with nothing downloaded. The same call writes the same bytes.
+The whole product runs on them on a fresh machine with nothing downloaded. The same call writes the
+same bytes.
 """
 
 import concurrent.futures
@@ -38,7 +39,7 @@ def write(
     experts: str = "c",
     real_estate_pairs: dict[str, int] | None = None,
 ) -> None:
-    """Write `out/fivek` (DNG, 16-bit ProPhoto TIFF and the list of names) and `out/real_estate` (JPEG and split lists).
+    """Write `out/fivek` (DNG, 16-bit ProPhoto TIFF, names) and `out/real_estate` (JPEG, lists).
 
     Args:
         out: created when missing; files of the same names are replaced.
@@ -56,7 +57,8 @@ def write(
         )
     if long_edge < 96:
         raise ValueError(
-            f"long_edge must be at least 96 px, so that the short side is at least 64; received {long_edge}"
+            "long_edge must be at least 96 px, so that the short side is at least 64; received "
+            f"{long_edge}"
         )
     fivek, real_estate = out / "fivek", out / "real_estate"
     for folder in (fivek / "img" / "dng", real_estate / "images"):
@@ -102,7 +104,7 @@ def sample_room(number: int = 0, *, long_edge: int = 960) -> np.ndarray:
 
 
 def write_samples(out: Path, *, long_edge: int = 1080) -> list[Path]:
-    """Write the demo's sample photos as JPEGs, one for each of `SAMPLES`, and return their paths."""
+    """Write the demo's sample photos as JPEGs, one for each of `SAMPLES`; return their paths."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, number in SAMPLES.items():
@@ -112,7 +114,10 @@ def write_samples(out: Path, *, long_edge: int = 1080) -> list[Path]:
 
 
 def fivek_scene(number: int, long_edge: int) -> np.ndarray:
-    """Return the exposed scene of a FiveK pair, upright: linear sRGB, float32 `(height, width, 3)`, 1 is full scale."""
+    """Return a FiveK scene, exposed and upright: linear sRGB, float32 `(height, width, 3)`.
+
+    1 is full scale.
+    """
     rng = np.random.default_rng((number, 3))
     height, width = _shape(long_edge, upright=number % 3 == 0)
     if number % 2:
@@ -145,7 +150,7 @@ def _fivek_name(number: int) -> str:
 def _write_fivek_pair(folder: Path, number: int, long_edge: int, experts: str) -> None:
     scene = fivek_scene(number, long_edge)
     name = _fivek_name(number)
-    # As a camera does it: the sensor is read in its own direction, and the file says how it was held.
+    # As cameras do it: the sensor is read in its own direction, the file says how it was held.
     held_upright = scene.shape[0] > scene.shape[1]
     sensor = np.rot90(scene) if held_upright else scene
     rng = np.random.default_rng((number, 5))

@@ -58,7 +58,7 @@ def to_uint8(display: np.ndarray) -> np.ndarray:
 
 
 def retouch(linear: np.ndarray) -> np.ndarray:
-    """Edit as an expert of FiveK does: brighter midtones, contrast, colour, a little light in the shadows.
+    """Edit as FiveK's experts do: brighter midtones, contrast, colour, some light in the shadows.
 
     Args:
         linear: the exposed scene, linear sRGB `(height, width, 3)`, 1 is full scale.
@@ -78,7 +78,7 @@ def retouch(linear: np.ndarray) -> np.ndarray:
 
 
 def retouch_interior(linear: np.ndarray) -> np.ndarray:
-    """Edit as interiors are published: shadows lifted, window recovered, walls neutral, everything bright and even.
+    """Edit as interiors are published: shadows lifted, window recovered, neutral, bright and even.
 
     Args, Returns: as `retouch`.
     """
@@ -97,7 +97,7 @@ def retouch_interior(linear: np.ndarray) -> np.ndarray:
 
 
 def _smooth_between_edges(image: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
-    """Guided filter (He et al., ECCV 2010) of a picture by itself: large-scale light without halos at window frames."""
+    """Guided filter (He et al., ECCV 2010) of a picture by itself: no halos at window frames."""
     window = (2 * radius + 1, 2 * radius + 1)
     mean = cv2.blur(image, window)
     variance = cv2.blur(image * image, window) - mean * mean

@@ -1,4 +1,4 @@
-"""Write the two kinds of files that FiveK consists of: camera RAW (DNG) and 16-bit ProPhoto TIFF."""
+"""Write the two kinds of files that FiveK consists of: RAW (DNG) and 16-bit ProPhoto TIFF."""
 
 import functools
 from pathlib import Path
@@ -11,13 +11,13 @@ import tifffile
 _XYZ_TO_SRGB = np.array(
     ((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570))
 )
-# Linear sRGB -> linear ProPhoto (ROMM, ISO 22028-2), white point adapted from D65 to D50 with Bradford.
+# Linear sRGB -> linear ProPhoto (ROMM, ISO 22028-2), adapted from D65 to D50 with Bradford.
 _SRGB_TO_PROPHOTO = np.array(
     ((0.52927, 0.33006, 0.14067), (0.09837, 0.87347, 0.02816), (0.01688, 0.11767, 0.86545)),
     np.float32,
 )
 NEUTRAL = (0.52, 1.0, 0.66)
-"""What the sensor's red, green and blue pixels measure of a white wall: the camera's white balance."""
+"""What the sensor's red, green and blue pixels measure of white: the camera's white balance."""
 _BLACK_LEVEL, _WHITE_LEVEL = 256, 16383
 _DATE = slice(24, 36)  # of an ICC profile
 
@@ -27,7 +27,7 @@ def write_dng(path: Path, mosaic: np.ndarray, *, orientation: int = 1) -> None:
 
     Args:
         path: ends in .dng.
-        mosaic: float `(height, width)`, [0, 1] of full scale, behind a colour filter RGGB, see `mosaic_of`.
+        mosaic: float `(height, width)`, [0, 1] of full scale, filtered RGGB, see `mosaic_of`.
         orientation: EXIF orientation in which the camera was held.
     """
     values = np.rint(_BLACK_LEVEL + mosaic * (_WHITE_LEVEL - _BLACK_LEVEL)).astype(np.uint16)
@@ -52,7 +52,7 @@ def write_dng(path: Path, mosaic: np.ndarray, *, orientation: int = 1) -> None:
 
 
 def mosaic_of(linear: np.ndarray) -> np.ndarray:
-    """Return what a sensor with the filter RGGB and the white balance `NEUTRAL` measures of linear sRGB.
+    """Return what a sensor with filter RGGB and white balance `NEUTRAL` measures of linear sRGB.
 
     Args:
         linear: `(height, width, 3)`.

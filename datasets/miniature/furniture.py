@@ -1,4 +1,4 @@
-"""What stands in a room: walls, windows, furniture and lamps, drawn at random but where people put them."""
+"""What stands in a room: windows, furniture and lamps, at random but where people put them."""
 
 import dataclasses
 
@@ -7,26 +7,18 @@ import numpy as np
 from datasets.miniature.landscapes import render_landscape
 from datasets.miniature.texture import Noise
 
-_WALLS = (
-    (0.72, 0.70, 0.66),
-    (0.62, 0.66, 0.68),
-    (0.66, 0.62, 0.52),
-    (0.55, 0.62, 0.56),
-    (0.78, 0.76, 0.72),
-)
-FABRICS = (
-    (0.10, 0.13, 0.18),
-    (0.32, 0.29, 0.25),
-    (0.35, 0.10, 0.07),
-    (0.08, 0.16, 0.13),
-    (0.52, 0.48, 0.42),
-)
+_WALLS = ((0.72, 0.70, 0.66), (0.62, 0.66, 0.68), (0.66, 0.62, 0.52), (0.55, 0.62, 0.56))
+_WALLS += ((0.78, 0.76, 0.72),)
+FABRICS = ((0.10, 0.13, 0.18), (0.32, 0.29, 0.25), (0.35, 0.10, 0.07), (0.08, 0.16, 0.13))
+FABRICS += ((0.52, 0.48, 0.42),)
+_PAPER, _LINEN = (0.5, 0.47, 0.42), (0.72, 0.71, 0.70)
+_LAMP_FOOT, _LAMP_SHADE = (0.2, 0.18, 0.15), (0.9, 0.82, 0.68)
 _WOODS = ((0.28, 0.15, 0.075), (0.45, 0.30, 0.17), (0.16, 0.085, 0.045), (0.50, 0.40, 0.28))
 
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """A piece of furniture, axis-parallel, in metres: x to the right, y up, z away from the viewer."""
+    """A piece of furniture in metres: x to the right, y up, z away from the viewer."""
 
     low: tuple[float, float, float]
     high: tuple[float, float, float]
@@ -37,7 +29,7 @@ class Box:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """An opening in a wall; `axis` 2 is the back wall (across is x), 0 a side wall (across is z)."""
+    """An opening in a wall; `axis` 2 is the back wall (across is x), 0 a side wall (it is z)."""
 
     axis: int
     wall: float
@@ -64,7 +56,7 @@ class Room:
 
 
 def furnish(rng: np.random.Generator, seed: int, view_width: int) -> Room:
-    """Draw a room; `view_width` is the resolution, in pixels, of what is seen through its windows."""
+    """Draw a room; `view_width` is the width in pixels of what is seen through its windows."""
     half_width, ceiling, depth = rng.uniform(1.9, 2.9), rng.uniform(2.4, 2.9), rng.uniform(4.2, 6.0)
     wood = _WOODS[rng.integers(len(_WOODS))]
     fabric = FABRICS[rng.integers(len(FABRICS))]
@@ -74,7 +66,7 @@ def furnish(rng: np.random.Generator, seed: int, view_width: int) -> Room:
     boxes = {"living": _living_room, "bedroom": _bedroom, "dining": _dining_room}[kind](
         rng, half_width, depth, side, wood, fabric
     )
-    boxes += _on_the_walls(rng, half_width, depth, side, wood)
+    boxes += _on_the_walls(rng, half_width, depth, side)
     sun = None
     if rng.random() < 0.55:
         sun = np.array(
@@ -113,133 +105,104 @@ def _living_room(rng, half_width, depth, side, wood, fabric) -> list[Box]:
     x = sorted((wall + side * 0.04, inner))
     back_x = sorted((wall + side * 0.04, wall + side * 0.28))
     table = rng.uniform(-0.15, 0.25) * half_width + side * 0.35
+    top = (table - 0.35, table + 0.35)
     boxes = [
-        Box((x[0], 0.08, start), (x[1], 0.42, end), fabric, "fabric", True),
-        Box((back_x[0], 0.4, start), (back_x[1], 0.86, end), fabric, "fabric", True),
-        Box((x[0], 0.1, start - 0.18), (x[1], 0.62, start), fabric, "fabric"),
-        Box((x[0], 0.1, end), (x[1], 0.62, end + 0.18), fabric, "fabric"),
-        Box(
-            (table - 0.35, 0.36, start + 0.2), (table + 0.35, 0.41, start + 1.3), wood, "wood", True
-        ),
-        Box(
-            (table - 0.15, 0.41, start + 0.5), (table + 0.12, 0.45, start + 0.75), (0.5, 0.47, 0.42)
-        ),
+        _box(x, (0.08, 0.42), (start, end), fabric, "fabric", True),
+        _box(back_x, (0.4, 0.86), (start, end), fabric, "fabric", True),
+        _box(x, (0.1, 0.62), (start - 0.18, start), fabric, "fabric"),
+        _box(x, (0.1, 0.62), (end, end + 0.18), fabric, "fabric"),
+        _box(top, (0.36, 0.41), (start + 0.2, start + 1.3), wood, "wood", True),
+        _box((table - 0.15, table + 0.12), (0.41, 0.45), (start + 0.5, start + 0.75), _PAPER),
+        *_legs(top, (start + 0.2, start + 1.3), 0.36, wood),
     ]
-    boxes += _legs(table - 0.35, table + 0.35, start + 0.2, start + 1.3, 0.36, wood)
     cushion = tuple(rng.uniform(0.15, 0.6, 3))
-    boxes.append(
-        Box(
-            (min(back_x[1], inner), 0.42, end - 0.5),
-            (max(back_x[1], inner), 0.78, end - 0.36),
-            cushion,
-            "fabric",
-        )
-    )
+    across = (min(back_x[1], inner), max(back_x[1], inner))
+    boxes.append(_box(across, (0.42, 0.78), (end - 0.5, end - 0.36), cushion, "fabric"))
     return boxes + _shelf(rng, side * half_width * 0.55, depth, wood)
 
 
 def _bedroom(rng, half_width, depth, side, wood, fabric) -> list[Box]:
     center = -side * half_width * 0.25
     head, foot = depth - 0.06, depth - 2.15
-    linen = (0.72, 0.71, 0.70)
-    pillow = [
-        Box(
-            (center + dx, 0.55, head - 0.55),
-            (center + dx + 0.6, 0.72, head - 0.15),
-            linen,
+    stand = center + side * 1.1
+
+    def across(middle, half):
+        return middle - half, middle + half
+
+    pillows = [
+        _box(
+            (center + dx, center + dx + 0.6),
+            (0.55, 0.72),
+            (head - 0.55, head - 0.15),
+            _LINEN,
             "fabric",
         )
         for dx in (-0.7, 0.1)
     ]
-    nightstand = center + side * 1.1
     return [
-        Box((center - 0.85, 0.0, foot), (center + 0.85, 0.3, head), wood, "wood", True),
-        Box((center - 0.82, 0.3, foot + 0.04), (center + 0.82, 0.55, head), linen, "fabric", True),
-        Box(
-            (center - 0.84, 0.32, foot + 0.02), (center + 0.84, 0.58, head - 0.95), fabric, "fabric"
-        ),
-        Box((center - 0.9, 0.3, head), (center + 0.9, 1.15, depth), wood, "wood", True),
-        *pillow,
-        Box(
-            (nightstand - 0.22, 0.0, head - 0.4), (nightstand + 0.22, 0.5, head), wood, "wood", True
-        ),
-        Box(
-            (nightstand - 0.03, 0.5, head - 0.22),
-            (nightstand + 0.03, 0.72, head - 0.16),
-            (0.2, 0.18, 0.15),
-        ),
-        Box(
-            (nightstand - 0.13, 0.72, head - 0.32),
-            (nightstand + 0.13, 0.96, head - 0.06),
-            (0.9, 0.82, 0.68),
-        ),
+        _box(across(center, 0.85), (0.0, 0.3), (foot, head), wood, "wood", True),
+        _box(across(center, 0.82), (0.3, 0.55), (foot + 0.04, head), _LINEN, "fabric", True),
+        _box(across(center, 0.84), (0.32, 0.58), (foot + 0.02, head - 0.95), fabric, "fabric"),
+        _box(across(center, 0.9), (0.3, 1.15), (head, depth), wood, "wood", True),
+        *pillows,
+        _box(across(stand, 0.22), (0.0, 0.5), (head - 0.4, head), wood, "wood", True),
+        _box(across(stand, 0.03), (0.5, 0.72), (head - 0.22, head - 0.16), _LAMP_FOOT),
+        _box(across(stand, 0.13), (0.72, 0.96), (head - 0.32, head - 0.06), _LAMP_SHADE),
     ]
 
 
 def _dining_room(rng, half_width, depth, side, wood, fabric) -> list[Box]:
     center, start, end = -side * half_width * 0.1, depth * 0.48, depth * 0.48 + 1.7
-    boxes = [Box((center - 0.5, 0.72, start), (center + 0.5, 0.77, end), wood, "wood", True)]
-    boxes += _legs(center - 0.5, center + 0.5, start, end, 0.72, wood)
+    top = (center - 0.5, center + 0.5)
+    boxes = [_box(top, (0.72, 0.77), (start, end), wood, "wood", True)]
+    boxes += _legs(top, (start, end), 0.72, wood)
     for z in (start + 0.2, end - 0.65):
         for toward in (-1, 1):
             x = sorted((center + toward * 0.62, center + toward * 1.02))
             rest = sorted((center + toward * 0.97, center + toward * 1.02))
-            boxes.append(Box((x[0], 0.42, z), (x[1], 0.47, z + 0.42), fabric, "fabric", True))
-            boxes.append(Box((rest[0], 0.47, z), (rest[1], 0.95, z + 0.42), wood, "wood"))
-            boxes += _legs(x[0], x[1], z, z + 0.42, 0.42, wood)
-    boxes.append(
-        Box(
-            (center - 0.09, 0.77, start + 0.7),
-            (center + 0.09, 1.0, start + 0.88),
-            tuple(rng.uniform(0.2, 0.7, 3)),
-        )
-    )
+            boxes.append(_box(x, (0.42, 0.47), (z, z + 0.42), fabric, "fabric", True))
+            boxes.append(_box(rest, (0.47, 0.95), (z, z + 0.42), wood, "wood"))
+            boxes += _legs(x, (z, z + 0.42), 0.42, wood)
+    vase = tuple(rng.uniform(0.2, 0.7, 3))
+    along = (start + 0.7, start + 0.88)
+    boxes.append(_box((center - 0.09, center + 0.09), (0.77, 1.0), along, vase))
     return boxes + _shelf(rng, -side * half_width * 0.6, depth, wood)
 
 
-def _legs(x0, x1, z0, z1, top, wood) -> list[Box]:
+def _box(x, y, z, color, texture="plain", casts_shadow=False) -> Box:
+    """A box from its extents on the three axes."""
+    return Box((x[0], y[0], z[0]), (x[1], y[1], z[1]), color, texture, casts_shadow)
+
+
+def _legs(x, z, top, wood) -> list[Box]:
     return [
-        Box((x, 0, z), (x + 0.05, top, z + 0.05), wood, "wood")
-        for x in (x0, x1 - 0.05)
-        for z in (z0, z1 - 0.05)
+        _box((left, left + 0.05), (0, top), (near, near + 0.05), wood, "wood")
+        for left in (x[0], x[1] - 0.05)
+        for near in (z[0], z[1] - 0.05)
     ]
 
 
 def _shelf(rng, center, depth, wood) -> list[Box]:
     """A sideboard with things on it, against the back wall."""
     top = rng.uniform(0.55, 0.85)
-    boxes = [
-        Box((center - 0.6, 0.08, depth - 0.42), (center + 0.6, top, depth), wood, "drawers", True)
-    ]
+    extent = (center - 0.6, center + 0.6), (0.08, top), (depth - 0.42, depth)
+    boxes = [_box(*extent, wood, "drawers", True)]
     x = center - 0.5
     while x < center + 0.4:
         size = rng.uniform(0.06, 0.18)
         color = tuple(rng.uniform(0.08, 0.7, 3))
-        boxes.append(
-            Box(
-                (x, top, depth - 0.28),
-                (x + size, top + rng.uniform(0.08, 0.4), depth - 0.12),
-                color,
-            )
-        )
+        up = (top, top + rng.uniform(0.08, 0.4))
+        boxes.append(_box((x, x + size), up, (depth - 0.28, depth - 0.12), color))
         x += size + rng.uniform(0.03, 0.25)
     return boxes
 
 
-def _on_the_walls(rng, half_width, depth, side, wood) -> list[Box]:
-    wall = -side * half_width
+def _on_the_walls(rng, half_width, depth, side) -> list[Box]:
+    wall, z = -side * half_width, depth * 0.3
     boxes = []
-    z = depth * 0.3
     for _ in range(rng.integers(1, 3)):
         width, height = rng.uniform(0.45, 0.9), rng.uniform(0.4, 0.7)
-        x = sorted((wall, wall + side * 0.035))
-        boxes.append(
-            Box(
-                (x[0], 1.35, z),
-                (x[1], 1.35 + height, z + width),
-                tuple(rng.uniform(0.2, 0.7, 3)),
-                "picture",
-            )
-        )
+        x, color = sorted((wall, wall + side * 0.035)), tuple(rng.uniform(0.2, 0.7, 3))
+        boxes.append(_box(x, (1.35, 1.35 + height), (z, z + width), color, "picture"))
         z += width + rng.uniform(0.5, 1.2)
     return boxes

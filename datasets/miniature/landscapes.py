@@ -20,7 +20,7 @@ def render_landscape(seed: int, height: int, width: int) -> np.ndarray:
         height, width: in pixels.
 
     Returns:
-        Linear sRGB light, float32 `(height, width, 3)`, where 1 is about the brightness of the sky; not clipped.
+        Linear sRGB light, float32 `(height, width, 3)`, where 1 is about the sky; not clipped.
     """
     rng = np.random.default_rng((seed, 1))
     noise = Noise(rng)

@@ -1,4 +1,4 @@
-"""Interiors seen through a wide-angle lens: a bright window, light that falls off into a dark corner, furniture."""
+"""Interiors through a wide-angle lens: a bright window, light that falls off, furniture."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,8 @@ def render_room(seed: int, height: int, width: int) -> np.ndarray:
         height, width: in pixels.
 
     Returns:
-        Linear sRGB light, float32 `(height, width, 3)`, where the view out of the window is about 1; not clipped.
+        Linear sRGB light, float32 `(height, width, 3)`, where the view outside is about 1; not
+        clipped.
     """
     rng = np.random.default_rng((seed, 2))
     room = furnish(rng, seed, view_width=max(160, width // 2))
@@ -51,7 +52,7 @@ def _camera_rays(rng, height, width) -> np.ndarray:
 
 
 def _trace(room: Room, eye, rays):
-    """First hits: points `(height, width, 3)`, the axis of the surface's normal, and the box's index (-1: the room)."""
+    """First hits: points `(height, width, 3)`, axis of the normal, index of the box (-1: room)."""
     inverse = _inverse(rays)
     to_walls = [
         np.where(
@@ -86,7 +87,7 @@ def _which(components, value) -> np.ndarray:
 
 
 def _slabs(box: Box, origin, inverse):
-    """Where rays enter the box's three pairs of planes, and where they enter and leave the box itself."""
+    """Where rays enter a box's three pairs of planes, and enter and leave the box itself."""
     first = [(np.float32(box.low[i]) - origin[i]) * inverse[i] for i in range(3)]
     second = [(np.float32(box.high[i]) - origin[i]) * inverse[i] for i in range(3)]
     near = [np.minimum(a, b) for a, b in zip(first, second, strict=True)]

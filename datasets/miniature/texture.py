@@ -26,7 +26,7 @@ class Noise:
         return top * (1 - fraction_v) + bottom * fraction_v
 
     def octaves(self, u: Array, v: Array, num_octaves: int, roughness: float = 0.5) -> Array:
-        """Return the sum of ever finer and fainter noise, in [0, 1] with mean 0.5: clouds, hills, stone."""
+        """Return a sum of ever finer and fainter noise, in [0, 1]: clouds, hills, stone."""
         total, weight, amplitude = np.zeros(np.broadcast(u, v).shape, np.float32), 0.0, 1.0
         for octave in range(num_octaves):
             # Shifted, so that the lattice points of the octaves do not coincide.
@@ -50,7 +50,7 @@ def _smoothstep(x: Array) -> Array:
 
 
 def ramp(x: Array, start: float, end: float) -> Array:
-    """Return 0 below `start`, 1 above `end` and a smooth transition between; `start` may be the larger."""
+    """Return 0 below `start`, 1 above `end`, smooth between; `start` may be the larger."""
     return _smoothstep(np.clip((x - start) / (end - start), 0, 1))
 
 

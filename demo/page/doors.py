@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from gradio.route_utils import MultiPartException, upload_fn
+from gradio.route_utils import upload_fn
 from gradio.routes import file_upload_statuses
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,7 +36,9 @@ _OPEN = re.compile(
     r"|/gradio_api/(upload_progress|heartbeat/\w{1,64}|queue/(join|data|status))"
     r"|/gradio_api/call/enhance(/\w{1,64})?/?"
 )
-_LISTENED = re.compile(r"/gradio_api/(queue/data|call/enhance/(?P<event>\w+)/?)")
+_LISTENED = re.compile(
+    r"/gradio_api/(queue/data|heartbeat/(?P<page>\w+)|call/enhance/(?P<event>\w+)/?)"
+)
 _SHOWN = {".jpg": "image/jpeg", ".png": "image/png"}
 GONE_SECONDS = 15.0
 """For so long an answer is still made that nobody listens for: a connection may have broken off."""
@@ -45,8 +49,17 @@ class Listeners:
     """Who listens for answers: streams that are open now, by the name of their session or event."""
 
     def __init__(self):
+        self._owners: OrderedDict[str, str] = OrderedDict()
         self._open: Counter[str] = Counter()
         self._closed: OrderedDict[str, float] = OrderedDict()
+
+    def belongs(self, name: str, visitor: Visitor) -> bool:
+        """Whether the session or event is this visitor's: whoever comes first has it."""
+        owner = self._owners.setdefault(name, visitor.owner)
+        self._owners.move_to_end(name)
+        while len(self._owners) > _REMEMBERED:
+            self._owners.popitem(last=False)
+        return owner == visitor.owner
 
     @contextlib.contextmanager
     def listening(self, name: str) -> Iterator[None]:
@@ -63,12 +76,12 @@ class Listeners:
 
     def watch(self, *names: str | None) -> Callable[[], bool]:
         """Return a function that says whether anybody listens, or did so a moment ago."""
-        asked = time.monotonic()
+        asked, known = time.monotonic(), [name for name in names if name]
 
         def is_listening() -> bool:
-            if any(self._open[name] for name in names if name in self._open):
+            if any(name in self._open for name in known):
                 return True
-            last = max([asked, *(self._closed[name] for name in names if name in self._closed)])
+            last = max([asked, *(self._closed[name] for name in known if name in self._closed)])
             return time.monotonic() - last < GONE_SECONDS
 
         return is_listening
@@ -110,7 +123,11 @@ class Doors:
             return JSONResponse({"detail": "There is no such page."}, 404)
         if listened := _LISTENED.fullmatch(path):
             session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-            return self._listening_page(listened["event"] or session)
+            name = listened["page"] or listened["event"] or session
+            if not self._listeners.belongs(name, visitor):
+                return JSONResponse({"detail": "This session is another visitor's."}, 404)
+            # An open page is not yet somebody who waits for an answer.
+            return self._page if listened["page"] else self._listening_page(name)
         return self._page
 
     def _listening_page(self, name: str) -> ASGIApp:
@@ -153,6 +170,10 @@ class Doors:
                 return JSONResponse([self._shelf.put(visitor, Path(file)) for file in files])
         except NoRoom as full:
             return PlainTextResponse(str(full), 507)
+        except HTTPException as error:
+            return PlainTextResponse(error.detail, error.status_code)
+        except (TypeError, UnicodeError, OSError):
+            return PlainTextResponse("There is no file in this upload, or its name is bad.", 400)
         except MultiPartException as error:
             return PlainTextResponse(
                 error.message, 413 if "maximum allowed" in error.message else 400

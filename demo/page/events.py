@@ -21,6 +21,7 @@ _HIDDEN: dict[str, Any] = {
     "api_visibility": "private",
     "concurrency_limit": None,
 }
+_MINIMAL: dict[str, Any] = {**_HIDDEN, "show_progress": "minimal"}
 _LINK = Markup('<a href="{}" download="{}" data-number="{}" hidden>{}</a>')
 
 
@@ -75,7 +76,7 @@ class Events:
             self.save_shown,
             [visit, page.strength],
             page.file,
-            **_HIDDEN | {"show_progress": "minimal"},
+            **_MINIMAL,
         )
         page.download_all.click(
             self.save_all, [visit, page.strength], [page.download_all, page.file], **_HIDDEN
@@ -98,7 +99,8 @@ class Events:
             yield updates
 
     def show(self, current: Visit | None, percent: float) -> dict:
-        before, after = self._handlers.previews(current, int(percent))  # refuses what is gone
+        before, after = self._handlers.previews(current, int(percent))
+        assert current is not None, "what is gone has been refused"
         return {
             self._visit: current,
             self._page.shown: _caption(current),

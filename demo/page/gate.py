@@ -8,7 +8,6 @@ upload folder. It is made only in a page that was launched (`has_launched`), whi
 never is; the flag is set here, so that a file which got past the gate would meet that check.
 """
 
-from collections import OrderedDict
 from typing import Any
 
 import gradio as gr
@@ -19,7 +18,6 @@ from demo.page.doors import FILE, Listeners
 from demo.photos.batch import log_failure
 from demo.photos.shelf import Shelf
 
-_SESSIONS = 10_000
 _FAILED = "The request cannot be worked on; check its values. The server's log says more."
 
 
@@ -36,15 +34,12 @@ class GatedBlocks(gr.Blocks):
         super().__init__(**options)
         self._shelf = shelf
         self._listeners = listeners
-        self._owners: OrderedDict[str, str] = OrderedDict()
 
     async def process_api(self, *arguments: Any, **named: Any) -> dict[str, Any]:
         request, session = named["request"], named.get("session_hash")
         visitor = request.request.scope["state"]["visitor"]
-        if session and self._owners.setdefault(session, visitor.owner) != visitor.owner:
+        if session and not self._listeners.belongs(session, visitor):
             raise gr.Error("This session is another visitor's.", print_exception=False)
-        while len(self._owners) > _SESSIONS:
-            self._owners.popitem(last=False)
         is_listening = self._listeners.watch(session, named.get("event_id"))
         CALLER.set(Caller(visitor, is_listening))
         if (clicked := named.get("event_data")) is not None:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import gradio as gr
+from gradio import themes
 
 # Names given as text are fonts of the visitor's own system; gradio's default theme would fetch
 # some from the web.
-THEME = gr.themes.Base(
+THEME = themes.Base(
     primary_hue="sky",
     neutral_hue="slate",
     radius_size="lg",

@@ -44,9 +44,9 @@ async def enhance_batch(
                 if entry.source is None:
                     continue
 
-                def work(on_step, entry=entry) -> EnhancedPhoto:
+                def work(on_step, source=entry.source, entry=entry) -> EnhancedPhoto:
                     folder = visit.folder_of(entry)
-                    return enhance_photo(enhancer, entry.source, folder, limits, percent, on_step)
+                    return enhance_photo(enhancer, source, folder, limits, percent, on_step)
 
                 async for _ in _follow(entry, queue.run(work, is_awaited)):
                     yield entry
@@ -89,6 +89,7 @@ def log_failure(error: Exception) -> None:
     _LOG.error("working on a photo failed: %s\n%s", type(error).__name__, places.rstrip())
 
 
-def without_paths(sentence: str, source: Path) -> str:
+def without_paths(sentence: str, source: Path | None) -> str:
     """Leave out where the upload lies; a decoder's own words, in brackets, may say it."""
-    return re.sub(r" \([^()]*/[^()]*\)", "", sentence).replace(f"{source.parent}/", "")
+    sentence = re.sub(r" \([^()]*/[^()]*\)", "", sentence)
+    return sentence if source is None else sentence.replace(f"{source.parent}/", "")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from enhancer.inference.plan import result_suffix
 
 from demo.photos.isolated_decoding import read_upload
 from demo.photos.limits import Limits
 from enhancer.inference.edit import Edit
 from enhancer.inference.enhancer import Enhancer
-from enhancer.photo.io import Photo, encode_jpeg, write_photo
+from enhancer.inference.plan import result_suffix
+from enhancer.photo.io import Photo, encode_jpeg, read_photo, write_photo
 
 PREVIEW_PIXELS = 1600
 """Long edge of the pictures in the before/after view; the download is at full size."""
@@ -118,7 +118,7 @@ def compare(photo: EnhancedPhoto, percent: int) -> tuple[Path, Path]:
     blended = photo.folder / f"after-{percent}.jpg"
     if not blended.exists():
         # As the result is made, and not by mixing the previews: those are clipped, the edit is not.
-        pixels = cv2.cvtColor(cv2.imread(str(before)), cv2.COLOR_BGR2RGB)
+        pixels = read_photo(before).pixels
         blended.write_bytes(encode_jpeg(_read_edit(photo).apply(pixels, percent / 100), quality=90))
     return before, blended
 

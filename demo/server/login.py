@@ -20,7 +20,8 @@ _LONGEST_WAIT = 300.0
 _REMEMBERED = 10_000
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Login · Photo enhancer</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,"><style>
 :root { color-scheme: light dark; font: 1rem system-ui, sans-serif; }
 body { margin: 0; min-height: 90vh; display: grid; place-items: center; background: Canvas; }
 form { display: grid; gap: 0.9rem; width: min(20rem, 88vw); }
@@ -89,13 +90,14 @@ class LoginWall:
     async def _login(self, request: Request) -> Response:
         if request.method != "POST":
             return _page("", 200)
+        async with request.form(max_files=0, max_fields=5) as form:
+            user, password = str(form.get("username", "")), str(form.get("password", ""))
+        # From here on nothing waits: requests that come together are judged one after the other.
         address = request.state.visitor.address
         wait = self._throttle.wait_seconds(address)
         if wait > 0:
             told = f"Too many wrong tries. Wait {wait:.0f} seconds, then try again."
             return _page(told, 429, {"Retry-After": f"{wait:.0f}"})
-        async with request.form(max_files=0, max_fields=5) as form:
-            user, password = str(form.get("username", "")), str(form.get("password", ""))
         # Both are always compared, each in a time that says nothing.
         is_right = hmac.compare_digest(user.strip().encode(), self._credentials.user.encode())
         is_right &= hmac.compare_digest(password.encode(), self._credentials.password.encode())

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from enhancer.data.pairs import Pair, Source, decode_pair
-from enhancer.scoring.columns import Row
-from enhancer.scoring.evaluation import Method, squashed
+from enhancer.scoring.columns import PhotoScores
+from enhancer.scoring.evaluation import Method, Pairs, decoded
+from enhancer.scoring.predictions import SavedPredictions
 from enhancer.scoring.results import main_method, method_title
-from enhancer.scoring.saved_predictions import SavedPredictions
 
 DIFFERENCE_GAIN = 4
-"""Differences are shown so many times as strong; invisible ones would be black else."""
+"""Differences are shown so many times as strong: invisible ones would be black."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,64 +23,52 @@ class Strip:
     """Why it is shown, such as "Worst photo"."""
     photo_id: str
     pictures: tuple[tuple[str, np.ndarray, float | None], ...]
-    """Caption, pixels uint8 `(H, W, 3)`, and L1 against the target (None for the target itself and the difference)."""
+    """Caption, pixels uint8 `(H, W, 3)`, and L1 against the target, if that means anything."""
 
 
 def make_strips(
-    source: Source | Sequence[Pair],
-    rows: Mapping[str, Sequence[Row]],
+    source: Pairs,
+    rows: Mapping[str, Sequence[PhotoScores]],
     methods: Mapping[str, Method],
     *,
     squash: int | None = None,
 ) -> list[Strip]:
-    """Pick the photos on which the method in question did best, middling and worst by L1, and enhance them again.
+    """The photos on which the method in question did best, middling and worst by L1.
 
     Args:
         source: the test pairs, those of `rows` among them.
-        rows: per method what `enhancer.scoring.evaluation.evaluate` returned; `enhancer.scoring.results.main_method` decides, "unedited" is
-            needed too.
-        methods: the methods of `rows` to show, of which "scratch" and the one in question are.
-        squash: as in `enhancer.scoring.evaluation.evaluate`, so that what is shown is what was scored.
+        rows: per method what `enhancer.scoring.evaluation.evaluate` returned, "unedited" among
+            them.
+        methods: the methods of `rows`; shown are "scratch" and the one in question.
+        squash: as in `evaluate`, so that what is shown is what was scored.
     """
     main = main_method(rows)
     ranking = sorted(rows[main], key=lambda row: row["l1"])
-    picks = {
-        1: {"The only photo": 0},
-        2: {"Best photo": 0, "Worst photo": -1},
-    }.get(
-        len(ranking), {"Best photo": 0, "Median photo": (len(ranking) - 1) // 2, "Worst photo": -1}
-    )
-    places = {
-        row["id"]: index for index, row in enumerate(rows["unedited"])
-    }  # it scores every photo, in order
+    median, last = (len(ranking) - 1) // 2, len(ranking) - 1
+    picks = {"Best photo": 0, "Median photo": median, "Worst photo": last}
+    if last < 2:
+        picks = {"Best photo": 0, "Worst photo": 1} if last else {"The only photo": 0}
+    places = {row["id"]: index for index, row in enumerate(rows["unedited"])}  # it scores them all
     l1 = {method: {row["id"]: row["l1"] for row in scores} for method, scores in rows.items()}
     strips = []
     for title, rank in picks.items():
-        photo_id = ranking[rank]["id"]
-        pair = _pair(source[places[photo_id]])
-        if squash is not None:
-            pair = Pair(pair.id, squashed(pair.input, squash), squashed(pair.target, squash))
-        pictures: list[tuple[str, np.ndarray, float | None]] = [
-            ("before", pair.input, l1["unedited"][photo_id])
-        ]
-        prediction = None
-        for name in dict.fromkeys(("scratch", main)):
-            if name not in methods or photo_id not in l1.get(name, {}):
-                continue
-            method = methods[name]
-            enhance = method.of(pair) if isinstance(method, SavedPredictions) else method
-            if enhance is not None:
-                prediction = enhance(pair.input)
-                pictures.append((method_title(name), prediction, l1[name][photo_id]))
+        name = ranking[rank]["id"]
+        pair = decoded(source[places[name]], squash)
+        pictures = [("before", pair.input, l1["unedited"][name])]
+        for method in dict.fromkeys(("scratch", main)):
+            known = methods.get(method)
+            enhance = known.of(pair) if isinstance(known, SavedPredictions) else known
+            if enhance is not None and name in l1[method]:
+                pictures.append((method_title(method), enhance(pair.input), l1[method][name]))
+        prediction = pictures[-1][1]
         pictures.append(("target", pair.target, None))
-        if prediction is not None:
-            pictures.append(("difference", difference_picture(prediction, pair.target), None))
-        strips.append(Strip(title, photo_id, tuple(pictures)))
+        pictures.append(("difference", difference_picture(prediction, pair.target), None))
+        strips.append(Strip(title, name, tuple(pictures)))
     return strips
 
 
 def difference_picture(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Where two pictures differ and how much: the mean absolute difference over channels, from black to yellow.
+    """The mean absolute difference over channels, from black to yellow.
 
     Args:
         prediction, target: uint8 `(H, W, 3)`.
@@ -90,11 +77,5 @@ def difference_picture(prediction: np.ndarray, target: np.ndarray) -> np.ndarray
         uint8 `(H, W, 3)` sRGB.
     """
     difference = cv2.absdiff(prediction, target).mean(axis=2) * DIFFERENCE_GAIN
-    colored = cv2.applyColorMap(
-        np.minimum(difference, 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO
-    )
-    return np.ascontiguousarray(colored[..., ::-1])
-
-
-def _pair(item) -> Pair:
-    return item if isinstance(item, Pair) else decode_pair(item)
+    levels = np.minimum(difference, 255.0).astype(np.uint8)
+    return np.ascontiguousarray(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1])

@@ -1,28 +1,36 @@
 """Score methods on test pairs: a row of scores per photo and method.
 
-What is scored is a function from a photo to a photo, the one that users run, and not a network's raw output. Each photo is
-looked at three times: at its stored size, which is what users get (all metrics, and those of its regions); squashed to a
-square, the project plan's protocol (L1); and reduced to what the network sees, without the edit transfer (L1, CIEDE2000).
+What is scored is a function from a photo to a photo, the one that users run, and not a network's
+raw output. Each photo is looked at three times: at its stored size, which is what users get (all
+metrics, and those of its regions); squashed to a square, the plan's protocol (L1); and reduced to
+what the network sees, without the edit transfer (L1, CIEDE2000).
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import tqdm
 from PIL import Image
 
-from enhancer.data.pairs import Pair, Source, decode_pair
+from enhancer.data.pairs import Pair, decode_pair
 from enhancer.inference.sizes import reduce_photo
 from enhancer.scoring import metrics
-from enhancer.scoring.columns import PLAN_SIDE, Row
-from enhancer.scoring.regions import find_regions
-from enhancer.scoring.saved_predictions import SavedPredictions
+from enhancer.scoring.columns import PLAN_SIDE, PhotoScores
+from enhancer.scoring.predictions import SavedPredictions
 
 Enhance = Callable[[np.ndarray], np.ndarray]
 """uint8 `(H, W, 3)` sRGB in, the same out."""
 Method = Enhance | SavedPredictions
+
+
+class Pairs(Protocol):
+    """Random access to pairs, `enhancer.data.pairs.Pair` or encoded as in a built data set."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Pair | dict[str, Any]: ...
 
 
 def unedited(photo: np.ndarray) -> np.ndarray:
@@ -31,51 +39,34 @@ def unedited(photo: np.ndarray) -> np.ndarray:
 
 
 def evaluate(
-    method: Method,
-    source: Source | Sequence[Pair],
-    *,
-    squash: int | None = None,
-    network_side: int | None = None,
-    name: str,
-) -> list[Row]:
-    """Score one method; see `evaluate_methods`."""
-    return evaluate_methods({name: method}, source, squash=squash, network_side=network_side)[name]
-
-
-def evaluate_methods(
     methods: Mapping[str, Method],
-    source: Source | Sequence[Pair],
+    source: Pairs,
     *,
     squash: int | None = None,
     network_side: int | None = None,
-) -> dict[str, list[Row]]:
-    """Score methods on every pair of `source`.
+) -> dict[str, list[PhotoScores]]:
+    """Score methods on every pair of `source`, in one pass.
 
     Args:
-        methods: by name; functions from uint8 `(H, W, 3)` to uint8 of the same shape, or predictions saved by others.
+        methods: by name; functions from uint8 `(H, W, 3)` to the same, or saved predictions.
         source: the test pairs, encoded or decoded.
-        squash: input and target are first resized to a square of this side in pixels (bilinear with anti-aliasing),
-            whatever their aspect ratio, and that counts as their stored size. By default they keep their own.
-        network_side: short side in pixels of what the network sees; None leaves out the scores at that size.
+        squash: input and target are first resized to a square of this side in pixels (bilinear with
+            anti-aliasing), and that counts as their stored size. By default they keep their own.
+        network_side: short side in pixels of what the network sees; None leaves these scores out.
 
     Returns:
-        Per method one row per photo in the order of `source`, with the columns of `enhancer.scoring.columns`. A photo
-        without a saved prediction has no row.
+        Per method one row per photo in the order of `source`, with the columns of
+        `enhancer.scoring.columns`. A photo without a saved prediction has no row.
 
     Raises:
-        ValueError: a prediction has another size than its photo, or a photo is smaller than SSIM's window.
+        ValueError: a prediction has another size than its photo, or a photo is too small for SSIM.
     """
-    rows: dict[str, list[Row]] = {name: [] for name in methods}
+    rows: dict[str, list[PhotoScores]] = {name: [] for name in methods}
     interval = 0.2 if sys.stderr.isatty() else 30.0
-    # A step per photo and method: of a single photo, too, there is something to say about the time that is left.
-    with tqdm.tqdm(
-        total=len(source) * len(methods), desc="test", unit="photo", mininterval=interval
-    ) as bar:
+    total = len(source) * len(methods)  # of a single photo, too, there is something to say
+    with tqdm.tqdm(total=total, desc="test", unit="photo", mininterval=interval) as bar:
         for index in range(len(source)):
-            item = source[index]
-            pair = item if isinstance(item, Pair) else decode_pair(item)
-            if squash is not None:
-                pair = Pair(pair.id, squashed(pair.input, squash), squashed(pair.target, squash))
+            pair = decoded(source[index], squash)
             views = _Views(pair, network_side)
             for name, method in methods.items():
                 enhance = method.of(pair) if isinstance(method, SavedPredictions) else method
@@ -88,8 +79,16 @@ def evaluate_methods(
     return rows
 
 
+def decoded(item: Pair | dict[str, Any], squash: int | None = None) -> Pair:
+    """A pair of a source as it is scored."""
+    pair = item if isinstance(item, Pair) else decode_pair(item)
+    if squash is None:
+        return pair
+    return Pair(pair.id, squashed(pair.input, squash), squashed(pair.target, squash))
+
+
 def squashed(picture: np.ndarray, side: int) -> np.ndarray:
-    """A uint8 picture `(H, W, 3)` as a square of `side` pixels, its aspect ratio lost: the plan's protocol."""
+    """A uint8 picture `(H, W, 3)` as a square of `side` pixels, its aspect ratio lost."""
     return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
 
 
@@ -97,20 +96,18 @@ class _Views:
     """A pair as it is looked at; what does not depend on the method is computed once."""
 
     def __init__(self, pair: Pair, network_side: int | None):
-        self._pair, self._regions = pair, find_regions(pair.input)
-        self._square = (squashed(pair.input, PLAN_SIDE), squashed(pair.target, PLAN_SIDE))
-        self._small = None
+        self._pair, self._regions = pair, metrics.find_regions(pair.input)
+        pictures = (pair.input, pair.target)
+        self._square = [squashed(picture, PLAN_SIDE) for picture in pictures]
+        self._small = []
         if network_side is not None:
-            self._small = (
-                reduce_photo(pair.input, network_side),
-                reduce_photo(pair.target, network_side),
-            )
+            self._small = [reduce_photo(picture, network_side) for picture in pictures]
 
-    def score(self, enhance: Enhance) -> dict[str, Any]:
+    def score(self, enhance: Enhance) -> PhotoScores:
         prediction, target = enhance(self._pair.input), self._pair.target
         marked = {region: mask for region, mask in self._regions.items() if mask is not None}
         whole, *parts = metrics.color_differences(prediction, target, list(marked.values()))
-        scores: dict[str, Any] = {
+        scores: PhotoScores = {
             "l1": metrics.l1(prediction, target),
             "psnr_db": metrics.psnr_db(prediction, target),
             "ssim": metrics.ssim(prediction, target),
@@ -118,14 +115,13 @@ class _Views:
         }
         square, square_target = self._square
         scores["l1_plan"] = metrics.l1(enhance(square), square_target)
-        if self._small is not None:
+        if self._small:
             small, small_target = self._small
             small_prediction = enhance(small)
             scores["l1_network"] = metrics.l1(small_prediction, small_target)
             scores["ciede2000_network"] = metrics.ciede2000(small_prediction, small_target)
-        scores |= {
-            f"{metric}_{region}": None for region in self._regions for metric in ("l1", "ciede2000")
-        }
+        for region in self._regions:
+            scores |= {f"l1_{region}": None, f"ciede2000_{region}": None}
         for (region, mask), part in zip(marked.items(), parts, strict=True):
             scores[f"l1_{region}"] = metrics.l1(prediction, target, mask)
             scores[f"ciede2000_{region}"] = part.ciede2000

@@ -1,44 +1,44 @@
-"""Compose `results.json` from the rows of scores.
+"""Compose `results.json` from the rows of scores, and print it.
 
 The schema (strict JSON: numbers are finite, what is unknown is `null`)::
 
     {"schema_version": 2,
-     "config": {...},                              the resolved configuration of the run, as given
+     "config": {...},                        the resolved configuration of the run, as given
      "methods": {
-       "unedited": {                               and "curve", "pretrained", "scratch", "finetuned", ...: those compared
+       "unedited": {                         and "curve", "pretrained", "scratch", "finetuned", ...
          "title": "unedited",
-         "weights_sha256": null,                   hash over the final weights; null where there are none
-         "n": 8,                                   test photos
-         "mean": {"l1": 0.31, "psnr_db": ..., ...},   the columns of `enhancer.scoring.columns` that there are
-         "interval_95": {"l1": [0.27, 0.35], ...}, Student t over photos; [null, null] for one photo
-         "count": {"l1": 8, "l1_highlights": 7, ...}, photos with that score
+         "weights_sha256": null,             hash over the final weights, if it has any
+         "n": 8,                             test photos
+         "mean": {"l1": 0.31, ...},          those of `enhancer.scoring.columns` that there are
+         "interval_95": {"l1": [0.27, 0.35]},   Student t over photos; [null, null] for one photo
+         "count": {"l1": 8, "l1_highlights": 7, ...},   photos with that score
          "per_image": [{"id": "a0001", "l1": ..., "psnr_db": ..., ...}, ...]}},
      "paired": {
-       "finetuned_vs_scratch": {                   the method in question against each other one
-         "l1": {"mean": -0.02, "low": -0.03, "high": -0.01, "n": 8, "scenes": 8, "outcome": "better",
+       "finetuned_vs_scratch": {             the method in question against each other one
+         "l1": {"mean": -0.02, "low": -0.03, "high": -0.01, "n": 8, "scenes": 8, "equal": false,
                 "relative_percent": -12.3, "relative_low": -20.0, "relative_high": -4.0,
-                "detectable_percent": 9.5}, ...}},
-     "stages": {"pretrain": {...}, ...},           what is known about each training stage, as given
+                "detectable_percent": 9.5, "outcome": "better"}, ...}},
+     "stages": {"pretrain": {...}, ...},     what is known about each training stage, as given
      "training": {"seconds": 40.1, "price_per_hour": null, "cost": null},
-     "seen_in_training": [],                       ids of photos whose scene fine-tuning was given; null: not known
-     "seen_in_pretraining": [],                    likewise, whose scene pre-training was given
-     "notes": [...],                               what a reader must know, a sentence each
-     "hardware": {...}}                            what the test ran on
+     "seen_in_training": [],                 ids of photos whose scene fine-tuning was given
+     "seen_in_pretraining": [],              likewise, pre-training; null: not known
+     "notes": [...],                         what a reader must know, a sentence each
+     "hardware": {...}}                      what the test ran on
 """
 
+import dataclasses
 import json
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from enhancer.scoring import bootstrap
-from enhancer.scoring.columns import COLUMNS, Row, ScoreColumn
-from enhancer.scoring.power import smallest_detectable
-from enhancer.scoring.verdict import outcome_of
+from enhancer.scoring import statistics
+from enhancer.scoring.columns import COLUMNS, MAIN_COLUMNS, PhotoScores, ScoreColumn
+from enhancer.scoring.verdict import change_text, outcome_of, photos_text
 from enhancer.system.hardware import describe
 
 RESULTS_SCHEMA_VERSION = 2
@@ -53,94 +53,76 @@ METHOD_TITLES = {
 }
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """Return each score's mean over photos with its 95 % interval, `{"l1": {"mean", "low", "high", "n"}, ...}`.
+def summarise(rows: Sequence[PhotoScores]) -> dict[str, dict[str, Any]]:
+    """Each score's mean over photos with its 95 % interval, `{"l1": {"mean", "low", "high", "n"}}`.
 
-    The interval is Student's t over photos: it says how far the mean may move with other photos of the same kind,
-    and nothing about other training seeds. With one photo its bounds are None. Photos without a region are not counted
-    in its columns, and columns that no photo has are left out.
+    The interval is Student's t over photos; one photo has none. Photos without a region do not
+    count in its columns, and columns that no photo has are left out.
 
     Raises:
         ValueError: no rows.
     """
     if not rows:
-        raise ValueError(
-            "There are no scores to summarise; the test set must hold at least one pair."
-        )
-    values = {
-        column: [row[column] for row in rows if row.get(column) is not None] for column in COLUMNS
-    }
-    return {column: _mean_with_interval(known) for column, known in values.items() if known}
+        raise ValueError("There are no scores to summarise; the test set needs at least one pair.")
+    known = {c: [row[c] for row in rows if row.get(c) is not None] for c in COLUMNS}
+    return {column: _mean_with_interval(values) for column, values in known.items() if values}
 
 
 def paired_difference(
-    rows_a: Sequence[Row],
-    rows_b: Sequence[Row],
+    rows_a: Sequence[PhotoScores],
+    rows_b: Sequence[PhotoScores],
     column: str,
-    scene_of: Mapping[str, Hashable] | None = None,
+    scene_of: Mapping[str, int | str] | None = None,
 ) -> dict[str, Any]:
-    """Compare method a with method b on the same photos.
+    """Compare method a with method b in one score; see `comparison_fields` for what is returned.
 
     Args:
-        rows_a, rows_b: of the same photos in the same order.
-        column: which score; photos that lack it are left out.
+        rows_a, rows_b: of the same photos in the same order; those without the score do not count.
+        column: which score.
         scene_of: the scene of each photo by id, where some show the same one.
-
-    Returns:
-        `mean`, `low`, `high`: the mean of a - b over photos and its 95 % interval (`enhancer.scoring.bootstrap`), in the score's
-        unit; `relative_percent`, `relative_low`, `relative_high`: mean a / mean b - 1 in percent with its own interval
-        (None where it has none, and all of it for decibels); `n`, `scenes`: how many; `detectable_percent`: the smallest true relative difference
-        that this test finds 80 times of 100; `outcome`: see `enhancer.scoring.verdict.outcome_of`.
 
     Raises:
         ValueError: the rows are not about the same photos in the same order.
     """
-    ids_a, ids_b = [row["id"] for row in rows_a], [row["id"] for row in rows_b]
+    ids_a, ids_b = _ids(rows_a), _ids(rows_b)
     if ids_a != ids_b:
         different = sorted(set(ids_a) ^ set(ids_b)) or "their order"
         raise ValueError(
             f"Only scores of the same photos can be compared; these differ in {different}."
         )
     known = [(a, b) for a, b in zip(rows_a, rows_b, strict=True) if a.get(column) is not None]
-    scenes = None if scene_of is None else [scene_of[a["id"]] for a, _ in known]
-    found = bootstrap.compare(
-        np.array([a[column] for a, _ in known]), np.array([b[column] for _, b in known]), scenes
-    )
-    return comparison_fields(found, COLUMNS[column])
+    a, b = (np.array([pair[side][column] for pair in known]) for side in (0, 1))
+    scenes = None if scene_of is None else [scene_of[row["id"]] for row, _ in known]
+    return comparison_fields(statistics.compare(a, b, scenes), COLUMNS[column])
 
 
 def comparison_fields(
-    found: bootstrap.Comparison, column: ScoreColumn = COLUMNS["l1"]
+    found: statistics.Comparison, column: ScoreColumn = COLUMNS["l1"]
 ) -> dict[str, Any]:
-    """A comparison of a score as `results.json` holds it."""
-    relative, error = (found.relative, found.standard_error) if column.has_ratio else (None, None)
-    percent = (
-        (lambda value: None if value is None else 100.0 * value) if relative else (lambda _: None)
-    )
-    fields = {
-        "mean": found.difference.estimate,
-        "low": found.difference.low,
-        "high": found.difference.high,
-        "n": found.photos,
-        "scenes": found.scenes,
-        "relative_percent": percent(relative.estimate) if relative else None,
-        "relative_low": percent(relative.low) if relative else None,
-        "relative_high": percent(relative.high) if relative else None,
-        "detectable_percent": 100.0 * smallest_detectable(error, found.degrees_of_freedom)
-        if error is not None
-        else None,
-        "equal": found.equal,
-    }
+    """A comparison of a score as `results.json` holds it.
+
+    `mean`, `low`, `high`: a - b and its 95 % interval in the score's unit; `relative_...`: mean a /
+    mean b - 1 in percent with its own; `detectable_percent`: the smallest true relative difference
+    that such a test finds 80 times of 100; None where there is none, as of decibels.
+    """
+    relative = found.relative if column.has_ratio else None
+    shares = (relative.estimate, relative.low, relative.high, found.detectable) if relative else ()
+    percent = [None if share is None else 100.0 * share for share in shares] or [None] * 4
+    fields: dict[str, Any]
+    fields = dict(zip(("mean", "low", "high"), dataclasses.astuple(found.difference), strict=True))
+    fields |= {"n": found.photos, "scenes": found.scenes, "equal": found.equal}
+    names = ("relative_percent", "relative_low", "relative_high", "detectable_percent")
+    fields |= dict(zip(names, percent, strict=True))
     return fields | {"outcome": outcome_of(fields, column.lower_is_better)}
 
 
 def build_results(
-    rows: Mapping[str, Sequence[Row]],
+    rows: Mapping[str, Sequence[PhotoScores]],
     *,
     weights_sha256: Mapping[str, str],
     config: Mapping[str, Any],
     stages: Mapping[str, Any],
-    scene_of: Mapping[str, Hashable] | None = None,
+    scene_of: Mapping[str, int | str] | None = None,
     notes: Sequence[str] = (),
     price_per_hour: float | None = None,
     seen: Sequence[str] | None = (),
@@ -149,59 +131,58 @@ def build_results(
     """Compose the contents of `results.json`, whose schema stands at the top of this module.
 
     Args:
-        rows: per method ("unedited", "pretrained", "scratch", "finetuned", or others) what `evaluate` returned.
+        rows: per method ("unedited", "scratch", "finetuned", or others) what `evaluate` returned.
         weights_sha256: per method the hash over its weights; "unedited" has none.
         config: the run's resolved configuration.
-        stages: what is worth keeping about each training stage; `seconds` among it is added up.
+        stages: what is worth keeping about each training stage; its `seconds` are added up.
         scene_of: the scene of each photo by id, where some show the same one.
         notes: what a reader must know about this test, a sentence each.
         price_per_hour: of the machine that trained.
-        seen: ids of the photos whose scene was among the pairs of fine-tuning; None when nobody can tell.
-        seen_in_pretraining: likewise, of those whose scene was among the pairs of stage 1.
+        seen: ids of the photos whose scene was among the pairs of fine-tuning; None: not known.
+        seen_in_pretraining: likewise, of stage 1.
 
     Raises:
         ValueError: a number is not finite or a value has no place in JSON.
     """
     methods = {}
-    for method in sorted(rows, key=_method_order):
+    known = list(METHOD_TITLES)
+    for method in sorted(rows, key=lambda m: known.index(m) if m in known else len(known)):
         summary = summarise(rows[method])
         methods[method] = {
             "title": method_title(method),
             "weights_sha256": weights_sha256.get(method),
             "n": len(rows[method]),
-            "mean": {column: summary[column]["mean"] for column in summary},
-            "interval_95": {
-                column: [summary[column]["low"], summary[column]["high"]] for column in summary
-            },
-            "count": {column: summary[column]["n"] for column in summary},
+            "mean": {column: found["mean"] for column, found in summary.items()},
+            "interval_95": {c: [found["low"], found["high"]] for c, found in summary.items()},
+            "count": {column: found["n"] for column, found in summary.items()},
             "per_image": list(rows[method]),
         }
     main = main_method(methods)
-    paired = {
-        f"{main}_vs_{other}": _paired_columns(
-            rows[main], rows[other], methods, main, other, scene_of
-        )
-        for other in methods
-        if other != main and set(_ids(rows[main])) & set(_ids(rows[other]))
-    }
+    seconds = [stage["seconds"] for stage in stages.values() if stage.get("seconds") is not None]
+    total = sum(seconds) if seconds else None
+    cost = None if total is None or price_per_hour is None else total / 3600 * price_per_hour
     results = {
         "schema_version": RESULTS_SCHEMA_VERSION,
         "config": config,
         "methods": methods,
-        "paired": paired,
+        "paired": {
+            f"{main}_vs_{other}": _paired_columns(rows[main], rows[other], scene_of)
+            for other in methods
+            if other != main and set(_ids(rows[main])) & set(_ids(rows[other]))
+        },
         "stages": stages,
-        "training": _expenses(stages, price_per_hour),
+        "training": {"seconds": total, "price_per_hour": price_per_hour, "cost": cost},
         "seen_in_training": seen,
         "seen_in_pretraining": seen_in_pretraining,
         "notes": notes,
         "hardware": describe(),
     }
-    # A round trip turns tuples into lists and refuses NaN, so what is returned equals what a reader gets back.
+    # A round trip turns tuples into lists and refuses NaN: what is returned equals what is read.
     return json.loads(json.dumps(results, allow_nan=False, default=_json_value))
 
 
 def main_method(methods: Mapping[str, Any]) -> str:
-    """The method in question: the fine-tuned network, or the last of what the run trained or was given."""
+    """The method in question: the fine-tuned network, or the last that was trained or given."""
     known = [name for name in ("finetuned", "scratch", "pretrained") if name in methods]
     return known[0] if known else list(methods)[-1]
 
@@ -212,7 +193,7 @@ def method_title(method: str) -> str:
 
 
 def score_text(scores: Mapping[str, Any], column: str) -> str:
-    """Return one method's mean of a score and half of its 95 % interval as text, `0.0514 ± 0.0175`."""
+    """A method's mean of a score and half of its 95 % interval, `0.0514 ± 0.0175`."""
     if column not in scores["mean"]:
         return "–"
     low, high = scores["interval_95"][column]
@@ -220,47 +201,59 @@ def score_text(scores: Mapping[str, Any], column: str) -> str:
     return mean if low is None else f"{mean} ± {COLUMNS[column].text((high - low) / 2)}"
 
 
-def _paired_columns(rows_a, rows_b, methods, a: str, b: str, scene_of) -> dict[str, Any]:
+def results_table(results: Mapping[str, Any]) -> str:
+    """The scores for a terminal: of regions and other protocols L1; then what was compared in
+    L1."""
+    methods = results["methods"]
+    shown = ["l1_plan", "l1", *MAIN_COLUMNS[1:]]
+    shown += [column for column in COLUMNS if column.startswith("l1_") and column not in shown]
+    shown = [c for c in shown if any(c in scores["mean"] for scores in methods.values())]
+    lines = [["", "n", *(COLUMNS[column].heading for column in shown)]]
+    for scores in methods.values():
+        cells = [score_text(scores, column) for column in shown]
+        cells[2:] = [cell.partition(" ± ")[0] for cell in cells[2:]]
+        lines.append([scores["title"], str(scores["n"]), *cells])
+    for key, pair in results["paired"].items():
+        main, _, other = key.partition("_vs_")
+        photos = photos_text(pair["l1"]["n"], pair["l1"]["scenes"])
+        change = f"{method_title(main)} vs {method_title(other)}: L1 {change_text(pair['l1'])}"
+        lines.append([f"{change}, {photos}"])
+    scored = len(methods) + 1
+    return "\n".join([text_table(lines[:scored]), "", *(line for (line,) in lines[scored:])])
+
+
+def text_table(lines: Sequence[Sequence[str]]) -> str:
+    """Aligned text, a rule under the first line; the first column to the left, others to the
+    right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = [
+        "  ".join([first.ljust(widths[0]), *map(str.rjust, cells, widths[1:])])
+        for first, *cells in lines
+    ]
+    return "\n".join([table[0], "-" * len(table[0]), *table[1:]])
+
+
+def _paired_columns(rows_a, rows_b, scene_of) -> dict[str, Any]:
     common = set(_ids(rows_a)) & set(_ids(rows_b))  # a folder of predictions may lack some photos
     rows_a, rows_b = ([row for row in rows if row["id"] in common] for rows in (rows_a, rows_b))
-    columns = [
-        column
-        for column in methods[a]["mean"]
-        if any(row.get(column) is not None for row in rows_b)
-    ]
     return {
         column: paired_difference(rows_a, rows_b, column, scene_of)
-        for column in columns
-        if any(row.get(column) is not None for row in rows_a)
+        for column in COLUMNS
+        if all(any(row.get(column) is not None for row in rows) for rows in (rows_a, rows_b))
     }
 
 
-def _expenses(stages: Mapping[str, Any], price_per_hour: float | None) -> dict[str, float | None]:
-    seconds = [stage["seconds"] for stage in stages.values() if stage.get("seconds") is not None]
-    total = sum(seconds) if seconds else None
-    cost = None if total is None or price_per_hour is None else total / 3600 * price_per_hour
-    return {"seconds": total, "price_per_hour": price_per_hour, "cost": cost}
-
-
-def _ids(rows: Sequence[Row]) -> list[str]:
+def _ids(rows: Sequence[PhotoScores]) -> list[str]:
     return [row["id"] for row in rows]
 
 
-def _method_order(method: str) -> int:
-    known = list(METHOD_TITLES)
-    return known.index(method) if method in known else len(known)
-
-
 def _mean_with_interval(values: Sequence[float]) -> dict[str, Any]:
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return {"mean": mean, "low": None, "high": None, "n": len(values)}
-    half = (
-        float(stats.t.ppf(0.975, len(values) - 1))
-        * float(np.std(values, ddof=1))
-        / math.sqrt(len(values))
-    )
-    return {"mean": mean, "low": mean - half, "high": mean + half, "n": len(values)}
+    mean, number = float(np.mean(values)), len(values)
+    if number < 2:
+        return {"mean": mean, "low": None, "high": None, "n": number}
+    deviation = float(np.std(values, ddof=1))
+    half = float(stats.t.ppf(0.975, number - 1)) * deviation / math.sqrt(number)
+    return {"mean": mean, "low": mean - half, "high": mean + half, "n": number}
 
 
 def _json_value(value: Any) -> Any:
@@ -268,6 +261,4 @@ def _json_value(value: Any) -> Any:
         return value.item()
     if isinstance(value, Path):
         return str(value)
-    raise ValueError(
-        f"{value!r} has no place in results.json; pass plain numbers, text, lists and dictionaries."
-    )
+    raise ValueError(f"{value!r} has no place in results.json; pass plain numbers, text and lists.")

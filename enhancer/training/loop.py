@@ -125,7 +125,8 @@ def train(
 
         resolution, iterator = 0, iter(())
         in_flight = StepsInFlight(progress, stage, stage_dir)
-        flagged = {flag.name for flag in stage_flags(label, progress.history)}
+        pretrained = initialise_from is not None
+        flagged = {flag.name for flag in stage_flags(progress.history, pretrained=pretrained)}
         with progress_bar(label, progress.step, stage.epochs * steps_per_epoch) as bar:
             while not is_finished(progress.history, stage):
                 epoch, first_step, started = progress.epoch + 1, progress.step, time.monotonic()
@@ -169,10 +170,10 @@ def train(
                 rate = learning_rate_at(stage, steps_per_epoch, progress.step)
                 finish_epoch(epoch, rate, images_per_second, seconds)
                 say(sentence(label, progress.history, stage))
-                for flag in stage_flags(label, progress.history):
+                for flag in stage_flags(progress.history, pretrained=pretrained):
                     if flag.name not in flagged:
                         flagged.add(flag.name)
-                        say(f"{label}: {flag.sentence} {flag.cause} {flag.option}")
+                        say(f"{label}: {flag.sentence} {flag.remedy}")
                 # A signal may have come since the last step.
                 if max(request, greatest(requests.now())) == STOP:
                     raise requests.interrupted()

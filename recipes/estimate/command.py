@@ -1,96 +1,114 @@
-"""What a run would take, before anything is trained: memory, steps, FLOPs and hours.
+"""What a run would take, before anything is trained: steps, FLOPs and memory, by XLA's own
+analysis.
 
-    python -m recipes.fivek_transfer estimate                                                    the plan's settings
-    python -m recipes.fivek_transfer estimate --pretrain.remat none --finetune.remat none        the same without rematerialisation
-    python -m recipes.fivek_transfer estimate quick                                              the settings of quick
+    python -m recipes.fivek_transfer estimate                              the plan's settings
+    python -m recipes.fivek_transfer estimate --finetune.remat none        others
+    python -m recipes.fivek_transfer estimate quick                        the settings of quick
 
-Takes the recipe's own options. Each stage's training step is compiled, a minute or so each for base on two CPU cores, and XLA says
-how much temporary memory the program needs. It is compiled for the GPU at hand; without one, for the GPU that --target-config
-describes; without that, by the CPU's compiler, which needs more memory than a GPU's for the same step. Nothing is trained or written.
+Takes the recipe's own options. Each stage's training step is compiled, a minute or so each for base
+on two CPU cores, for the GPU at hand; without one, for the GPU that --target-config describes;
+without that for the CPU, whose programs need several times a GPU's memory. Nothing is trained or
+written.
 
 Exit codes: 0 done, 2 wrong usage or a missing package.
 """
 
-import contextlib
 import dataclasses
-import logging
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
-from recipes.experiment import PRESETS, Experiment, UsageError, refuse_senseless
+from enhancer.config import StageConfig
+from recipes.experiment import (
+    PRESETS,
+    Experiment,
+    data_dir_of,
+    preset_and_rest,
+    refuse_contradictions,
+)
 
-DONE, WRONG_USAGE, INTERRUPTED = 0, 2, 130
+PLAN_PAIRS = {"fivek": 4750, "real_estate": 511}
+"""Training pairs of the plan: 95 % of 5000, and what is left of 577."""
+GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Experiment):
-    """The experiment's options, and two of the estimate."""
+class Estimate(Experiment):
+    """The experiment's options, and one of the estimate."""
 
-    devices: int = 1
-    """GPUs that share each batch evenly; memory and hours are then those of each. Sending gradients between them is not counted."""
     target_config: Path | None = None
-    """Text of a GpuTargetConfig, as XLA's sources hold them: compile for that GPU, which need not be there (takes JAX's CUDA plugin)."""
+    """Text of a GpuTargetConfig, as XLA's sources hold them: compile for that GPU, which need not
+    be there (takes JAX's CUDA plugin)."""
 
 
-def main(arguments: list[str]) -> int:
-    """Parse what follows `estimate` on the command line, print the estimate, and return the exit code."""
-    named = bool(arguments) and arguments[0] in PRESETS
-    preset = arguments[0] if named else "plan"
-    options = tyro.cli(
-        Options,
-        default=Options(**vars(PRESETS[preset])),
-        args=arguments[1:] if named else arguments,
+def parse(arguments: list[str]) -> Estimate:
+    """Read what follows `estimate` on the command line."""
+    preset, rest = preset_and_rest(arguments)
+    return tyro.cli(
+        Estimate,
+        default=Estimate(**vars(PRESETS[preset])),
+        args=rest,
         prog=f"python -m recipes.fivek_transfer estimate {preset}",
         description=__doc__,
     )
-    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of data sets that are not there
-    # Heavy imports wait until here, so that --help answers at once.
-    from datasets.sources import SourceError
-    from recipes.estimate.compile_target import CompileTargetError, compile_target
-    from recipes.estimate.estimate_report import report
-    from recipes.estimate.stage_estimate import estimate_stage, refuse_unequal_shares, stage_names
 
+
+def run(command: Estimate) -> int:
+    """Compile, and print a Markdown table."""
+    refuse_contradictions(command)
+    # Imports of seconds wait until here, so that --help answers at once.
+    from enhancer.data.batches import steps_per_epoch
+    from recipes.estimate.step_cost import find_target, step_cost
+
+    target = find_target(command.target_config)
+    table: dict[str, list[str]] = {}
+    for name in ("pretrain", "finetune") if command.pretrained is None else ("finetune",):
+        stage: StageConfig = getattr(command, name)
+        data_set = "fivek" if name == "pretrain" else "real_estate"
+        side = max(stage.resolution, *stage.progressive_resolutions, 0)
+        pairs, assumed = _training_pairs(command, data_set)
+        steps = steps_per_epoch(range(pairs), stage)  # type: ignore[arg-type]
+        started = time.monotonic()
+        print(f"compiling the step of {name} for {target.name} ...", file=sys.stderr, flush=True)
+        largest = dataclasses.replace(stage, resolution=side)
+        cost = step_cost(command.network_shape, largest, target.device)
+        print(f"... took {time.monotonic() - started:.0f} s", file=sys.stderr)
+        in_all = cost.state_bytes + cost.temporary_bytes
+        cells = {
+            "": f"{name}, scratch" if name == "finetune" and command.from_scratch else name,
+            "---": "---",
+            "largest crops": f"{side} px × {stage.batch_size}",
+            "precision, remat": f"{stage.precision}, {stage.remat}",
+            "training pairs": f"{pairs}{' (assumed)' * assumed}",
+            "steps": f"{steps} × {stage.epochs} epochs = {steps * stage.epochs:,}",
+            "parameters": f"{cost.parameters:,}",
+            "TFLOP of a step": f"{cost.flops / 1e12:.3g}",
+            "state, batch, copies, GiB": f"{cost.state_bytes / GIB:.3g}",
+            "temporary memory, GiB": f"{cost.temporary_bytes / GIB:.3g}",
+            "in all, GiB": f"{in_all / GIB:.3g}",
+            f"fits {target.name}": target.fits(in_all),
+        }
+        for label, cell in cells.items():
+            table.setdefault(label, [label]).append(cell)
+    print("\n".join(f"| {' | '.join(cells)} |" for cells in table.values()))
+    if not target.bytes_of_memory:
+        print("\nCompiled for a CPU, whose programs need several times the memory of a GPU's.")
+    return 0
+
+
+def _training_pairs(command: Estimate, name: Literal["fivek", "real_estate"]) -> tuple[int, bool]:
+    """Training pairs of a data set; where it is not built, the plan's or what --miniature
+    renders."""
+    from datasets import build, miniature
+
+    data_dir = data_dir_of(vars(command), name, command.workdir)
     try:
-        refuse_senseless(options)
-        refuse_unequal_shares(options, options.devices)
-        target = compile_target(options.target_config)
-        stages = []
-        for name in stage_names(options):
-            with _progress(f"compiling the training step of {name} for {target.name}"):
-                stages.append(estimate_stage(options, name, options.devices, target))
-        print(report(options.model, options.devices, target, stages))
-    except (UsageError, CompileTargetError, SourceError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_USAGE
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return INTERRUPTED
-    return DONE
-
-
-@contextlib.contextmanager
-def _progress(what: str) -> Iterator[None]:
-    """Say on standard error what is being done and how long it has taken, until it is done."""
-    started, done, terminal = time.monotonic(), threading.Event(), sys.stderr.isatty()
-
-    def say(end: str) -> None:
-        text = f"{what} ... {time.monotonic() - started:.0f} s"
-        print(f"\r{text}" if terminal else text, end=end, file=sys.stderr, flush=True)
-
-    def watch() -> None:
-        while not done.wait(1 if terminal else 30):
-            say("" if terminal else "\n")
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-        say("\n")
+        return len(build.source(name, "train", data_dir, getattr(command, f"{name}_config"))), False
+    except build.DatasetNotBuilt:
+        if not command.miniature or getattr(command, name) is not None:
+            return PLAN_PAIRS[name], True
+    rooms = miniature.REAL_ESTATE_PAIRS["train"]
+    return (rooms if name == "real_estate" else round(0.95 * miniature.FIVEK_PAIRS)), True

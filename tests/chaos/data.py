@@ -1,14 +1,15 @@
-"""Kill the making of a data set at random moments, start it again, and compare what it leaves with one that nobody disturbed.
+"""Kill the making of a data set at random moments, start it again, and compare what it leaves.
 
     python -m tests.chaos.data                      twenty kills, five minutes on two cores
     python -m tests.chaos.data --kills 3 --seed 1
-    python -m tests.chaos.data --source server      fetched from a server on this machine, pair by pair
-    python -m tests.chaos.data --source archive     read out of fivek_dataset.tar
+    python -m tests.chaos.data --source server      fetched from a server on this machine
 
-Each trial builds the miniature FiveK (RAW and TIFF files) in a folder of its own with `python -m datasets build`. It is killed with
-SIGKILL once and then started again with the same command. The moment is drawn from the whole build: a tenth of the kills come while
-the program starts, six tenths a random number of prepared pairs later, three tenths while the records are written. Compared are the hashes of every file of the prepared folder (without `run` in its metadata,
-which says when it was made) and of every file of records. Nothing else may be left: no process, no temporary or incomplete file.
+Each trial builds the miniature FiveK (RAW and TIFF files) in a folder of its own with `python -m
+datasets build`. It is killed with SIGKILL once and then started again with the same command. A
+tenth of the kills come while the program starts, six tenths a random number of prepared pairs
+later, three tenths while the records are written. Compared with a build that nobody disturbed are
+the hashes of every file of the prepared folder (without `run` in its metadata, which says when it
+was made) and of the records. Nothing else may be left: no temporary or incomplete file.
 
 Exit codes: 0 all equal, 1 not.
 """
@@ -23,7 +24,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ class Arguments:
     """Of the data set."""
     size: int = 448
     """Long edge of the source photos, in pixels."""
-    source: Literal["folder", "server", "archive"] = "folder"
+    source: Literal["folder", "server"] = "folder"
     """Where the photos come from."""
 
 
@@ -85,10 +85,9 @@ def main(argv: list[str] | None = None) -> int:
             left = leftovers(data_dir)
             same = code == 0 and found == expected and not left
             equal += same
-            print(
-                f"{trial}/{arguments.kills}: killed after {moment:.1f} s ({at}): {'equal' if same else 'DIFFERENT'}",
-                flush=True,
-            )
+            verdict = "equal" if same else "DIFFERENT"
+            killed = f"{trial}/{arguments.kills}: killed after {moment:.1f} s ({at})"
+            print(f"{killed}: {verdict}", flush=True)
             if not same:
                 different = [
                     name for name in expected | found if expected.get(name) != found.get(name)
@@ -112,21 +111,15 @@ def provide_source(folder: Path, arguments: Arguments) -> Iterator[list[str]]:
         real_estate_pairs={"train": 1},
     )
     fivek = folder / "fivek"
-    match arguments.source:
-        case "folder":
-            yield ["--manual-dir", str(fivek)]
-        case "server":
-            with misbehaving_server.serve(fivek) as server:
-                yield ["--base-url", server.url, "--names", str(fivek / "names.txt")]
-        case "archive":
-            with tarfile.open(folder / "fivek_dataset.tar", "w") as tar:
-                tar.add(fivek / "img" / "dng", "fivek_dataset/raw_photos/HQa1to700/photos")
-            (fivek / "img" / "tiff16_c").rename(folder / "tiff16_c")
-            yield ["--manual-dir", str(folder / "fivek_dataset.tar")]
+    if arguments.source == "folder":
+        yield ["--manual-dir", str(fivek)]
+    else:
+        with misbehaving_server.serve(fivek) as server:
+            yield ["--base-url", server.url, "--names", str(fivek / "names.txt")]
 
 
 def start(source: list[str], data_dir: Path) -> "subprocess.Popen[bytes]":
-    """The build; what it prints is added to a file beside its folder, and its temporary files go there too."""
+    """The build; what it prints is added to a file beside its folder."""
     data_dir.mkdir(parents=True, exist_ok=True)
     temporary = data_dir / "temporary"
     temporary.mkdir(exist_ok=True)
@@ -165,14 +158,12 @@ def num_rows(data_dir: Path) -> int:
 
 
 def outcome(data_dir: Path) -> dict[str, str]:
-    """Hash of every file of the prepared folder and of the built data set, apart from what says when and where it was made."""
+    """Hash of every file of the prepared folder and of the data set, but for when it was made."""
     hashes = {}
     for path in sorted(
         path for name in _KEEPS for path in (data_dir / name).rglob("*") if path.is_file()
     ):
-        if (
-            path.name == ".lock"
-        ):  # names the process that was killed when that had nothing left to do
+        if path.name == ".lock":  # names the process that was killed
             continue
         content = path.read_bytes()
         if path.name == "dataset_metadata.json":

@@ -11,10 +11,11 @@ import rawpy
 import tifffile
 
 from datasets import miniature
+from datasets.fivek.layouts import find_fivek_pairs
 from datasets.miniature import camera, files
 from datasets.miniature.landscapes import render_landscape
 from datasets.miniature.rooms import render_room
-from datasets.sources import find_fivek_pairs, find_listed_pairs
+from datasets.sources.lists import find_listed_pairs
 from enhancer.photo.io import read_photo
 
 SIZE = 96

@@ -172,7 +172,7 @@ class Victim:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    with inside() as (server, folder):
+    with inside(allowed_hosts=["photos.example.com"]) as (server, folder):
         victim = Victim(server, folder, tmp_path_factory.mktemp("beside"))
         WATCH.forbidden = [
             *victim.private,
@@ -353,6 +353,54 @@ def test_ones_own_result_can_be_fetched_and_anothers_session_not_used(place):
     assert "There is no such file" in told
 
 
+def test_nobody_listens_to_anothers_session(place):
+    server, _ = place
+
+    async def listen() -> list[int]:
+        async with server.client() as own, server.client() as other:
+            await own.get("/")
+            await other.get("/")
+            body = {"data": [[], None], "fn_index": 1, "session_hash": "mine"}
+            await own.post("/gradio_api/queue/join", json=body)
+            await own.get("/gradio_api/queue/data?session_hash=mine")
+            pages = ["queue/data?session_hash=mine", "heartbeat/mine"]
+            return [(await other.get(f"/gradio_api/{page}")).status_code for page in pages]
+
+    assert server.run(listen()) == [404, 404]
+
+
+PART = b'--x\r\nContent-Disposition: form-data; name="files"%b\r\n\r\nx\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "multipart/form-data"),
+        (b"", "text/plain"),
+        (b"junk", "multipart/form-data; boundary=x"),
+        (PART % b"", "multipart/form-data; boundary=x"),
+        (PART % b'; filename=".."', "multipart/form-data; boundary=x"),
+        (PART % b'; filename="../../a.jpg"', "multipart/form-data; boundary=x"),
+        (PART % b'; filename="/etc/passwd"', "multipart/form-data; boundary=x"),
+    ],
+)
+def test_an_odd_upload_is_refused_or_stays_in_its_box(place, content, kind):
+    server, victim = place
+
+    async def send() -> httpx.Response:
+        async with server.client() as client:
+            await client.get("/")
+            return await client.post(
+                "/gradio_api/upload", content=content, headers={"content-type": kind}
+            )
+
+    answer = server.run(send())
+    assert answer.status_code in (200, 400)
+    for handle in answer.json() if answer.status_code == 200 else []:
+        assert (victim.folder / handle.removeprefix("/photos/")).is_file()
+        assert len(handle.split("/")) == 4
+
+
 def test_a_link_in_the_place_of_an_upload_is_not_followed(place, tmp_path):
     server, victim = place
 
@@ -403,16 +451,14 @@ def test_a_link_in_the_place_of_an_upload_is_not_followed(place, tmp_path):
         ({"x-forwarded-host": "evil.example"}, False),
     ],
 )
-def test_only_requests_for_this_server_from_its_own_pages_are_taken(headers, is_taken):
-    with inside(allowed_hosts=["photos.example.com"]) as (server, _):
+def test_only_requests_for_this_server_from_its_own_pages_are_taken(place, headers, is_taken):
+    server, _ = place
 
-        async def ask() -> list[int]:
-            async with server.client(headers=headers) as client:
-                return [
-                    (await client.get(page)).status_code for page in ("/", "/health", "/config")
-                ]
+    async def ask() -> list[int]:
+        async with server.client(headers=headers) as client:
+            return [(await client.get(page)).status_code for page in ("/", "/health", "/config")]
 
-        assert server.run(ask()) == [200 if is_taken else 403] * 3
+    assert server.run(ask()) == [200 if is_taken else 403] * 3
 
 
 def test_a_server_for_the_network_answers_to_addresses_and_to_no_name_it_was_not_told():

@@ -1,4 +1,7 @@
-"""A file server for tests that does what real ones do: drop connections, be busy, lie about lengths, damage files."""
+"""A file server that does what real ones do.
+
+It drops connections, is busy, lies about lengths, and damages files.
+"""
 
 import collections
 import contextlib

@@ -75,7 +75,10 @@ def random_state(
 
 
 def forward(state: State, x: np.ndarray) -> np.ndarray:
-    """The network of `state` on float64 `(batch, channels, height, width)`, sides multiples of 8."""
+    """The network of `state` on float64 `(batch, channels, height, width)`.
+
+    Sides are multiples of 8.
+    """
 
     def convolution(x: np.ndarray, name: str) -> np.ndarray:
         weight, (height, width) = state[f"{name}.weight"], x.shape[2:]

@@ -17,7 +17,7 @@ def write_pairs(
     height: int = 30,
     width: int = 44,
 ) -> None:
-    """Pairs of pictures, `height` x `width`, whose target is brighter, and their lists in JSON lines."""
+    """Write pairs of `height` x `width` whose target is brighter, and their lists in JSON lines."""
     generator = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from recipes.folds import grouped_folds, subset
+from recipes.ablation.folds import grouped_folds, subset
 
 
 @pytest.mark.parametrize(("count", "number"), [(10, 5), (10, 2), (37, 4), (3, 3)])

@@ -1,11 +1,12 @@
-"""Pairs as somebody has them are found in every layout, read, and left out by name when they cannot be scored."""
+"""Pairs as somebody has them are found in every layout, read, and left out by name when they cannot
+be scored."""
 
 import json
 
 import numpy as np
 import pytest
 
-from datasets.sources import SourceError
+from datasets.types import SourceError
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import write_photo
 from recipes.scenes import find_leaks, find_scenes, seen_scenes

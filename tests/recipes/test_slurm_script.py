@@ -1,4 +1,5 @@
-"""The sbatch script passes Slurm's signal on and queues the job again exactly when the recipe says so. Slurm is a stand-in."""
+"""The sbatch script passes Slurm's signal on and queues the job again exactly when the recipe says
+so. Slurm is a stand-in."""
 
 import os
 import shutil
@@ -13,9 +14,11 @@ SCRIPT = Path(__file__).resolve().parents[2] / "recipes" / "slurm" / "fivek_tran
 
 @pytest.fixture
 def slurm(tmp_path) -> dict[str, str]:
-    """An environment in which `srun` waits for SIGUSR1 and then ends with 75, or at once with the code in $ENDS_WITH."""
+    """`srun` waits for SIGUSR1 and then ends with 75, or at once with the code in $ENDS_WITH."""
     commands = {
-        "srun": "trap 'sleep 0.3; exit 75' USR1\n[ -n \"${ENDS_WITH:-}\" ] && exit $ENDS_WITH\necho ready\nsleep 60 >/dev/null 2>&1 & wait\n",
+        "srun": "trap 'sleep 0.3; exit 75' USR1\n"
+        '[ -n "${ENDS_WITH:-}" ] && exit $ENDS_WITH\n'
+        "echo ready\nsleep 60 >/dev/null 2>&1 & wait\n",
         "uv": "",
         "scontrol": 'echo "$@"\n',
     }
@@ -32,7 +35,8 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the script
 def test_job_whose_time_is_up_goes_back_into_the_queue_and_a_cancelled_one_does_not(
     slurm, number, requeued
 ):
-    """What Slurm itself takes the nodes from, it queues again itself; both get SIGTERM, and both save."""
+    """What Slurm itself takes the nodes from, it queues again itself; both get SIGTERM, and both
+    save."""
     process = subprocess.Popen(
         ["bash", str(SCRIPT), "--workdir", "run"], env=slurm, stdout=subprocess.PIPE, text=True
     )

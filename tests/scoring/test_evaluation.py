@@ -1,4 +1,5 @@
-"""Methods are scored as users run them: at the stored size, squashed as in the plan, at the network's size, and by region."""
+"""Methods are scored as users run them: at the stored size, squashed as in the plan, at the
+network's size, and by region."""
 
 import numpy as np
 import pytest
@@ -8,9 +9,8 @@ from enhancer.inference.sizes import reduce_photo
 from enhancer.photo.io import encode_jpeg
 from enhancer.scoring import metrics
 from enhancer.scoring.columns import COLUMNS
-from enhancer.scoring.evaluation import evaluate, evaluate_methods, squashed, unedited
-from enhancer.scoring.metrics import METRICS
-from enhancer.scoring.regions import find_regions
+from enhancer.scoring.evaluation import evaluate, squashed, unedited
+from enhancer.scoring.metrics import METRICS, find_regions
 
 
 def picture(value: int, height: int = 24, width: int = 32) -> np.ndarray:
@@ -25,46 +25,34 @@ def pair(before: int, after: int, name: str | bytes = "a", **size: int) -> dict:
     }
 
 
+def scores_of(method, source, *, name: str = "it", **options) -> list[dict]:
+    return evaluate({name: method}, source, **options)[name]
+
+
 def brighter(photo: np.ndarray) -> np.ndarray:
     return np.clip(photo.astype(int) + 20, 0, 255).astype(np.uint8)
 
 
 def test_each_photo_gets_a_row_in_the_order_of_the_source():
-    rows = evaluate(brighter, [pair(100, 120, "first"), pair(100, 140, b"second")], name="brighter")
+    rows = scores_of(brighter, [pair(100, 120, "first"), pair(100, 140, b"second")])
     assert [row["id"] for row in rows] == ["first", "second"]
     assert [row["l1"] for row in rows] == pytest.approx([0.0, 20 / 255])
     assert all({"id", *METRICS} < set(row) <= {"id", *COLUMNS} for row in rows)
 
 
-def test_the_unedited_method_scores_the_input_itself():
-    (row,) = evaluate(unedited, [pair(100, 151)], name="unedited")
-    assert row["l1"] == pytest.approx(0.2)
-
-
-def test_photos_keep_their_stored_size():
-    seen = []
-    evaluate(
-        lambda photo: seen.append(photo.shape) or photo,
-        [pair(1, 2, height=20, width=50)],
-        name="spy",
-    )
-    assert seen == [(20, 50, 3), (896, 896, 3)]  # the second look is the plan's protocol
-
-
 def test_squash_makes_squares_as_the_plans_scripts_did():
     seen = []
-    evaluate(
+    scores_of(
         lambda photo: seen.append(photo.shape) or photo,
         [pair(1, 2, height=20, width=50)],
         squash=48,
-        name="spy",
     )
     assert seen == [(48, 48, 3), (896, 896, 3)]
 
 
 def test_a_method_that_changes_the_size_is_named():
     with pytest.raises(ValueError, match=r"half on test pair 'a'.*differ in size"):
-        evaluate(
+        scores_of(
             lambda photo: photo[::2, ::2].copy(), [pair(1, 2, height=64, width=64)], name="half"
         )
 
@@ -81,15 +69,13 @@ def room() -> Pair:
 
 
 def test_the_plans_protocol_is_l1_of_squares_of_896_pixels(room):
-    (row,) = evaluate(unedited, [room], name="unedited")
+    (row,) = scores_of(unedited, [room])
     assert row["l1_plan"] == metrics.l1(squashed(room.input, 896), squashed(room.target, 896))
 
 
 def test_at_network_size_photo_and_target_are_reduced_first(room):
     seen = []
-    (row,) = evaluate(
-        lambda photo: seen.append(photo.shape[:2]) or photo, [room], network_side=30, name="spy"
-    )
+    (row,) = scores_of(lambda photo: seen.append(photo.shape[:2]) or photo, [room], network_side=30)
     assert seen[-1] == (30, 45)
     assert row["l1_network"] == metrics.l1(
         reduce_photo(room.input, 30), reduce_photo(room.target, 30)
@@ -97,7 +83,7 @@ def test_at_network_size_photo_and_target_are_reduced_first(room):
 
 
 def test_without_a_network_there_is_no_network_size(room):
-    (row,) = evaluate(unedited, [room], name="unedited")
+    (row,) = scores_of(unedited, [room])
     assert "l1_network" not in row
 
 
@@ -107,14 +93,14 @@ def test_regions_are_those_of_the_photo_before_the_edit(room):
     def spoil(photo: np.ndarray) -> np.ndarray:
         return np.where(photo > 180, 0, photo).astype(np.uint8)
 
-    rows = evaluate_methods({"unedited": unedited, "spoiled": spoil}, [room])
+    rows = evaluate({"unedited": unedited, "spoiled": spoil}, [room])
     before, after = rows["unedited"][0], rows["spoiled"][0]
     assert after["l1_shadows"] == before["l1_shadows"]
     assert after["l1_highlights"] > 5 * before["l1_highlights"]
 
 
 def test_a_regions_scores_are_those_of_its_pixels(room):
-    (row,) = evaluate(unedited, [room], name="unedited")
+    (row,) = scores_of(unedited, [room])
     for region, mask in find_regions(room.input).items():
         pixels = [picture[mask][None] for picture in (room.input, room.target)]
         assert row[f"l1_{region}"] == pytest.approx(metrics.l1(*pixels))
@@ -122,27 +108,13 @@ def test_a_regions_scores_are_those_of_its_pixels(room):
 
 
 def test_a_photo_without_highlights_has_no_score_for_them():
-    (row,) = evaluate(unedited, [pair(40, 60)], name="unedited")
+    (row,) = scores_of(unedited, [pair(40, 60)])
     assert (row["l1_highlights"], row["ciede2000_highlights"]) == (None, None)
     assert row["l1_shadows"] is not None
 
 
-def test_all_methods_are_scored_in_one_pass_over_the_photos():
-    class Counting(list):
-        reads = 0
-
-        def __getitem__(self, index):
-            self.reads += 1
-            return super().__getitem__(index)
-
-    source = Counting([pair(100, 120), pair(90, 120)])
-    rows = evaluate_methods({"unedited": unedited, "brighter": brighter}, source)
-    assert (source.reads, len(rows["unedited"]), len(rows["brighter"])) == (2, 2, 2)
-    assert set(METRICS) <= set(rows["brighter"][0])
-
-
 def test_the_scores_are_those_of_the_metrics_by_their_names(room):
-    (row,) = evaluate(brighter, [room], name="brighter")
+    (row,) = scores_of(brighter, [room])
     assert {name: row[name] for name in METRICS} == {
         name: metric(brighter(room.input), room.target) for name, metric in METRICS.items()
     }

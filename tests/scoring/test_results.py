@@ -1,4 +1,4 @@
-"""`results.json`: means with intervals, the paired comparison, and what a terminal shows of them."""
+"""`results.json`: means with intervals, the paired comparison, and what a terminal shows."""
 
 import json
 import re
@@ -8,8 +8,13 @@ from scipy import stats
 
 from enhancer.scoring.columns import COLUMNS, number_text
 from enhancer.scoring.metrics import METRICS
-from enhancer.scoring.results import build_results, main_method, paired_difference, summarise
-from enhancer.scoring.results_table import results_table, wide_table
+from enhancer.scoring.results import (
+    build_results,
+    main_method,
+    paired_difference,
+    results_table,
+    summarise,
+)
 
 
 def rows_of(*values: float, metric: str = "l1") -> list[dict]:
@@ -34,19 +39,6 @@ def test_one_photo_has_no_interval():
 def test_no_photos_have_no_mean():
     with pytest.raises(ValueError, match="at least one pair"):
         summarise([])
-
-
-def test_the_relative_change_is_that_of_the_means():
-    difference = paired_difference(rows_of(0.3, 0.5), rows_of(0.4, 0.6), "l1")
-    assert difference["relative_percent"] == pytest.approx(-20.0)
-
-
-def test_a_constant_factor_has_a_relative_interval_of_no_width():
-    b = [0.15, 0.2, 0.11, 0.17]
-    difference = paired_difference(rows_of(*(0.9 * value for value in b)), rows_of(*b), "l1")
-    assert (difference["relative_low"], difference["relative_high"]) == pytest.approx(
-        (-10.0, -10.0), abs=1e-3
-    )
 
 
 def test_a_baseline_without_any_error_has_no_relative_interval():
@@ -123,10 +115,6 @@ def test_results_follow_the_documented_schema(results):
     }
 
 
-def test_results_survive_a_round_trip_through_strict_json(results):
-    assert json.loads(json.dumps(results, allow_nan=False)) == results
-
-
 def test_a_failed_training_cannot_hide_as_nan():
     with pytest.raises(ValueError, match="JSON compliant"):
         build_results(
@@ -143,7 +131,7 @@ def test_the_table_names_all_methods_in_order_and_states_the_paired_gain(results
     assert positions == sorted(positions)
     assert "0.2500 ± 0.1242" in table
     assert re.search(
-        r"fine-tuned vs scratch: L1 −21\.1 % \[−\d+\.\d, [+−]\d+\.\d\], n=3 photos", table
+        r"fine-tuned vs scratch: L1 −21\.1 % \[−\d+\.\d, [+−]\d+\.\d\], 3 test photos", table
     )
 
 
@@ -171,7 +159,7 @@ def test_the_table_of_one_photo_shows_no_interval():
     rows = {"unedited": rows_of(0.3), "finetuned": rows_of(0.1)}
     table = results_table(build_results(rows, weights_sha256={}, config={}, stages={}))
     assert "±" not in table
-    assert "fine-tuned vs unedited: L1 −0.2000 (one photo has no interval), n=1 photo" in table
+    assert "fine-tuned vs unedited: L1 −0.2000 (one photo has no interval), one test photo" in table
 
 
 def test_a_method_that_scored_some_photos_only_is_compared_on_these():
@@ -192,7 +180,7 @@ def test_photos_of_one_scene_count_as_one_scene():
         rows, weights_sha256={}, config={}, stages={}, scene_of={"0": 0, "1": 0, "2": 1}
     )
     assert results["paired"]["finetuned_vs_unedited"]["l1"]["scenes"] == 2
-    assert "n=3 photos of 2 scenes" in results_table(results)
+    assert "3 test photos of 2 scenes" in results_table(results)
 
 
 @pytest.mark.parametrize(
@@ -207,13 +195,13 @@ def test_the_method_in_question_is_the_most_trained_one(methods, main):
     assert main_method(dict.fromkeys(methods)) == main
 
 
-def test_the_wide_table_has_the_plans_protocol_first():
+def test_the_results_table_has_the_plans_protocol_first():
     rows = {
         "unedited": [row | {"l1_plan": 0.25, "ciede2000_network": 9.0} for row in rows_of(0.3, 0.2)]
     }
-    heading = wide_table(build_results(rows, weights_sha256={}, config={}, stages={})).splitlines()[
-        0
-    ]
+    heading = results_table(
+        build_results(rows, weights_sha256={}, config={}, stages={})
+    ).splitlines()[0]
     assert re.split(r"\s{2,}", heading.strip())[:3] == ["n", "L1, plan ↓", "L1 ↓"]
     assert "network" not in heading  # of the other protocols L1 is enough for a screen
 

@@ -1,0 +1,69 @@
+"""Pictures that decode and show nothing: one colour, or a band where a download broke off.
+
+RAW files have a check of their own, on the sensor's values, in their decoder.
+"""
+
+import cv2
+import numpy as np
+
+from datasets.types import PairRejected
+
+_MIN_STANDARD_DEVIATION = 1.0  # of 255, once noise is averaged away
+_BAND_SHARE = 0.05
+_CLIPPED = (4, 251)  # rows in a night sky or a blown-out window repeat in whole photos
+
+
+def refuse_damaged(before: np.ndarray, after: np.ndarray) -> None:
+    """Check both pictures of a pair, uint8 `(height, width, 3)`.
+
+    Raises:
+        PairRejected: one of them shows nothing.
+    """
+    bands = {}
+    for role, pixels in (("input", before), ("target", after)):
+        deviation = _deviation(pixels)
+        if deviation < _MIN_STANDARD_DEVIATION:
+            raise PairRejected(
+                "damaged picture",
+                f"the {role} is one uniform colour (standard deviation {deviation:.2f} of 255)",
+                round(deviation, 3),
+            )
+        bands[role] = _band_share(pixels)
+    # A frame that the photographer put around both is none of our business.
+    for role, other in (("input", "target"), ("target", "input")):
+        if bands[role] > _BAND_SHARE > bands[other]:
+            raise PairRejected(
+                "damaged picture",
+                f"{bands[role]:.0%} of the {role} is one empty or striped area, as in a file that "
+                f"was cut off; the {other} has none",
+                round(bands[role], 3),
+            )
+
+
+def _deviation(pixels: np.ndarray) -> float:
+    step = max(1, max(pixels.shape[:2]) // 1024)  # to average each pixel takes long
+    pixels = pixels[::step, ::step]
+    scale = min(1.0, 128 / max(pixels.shape[:2]))
+    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return float(small.std(axis=(0, 1)).max())
+
+
+def _band_share(pixels: np.ndarray) -> float:
+    """Share of the longest run of rows or columns that repeat the one before, not clipped."""
+    return max(_longest_run(pixels), _longest_run(pixels.transpose(1, 0, 2)))
+
+
+def _longest_run(rows: np.ndarray) -> float:
+    # A few columns find the candidates; photos have none, and so cost next to nothing.
+    step = max(1, rows.shape[1] // 16)
+    sparse = rows[:, ::step]
+    repeats = (sparse[1:] == sparse[:-1]).all(axis=(1, 2))
+    for index in np.flatnonzero(repeats):
+        row = rows[index + 1]
+        clipped = (row < _CLIPPED[0]) | (row > _CLIPPED[1])
+        repeats[index] = clipped.mean() < 0.5 and bool((row == rows[index]).all())
+    longest = run = 0
+    for repeated in repeats:
+        run = run + 1 if repeated else 0
+        longest = max(longest, run)
+    return longest / len(rows)

@@ -1,0 +1,64 @@
+"""FiveK's photos: its catalogue, and which of them are fetched."""
+
+import csv
+import functools
+import re
+from pathlib import Path
+
+from datasets.types import SourceError
+
+FACTS = ("name", "licence", "camera_make", "camera_model", "location", "time", "light", "subject")
+_CATALOGUE = Path(__file__).with_name("catalogue.tsv")
+
+
+@functools.cache
+def read_catalogue() -> dict[str, dict[str, str]]:
+    """Return FiveK's photos by full name ("a0015-DSC_0081") and by number ("a0015")."""
+    catalogue = {}
+    with open(_CATALOGUE, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            facts = {fact: row[fact] for fact in FACTS}
+            catalogue[row["name"]] = facts
+            if number := re.match(r"a\d{4}(?=-)", row["name"]):
+                catalogue[number.group()] = facts
+    return catalogue
+
+
+def choose_names(names_file: Path | None, limit: int | None) -> list[str]:
+    """Return full names such as "a0001-jmac_DSC1459", each once, in alphabetical order.
+
+    Args:
+        names_file: a text file with a name or a number a line, with or without suffix; None takes
+            all of the catalogue.
+        limit: the first so many; None takes all.
+
+    Raises:
+        SourceError: the file cannot be read, is empty or has a line that is not a name.
+    """
+    catalogue = read_catalogue()
+    if names_file is None:
+        return sorted({facts["name"] for facts in catalogue.values()})[:limit]
+    try:
+        lines = names_file.read_bytes().decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{names_file} is not UTF-8. Save the list as UTF-8 text.") from error
+    except OSError as error:
+        raise SourceError(
+            f"{names_file} cannot be read ({error.strerror}). Name a text file with a name a line."
+        ) from error
+    names = set()
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line.startswith("#"):
+            continue
+        name = re.sub(r"\.(dng|tif)$", "", line, flags=re.IGNORECASE)
+        if name.startswith(".") or not name.isprintable() or set(name) & set('/\\:?*"<>|'):
+            raise SourceError(
+                f"{names_file}, line {number} is {line[:80]!r}. Expected a name such as "
+                "a0001-jmac_DSC1459, or a0001."
+            )
+        names.add(catalogue[name]["name"] if name in catalogue else name)
+    if not names:
+        raise SourceError(
+            f"{names_file} has no names. Expected one a line, such as a0001-jmac_DSC1459, or a0001."
+        )
+    return sorted(names)[:limit]

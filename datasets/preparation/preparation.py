@@ -1,0 +1,300 @@
+"""Source pairs -> a folder of validated, upright, sRGB, downscaled JPEG pairs; resumable.
+
+The expensive part of building a data set (developing RAW files, reading 300 GB of TIFFs) happens
+here, once. The folder is plain: `images/<id>_input.jpg` and `images/<id>_target.jpg`,
+`train.jsonl`, `val.jsonl`, `test.jsonl`, `rejected.jsonl`, `preparation_report.html`,
+`progress.jsonl` (a record per finished pair) and, when all is done, `dataset_metadata.json`.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import tqdm
+
+from datasets.preparation import beam, prepared_folder
+from datasets.preparation.findings import (
+    Findings,
+    find_groups_with_progress,
+    flag_outliers,
+    refuse_unlisted,
+)
+from datasets.preparation.pair_job import JPEG_QUALITY, develop
+from datasets.preparation.report import describe_reasons, print_summary, write_report
+from datasets.preparation.splits import (
+    Shares,
+    assign_splits,
+    find_straddling,
+    refuse_leaks,
+    refuse_straddling,
+)
+from datasets.sources.pair_source import PairSource
+from datasets.types import SPLITS, PairRecord, PreparationError, SourcePair
+from datasets.workers.pool import WorkerPool
+from enhancer.photo.io import decoder_versions
+from enhancer.system.files import write_atomically
+
+PREPARATION_VERSION = 4
+"""Raised whenever the same source gives other pixels, other splits or other refusals."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What decides the content of a prepared folder, apart from the source."""
+
+    dataset: str
+    """Name of the data set, such as "fivek"."""
+    variant: str
+    """What is taken from the source, such as "expert C"."""
+    long_edge: int | None
+    """Longer side of the stored photos at most, in pixels; None keeps the size."""
+    validation_share: float = 0.05
+    """Of the pairs, where the source assigns no splits."""
+    test_share: float = 0.0
+    """The same for the test split; 0 makes none."""
+    published_split: str = ""
+    """Name of the published split that is reproduced, near-duplicates included; or empty."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """What the user decides about doubtful pairs. No pair has to be done again for a change."""
+
+    drop_outliers: bool = False
+    """Refuse the pairs whose edit is unlike the others' instead of flagging them."""
+    allow_near_duplicates: bool = False
+    """Accept lists that have one scene in several splits."""
+
+
+DEFAULT_CHOICES = Choices()
+
+
+def prepare(
+    source: PairSource,
+    output: Path,
+    variant: Variant,
+    choices: Choices = DEFAULT_CHOICES,
+    *,
+    num_workers: int | None = None,
+    beam_options: Any = None,
+) -> dict[str, Any]:
+    """Fill `output` from `source`, continuing where an earlier call of the same kind was stopped.
+
+    A pair that cannot be used is named, counted and skipped. The source is only read. A complete
+    folder is left as it is, unless it lacks pairs that could not be fetched or was made with other
+    versions of the photo decoders; one that was made from something else is emptied first.
+
+    Args:
+        source: of the photos.
+        output: the folder to fill, outside the source.
+        variant: what to store.
+        choices: what to do with doubtful pairs.
+        num_workers: processes that work side by side, by default as many as there are CPU cores;
+            0 works in this one, where a file that makes its decoder crash ends everything.
+        beam_options: Apache Beam's `PipelineOptions`, to work in a pipeline instead of on this
+            machine; for a source whose files are there.
+
+    Returns:
+        The content of `dataset_metadata.json`.
+
+    Raises:
+        SourceError: the source is missing, or has no known layout.
+        PreparationError: `output` belongs to something else, no pair can be used, or one photo or
+            scene is in two splits.
+    """
+    output = output.resolve()
+    prepared_folder.refuse_inside(source.folder, output)
+    pairs = source.find_pairs()
+    header = {
+        "source_fingerprint": source_fingerprint(source, pairs, variant),
+        "versions": decoder_versions(),
+    }
+    metadata = prepared_folder.read_metadata(output)
+    if metadata and _is_current(metadata, output, header, choices):
+        return metadata
+    if beam_options is not None and type(source) is not PairSource:
+        raise PreparationError(
+            "A Beam pipeline reads folders that all its workers see. Fetch the originals first, "
+            "with --keep-originals FOLDER and without --beam-pipeline-options; then name the "
+            "folder with --manual-dir."
+        )
+    finished = prepared_folder.resume(output, header)
+    began = datetime.datetime.now(datetime.UTC)
+    remaining = [pair for pair in pairs if pair.id not in finished]
+    source.begin(remaining, output)
+    if beam_options is None:
+        running = _develop_all(source, remaining, output, variant.long_edge, num_workers)
+    else:
+        collected = prepared_folder.records_folder(output, header)
+        running = beam.run(remaining, output, variant.long_edge, beam_options, collected)
+    with contextlib.closing(running) as done:
+        _log(done, pairs, finished, output, variant.dataset, source)
+    records = [finished[pair.id] for pair in pairs]
+    run = {
+        "started": began.isoformat(timespec="seconds"),
+        "seconds": round((datetime.datetime.now(datetime.UTC) - began).total_seconds(), 1),
+        "pairs": len(remaining),
+        **source.finish(records, output),
+    }
+    metadata = _finish(records, output, variant, choices, header, source.name, run)
+    print_summary(metadata, output, source.status())
+    return metadata
+
+
+def source_fingerprint(source: PairSource, pairs: list[SourcePair], variant: Variant) -> str:
+    """Hash of the variant and of what the source says about itself; hexadecimal."""
+    described = [PREPARATION_VERSION, dataclasses.asdict(variant), source.describe(pairs)]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+
+def _is_current(
+    metadata: dict[str, Any], output: Path, header: PairRecord, choices: Choices
+) -> bool:
+    """Whether a complete folder may stay as it is."""
+    made = {**{key: metadata[key] for key in header}, "choices": metadata["choices"]}
+    if made != {**header, "choices": vars(choices)}:
+        return False
+    if prepared_folder.NOT_FETCHED in metadata["rejected_by_reason"]:
+        return False
+    listed = [record for split in SPLITS for record in prepared_folder.read_rows(output, split)]
+    return all(prepared_folder.has_images(record, output) for record in listed)
+
+
+def _develop_all(
+    source: PairSource,
+    pairs: list[SourcePair],
+    output: Path,
+    long_edge: int | None,
+    num_workers: int | None,
+) -> Generator[PairRecord]:
+    """Prepare every pair in worker processes, and yield the records as they are finished."""
+    pool = WorkerPool(num_workers)
+    # A thread per pair in hand: it brings the files and waits for a process to develop them.
+    threads = concurrent.futures.ThreadPoolExecutor(source.pairs_at_once or max(1, pool.count))
+    try:
+        jobs = [
+            threads.submit(
+                source.prepare, pair, lambda pair: develop(pool, pair, output, long_edge)
+            )
+            for pair in pairs
+        ]
+        for job in concurrent.futures.as_completed(jobs):
+            yield job.result()
+    finally:
+        source.stop()
+        pool.close()
+        threads.shutdown(cancel_futures=True)
+
+
+def _log(
+    done: Generator[PairRecord],
+    pairs: list[SourcePair],
+    finished: dict[str, PairRecord],
+    output: Path,
+    dataset: str,
+    source: PairSource,
+) -> None:
+    """Write each record to the log and add it to `finished`; show how far it is."""
+    paths = {pair.id: (pair.input, pair.target) for pair in pairs}
+    bar = tqdm.tqdm(
+        total=len(pairs), initial=len(finished), desc=f"preparing {dataset}", unit="pair"
+    )
+    began, num_bytes = time.monotonic(), 0
+    with bar, open(output / prepared_folder.PROGRESS, "ab") as progress:
+        for record in done:
+            if record["status"] == "rejected":
+                bar.write(f"rejected {record['id']}: {record['reason']}", file=sys.stderr)
+            progress.write(prepared_folder.encode(record))
+            progress.flush()
+            os.fsync(progress.fileno())
+            finished[record["id"]] = record
+            num_bytes += sum(path.stat().st_size for path in paths[record["id"]] if path.is_file())
+            rate = f"{num_bytes / 1e6 / (time.monotonic() - began):.1f} MB/s"
+            bar.set_postfix_str(source.status() or rate, refresh=False)
+            bar.update()
+
+
+def _finish(
+    records: list[PairRecord],
+    output: Path,
+    variant: Variant,
+    choices: Choices,
+    header: PairRecord,
+    source: str,
+    run: dict[str, Any],
+) -> dict[str, Any]:
+    """Write the lists, the report and, last, the metadata that marks the folder as complete.
+
+    Apart from `run` in the metadata, the same source and variant always give the same folder.
+    """
+    accepted, rejected = flag_outliers(
+        refuse_unlisted(records, variant.published_split), drop=choices.drop_outliers
+    )
+    prepared_folder.write_rejected(output, rejected)
+    reasons = dict(collections.Counter(record["kind"] for record in rejected).most_common())
+    if not accepted:
+        raise PreparationError(
+            f"None of the {len(records)} pairs in {source} can be used: "
+            f"{describe_reasons(reasons)}. {output / prepared_folder.REJECTED} has the reason for "
+            "each."
+        )
+    groups = find_groups_with_progress(accepted, output)
+    shares = Shares(variant.validation_share, variant.test_share)
+    splits = assign_splits(accepted, source, groups, shares)
+    refuse_leaks(splits, source)
+    straddling = find_straddling(splits, groups)
+    findings = Findings(splits, rejected, groups, straddling)
+    write_report(output, findings, title=f"{variant.dataset}, {variant.variant}", source=source)
+    if not (choices.allow_near_duplicates or variant.published_split):
+        refuse_straddling(straddling, source, output / prepared_folder.REPORT)
+    prepared_folder.write_lists(output, splits)
+    prepared_folder.remove_unlisted(output, accepted)
+    # Pairs that were redone are at the end of the log: ordered, complete folders are the same.
+    prepared_folder.write_rows(output / prepared_folder.PROGRESS, [header, *records])
+    remarks = (
+        remark for record in accepted for remark in record["measurements"].get("remarks", ())
+    )
+    counts = {"found": len(records), "accepted": len(accepted), "rejected": len(rejected)}
+    metadata = {
+        "preparation_version": PREPARATION_VERSION,
+        **dataclasses.asdict(variant),
+        "choices": dataclasses.asdict(choices),
+        "jpeg_quality": JPEG_QUALITY,
+        "versions": header["versions"],
+        "source": source,
+        "source_fingerprint": header["source_fingerprint"],
+        "source_sha256": _hash_columns(records, "input_source_sha256", "target_source_sha256"),
+        "images_sha256": _hash_columns(accepted, "input_sha256", "target_sha256"),
+        "counts": counts | {split: len(splits[split]) for split in SPLITS},
+        "rejected_by_reason": reasons,
+        "flagged": sum(bool(record["flags"]) for record in accepted),
+        "remarks": dict(collections.Counter(remarks).most_common()),
+        "near_duplicates": {
+            "groups": len(groups),
+            "photos": sum(map(len, groups)),
+            "groups_in_several_splits": len(straddling),
+        },
+        "run": run,
+    }
+    content = json.dumps(metadata, indent=2) + "\n"
+    write_atomically(output / prepared_folder.METADATA, content.encode())
+    return metadata
+
+
+def _hash_columns(records: list[PairRecord], *columns: str) -> str:
+    """SHA-256 over ids and hashes of files; a file that could not be read counts as "None"."""
+    lines = (
+        " ".join(str(record.get(column)) for column in ("id", *columns)) + "\n"
+        for record in records
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

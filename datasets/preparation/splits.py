@@ -1,0 +1,118 @@
+"""Which pair is trained on, validated on and tested on; nothing trained on is tested on."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.types import SPLITS, PairRecord, PreparationError, Split
+
+_NAMED_GROUPS = 5  # in an error
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """How many pairs are held back where the source assigns no splits."""
+
+    validation: float = 0.05
+    test: float = 0.0
+
+
+def assign_splits(
+    accepted: list[PairRecord],
+    source: str,
+    groups: Sequence[Sequence[PairRecord]] = (),
+    shares: Shares | None = None,
+) -> dict[Split, list[PairRecord]]:
+    """Take the source's splits; where it has none, hold pairs back by a hash of their ids.
+
+    Args:
+        accepted: the usable pairs; each split keeps their order.
+        source: where they come from, for errors.
+        groups: pairs that belong together. A group goes whole into one split: the first in the
+            order of the hashes that still fit into test, then validation; all others are trained
+            on.
+        shares: by default 5 % are validated on.
+
+    Raises:
+        PreparationError: too few pairs.
+    """
+    if accepted[0]["split"] is not None:
+        return {split: [row for row in accepted if row["split"] == split] for split in SPLITS}
+    shares = shares or Shares()
+    wanted: dict[Split, int] = {}
+    if shares.test:
+        wanted["test"] = max(1, round(shares.test * len(accepted)))
+    if shares.validation:
+        wanted["validation"] = max(1, round(shares.validation * len(accepted)))
+    together = {row["id"]: [member["id"] for member in group] for group in groups for row in group}
+    units = {min(ids): ids for ids in (together.get(row["id"], [row["id"]]) for row in accepted)}
+    if len(units) < len(wanted) + 1:
+        names = " and ".join(("training", *reversed(wanted)))
+        raise PreparationError(
+            f"{source} has {len(accepted)} usable pairs of {len(units)} scenes; {names} need at "
+            "least one scene each."
+        )
+    by_hash = sorted(units.values(), key=lambda ids: hashlib.sha256(min(ids).encode()).hexdigest())
+    held_back: dict[str, Split] = {}
+    for split, number in wanted.items():
+        free = [ids for ids in by_hash if ids[0] not in held_back]
+        chosen = 0
+        for ids in free:
+            if chosen + len(ids) <= number:
+                held_back |= dict.fromkeys(ids, split)
+                chosen += len(ids)
+        if not chosen:  # every group is larger than the share
+            held_back |= dict.fromkeys(min(free, key=len), split)
+    splits: dict[Split, list[PairRecord]] = {split: [] for split in SPLITS}
+    for row in accepted:
+        splits[held_back.get(row["id"], "train")].append(row)
+    return splits
+
+
+def refuse_leaks(splits: dict[Split, list[PairRecord]], source: str) -> None:
+    """Refuse copies of a photo under other names: tested on them, the test is worthless."""
+    seen: dict[str, tuple[Split, PairRecord]] = {}
+    for split, rows in splits.items():
+        for row in rows:
+            first_split, first = seen.setdefault(row["input_sha256"], (split, row))
+            if first_split != split:
+                raise PreparationError(
+                    f"{source}: the inputs of '{first['id']}' ({first_split}) and '{row['id']}' "
+                    f"({split}) are the same picture. A photo may be in one split only; remove one "
+                    "of the two pairs."
+                )
+
+
+def find_straddling(
+    splits: dict[Split, list[PairRecord]], groups: Sequence[Sequence[PairRecord]]
+) -> list[list[tuple[str, Split]]]:
+    """Return the groups that are in more than one split, each as ids with their splits."""
+    split_of: dict[str, Split] = {row["id"]: key for key in SPLITS for row in splits[key]}
+    named: list[list[tuple[str, Split]]]
+    named = [[(row["id"], split_of[row["id"]]) for row in group] for group in groups]
+    return [group for group in named if len({split for _, split in group}) > 1]
+
+
+def refuse_straddling(straddling: list[list[tuple[str, Split]]], source: str, report: Path) -> None:
+    """Raise an error that names the near-duplicates in different splits, if there are any."""
+    if not straddling:
+        return
+    shown = "; ".join(map(_describe_group, straddling[:_NAMED_GROUPS]))
+    if len(straddling) > _NAMED_GROUPS:
+        shown += f"; and {len(straddling) - _NAMED_GROUPS} more"
+    raise PreparationError(
+        f"{source}: scenes in more than one split: {shown}. {report} shows all of them. Validated "
+        "or tested on a scene that was trained on, a network looks better than it is. Move such "
+        "photos into one list, remove the lists to have the splits chosen, or build with "
+        "`python -m datasets build ... --allow-near-duplicates` to keep the lists as they are."
+    )
+
+
+def _describe_group(group: list[tuple[str, Split]]) -> str:
+    parts = []
+    for split in SPLITS:
+        if ids := [name for name, place in group if place == split]:
+            more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+            parts.append(f"{', '.join(ids[:3])}{more} ({split})")
+    return " and ".join(parts)

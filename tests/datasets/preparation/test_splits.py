@@ -1,0 +1,82 @@
+"""Pairs are held back by a hash of their ids, and scenes that occur twice stay in one split."""
+
+from pathlib import Path
+
+import pytest
+
+from datasets.preparation.splits import Shares, assign_splits, find_straddling, refuse_straddling
+from datasets.types import PreparationError
+
+SOURCE = Path("photos")
+
+
+def rows(count, split=None):
+    return [{"id": f"{number:03d}", "split": split} for number in range(count)]
+
+
+def ids(splits):
+    return {split: [row["id"] for row in members] for split, members in splits.items()}
+
+
+def test_the_shares_are_met_and_each_split_keeps_the_order():
+    splits = ids(assign_splits(rows(100), SOURCE, shares=Shares(validation=0.1, test=0.05)))
+    assert {split: len(members) for split, members in splits.items()} == {
+        "train": 85,
+        "validation": 10,
+        "test": 5,
+    }
+    assert all(members == sorted(members) for members in splits.values())
+
+
+def test_a_photo_more_moves_few_others():
+    few, more = (
+        set(ids(assign_splits(rows(count), SOURCE, shares=Shares(0.1)))["validation"])
+        for count in (100, 101)
+    )
+    assert len(few - more) <= 1
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_groups_go_whole_into_one_split(size):
+    accepted = rows(84)
+    groups = [accepted[start : start + size] for start in range(0, 84, size)]
+    splits = assign_splits(accepted, SOURCE, groups, Shares(validation=0.1, test=0.1))
+    assert find_straddling(splits, groups) == []
+    assert all(splits[split] for split in ("train", "validation", "test"))
+    assert len(splits["validation"]) <= 8
+
+
+def test_groups_larger_than_the_share_still_leave_something_to_validate():
+    accepted = rows(30)
+    groups = [accepted[:10], accepted[10:20], accepted[20:]]
+    assert len(assign_splits(accepted, SOURCE, groups, Shares(validation=0.05))["validation"]) == 10
+
+
+def test_one_scene_cannot_be_split():
+    accepted = rows(12)
+    with pytest.raises(
+        PreparationError, match="12 usable pairs of 1 scenes; training and validation need"
+    ):
+        assign_splits(accepted, SOURCE, [accepted])
+
+
+def test_the_sources_splits_are_honoured():
+    accepted = [*rows(3, "train"), {"id": "a", "split": "test"}]
+    assert ids(assign_splits(accepted, SOURCE)) == {
+        "train": ["000", "001", "002"],
+        "validation": [],
+        "test": ["a"],
+    }
+
+
+def test_a_scene_in_two_splits_is_an_error_that_names_it_and_the_option():
+    group = [
+        {"id": "7", "split": "train"},
+        {"id": "8", "split": "train"},
+        {"id": "9", "split": "test"},
+    ]
+    straddling = find_straddling(assign_splits(group, SOURCE), [group])
+    with pytest.raises(
+        PreparationError, match=r"7, 8 \(train\) and 9 \(test\).*--allow-near-duplicates"
+    ):
+        refuse_straddling(straddling, SOURCE, Path("report.html"))

@@ -1,0 +1,166 @@
+"""The pairs of a folder are found by lists or by names; what is wrong is said with its place."""
+
+import json
+import shutil
+
+import pytest
+
+from datasets.sources.lists import find_any_pairs, find_listed_pairs
+from datasets.sources.named_pairs import find_marked_pairs
+from datasets.types import SPLITS, SourceError
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def write_list(path, *inputs):
+    rows = [json.dumps({"src": name, "tar": f"edited/{name}"}) + "\n" for name in inputs]
+    path.write_text("".join(rows))
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Lists of four pairs: two to train on, one to validate, one to test."""
+    write_list(tmp_path / "train.jsonl", "images/1_src.png", "images/2_src.png")
+    write_list(tmp_path / "val.jsonl", "images/3_src.png")
+    write_list(tmp_path / "test.jsonl", "images/4_src.png")
+    return tmp_path
+
+
+def test_both_row_forms_and_both_names_of_the_validation_list(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"input": "a/7_input.jpg", "target": "a/7.jpg"}\n\n')
+    (tmp_path / "validation.jsonl").write_text('{"src": "a/8_src.jpg", "tar": "a/8_tar.jpg"}')
+    found = [(pair.id, pair.split) for pair in find_listed_pairs(tmp_path)]
+    assert found == [("7", "train"), ("8", "validation")]
+    write_list(tmp_path / "val.jsonl", "9.jpg")
+    with pytest.raises(SourceError, match=r"both val\.jsonl and validation\.jsonl"):
+        find_listed_pairs(tmp_path)
+
+
+def test_lists_of_other_names_and_photos_elsewhere_can_be_looked_at(tmp_path):
+    write_list(tmp_path / "mine.jsonl", "/photos/1.jpg", "../2.jpg")
+    assert [(pair.id, pair.split) for pair in find_any_pairs(tmp_path)] == [
+        ("1", None),
+        ("2", None),
+    ]
+
+
+@pytest.mark.parametrize("line", ["not json", "[1]", '{"src": "a.jpg"}', '{"src": 1, "tar": 2}'])
+def test_a_malformed_line_is_named(source, line):
+    with open(source / "val.jsonl", "a") as file:
+        file.write(line)
+    with pytest.raises(SourceError, match=r"val\.jsonl, line 2"):
+        find_listed_pairs(source)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("images/a\0.jpg", r"test\.jsonl, line 1 names .* which no file can be called"),
+        ("images/a\ud800.jpg", r"test\.jsonl, line 1 names .* which no file can be called"),
+        ("../secret_src.jpg", "outside the folder"),
+        ("/etc/secret_src.jpg", "outside the folder"),
+        ("images/../../secret_src.jpg", "outside the folder"),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_named(source, path, sentence):
+    write_list(source / "test.jsonl", path)
+    with pytest.raises(SourceError, match=sentence):
+        find_listed_pairs(source)
+
+
+def test_lists_of_windows_editors_are_read(source):
+    for path in source.glob("*.jsonl"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert [pair.id for pair in find_listed_pairs(source)] == ["1", "2", "3", "4"]
+
+
+def test_a_list_that_is_not_utf8_is_named(source):
+    with open(source / "val.jsonl", "ab") as file:
+        file.write('{"src": "images/küche.jpg", "tar": "images/b.jpg"}\n'.encode("latin-1"))
+    with pytest.raises(SourceError, match=r"val\.jsonl, line 2 is not UTF-8"):
+        find_listed_pairs(source)
+
+
+def test_a_line_separator_in_a_file_name_separates_no_lines(source):
+    row = '{"src": "a\u2028b_src.jpg", "tar": "c.jpg"}\n'
+    (source / "test.jsonl").write_text(row, encoding="utf-8")
+    assert find_listed_pairs(source)[-1].id == "a\u2028b"
+
+
+def test_ids_are_file_names_where_those_are_unique_and_paths_elsewhere(tmp_path):
+    inputs = ["house1/in/001.jpg", "house2/in/001.jpg", "house2/in/002.jpg"]
+    write_list(tmp_path / "train.jsonl", *inputs, "a/7_src.jpg", "b/7_input.jpg")
+    ids = [pair.id for pair in find_listed_pairs(tmp_path)]
+    assert ids == ["house1_in_001", "house2_in_001", "002", "a_7", "b_7"]
+
+
+def test_ids_are_unique_where_paths_look_the_same(tmp_path):
+    paths = ["a/1.jpg", "a/1.png", "b/c_1.jpg", "d/c_1.jpg", "b_c/1.jpg"]
+    write_list(tmp_path / "train.jsonl", *paths)
+    ids = [pair.id for pair in find_listed_pairs(tmp_path)]
+    assert len(set(ids)) == 5
+    assert "d_c_1" in ids
+
+
+def test_ids_that_no_file_could_be_called_are_shortened(tmp_path):
+    house = "x" * 120
+    paths = [f"{house}/{house}/1.jpg", f"{house}/{house}/2.jpg", f"{house}/1.jpg"]
+    write_list(tmp_path / "train.jsonl", *paths)
+    ids = [pair.id for pair in find_listed_pairs(tmp_path)]
+    assert len(set(ids)) == 3
+    assert max(len(name.encode()) for name in ids) <= 200
+
+
+def test_the_same_photo_twice_is_refused_in_one_list_or_two(source):
+    write_list(source / "val.jsonl", "images/7.jpg", "images/../images/./7.jpg")
+    with pytest.raises(SourceError, match=r"7\.jpg' is in val\.jsonl, line 1 and .* line 2"):
+        find_listed_pairs(source)
+    shutil.copy(source / "train.jsonl", source / "val.jsonl")
+    with pytest.raises(SourceError, match=r"is in train\.jsonl, line 1 and again in val\.jsonl"):
+        find_listed_pairs(source)
+
+
+def test_an_unknown_a_missing_and_an_empty_folder(tmp_path):
+    with pytest.raises(SourceError, match="is not a folder"):
+        find_listed_pairs(tmp_path / "nowhere")
+    with pytest.raises(SourceError, match="is empty"):
+        find_listed_pairs(tmp_path)
+    touch(tmp_path, "holiday.jpg")
+    with pytest.raises(SourceError, match=r"holiday\.jpg.*train\.jsonl"):
+        find_listed_pairs(tmp_path)
+    with pytest.raises(SourceError, match=r"801_src\.jpg and 801_tar\.jpg"):
+        find_marked_pairs(tmp_path)
+
+
+def test_the_literature_split_of_real_estate_has_no_leak(shared_data):
+    pairs = find_listed_pairs(shared_data / "real_estate/full_split")
+    assert [sum(pair.split == split for pair in pairs) for split in SPLITS] == [511, 56, 10]
+
+
+def test_both_pairs_of_marks_in_any_format_and_folder(tmp_path):
+    touch(tmp_path, "801_src.jpg", "801_tar.png", "house_2_input.tif", "house_2_target.jpg")
+    touch(tmp_path, "7_SRC.JPG", "7_TAR.JPG", "a/1_src.jpg", "a/1_tar.jpg", "b/1_src.jpg")
+    pairs = find_marked_pairs(tmp_path)
+    assert [(pair.id, pair.input.name, pair.target.name, pair.split) for pair in pairs] == [
+        ("7", "7_SRC.JPG", "7_TAR.JPG", None),
+        ("801", "801_src.jpg", "801_tar.png", None),
+        ("a_1", "1_src.jpg", "1_tar.jpg", None),
+        ("b_1", "1_src.jpg", "1_tar.*", None),  # its counterpart is missing
+        ("house_2", "house_2_input.tif", "house_2_target.jpg", None),
+    ]
+
+
+def test_files_of_other_names_are_left_alone(tmp_path):
+    touch(tmp_path, "1_src.jpg", "1_tar.jpg", "notes.txt", "plan.jpg", "_src.jpg")
+    touch(tmp_path, ".1_src.jpg", ".trash/3_src.jpg")
+    assert [pair.id for pair in find_marked_pairs(tmp_path)] == ["1"]
+
+
+def test_two_files_for_one_place_are_named(tmp_path):
+    touch(tmp_path, "1_src.jpg", "1_src.png", "1_tar.jpg")
+    with pytest.raises(SourceError, match=r"1_src\.jpg and 1_src\.png have the same name"):
+        find_marked_pairs(tmp_path)
