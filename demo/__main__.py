@@ -75,7 +75,8 @@ def main(argv: list[str] | None = None) -> int:
             return STOPPED
         except _NoModel as error:
             return _cannot_start(str(error))
-        with running(app, listening):
+        # Who is known by another name has a proxy in front; its word for who asks is taken.
+        with running(app, listening, behind_proxy=bool(arguments.allowed_host)):
             host, port = listening.getsockname()[:2]
             _greet(host, port, enhancer.description, has_login=credentials is not None)
             wait_for_stop(queue)

@@ -34,7 +34,7 @@ from enhancer.inference.enhancer import Enhancer
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.jpg"))
 """Rendered rooms to try the page with; `python -m datasets samples demo/samples` makes them."""
 _FAVICON = Path(__file__).parent / "page" / "favicon.png"
-_SESSIONS = 200
+_SESSIONS = 10_000
 
 
 def mount_page(
@@ -102,7 +102,8 @@ def _build_page(
         _offer_api(handlers)
         Events(layout, visit, handlers, shelf, samples).connect()
     page.state_session_capacity = _SESSIONS
-    page.queue(default_concurrency_limit=None)
+    page.queue(default_concurrency_limit=None, max_size=20 * limits.visitors)
+    page.guard_queue()
     return page
 
 

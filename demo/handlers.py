@@ -28,6 +28,8 @@ from enhancer.photo.io import PhotoError
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
+RESULT_SIZES = 3
+"""Room that is kept for what is made of a photo, in sizes of its file."""
 _GONE = "These photos were deleted in the meantime. Drop them again."
 
 
@@ -75,9 +77,13 @@ class Handlers:
     ) -> AsyncIterator[Progress]:
         """Add files to the visit and work on them; yield at every change."""
         caller = CALLER.get()
+        if not isinstance(uploads, list) or not all(isinstance(name, str) for name in uploads):
+            raise _said("There is no photo; upload one first.")
         if visit is None or not visit.folder.exists():
             visit = Visit(caller.visitor.owner, self._open_box(caller.visitor))
         visit = _own(visit)
+        if len(visit.entries) + len(uploads) > 4 * self._limits.photos_per_batch:
+            raise _said("These are too many photos at a time. Press Start over, and drop fewer.")
         with self._in_use(visit):
             entries = visit.add(uploads)
             self._take(visit, entries)
@@ -96,6 +102,8 @@ class Handlers:
                 finished = sum(other.state in ("done", "failed") for other in entries)
                 pace = (time.monotonic() - started) / finished if finished else None
                 left = pace * (len(entries) - finished) if pace else None
+                if entry.state == "done":
+                    self._refuse_without_room(visit, entries)
                 if visit.shown is None and entry.photo is not None:
                     visit.shown = entry.number
                 yield Progress(visit, left, entry if entry.photo is not None else None)
@@ -111,7 +119,7 @@ class Handlers:
         """Return the full-size result of the photo that is shown."""
         visit = _own(visit)
         photo = _shown_photo(visit)
-        with self._in_use(visit):
+        with self._in_use(visit), self._place():
             return await self._in_turn(lambda: render_result(photo, percent, self._limits))
 
     async def render_all(
@@ -120,11 +128,12 @@ class Handlers:
         """Yield how many of the results are ready, of how many, and at last the ZIP with all."""
         visit = _own(visit)
         photos, paths = visit.photos, []
-        with self._in_use(visit):
+        with self._in_use(visit), self._place():
             for photo in photos:
                 yield len(paths), len(photos), None
                 render = lambda photo=photo: render_result(photo, percent, self._limits)  # noqa: E731
                 paths.append(await self._in_turn(render))
+            self._make_room(visit, sum(path.stat().st_size for path in paths))
             archive = visit.folder / "enhanced_photos.zip"
             await asyncio.to_thread(_or_gone, lambda: write_archive(archive, paths))
         yield len(paths), len(photos), archive
@@ -144,7 +153,7 @@ class Handlers:
         Returns:
             The result: .png for PNG, .tif for TIFF, .jpg for everything else.
         """
-        if not photo:
+        if not photo or not isinstance(photo, str):
             raise _said("There is no photo; upload one first.")
         if (
             isinstance(strength, bool)
@@ -157,10 +166,15 @@ class Handlers:
         try:
             with self._queue.visit(visitor.account):
                 visit = Visit(visitor.owner, self._open_box(visitor))
-                with self._in_use(visit):
-                    folder = visit.folder / "photo-0"
-                    source = self._shelf.take(visitor, photo, folder / "source")
-                    return str(await self._in_turn(lambda: self._work(source, folder, percent)))
+                try:
+                    with self._in_use(visit):
+                        folder = visit.folder / "photo-0"
+                        source = self._shelf.take(visitor, photo, folder / "source")
+                        self._make_room(visit, RESULT_SIZES * source.stat().st_size)
+                        return str(await self._in_turn(lambda: self._work(source, folder, percent)))
+                except BaseException:
+                    self._shelf.remove(visit.folder)
+                    raise
         except PhotoError as error:
             raise _said(without_paths(str(error), source)) from None
         except Refused as refusal:
@@ -189,9 +203,34 @@ class Handlers:
             except NotHere:
                 entry.fail(f"{entry.name} was deleted in the meantime. Drop it again.")
 
+    def _refuse_without_room(self, visit: Visit, entries: list[Entry]) -> None:
+        """Take no more photos of a batch when there is no room for what is made of the next."""
+        waiting = [entry for entry in entries if entry.state == "waiting" and entry.source]
+        size = max((entry.source.stat().st_size for entry in waiting if entry.source), default=0)
+        try:
+            self._shelf.make_room(CALLER.get().visitor, visit.folder, RESULT_SIZES * size)
+        except NoRoom as full:
+            for entry in waiting:
+                entry.fail(str(full))
+
     def _open_box(self, visitor: Visitor) -> Path:
         try:
             return self._shelf.open_box(visitor)
+        except NoRoom as full:
+            raise _said(str(full)) from None
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """Keep one of the visitor's places in the queue."""
+        try:
+            with self._queue.visit(CALLER.get().visitor.account):
+                yield
+        except Refused as refusal:
+            raise _said(str(refusal)) from None
+
+    def _make_room(self, visit: Visit, size: int) -> None:
+        try:
+            self._shelf.make_room(CALLER.get().visitor, visit.folder, size)
         except NoRoom as full:
             raise _said(str(full)) from None
 

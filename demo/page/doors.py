@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from gradio.route_utils import upload_fn
+from gradio.route_utils import GradioMultiPartParser, GradioUploadFile
 from gradio.routes import file_upload_statuses
-from starlette.exceptions import HTTPException
+from gradio_client import utils as client_utils
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
@@ -32,7 +32,7 @@ _SCRIPT_FILE = Path(__file__).with_name("page.js")
 _OPEN = re.compile(
     r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
     r"|/(assets|static|svelte)/(?!.*\.\.)[\w./@-]+"
-    r"|/gradio_api/(info/?|openapi\.json|theme\.css|app_id/?|startup-events|cancel|reset/?)"
+    r"|/gradio_api/(info/?|openapi\.json|theme\.css|app_id/?|startup-events)"
     r"|/gradio_api/(upload_progress|heartbeat/\w{1,64}|queue/(join|data|status))"
     r"|/gradio_api/call/enhance(/\w{1,64})?/?"
 )
@@ -43,12 +43,17 @@ _SHOWN = {".jpg": "image/jpeg", ".png": "image/png"}
 GONE_SECONDS = 15.0
 """For so long an answer is still made that nobody listens for: a connection may have broken off."""
 _REMEMBERED = 10_000
+_MOST_STREAMS = 64
+"""Of one account: a page holds two, and an office behind one address has many pages."""
+ANOTHERS = "This session is another visitor's."
 
 
 class Listeners:
     """Who listens for answers: streams that are open now, by the name of their session or event."""
 
     def __init__(self):
+        self.streams: Counter[str] = Counter()
+        """Open streams of each visitor's account."""
         self._owners: OrderedDict[str, str] = OrderedDict()
         self._open: Counter[str] = Counter()
         self._closed: OrderedDict[str, float] = OrderedDict()
@@ -62,7 +67,18 @@ class Listeners:
         return owner == visitor.owner
 
     @contextlib.contextmanager
-    def listening(self, name: str) -> Iterator[None]:
+    def streaming(self, account: str, name: str | None) -> Iterator[None]:
+        """Count an open stream, and with a name of a session or event whoever listens on it."""
+        self.streams[account] += 1
+        try:
+            with self._listening(name) if name else contextlib.nullcontext():
+                yield
+        finally:
+            self.streams[account] -= 1
+            self.streams += Counter()  # drops those at zero
+
+    @contextlib.contextmanager
+    def _listening(self, name: str) -> Iterator[None]:
         self._open[name] += 1
         try:
             yield
@@ -122,17 +138,20 @@ class Doors:
         if not _OPEN.fullmatch(path):
             return JSONResponse({"detail": "There is no such page."}, 404)
         if listened := _LISTENED.fullmatch(path):
-            session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-            name = listened["page"] or listened["event"] or session
-            if not self._listeners.belongs(name, visitor):
-                return JSONResponse({"detail": "This session is another visitor's."}, 404)
+            query = parse_qs(scope["query_string"].decode("latin-1"))
+            sessions = query.get("session_hash", [""])
+            name = listened["page"] or listened["event"] or sessions[0]
+            if len(sessions) > 1 or not self._listeners.belongs(name, visitor):
+                return JSONResponse({"detail": ANOTHERS}, 404)
+            if self._listeners.streams[visitor.account] >= _MOST_STREAMS:
+                return JSONResponse({"detail": "You have too many pages open."}, 429)
             # An open page is not yet somebody who waits for an answer.
-            return self._page if listened["page"] else self._listening_page(name)
+            return self._stream(visitor.account, None if listened["page"] else name)
         return self._page
 
-    def _listening_page(self, name: str) -> ASGIApp:
+    def _stream(self, account: str, name: str | None) -> ASGIApp:
         async def page(scope: Scope, receive: Receive, send: Send) -> None:
-            with self._listeners.listening(name):
+            with self._listeners.streaming(account, name):
                 await self._page(scope, receive, send)
 
         return page
@@ -155,24 +174,15 @@ class Doors:
         length = request.headers.get("content-length", "")
         if not length.isdecimal():
             return PlainTextResponse("An upload has to say its length (Content-Length).", 411)
-        upload_id = request.query_params.get("upload_id", "")[:64] or None
+        upload_id = request.query_params.get("upload_id", "")
+        upload_id = upload_id if re.fullmatch(r"\w{1,64}", upload_id) else None
         try:
             with self._shelf.receiving(visitor, int(length)) as folder:
-                # Gradio's parser writes to the disk as bytes come in, and tells the page how far
-                # it is.
-                files, _, _ = await upload_fn(
-                    request,
-                    str(folder),
-                    self._limits.upload_megabytes * 1_000_000,
-                    upload_id,
-                    upload_progress=file_upload_statuses if upload_id else None,
-                )
-                return JSONResponse([self._shelf.put(visitor, Path(file)) for file in files])
+                files = await self._read_upload(request, folder, upload_id)
+                return JSONResponse(self._shelf.put(visitor, files))
         except NoRoom as full:
             return PlainTextResponse(str(full), 507)
-        except HTTPException as error:
-            return PlainTextResponse(error.detail, error.status_code)
-        except (TypeError, UnicodeError, OSError):
+        except (TypeError, ValueError, KeyError, OSError):
             return PlainTextResponse("There is no file in this upload, or its name is bad.", 400)
         except MultiPartException as error:
             return PlainTextResponse(
@@ -181,3 +191,34 @@ class Doors:
         finally:
             if upload_id:
                 file_upload_statuses.set_done(upload_id)
+
+    async def _read_upload(
+        self, request: Request, folder: Path, upload_id: str | None
+    ) -> list[tuple[Path, str]]:
+        """Write the files of a request into a folder; return where they lie, and their names.
+
+        Gradio's parser writes to the disk as bytes come in, and tells the page how far it is.
+        Fields that are not files it would hold in memory: there may be none.
+        """
+        if upload_id:
+            file_upload_statuses.track(upload_id)
+        parser = GradioMultiPartParser(
+            request.headers,
+            request.stream(),
+            max_files=self._limits.photos_per_batch,
+            max_fields=0,
+            upload_dir=str(folder),
+            max_file_size=self._limits.upload_megabytes * 1_000_000,
+            upload_id=upload_id,
+            upload_progress=file_upload_statuses if upload_id else None,
+        )
+        files = []
+        for part in (await parser.parse()).getlist("files"):
+            if not isinstance(part, GradioUploadFile):
+                raise TypeError("not a file")
+            part.file.close()
+            name = client_utils.strip_invalid_filename_characters(Path(part.filename or "").name)
+            files.append((Path(part.file.name), name or "photo"))
+        if not files:
+            raise ValueError("no files")
+        return files

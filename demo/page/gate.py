@@ -14,7 +14,7 @@ import gradio as gr
 from gradio_client import utils as client_utils
 
 from demo.handlers import CALLER, Caller
-from demo.page.doors import FILE, Listeners
+from demo.page.doors import ANOTHERS, FILE, Listeners
 from demo.photos.batch import log_failure
 from demo.photos.shelf import Shelf
 
@@ -35,16 +35,28 @@ class GatedBlocks(gr.Blocks):
         self._shelf = shelf
         self._listeners = listeners
 
+    def guard_queue(self) -> None:
+        """Let nobody put events into another visitor's session, whose stream would tell of them."""
+        push = self._queue.push
+
+        async def push_own(body: Any, request: Any, username: Any) -> Any:
+            visitor = request.scope["state"]["visitor"]
+            if body.session_hash and not self._listeners.belongs(body.session_hash, visitor):
+                return False, ANOTHERS, "error"
+            return await push(body, request, username)
+
+        self._queue.push = push_own
+
     async def process_api(self, *arguments: Any, **named: Any) -> dict[str, Any]:
         request, session = named["request"], named.get("session_hash")
         visitor = request.request.scope["state"]["visitor"]
         if session and not self._listeners.belongs(session, visitor):
-            raise gr.Error("This session is another visitor's.", print_exception=False)
+            raise gr.Error(ANOTHERS, print_exception=False)
         is_listening = self._listeners.watch(session, named.get("event_id"))
         CALLER.set(Caller(visitor, is_listening))
-        if (clicked := named.get("event_data")) is not None:
-            clicked._data = _handles_only(clicked._data)
         try:
+            if (clicked := named.get("event_data")) is not None:
+                clicked._data = _handles_only(clicked._data)
             return await super().process_api(*arguments, **named)
         except gr.Error as error:
             error.print_exception = False  # its frames and words may hold the names of files

@@ -3,9 +3,9 @@
 import hashlib
 import hmac
 import secrets
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.photos.visitor import Visitor
@@ -41,11 +41,8 @@ class VisitorCookie:
         """Return the visitor's word and whether they have logged in; None without our cookie."""
         for name, value in scope["headers"]:
             if name == b"cookie":
-                try:
-                    cookie = SimpleCookie(value.decode("latin-1")).get(self._name)
-                except CookieError:
-                    continue
-                word, _, signature = (cookie.value if cookie else "").rpartition(".")
+                cookie = cookie_parser(value.decode("latin-1")).get(self._name, "")
+                word, _, signature = cookie.rpartition(".")
                 if hmac.compare_digest(signature.encode(), self._signature(word).encode()):
                     owner, _, kind = word.rpartition(".")
                     return owner, kind == _MEMBER

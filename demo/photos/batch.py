@@ -41,7 +41,7 @@ async def enhance_batch(
     try:
         with queue.visit(account):
             for entry in entries:
-                if entry.source is None:
+                if entry.source is None or entry.state == "failed":
                     continue
 
                 def work(on_step, source=entry.source, entry=entry) -> EnhancedPhoto:

@@ -116,4 +116,6 @@ def _environment() -> dict[str, str]:
     # One thread each: thread stacks and arenas are what fills an address space first.
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
     search_path = os.pathsep.join([str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, **threads, "PYTHONPATH": search_path}
+    # What decodes files of strangers is told no passwords.
+    public = {name: value for name, value in os.environ.items() if "PASSWORD" not in name}
+    return {**public, **threads, "PYTHONPATH": search_path}

@@ -14,7 +14,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from demo.photos.limits import Limits
@@ -22,6 +22,10 @@ from demo.photos.visitor import EVERYBODY, Visitor
 
 PREFIX = "/photos"
 _SPARE_DISK = 500_000_000
+_AT_ONCE = 4
+"""Uploads of one visitor that come in at the same time."""
+_MOST_RESULTS = 200
+"""Boxes of results of one visitor; the longest unused goes when there is another."""
 _UPLOAD_SECONDS = 120.0
 """An upload that nobody asks to enhance for so long gives way to others when the room is short."""
 NOT_HERE = "There is no such file. Upload the photo first."
@@ -105,17 +109,30 @@ class Shelf:
         finally:
             self.remove(folder)
 
-    def put(self, visitor: Visitor, file: Path) -> str:
-        """Take over a file that was received; return its handle.
+    def put(self, visitor: Visitor, files: Sequence[tuple[Path, str]]) -> list[str]:
+        """Take over files that were received, all or none; return their handles.
+
+        Args:
+            visitor: whose they are.
+            files: where each lies, and its name.
 
         Raises:
             NoRoom: the visitor has sent too many.
+            OSError, ValueError: a name cannot be used.
         """
-        folder = self._new_box(visitor, is_upload=True)
-        os.rename(file, folder / file.name)
-        with self._lock:
-            self._boxes[folder.name].size = (folder / file.name).stat().st_size
-        return self.handle(folder / file.name)
+        folders, handles = [], []
+        try:
+            for file, name in files:
+                folders.append(folder := self._new_box(visitor, is_upload=True))
+                os.rename(file, folder / name)
+                with self._lock:
+                    self._boxes[folder.name].size = (folder / name).stat().st_size
+                handles.append(self.handle(folder / name))
+        except BaseException:
+            for folder in folders:
+                self.remove(folder)
+            raise
+        return handles
 
     def take(self, visitor: Visitor, handle: str, into: Path) -> Path:
         """Move an upload into another folder, where it keeps its name; its handle ends.
@@ -132,6 +149,8 @@ class Shelf:
                 raise NotHere
             if box.is_upload:
                 del self._boxes[path.parent.name]
+                if (target := self._boxes.get(into.relative_to(self.folder).parts[0])) is not None:
+                    target.size += box.size
         into.mkdir(parents=True)
         taken = into / path.name
         if box.is_upload:
@@ -163,6 +182,21 @@ class Shelf:
             with self._lock:
                 box.users -= 1
                 box.used, box.size = time.monotonic(), size
+
+    def make_room(self, visitor: Visitor, folder: Path, size: int) -> None:
+        """Count what lies in a box by now, and see that `size` bytes more have room.
+
+        Raises:
+            NoRoom: they do not.
+        """
+        measured, gone = _size(folder), []
+        try:
+            with self._lock:
+                if (box := self._boxes.get(folder.name)) is not None:
+                    box.size = measured
+                self._make_room(visitor.account, False, size, gone)
+        finally:
+            self._delete(gone)
 
     def remove(self, folder: Path) -> None:
         """Delete a box, now."""
@@ -220,19 +254,32 @@ class Shelf:
                 self._make_room(visitor.account, is_upload, size, gone)
                 self._boxes[folder.name] = _Box(visitor.owner, visitor.account, is_upload, size)
         finally:
-            for name in gone:
-                shutil.rmtree(self.folder / name, ignore_errors=True)
+            self._delete(gone)
         folder.mkdir(parents=True, mode=0o700)
         return folder
 
+    def _delete(self, names: list[str]) -> None:
+        for name in names:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
     def _make_room(self, account: str, is_upload: bool, size: int, gone: list[str]) -> None:
         own = {name: box for name, box in self._boxes.items() if box.account == account}
-        waiting = sum(box.is_upload and not box.users for box in own.values())
-        if is_upload and waiting >= self._limits.uploads_per_visitor:
+        coming_in = sum(box.is_upload and box.users > 0 for box in own.values())
+        if is_upload and size and coming_in >= _AT_ONCE:
+            raise NoRoom(f"{_AT_ONCE} uploads of yours are coming in. Wait until one is there.")
+        kind = {n: b for n, b in own.items() if b.is_upload == is_upload and not b.users}
+        most = self._limits.uploads_per_visitor if is_upload else _MOST_RESULTS
+        excess = len(kind) + 1 - most
+        spare = _UPLOAD_SECONDS if is_upload else 0.0
+        old = sorted((b.used, n) for n, b in kind.items() if time.monotonic() - b.used > spare)
+        if excess > len(old):
             raise NoRoom(
-                f"{waiting} of your uploads wait already. "
-                "Enhance them, or try again in a few minutes."
+                f"{len(kind)} of your uploads wait already. Enhance them, or try again in "
+                f"{_UPLOAD_SECONDS / 60:.0f} minutes."
             )
+        for _, name in old[: max(0, excess)]:
+            del self._boxes[name], own[name]
+            gone.append(name)
         room = self._limits.disk_megabytes * 1_000_000
         gone += self._clear(own, room // 2 - size)
         gone += self._clear(self._boxes, room - size)

@@ -7,6 +7,7 @@ import logging
 import time
 
 from markupsafe import escape
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -90,8 +91,11 @@ class LoginWall:
     async def _login(self, request: Request) -> Response:
         if request.method != "POST":
             return _page("", 200)
-        async with request.form(max_files=0, max_fields=5) as form:
-            user, password = str(form.get("username", "")), str(form.get("password", ""))
+        try:
+            async with request.form(max_files=0, max_fields=5) as form:
+                user, password = str(form.get("username", "")), str(form.get("password", ""))
+        except MultiPartException:
+            return _page("Incorrect user or password.", 400)
         # From here on nothing waits: requests that come together are judged one after the other.
         address = request.state.visitor.address
         wait = self._throttle.wait_seconds(address)

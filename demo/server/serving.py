@@ -67,7 +67,9 @@ class BoundedConnection(H11Protocol):
 
 
 @contextlib.contextmanager
-def running(app: ASGIApp, listening: socket.socket) -> Iterator[None]:
+def running(
+    app: ASGIApp, listening: socket.socket, *, behind_proxy: bool = False
+) -> Iterator[None]:
     """Serve in a thread of its own, which leaves the signals to the caller.
 
     The socket stays open afterwards: who connects in between waits for the next server on it.
@@ -82,7 +84,7 @@ def running(app: ASGIApp, listening: socket.socket) -> Iterator[None]:
         h11_max_incomplete_event_size=_MOST_HEADER,
         limit_concurrency=_MOST_CONNECTIONS,
         server_header=False,
-        proxy_headers=True,  # of proxies on this computer
+        proxy_headers=behind_proxy,  # one on this computer, which says who asks
     )
     server = uvicorn.Server(config)
     # uvicorn closes what it is given.

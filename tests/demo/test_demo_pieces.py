@@ -410,7 +410,7 @@ def put(shelf: Shelf, visitor: Visitor, megabytes: float = 0.001, name: str = "a
     size = int(megabytes * 1e6)
     with shelf.receiving(visitor, size) as folder:
         (folder / name).write_bytes(bytes(size))
-        return shelf.put(visitor, folder / name)
+        return shelf.put(visitor, [(folder / name, name)])[0]
 
 
 def test_what_was_not_used_for_long_is_swept_and_what_is_in_use_is_not(tmp_path, monkeypatch):
