@@ -282,9 +282,9 @@ def test_after_the_warm_up_a_photo_of_a_usual_shape_compiles_nothing(tmp_path):
 _SLOW_SERVER = """
 import sys, time
 def watch(event, arguments):
-    if event == "socket.connect" and isinstance(arguments[1], tuple) and not
-    arguments[1][0].startswith("127."):
-        print("OUTSIDE", arguments[1], flush=True)
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        if not arguments[1][0].startswith("127."):
+            print("OUTSIDE", arguments[1], flush=True)
     if event == "socket.getaddrinfo" and arguments[0] not in ("127.0.0.1", "localhost", None):
         print("OUTSIDE", arguments[0], flush=True)
 sys.addaudithook(watch)
