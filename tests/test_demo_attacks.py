@@ -630,7 +630,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
     with serving(FakeEnhancer()) as address:
         head = (
             f"POST /gradio_api/queue/join HTTP/1.1\r\nHost: {urllib.parse.urlsplit(address).netloc}"
-            "\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 900\r\n\r\n{"
+            "\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"
         )
         assert say(address, head.encode()).split()[1] in (b"400", b"408")
 
