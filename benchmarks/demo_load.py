@@ -98,7 +98,9 @@ def _visit(address: str, paths: list[Path], folder: Path) -> list[tuple[bool, fl
     """Return for each photo whether its own result came back, and after how many seconds."""
     import gradio_client
 
-    client = gradio_client.Client(address, verbose=False, download_files=folder)
+    client = gradio_client.Client(
+        address, verbose=False, download_files=folder, httpx_kwargs={"timeout": 60}
+    )
     answers = []
     for path in paths:
         started = time.perf_counter()

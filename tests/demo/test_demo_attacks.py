@@ -13,6 +13,7 @@ import mimetypes
 import os
 import re
 import secrets
+import socket
 import sys
 import urllib.parse
 from pathlib import Path
@@ -23,8 +24,10 @@ import httpx
 import pytest
 from gradio.routes import App
 
+from demo.server import serving as serving_module
+from demo.server import walls
 from demo.server.credentials import Credentials
-from tests.helpers.demo_page import inside, write_gradient
+from tests.helpers.demo_page import FakeEnhancer, inside, serving, write_gradient
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -606,3 +609,47 @@ def test_a_cookie_that_somebody_made_up_opens_nothing(locked):
     changes += [lambda cookie: cookie.split("=")[0] + "=x.member.", lambda cookie: ""]
     for change in changes:
         assert locked.run(ask(change)) == 401
+
+
+# Over a real socket
+
+
+def say(address: str, request: bytes) -> bytes:
+    """Send bytes as they are; return what comes until the server closes, or for ten seconds."""
+    host, port = urllib.parse.urlsplit(address).hostname, urllib.parse.urlsplit(address).port
+    with socket.create_connection((host, port), timeout=10) as connection:
+        connection.sendall(request)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+        return answer
+
+
+@pytest.mark.parametrize("request_", [b"", b"GET / HTTP/1.1\r\nHost: 127", b"\0\0\r\n\r\n"])
+def test_a_connection_on_which_no_request_comes_is_closed(monkeypatch, request_):
+    monkeypatch.setattr(serving_module, "_HEADER_SECONDS", 0.3)
+    with serving(FakeEnhancer()) as address:
+        assert b" 200 " not in say(address, request_)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(walls, "_IDLE_SECONDS", 0.3)
+    with serving(FakeEnhancer()) as address:
+        head = (
+            f"POST /gradio_api/queue/join HTTP/1.1\r\nHost: {urllib.parse.urlsplit(address).netloc}"
+            "\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"
+        )
+        assert say(address, head.encode()).split()[1] in (b"400", b"408")
+
+
+def test_paths_that_no_client_normalises_lead_nowhere():
+    with serving(FakeEnhancer()) as address:
+        host = urllib.parse.urlsplit(address).netloc
+        for path in (
+            "/gradio_api/file=/photos/../../../etc/passwd",
+            "/static/../../../../etc/passwd",
+        ):
+            request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+            answer = say(address, request.encode())
+            assert answer.split()[1] == b"404"
+            assert b"root:" not in answer

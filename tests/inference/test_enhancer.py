@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from enhancer.inference.enhancer import Enhancer
+from enhancer.inference.forward_pass import ForwardPass
 from enhancer.inference.sizes import MARGIN, bucket
 from enhancer.network.restormer import Restormer
 from enhancer.network.trained import CheckpointError
@@ -74,9 +75,11 @@ def test_the_network_sees_the_short_side_at_its_working_size_and_panoramas_bound
 ):
     seen = []
     enhancer = Enhancer(lift, 100)
-    forward = enhancer._forward
+    answer = ForwardPass.__call__
     monkeypatch.setattr(
-        enhancer, "_forward", lambda pictures: seen.append(pictures[0].shape) or forward(pictures)
+        ForwardPass,
+        "__call__",
+        lambda self, pictures: seen.append(pictures[0].shape) or answer(self, pictures),
     )
     enhancer.enhance(photo_of(200, 300))
     enhancer.enhance(photo_of(800, 200))
@@ -98,6 +101,21 @@ def test_a_second_photo_of_a_shape_compiles_nothing(lift):
     enhancer.enhance(photo_of(300, 450))
     enhancer.enhance(photo_of(600, 901))
     assert enhancer.compiled_shapes == compiled == ((1, 64 + 2 * MARGIN, 96 + 2 * MARGIN, 3),)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (100, 400), (450, 100), (2, 180), (37, 41), (500, 565)])
+def test_an_enhancer_that_keeps_to_its_sizes_compiles_nothing_for_any_shape(lift, size):
+    enhancer = Enhancer(lift, 64)
+    enhancer.warm_up(keep_to_these=True)
+    compiled = enhancer.compiled_shapes
+    assert enhancer.enhance(photo_of(*size)).shape == (*size, 3)
+    assert enhancer.compiled_shapes == compiled
+
+
+def test_keeping_to_the_sizes_changes_no_photo_of_usual_shape(lift):
+    bounded, free, photo = Enhancer(lift, 64), Enhancer(lift, 64), photo_of(200, 300)
+    bounded.warm_up(keep_to_these=True)
+    np.testing.assert_array_equal(bounded.enhance(photo), free.enhance(photo))
 
 
 def test_after_warming_up_usual_photos_compile_nothing(lift):
