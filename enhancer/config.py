@@ -49,9 +49,9 @@ class ModelConfig:
 
     def __post_init__(self):
         _refuse_outside(
-            self, dim=(1, 4096), num_refinement_blocks=(0, 1024), ffn_expansion_factor=(0.1, 64.0)
+            self, dim=(1, 4096), num_refinement_blocks=(1, 1024), ffn_expansion_factor=(0.1, 64.0)
         )
-        _refuse_outside(self, num_blocks=(0, 1024), num_heads=(1, 1024), channels=(1, 1024))
+        _refuse_outside(self, num_blocks=(1, 1024), num_heads=(1, 1024), channels=(1, 1024))
 
     @property
     def embedded_channels(self) -> int:

@@ -11,7 +11,7 @@ tone curve and two colour lookup tables fitted on the run's own training pairs (
 exist), the run's networks, and --predictions. Nothing is trained or built; the same command gives
 the same numbers. What the scores and intervals mean: docs/evaluation.md.
 
-Exit codes: 0 done, 2 wrong usage, no pairs, or weights that cannot be used.
+Exit codes: 0 done, 1 the weights of a network cannot be used, 2 wrong usage or no pairs.
 """
 
 import dataclasses

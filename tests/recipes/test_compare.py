@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets import build
 from datasets.types import SourceError
 from enhancer.photo.io import write_photo
 from enhancer.scoring.columns import COLUMNS
@@ -116,16 +117,24 @@ def test_photos_of_scenes_that_the_run_was_trained_on_are_counted_and_named(
 def test_photos_that_were_seen_in_pretraining_are_named_apart(run_folder, tmp_path, capsys):
     folder, general = tmp_path / "p", tmp_path / "general"
     write_pairs(folder, ["a", "b"], {}, seed=8, height=120, width=160)
-    (general / "input").mkdir(parents=True)
-    (general / "output_expert_C").mkdir()
+    write_pairs(general, ["a0001", "a0002", "a0003"], {}, seed=9, height=120, width=160)
     for role, where in (("src", "input"), ("tar", "output_expert_C")):
-        shutil.copy(folder / f"b_{role}.png", general / where / "a0001.png")
+        shutil.copy(folder / f"b_{role}.png", general / f"a0001_{role}.png")
+        (general / where).mkdir()
+        for path in general.glob(f"*_{role}.png"):
+            path.rename(general / where / f"{path.name[:5]}.png")
+    build.build("fivek", general, tmp_path / "data", "c_512", num_workers=1)
+    fingerprint = build.fingerprint("fivek", tmp_path / "data", "c_512")
     other = tmp_path / "run"
     other.mkdir()
     (other / "finetune").symlink_to(run_folder / "finetune")
     config = json.loads((run_folder / "config.json").read_text())
     (other / "config.json").write_text(
-        json.dumps(config | {"fivek": str(general), "fivek_config": "c_512"})
+        json.dumps(
+            config
+            | {"data_dir": str(tmp_path / "data"), "fivek_config": "c_512"}
+            | {"data": config["data"] | {"fivek": fingerprint}}
+        )
     )
     scores = tmp_path / "scores.json"
     assert compare(other, folder, "--json", str(scores)) == 0
@@ -196,5 +205,5 @@ def test_wrong_usage_is_one_sentence_and_code_2(run_folder, tmp_path, capsys, op
 
 def test_a_folder_without_a_network_is_refused(tmp_path, capsys):
     write_pairs(tmp_path / "p", ["a"], {"test.jsonl": ["a"]})
-    assert compare(tmp_path / "run", tmp_path / "p") == 2
+    assert compare(tmp_path / "run", tmp_path / "p") == 1
     assert "does not exist" in capsys.readouterr().err

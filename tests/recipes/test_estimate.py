@@ -23,12 +23,6 @@ def device():
 
 
 @pytest.fixture(scope="module")
-def nano(nano):
-    """One block: a GPU's formulation takes a CPU's compiler long."""
-    return dataclasses.replace(nano, num_blocks=(1, 0, 0, 0), num_refinement_blocks=0)
-
-
-@pytest.fixture(scope="module")
 def cost(nano, nano_stage, device):
     """Of the step of `nano_stage` with a moving average."""
     return step_cost(nano, dataclasses.replace(nano_stage, ema_decay=0.9), device)
