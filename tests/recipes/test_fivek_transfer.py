@@ -180,7 +180,7 @@ def test_recommended_trains_on_extra_pairs_and_on_validation(tmp_path, monkeypat
     monkeypatch.setitem(config.MODEL_SIZES, "tiny", NANO)
     rendered, run = tmp_path / "rendered", tmp_path / "run"
     miniature.write(
-        rendered, long_edge=64, fivek_pairs=12, real_estate_pairs={"train": 8, "val": 4, "test": 2}
+        rendered, long_edge=96, fivek_pairs=12, real_estate_pairs={"train": 8, "val": 4, "test": 2}
     )
     extra = shutil.copytree(rendered / "real_estate", tmp_path / "extra")
     for name in ("val", "test"):
