@@ -3,11 +3,12 @@ bounds."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Precision = Literal["mixed", "float32"]
 Remat = Literal["none", "block"]
 Base = Literal["photo", "developed"]
+Norm = Literal["bias_free", "with_bias"]
 Keep = Literal["best", "last"]
 
 
@@ -38,7 +39,7 @@ class ModelConfig:
     """Width of the gated feed-forward network relative to its input."""
     conv_bias: bool = False
     """Biases on the convolutions of the blocks, the channel reductions and the output."""
-    norm: Literal["bias_free", "with_bias"] = "bias_free"
+    norm: Norm = "bias_free"
     """BiasFree divides by the standard deviation only; WithBias is the ordinary layer norm."""
     channels: int = 3
     """Image channels, in and out."""
@@ -52,6 +53,21 @@ class ModelConfig:
             self, dim=(1, 4096), num_refinement_blocks=(1, 1024), ffn_expansion_factor=(0.1, 64.0)
         )
         _refuse_outside(self, num_blocks=(1, 1024), num_heads=(1, 1024), channels=(1, 1024))
+        if {len(self.num_blocks), len(self.num_heads)} != {4}:
+            raise ValueError(f"A Restormer has four levels, received {self}.")
+        if self.dim % 2:
+            raise ValueError(
+                "dim must be even, as each level down first halves the channels; received "
+                f"{self.dim}."
+            )
+        for name, choices in (("base", get_args(Base)), ("norm", get_args(Norm))):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} must be {' or '.join(map(repr, choices))}, received "
+                    f"{getattr(self, name)!r}."
+                )
+        if self.base != "photo" and self.channels != 3:
+            raise ValueError(f"base {self.base!r} takes 3 channels, received {self.channels}.")
 
     @property
     def embedded_channels(self) -> int:

@@ -38,7 +38,6 @@ class Restormer(keras.Model):
         super().__init__(**{"name": "restormer", **kwargs})
         if isinstance(model, dict):
             model = ModelConfig.from_json(model)
-        _refuse_impossible(model)
         # Keras would round the photo to the compute type before `call` sees it.
         self.autocast = False
         self.config, self.remat = model, remat
@@ -158,21 +157,3 @@ def _reflect(x: Tensor, axis: int) -> Tensor:
         return x
     mode = "reflect" if length > 1 else "edge"
     return ops.take(x, np.pad(np.arange(length), (0, missing), mode=mode), axis=axis)
-
-
-def _refuse_impossible(model: ModelConfig) -> None:
-    fewest = min(*model.num_blocks, *model.num_heads, model.num_refinement_blocks, model.channels)
-    if min(model.dim, fewest) < 1 or {len(model.num_blocks), len(model.num_heads)} != {4}:
-        raise ValueError(
-            f"A Restormer has four levels and everything in it at least once, received {model}."
-        )
-    if model.dim % 2:
-        raise ValueError(
-            f"dim must be even, as each level down first halves the channels; received {model.dim}."
-        )
-    if model.base not in ("photo", "developed"):
-        raise ValueError(f"base must be 'photo' or 'developed', received {model.base!r}.")
-    if model.base == "developed" and model.channels != 3:
-        raise ValueError(f"base 'developed' takes 3 channels, received {model.channels}.")
-    if model.norm not in ("bias_free", "with_bias"):
-        raise ValueError(f"norm must be 'bias_free' or 'with_bias', received {model.norm!r}.")

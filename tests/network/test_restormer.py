@@ -195,7 +195,7 @@ def test_unfolded_convolution_equals_the_library_convolution(shape):
     [
         ({"dim": 5}, "dim must be even"),
         ({"num_heads": (3, 1, 1, 1)}, "3 heads do not divide 4 channels"),
-        ({"num_blocks": (0, 1, 1, 1)}, "at least once"),
+        ({"num_blocks": (0, 1, 1, 1)}, "num_blocks must lie in"),
         ({"num_blocks": (1, 1, 1)}, "four levels"),
         ({"norm": "BiasFree"}, "norm must be"),
         ({"base": "auto"}, "base must be"),
