@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 Precision = Literal["mixed", "float32"]
 Remat = Literal["none", "block"]
-Base = Literal["photo", "developed"]
+Base = Literal["photo", "retouch"]
 Norm = Literal["bias_free", "with_bias"]
 Keep = Literal["best", "last"]
 
@@ -44,9 +44,9 @@ class ModelConfig:
     channels: int = 3
     """Image channels, in and out."""
     base: Base = "photo"
-    """What the network's output is added to. photo: the photo, as in the paper. developed: the
-    photo brought to one brightness and near neutral white, through a learned tone curve per channel
-    (`enhancer.network.development`); the network sees both. For colour pictures only."""
+    """What the network's output means. photo: a residual that is added to the photo, as in the
+    paper. retouch: the numbers of a bounded edit (`enhancer.network.retouch`), which cannot tint
+    blown whites or wipe out what lies in bright windows. For colour pictures only."""
 
     def __post_init__(self):
         _refuse_outside(
@@ -72,7 +72,7 @@ class ModelConfig:
     @property
     def embedded_channels(self) -> int:
         """Channels that the first convolution sees."""
-        return self.channels * (2 if self.base == "developed" else 1)
+        return self.channels * (2 if self.base == "retouch" else 1)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ModelConfig":
@@ -124,6 +124,13 @@ class StageConfig:
     """flip: mirror half of the pairs left to right, the same for input and target. strong: besides,
     turn them by up to 3 degrees, crop down to half the short side, and change exposure, contrast,
     saturation and white balance of the input a little."""
+    random_edit_share: float = 0.0
+    """Share of the training pairs, in [0, 1], whose input is replaced by their target, edited at
+    random (exposure, light that falls off, white balance, contrast, saturation): the network learns
+    to undo it. Endless pairs from a few published photos."""
+    squash: bool = False
+    """Crops have the photo's own shape and are squashed into a square, as a retouching network sees
+    whole photos. By default they are square, and nothing is squashed."""
     min_crop_scale: float = 1.0
     """Smallest training crop, as a fraction of the photo's short side, in (0, 1]. 1 takes the
     largest square."""
@@ -151,10 +158,6 @@ class StageConfig:
     level_decay: float = 1.0
     """Learning rates fall by this factor from level to level, seen from the output: below 1 early
     levels learn slowly."""
-    curve_rate: float = 1.0
-    """The learning rate of a developed base's tone curve, in learning rates of the network. From a
-    handful of pairs the curve's few numbers can be learned, and the network's many only a
-    little."""
     max_consecutive_skips: int = 10
     """Steps whose loss or gradient is not finite change nothing; so many in a row end the
     training."""
@@ -175,6 +178,7 @@ class StageConfig:
             peak_learning_rate=(1e-12, 10),
             warmup_epochs=(0, many),
             early_stopping_patience=(1, many),
+            random_edit_share=(0, 1),
             min_crop_scale=(0.01, 1),
             mix_weight=(0, 0.99),
             weight_decay=(0, 10),
@@ -183,7 +187,6 @@ class StageConfig:
             frozen_levels=(0, 7),
             unfreeze_every_epochs=(0, many),
             level_decay=(1e-3, 1),
-            curve_rate=(0, 1000),
             max_consecutive_skips=(1, many),
             seed=(0, 2**32 - 1),
         )
@@ -192,6 +195,8 @@ class StageConfig:
     def from_json(cls, fields: Mapping[str, Any]) -> "StageConfig":
         """The settings that were written as JSON."""
         values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+            k: tuple(v) if isinstance(v, list) else v
+            for k, v in fields.items()
+            if (k, v) != ("curve_rate", 1.0)  # a setting that was, where it did nothing
         }
         return cls(**values)

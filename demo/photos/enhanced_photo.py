@@ -14,7 +14,7 @@ import numpy as np
 
 from demo.photos.isolated_decoding import read_upload
 from demo.photos.limits import Limits
-from enhancer.inference.edit import Edit
+from enhancer.inference.edit_search import load_edit, save_edit
 from enhancer.inference.enhancer import Enhancer
 from enhancer.inference.plan import result_suffix
 from enhancer.photo.io import Photo, encode_jpeg, read_photo, write_photo
@@ -75,8 +75,7 @@ def enhance_photo(
     edit = enhancer.find_edit(pixels)
     edited = edit.apply(pixels)
     on_step("Writing the result")
-    low_output = edit.low_output.astype(np.float32)
-    np.savez(folder / "edit.npz", low_input=edit.low_input, low_output=low_output)
+    save_edit(folder / "edit.npz", edit)
     _write_preview(folder / "before.jpg", pixels, PREVIEW_PIXELS)
     _write_preview(folder / "after.jpg", edited, PREVIEW_PIXELS)
     _write_preview(folder / "thumbnail.jpg", edited, THUMBNAIL_PIXELS)
@@ -99,7 +98,10 @@ def render_result(photo: EnhancedPhoto, percent: int, limits: Limits) -> Path:
     if not path.exists():
         decoded = read_upload(photo.source, limits)
         _write_result(
-            photo, _read_edit(photo).apply(decoded.pixels, percent / 100), decoded, percent
+            photo,
+            load_edit(photo.folder / "edit.npz").apply(decoded.pixels, percent / 100),
+            decoded,
+            percent,
         )
     return path
 
@@ -119,13 +121,12 @@ def compare(photo: EnhancedPhoto, percent: int) -> tuple[Path, Path]:
     if not blended.exists():
         # As the result is made, and not by mixing the previews: those are clipped, the edit is not.
         pixels = read_photo(before).pixels
-        blended.write_bytes(encode_jpeg(_read_edit(photo).apply(pixels, percent / 100), quality=90))
+        blended.write_bytes(
+            encode_jpeg(
+                load_edit(photo.folder / "edit.npz").apply(pixels, percent / 100), quality=90
+            )
+        )
     return before, blended
-
-
-def _read_edit(photo: EnhancedPhoto) -> Edit:
-    with np.load(photo.folder / "edit.npz") as saved:
-        return Edit(saved["low_input"], saved["low_output"])
 
 
 def _result_path(photo: EnhancedPhoto, percent: int) -> Path:

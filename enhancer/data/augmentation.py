@@ -18,46 +18,66 @@ MAX_CONTRAST = 0.1  # relative, around mid-grey
 MAX_SATURATION = 0.15  # relative
 MAX_WHITE_BALANCE = 0.15  # relative gain of red and of blue, in linear light
 
+# How a published photo is spoilt, to be mended: mean and spread, of the logarithm where the name says
+# nothing of stops.
+EDIT_SATURATION = (0.1, 0.2)
+EDIT_EXPOSURE_STOPS = (-1.3, 0.8)
+EDIT_FALL_OFF_STOPS = 0.5
+EDIT_WHITE_BALANCE, EDIT_WHITE_BALANCE_SPREAD = (0.08, 0.0, -0.08), 0.15
+EDIT_GAMMA = (0.1, 0.2)
+
 _BAND_ROWS = 64
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
 
 
 def augmentations(stage: StageConfig, resolution: int) -> list[grain.transforms.RandomMap]:
-    """What `stage.augmentation` does to a `Pair`, in this order, at a side of `resolution`."""
-    if stage.augmentation == "none":
-        return [RandomSquareCrop(resolution, stage.min_crop_scale)]
-    if stage.augmentation == "flip":
-        return [RandomSquareCrop(resolution, stage.min_crop_scale), RandomFlip()]
-    min_crop_scale = min(stage.min_crop_scale, STRONG_MIN_CROP_SCALE)
-    return [RandomRotatedSquareCrop(resolution, min_crop_scale), RandomFlip(), RandomInputColour()]
+    """What is done to a `Pair` in training, in this order, at a side of `resolution`."""
+    strong = stage.augmentation == "strong"
+    if stage.squash or not strong:
+        changes = [RandomCrop(resolution, stage.min_crop_scale, stage.squash)]
+    else:
+        min_crop_scale = min(stage.min_crop_scale, STRONG_MIN_CROP_SCALE)
+        changes = [RandomRotatedSquareCrop(resolution, min_crop_scale)]
+    if stage.augmentation != "none":
+        changes.append(RandomFlip())
+    if strong:
+        changes.append(RandomInputColour())
+    if stage.random_edit_share:
+        changes.append(RandomEditOfTarget(stage.random_edit_share))
+    return changes
 
 
-class CentreSquareCrop(grain.transforms.Map):
-    """The largest square in the middle of both pictures, resized to `resolution`."""
+class CentreCrop(grain.transforms.Map):
+    """The largest square in the middle of both pictures, or with `squash` all of them, resized to a
+    square of `resolution`."""
 
-    def __init__(self, resolution: int):
-        self.resolution = resolution
+    def __init__(self, resolution: int, squash: bool = False):
+        self.resolution, self.squash = resolution, squash
 
     def map(self, element: Pair) -> Pair:
         height, width = element.input.shape[:2]
-        side = min(height, width)
-        return _cropped(element, (height - side) // 2, (width - side) // 2, side, self.resolution)
+        rows, columns = (height, width) if self.squash else (min(height, width),) * 2
+        top, left = (height - rows) // 2, (width - columns) // 2
+        return _cropped(element, top, left, rows, columns, self.resolution)
 
 
-class RandomSquareCrop(grain.transforms.RandomMap):
-    """The same random square of both pictures, resized to `resolution`: nothing is ever squashed.
+class RandomCrop(grain.transforms.RandomMap):
+    """The same random part of both pictures, resized to a square of `resolution`.
 
-    The square's side is a uniform fraction in [min_crop_scale, 1] of the photo's short side.
+    Its side is a uniform fraction in [min_crop_scale, 1] of the photo's short side; with `squash`
+    it has so much of both sides, and the photo's aspect ratio is lost.
     """
 
-    def __init__(self, resolution: int, min_crop_scale: float):
-        self.resolution, self.min_crop_scale = resolution, min_crop_scale
+    def __init__(self, resolution: int, min_crop_scale: float, squash: bool = False):
+        self.resolution, self.min_crop_scale, self.squash = resolution, min_crop_scale, squash
 
     def random_map(self, element: Pair, rng: np.random.Generator) -> Pair:
         height, width = element.input.shape[:2]
-        side = max(1, round(min(height, width) * rng.uniform(self.min_crop_scale, 1)))
-        top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
-        return _cropped(element, top, left, side, self.resolution)
+        sides = (height, width) if self.squash else (min(height, width),) * 2
+        scale = rng.uniform(self.min_crop_scale, 1)
+        rows, columns = (max(1, round(side * scale)) for side in sides)
+        top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+        return _cropped(element, top, left, rows, columns, self.resolution)
 
 
 class RandomRotatedSquareCrop(grain.transforms.RandomMap):
@@ -143,9 +163,39 @@ class RandomInputColour(grain.transforms.RandomMap):
         return element._replace(input=changed)
 
 
-def _cropped(pair: Pair, top: int, left: int, side: int, resolution: int) -> Pair:
-    rows, columns = slice(top, top + side), slice(left, left + side)
-    return _both(pair, lambda picture: _resized(picture[rows, columns], resolution))
+class RandomEditOfTarget(grain.transforms.RandomMap):
+    """In a share of the pairs, make the target the input by an edit drawn at random.
+
+    In linear light: saturation, exposure (mostly darker, as photos of rooms are), light that falls
+    off to one side, white balance (mostly warmer); then a gamma. What is clipped on the way is
+    lost, as in a camera.
+    """
+
+    def __init__(self, share: float):
+        self.share = share
+
+    def random_map(self, element: Pair, rng: np.random.Generator) -> Pair:
+        if rng.random() >= self.share:
+            return element
+        height, width = element.target.shape[:2]
+        saturation = np.exp(rng.normal(*EDIT_SATURATION))
+        gains = np.exp(rng.normal(EDIT_WHITE_BALANCE, EDIT_WHITE_BALANCE_SPREAD))
+        stops = rng.normal(*EDIT_EXPOSURE_STOPS)
+        slopes = rng.normal(0, EDIT_FALL_OFF_STOPS, 2)
+        gamma = np.exp(rng.normal(*EDIT_GAMMA))
+        down, across = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
+        light = (element.target.astype(np.float32) / 255) ** np.float32(2.2)
+        luma = cv2.transform(light, _LUMA[None].astype(np.float32))[..., None]
+        light = np.clip(luma + np.float32(saturation) * (light - luma), 0, 1)
+        falling = 2 ** (stops + slopes[0] * down + slopes[1] * across)[..., None]
+        light = np.clip(light * (falling * gains).astype(np.float32), 0, 1)
+        edited = 255 * light ** np.float32(gamma / 2.2)
+        return element._replace(input=np.rint(edited).astype(np.uint8))
+
+
+def _cropped(pair: Pair, top: int, left: int, rows: int, columns: int, resolution: int) -> Pair:
+    part = slice(top, top + rows), slice(left, left + columns)
+    return _both(pair, lambda picture: _resized(picture[part], resolution))
 
 
 def _both(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
@@ -155,7 +205,7 @@ def _both(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
 def _resized(x: np.ndarray, side: int) -> np.ndarray:
     if x.shape[:2] == (side, side):
         return np.ascontiguousarray(x)
-    method = cv2.INTER_AREA if side < len(x) else cv2.INTER_CUBIC
+    method = cv2.INTER_AREA if side < min(x.shape[:2]) else cv2.INTER_CUBIC
     return cv2.resize(x, (side, side), interpolation=method)
 
 

@@ -13,7 +13,7 @@ import grain
 import numpy as np
 
 from enhancer.config import StageConfig
-from enhancer.data.augmentation import CentreSquareCrop, augmentations
+from enhancer.data.augmentation import CentreCrop, augmentations
 from enhancer.data.pairs import Pair, ReadablePairs, Source
 
 Batch = dict[str, np.ndarray]
@@ -39,7 +39,7 @@ def train_batches(
     first_step: int = 0,
     process: int = 0,
     num_processes: int = 1,
-    mixed_in: Source | ReadablePairs | None = None,
+    mixed_in: Sequence[Source | ReadablePairs] = (),
 ) -> grain.DatasetIterator[TrainBatch]:
     """Endless batches from step `first_step` on: all follows from `stage.seed` and the step.
 
@@ -56,9 +56,9 @@ def train_batches(
         process: which of `num_processes` this is. Each gets as many rows of each step's batch,
             every `num_processes`-th; together they are the batch of a single process.
         num_processes: processes that share each batch.
-        mixed_in: pairs of which a share of `stage.mix_weight` of all rows comes, evenly spread,
-            augmented alike. Each source is shuffled by itself and starts again when it ends. Not
-            read when the share is 0.
+        mixed_in: sources of which a share of `stage.mix_weight` of all rows comes, as much of each,
+            evenly spread, augmented alike. Each source is shuffled by itself and starts again when
+            it ends. Not read when the share is 0.
 
     Returns:
         An iterator over `TrainBatch`; `close()` ends its threads.
@@ -69,12 +69,16 @@ def train_batches(
     """
     dataset = _shuffled(_readable(source, "training data"), stage.seed)
     if stage.mix_weight:
-        if mixed_in is None:
+        if not mixed_in:
             raise ValueError(
                 f"mix_weight is {stage.mix_weight}, but there are no pairs to mix in; set it to 0."
             )
-        others = _shuffled(_readable(mixed_in, "data mixed in"), stage.seed + 1)
-        dataset = grain.MapDataset.mix([dataset, others], [1 - stage.mix_weight, stage.mix_weight])
+        others = [
+            _shuffled(_readable(source, "data mixed in"), stage.seed + 1 + place)
+            for place, source in enumerate(mixed_in)
+        ]
+        shares = [stage.mix_weight / len(others)] * len(others)
+        dataset = grain.MapDataset.mix([dataset, *others], [1 - stage.mix_weight, *shares])
     for transform in augmentations(stage, resolution or stage.resolution):
         dataset = dataset.random_map(transform)
     rows = stage.batch_size // num_processes
@@ -98,7 +102,7 @@ def validation_batches(
             may find out: then all weights are 0.
     """
     rows = stage.batch_size // num_processes
-    pairs, crop = _readable(source, "validation data"), CentreSquareCrop(stage.resolution)
+    pairs, crop = _readable(source, "validation data"), CentreCrop(stage.resolution, stage.squash)
     black = np.zeros((stage.resolution, stage.resolution, 3), "uint8")
 
     def load(batch: int) -> tuple[Batch, np.ndarray]:

@@ -12,14 +12,14 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import jax
 import keras
 import numpy as np
 
 from enhancer.inference.edit import Edit, check_photo, check_strength
-from enhancer.inference.forward_pass import ForwardPass
-from enhancer.inference.sizes import COMMON_ASPECTS, ELONGATED_ASPECTS, reduce_photo, reduced_size
+from enhancer.inference.edit_search import EditSearch, PictureSearch, RetouchSearch
+from enhancer.inference.full_size import PhotoRetouch
+from enhancer.network.restormer import Restormer
 from enhancer.network.trained import CheckpointError, load_best, read_config
 from enhancer.photo.io import Photo, read_photo, write_photo
 from enhancer.photo.metadata import MetadataPolicy, kept_metadata
@@ -42,17 +42,18 @@ class EnhancedFile:
 class Enhancer:
     """Applies a trained network's edit to photos at their full size. Safe to share between threads.
 
-    The network sees the photo with its short side reduced to `working_size`, as in training, aspect
-    ratio kept and never enlarged; of panoramas the long side is bounded instead (`MOST_ELONGATED`).
-    A photo that already fits comes back as the network made it; a larger one gets the network's
-    edit carried over to its own pixels (`enhancer.inference.edit`), so that no detail is lost. A
-    black-and-white photo stays one: a network that has seen coloured rooms only would tint it.
+    A network of base "retouch" sees the photo squashed into a square of `working_size`, and what it
+    answers is applied to the photo's own pixels (`enhancer.inference.full_size`). One that answers
+    with pictures sees the short side reduced to `working_size`, as in training, aspect ratio kept
+    and never enlarged; of panoramas the long side is bounded instead (`MOST_ELONGATED`). A photo
+    that already fits comes back as that network made it; a larger one gets its edit carried over to
+    its own pixels (`enhancer.inference.edit`). A black-and-white photo stays one.
 
     Args:
         model: from float32 `(batch, H, W, 3)` in [0, 1] to the same shape. Its weights are read at
             each call.
-        working_size: short side of what the network sees, in pixels; the resolution that it was
-            trained at.
+        working_size: side of what the network sees, in pixels; the resolution that it was trained
+            at.
         description: one line for people about the model.
         batch_size: photos that the network sees together (`enhance_many`); by default 1 on a CPU,
             where more gain nothing, and 4 on an accelerator.
@@ -73,7 +74,9 @@ class Enhancer:
         self.description = description or f"{model.name}, {working_size} pixels"
         on_cpu = jax.default_backend() == "cpu"
         self.batch_size = batch_size or (1 if on_cpu else _ACCELERATOR_BATCH)
-        self._forward = ForwardPass(model)
+        retouches = isinstance(model, Restormer) and model.config.base == "retouch"
+        search = RetouchSearch if retouches else PictureSearch
+        self._search: EditSearch = search(model, working_size)
 
     @classmethod
     def load(cls, workdir: str | os.PathLike[str]) -> "Enhancer":
@@ -99,7 +102,7 @@ class Enhancer:
     def compiled_shapes(self) -> tuple[tuple[int, ...], ...]:
         """`(batch, height, width, 3)` of all that was compiled; a shape's second photo adds
         nothing."""
-        return self._forward.compiled_shapes
+        return self._search.compiled_shapes
 
     def warm_up(
         self,
@@ -116,14 +119,7 @@ class Enhancer:
                 reflection to the next larger size, so that a server's time and memory are bounded
                 whatever is sent; their edits differ a little from those made without.
         """
-        side = self.working_size
-        aspects = COMMON_ASPECTS + (ELONGATED_ASPECTS if keep_to_these else ())
-        for done, (height, width) in enumerate(aspects):
-            on_progress(done, len(aspects))
-            self._forward.compile(*reduced_size(height * side, width * side, side))
-        on_progress(len(aspects), len(aspects))
-        if keep_to_these:
-            self._forward.keep_to_compiled()
+        self._search.warm_up(on_progress, keep_to_these)
 
     def enhance(self, photo: np.ndarray, *, strength: float = 1.0) -> np.ndarray:
         """Return the edited photo at its full size.
@@ -150,17 +146,17 @@ class Enhancer:
             check_photo(photo)
         if strength == 0.0:
             return [photo.copy() for photo in photos]
-        edits = self._find_edits(photos)
+        edits = self._search(photos, self.batch_size)
         return [edit.apply(photo, strength) for edit, photo in zip(edits, photos, strict=True)]
 
-    def find_edit(self, photo: np.ndarray) -> Edit:
+    def find_edit(self, photo: np.ndarray) -> Edit | PhotoRetouch:
         """Run the network alone; what it did can be applied at several strengths.
 
         Args:
             photo: as for `enhance`.
         """
         check_photo(photo)
-        return self._find_edits([photo])[0]
+        return self._search([photo], self.batch_size)[0]
 
     def enhance_file(
         self,
@@ -191,22 +187,6 @@ class Enhancer:
         photo = read_photo(source, keep_depth=True)
         edited = self.enhance(photo.pixels, strength=strength)
         return write_result(photo, edited, destination, metadata)
-
-    def _find_edits(self, photos: Sequence[np.ndarray]) -> list[Edit]:
-        reduced = [reduce_photo(photo, self.working_size) for photo in photos]
-        buckets: dict[tuple[int, int], list[int]] = {}
-        for index, picture in enumerate(reduced):
-            buckets.setdefault(self._forward.size_for(*picture.shape[:2]), []).append(index)
-        answers: dict[int, np.ndarray] = {}
-        for indices in buckets.values():
-            # Full batches and single photos: another program for each remainder would cost more.
-            full = len(indices) - len(indices) % self.batch_size
-            while indices:
-                size = self.batch_size if full else 1
-                batch, indices, full = indices[:size], indices[size:], max(0, full - size)
-                pictures = [reduced[index] for index in batch]
-                answers |= zip(batch, self._forward(pictures), strict=True)
-        return [Edit(x, _as_colored_as(x, answers[index])) for index, x in enumerate(reduced)]
 
 
 def write_result(
@@ -248,10 +228,3 @@ def find_stage(workdir: Path) -> Path:
         f"{workdir} {found}; name the folder of a run that has finished training, "
         "or of one stage in it."
     )
-
-
-def _as_colored_as(photo: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    """The answer, or its luminance in all three channels where the photo is black and white."""
-    if (photo[..., :1] == photo[..., 1:]).all():
-        return cv2.cvtColor(cv2.cvtColor(answer, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return answer

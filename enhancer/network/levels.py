@@ -18,7 +18,7 @@ LEVELS = (
     ("up4_3", "reduce_chan_level3", "decoder_level3"),
     ("up3_2", "reduce_chan_level2", "decoder_level2"),
     ("up2_1", "decoder_level1"),
-    ("refinement", "output", "development"),
+    ("refinement", "output", "retouch_hidden", "retouch_numbers"),
 )
 """The network's layers by level, in the order in which a photo passes through them."""
 
@@ -66,11 +66,6 @@ def learning_rate_factors(stage: StageConfig, epoch: int) -> np.ndarray:
     return factors
 
 
-def is_curve(path: str) -> bool:
-    """Whether a variable is a developed base's tone curve, of rate `StageConfig.curve_rate`."""
-    return path.startswith("development/")
-
-
 def has_one_rate(stage: StageConfig) -> bool:
     """Whether all of the network learns alike through the whole stage."""
-    return stage.frozen_levels == 0 and stage.level_decay == stage.curve_rate == 1
+    return stage.frozen_levels == 0 and stage.level_decay == 1

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from enhancer.config import ModelConfig, Remat
+from enhancer.network import retouch
 from enhancer.network.blocks import TransformerBlocks, is_static, on_one_cpu_device
-from enhancer.network.development import Development, light_factors
 from enhancer.network.layers import fan_in_uniform, unfolded_convolution
 from enhancer.network.tensors import Tensor, ops
 
@@ -27,7 +27,8 @@ class Restormer(keras.Model):
     Call:
         Float `(batch, height, width, channels)` in [0, 1]; returns the edited pictures, float32,
         same shape, not clipped. Sides that are no multiple of 8 are padded by reflection and
-        cropped back.
+        cropped back. With `retouch_only`, of base "retouch": how to retouch them, a
+        `enhancer.network.retouch.Retouch`, for photos of any size.
 
     Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al.,
     CVPR 2022).
@@ -82,13 +83,15 @@ class Restormer(keras.Model):
         self.up2_1 = conv(2 * dim, 4 * dim, "up2_1")
         self.decoder_level1 = blocks("decoder_level1", 1, model.num_blocks[0], 2 * dim)
         self.refinement = blocks("refinement", 1, model.num_refinement_blocks, 2 * dim)
-        self.output_conv = conv(2 * dim, model.channels, "output", use_bias=model.conv_bias)
-        if model.base == "developed":
-            self.development = Development(dtype="float32", name="development")
-            # The edit begins as the curve alone: its few numbers learn first, and from few pairs
-            # they are what carries over.
+        outputs = retouch.NUM_LOCAL if model.base == "retouch" else model.channels
+        self.output_conv = conv(2 * dim, outputs, "output", use_bias=model.conv_bias)
+        if model.base == "retouch":
+            # The edit begins as the identity, and the same everywhere.
             kernel: Any = self.output_conv.kernel
             kernel.assign(np.zeros_like(np.asarray(kernel)))
+            num_features = 2 * 8 * dim + 4 * retouch.NUM_BINS
+            self.retouch_hidden = _dense(num_features, 64, "retouch_hidden", "gelu")
+            self.retouch_numbers = _dense(64, retouch.NUM_NUMBERS, "retouch_numbers", scale=0.1)
         self.built = True
 
     def build(self, input_shape=None):
@@ -102,15 +105,13 @@ class Restormer(keras.Model):
         # Also of a symbolic input whose height and width are not known yet.
         return keras.KerasTensor(x.shape, "float32")
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: Tensor, retouch_only: bool = False) -> Any:
         height, width = x.shape[1:3]
         x = _reflect(_reflect(ops.cast(x, "float32"), 1), 2)
 
         seen = x
-        if self.config.base == "developed":
-            x = cast(Any, self.development)(x, light_factors(x))
-            seen = ops.concatenate([x, seen], axis=-1)
-
+        if self.config.base == "retouch":  # shadows are told apart by their logarithm
+            seen = ops.concatenate([ops.sqrt(x + 1e-4) - 0.4, ops.log(x + 0.01) / 4 + 0.4], -1)
         level1 = self.encoder_level1(self._embed(ops.cast(seen, self.compute_dtype)))
         level2 = self.encoder_level2(pixel_unshuffle(self.down1_2(level1)))
         level3 = self.encoder_level3(pixel_unshuffle(self.down2_3(level2)))
@@ -122,15 +123,36 @@ class Restormer(keras.Model):
         y = self.decoder_level2(self.reduce_chan_level2(y))
         y = ops.concatenate([pixel_shuffle(self.up2_1(y)), level1], axis=-1)
         y = self.refinement(self.decoder_level1(y))
+        output = ops.cast(self.output_conv(y), "float32")
 
-        # The photo itself never passes through a narrower type: bfloat16 has 8 bits, and near white
-        # they are 1/256 apart.
-        return (ops.cast(self.output_conv(y), "float32") + x)[:, :height, :width]
+        if self.config.base == "photo":
+            # The photo itself never passes through a narrower type: bfloat16 has 8 bits, and near
+            # white they are 1/256 apart.
+            return (output + x)[:, :height, :width]
+        hidden = cast(Any, self.retouch_hidden)(retouch.features(latent, x))
+        numbers = cast(Any, self.retouch_numbers)(hidden)
+        found = retouch.Retouch(numbers, retouch.splat(output, x))
+        return found if retouch_only else retouch.apply(found, x)[:, :height, :width]
 
     def _embed(self, x: Tensor) -> Tensor:
         if on_one_cpu_device() and is_static(x):
             return unfolded_convolution(x, ops.cast(self.patch_embed.kernel, x.dtype))
         return self.patch_embed(x)
+
+
+def _dense(
+    inputs: int, outputs: int, name: str, activation: str | None = None, scale: float = 1.0
+) -> keras.layers.Dense:
+    draw = fan_in_uniform(inputs)
+    layer = keras.layers.Dense(
+        outputs,
+        activation,
+        kernel_initializer=cast(Any, lambda shape, dtype=None: scale * draw(shape, dtype)),
+        dtype="float32",
+        name=name,
+    )
+    layer.build((None, inputs))
+    return layer
 
 
 def pixel_unshuffle(x: Tensor) -> Tensor:

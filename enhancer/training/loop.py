@@ -3,6 +3,7 @@
 import collections
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ def train(
     stage_dir: Path,
     initialise_from: Path | None = None,
     *,
-    mixed_in: Source | None = None,
+    mixed_in: Sequence[Source] = (),
     save_minutes: float = 10.0,
     programs: Programs | None = None,
 ) -> StageResult:
@@ -63,7 +64,7 @@ def train(
             continued exactly.
         initialise_from: folder of a finished stage whose best weights a new stage starts from; None
             starts from scratch.
-        mixed_in: pairs that make up `stage.mix_weight` of the training pairs.
+        mixed_in: sources that make up `stage.mix_weight` of the training pairs, in equal shares.
         save_minutes: time between checkpoints within an epoch. Each epoch's end has one too.
         programs: what is compiled; None takes those of a Restormer.
 
@@ -79,7 +80,7 @@ def train(
     trained.write_config(stage_dir, model_config, stage)
     train_pairs = ReadablePairs(train_source, "training data")
     validation_pairs = ReadablePairs(validation_source, "validation data")
-    mixed_in_pairs = None if mixed_in is None else ReadablePairs(mixed_in, "data mixed in")
+    mixed_in_pairs = [ReadablePairs(source, "data mixed in") for source in mixed_in]
     steps_per_epoch = batches.steps_per_epoch(train_pairs, stage)
     programs = programs or programs_of(model_config, stage)
     keras.utils.set_random_seed(stage.seed)

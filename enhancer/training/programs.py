@@ -24,7 +24,6 @@ COMPILED_FIELDS = (
     "frozen_levels",
     "unfreeze_every_epochs",
     "level_decay",
-    "curve_rate",
 )
 """A stage's settings that are part of its programs; the others are values that these are given."""
 

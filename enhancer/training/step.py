@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import keras
 
 from enhancer.config import StageConfig
-from enhancer.network.levels import has_one_rate, is_curve, level_of, never_trained
+from enhancer.network.levels import has_one_rate, level_of, never_trained
 from enhancer.system.compiler import compiler_options
 from enhancer.training.state import TrainState, by_path, in_order
 
@@ -55,7 +55,7 @@ def make_train_step(
     Args:
         model, optimizer: describe the computation; their own values are not used.
         stage: of it count `gradient_accumulation_steps`, `gradient_clip_norm`, `ema_decay`,
-            `frozen_levels`, `unfreeze_every_epochs`, `curve_rate` and whether `level_decay` is 1.
+            `frozen_levels`, `unfreeze_every_epochs` and whether `level_decay` is 1.
     """
     variables = model.trainable_variables
     still = never_trained(stage, (variable.path for variable in variables))
@@ -73,11 +73,7 @@ def make_train_step(
         state: TrainState, batch: dict[str, jax.Array], controls: StepControls
     ) -> tuple[TrainState, StepReport]:
         loss, gradients = _accumulated(jax.value_and_grad(loss_of), state.weights, batch, stage)
-        factors = {
-            path: controls.level_factors[level_of(path)]
-            * (stage.curve_rate if is_curve(path) else 1)
-            for path in gradients
-        }
+        factors = {path: controls.level_factors[level_of(path)] for path in gradients}
         learning = gradients
         if not one_rate:
             learning = {path: g * (factors[path] > 0) for path, g in gradients.items()}
