@@ -1,5 +1,6 @@
 """The data sets of an experiment: built when they are not there yet, then opened."""
 
+import functools
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -9,8 +10,13 @@ from typing import Any, NamedTuple
 from datasets import build, miniature
 from datasets.build import DatasetName
 from datasets.preparation.preparation import Choices
+from datasets.types import Split
 from enhancer.system.console import say
-from recipes.experiment import Experiment, data_dir_of
+from recipes.experiment import Experiment, data_dirs_of, folders_of
+
+MAX_REPEATS = 3
+"""How often a pair of a small folder is shown while one of a large one is shown once: three times
+is what served photos of the small one best, and those of the large one as well."""
 
 
 class JoinedSources:
@@ -47,47 +53,71 @@ class DataSets(NamedTuple):
 
     fivek: Callable[[Any], Any]
     real_estate: Callable[[Any], Any]
-    extra: JoinedSources | None
-    """All splits of the extra pairs, on which nothing is ever tested; None where there are none."""
+    extra: list[Any]
+    """One source for each folder of extra pairs, with all its splits, on which nothing is ever
+    tested."""
 
 
 def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
     """Build what is not built yet; return the opened data sets and the fingerprint of each."""
-    folders: dict[DatasetName, Path | None]
-    folders = {"fivek": experiment.fivek, "real_estate": experiment.real_estate}
-    if experiment.miniature and None in folders.values():
+    settings = vars(experiment)
+    names: list[DatasetName] = ["fivek", "real_estate"]
+    folders = {name: folders_of(settings, name) for name in names}
+    if experiment.miniature and not all(folders.values()):
         rendered = experiment.workdir / "miniature"
         if not rendered.exists():
             unfinished = rendered.with_name("miniature.unfinished")
             miniature.write(unfinished)
             unfinished.rename(rendered)
-        folders = {name: folder or rendered / name for name, folder in folders.items()}
+        folders = {name: named or [rendered / name] for name, named in folders.items()}
     fingerprints, opened = {}, {}
-    for name, folder in folders.items():
-        data_dir = data_dir_of(vars(experiment), name, experiment.workdir)
+    for name in names:
         config = getattr(experiment, f"{name}_config")
-        if folder is not None:
-            choices = Choices(allow_near_duplicates=experiment.allow_near_duplicates)
+        data_dirs = data_dirs_of(settings, name, experiment.workdir)
+        choices = Choices(allow_near_duplicates=experiment.allow_near_duplicates)
+        for folder, data_dir in zip(folders[name], data_dirs, strict=False):
             build.build(name, folder, data_dir, config, choices=choices)
-        opened[name] = _opener(name, data_dir, config)
+        opened[name] = functools.partial(open_split, name, data_dirs, config)
         splits = ("train", "validation", "test")[: 2 if name == "fivek" else 3]
         counts = ", ".join(f"{len(opened[name](split))} {split}" for split in splits)
         say(f"{'FiveK' if name == 'fivek' else 'real estate'}: {counts} pairs")
-        fingerprints[name] = build.fingerprint(name, data_dir, config)
+        fingerprints[name] = fingerprint(name, data_dirs, config)
 
-    extra = None
-    if experiment.extra_pairs is not None and experiment.pretrained is None:
-        # A folder of its own: it has the layout of real-estate pairs, and their name. All of its
-        # splits are trained on, so that one scene in two of them harms nobody.
-        data_dir = data_dir_of(vars(experiment), "extra_pairs", experiment.workdir) / "extra_pairs"
+    extra = []
+    if experiment.extra_pairs and experiment.pretrained is None:
+        # All splits are trained on, so that one scene in two of them harms nobody.
         config, choices = experiment.real_estate_config, Choices(allow_near_duplicates=True)
-        build.build("real_estate", experiment.extra_pairs, data_dir, config, choices=choices)
-        fingerprints["extra_pairs"] = build.fingerprint("real_estate", data_dir, config)
-        known = build.splits("real_estate", data_dir, config)
-        extra = JoinedSources([_opener("real_estate", data_dir, config)(split) for split in known])
-        say(f"extra pairs for stage 1: {len(extra)}")
+        data_dirs = data_dirs_of(settings, "extra_pairs", experiment.workdir)
+        for folder, data_dir in zip(experiment.extra_pairs, data_dirs, strict=True):
+            build.build("real_estate", folder, data_dir, config, choices=choices)
+            known = build.splits("real_estate", data_dir, config)
+            sources = [build.source("real_estate", split, data_dir, config) for split in known]
+            extra.append(JoinedSources(sources))
+        fingerprints["extra_pairs"] = fingerprint("real_estate", data_dirs, config)
+        say(f"extra pairs for stage 1: {', '.join(str(len(source)) for source in extra)}")
+    if experiment.pretrain_on_rooms and experiment.pretrained is None:
+        extra.append(opened["real_estate"]("train"))
     return DataSets(opened["fivek"], opened["real_estate"], extra), fingerprints
 
 
-def _opener(name: Any, data_dir: Any, config: str) -> Callable[[Any], Any]:
-    return lambda split: build.source(name, split, data_dir, config)
+def open_split(
+    name: DatasetName, data_dirs: Sequence[Path], config: str | None, split: Split
+) -> Any:
+    """One split of one or several built data sets, as one source.
+
+    Raises:
+        DatasetNotBuilt: one is not there, or none has such a split.
+    """
+    having = [d for d in data_dirs if split in build.splits(name, d, config)]
+    sources = [build.source(name, split, d, config) for d in having or data_dirs[:1]]
+    if len(sources) == 1:
+        return sources[0]
+    if split == "train":
+        most = max(map(len, sources))
+        sources = [s for s in sources for _ in range(min(MAX_REPEATS, max(1, most // len(s))))]
+    return JoinedSources(sources)
+
+
+def fingerprint(name: DatasetName, data_dirs: Sequence[Path], config: str | None) -> str:
+    """Of one or several built data sets; see `datasets.build.fingerprint`."""
+    return " ".join(build.fingerprint(name, data_dir, config) for data_dir in data_dirs)

@@ -25,11 +25,15 @@ class Experiment:
 
     fivek: Path | None = None
     """Source folder of FiveK; prepared and built into --data-dir when it is not yet there."""
-    real_estate: Path | None = None
-    """Source folder of the real-estate pairs (JSON lines and images), likewise."""
-    extra_pairs: Path | None = None
-    """Source folder of more pairs for stage 1 (JSON lines and images); the share that they get is
-    --pretrain.mix-weight."""
+    real_estate: tuple[Path, ...] = ()
+    """Source folders of the real-estate pairs (JSON lines and images), likewise. Pairs of a folder
+    with far fewer than the largest are shown up to three times as often."""
+    extra_pairs: tuple[Path, ...] = ()
+    """Source folders of more pairs for stage 1 (JSON lines and images); together they get
+    --pretrain.mix-weight of it, each an equal share."""
+    pretrain_on_rooms: bool = False
+    """Stage 1 sees the real-estate training pairs too, as if they were a folder of extra pairs:
+    with --pretrain.random-edit-share it learns from their targets."""
     miniature: bool = False
     """Render small stand-ins for the data sets that no folder was named for."""
     data_dir: Path | None = None
@@ -47,8 +51,9 @@ class Experiment:
     model: ModelSize = "base"
     """Size of the network: base has the paper's 26.1 M parameters, small 3.8 M, tiny 0.26 M."""
     base: Base = "photo"
-    """What the network's output is added to. developed: not to the photo itself but to the photo
-    brought to one brightness and near neutral white, through a learned tone curve."""
+    """What the network's output means. photo: a residual that is added to the photo, as in the
+    paper. retouch: the numbers of a bounded edit, which cannot tint blown whites or wipe out
+    windows."""
     pretrain: StageConfig = StageConfig()
     """Stage 1, on FiveK."""
     finetune: StageConfig = StageConfig(
@@ -114,6 +119,7 @@ _RECOMMENDED_STAGE = StageConfig(
     peak_learning_rate=2e-3,
     warmup_epochs=1,
     keep="last",
+    squash=True,
     min_crop_scale=0.7,
     precision="float32",
     remat="none",
@@ -137,9 +143,12 @@ PRESETS = {
         workdir=Path("runs/recommended"),
         fivek_config="c_512",
         model="tiny",
-        base="developed",
-        pretrain=dataclasses.replace(_RECOMMENDED_STAGE, augmentation="strong", mix_weight=0.65),
-        finetune=dataclasses.replace(_RECOMMENDED_STAGE, peak_learning_rate=3e-4, curve_rate=30.0),
+        base="retouch",
+        pretrain_on_rooms=True,
+        pretrain=dataclasses.replace(_RECOMMENDED_STAGE, mix_weight=0.75, random_edit_share=0.7),
+        finetune=dataclasses.replace(
+            _RECOMMENDED_STAGE, augmentation="strong", peak_learning_rate=1e-3
+        ),
         from_scratch=False,
         train_on_validation=True,
         squash=896,
@@ -153,26 +162,47 @@ def preset_and_rest(arguments: list[str]) -> tuple[str, list[str]]:
     return (arguments[0], arguments[1:]) if named else ("plan", arguments)
 
 
-def data_dir_of(settings: Mapping[str, Any], name: str, workdir: Path) -> Path:
-    """Where the data set called `name` is built, by an experiment's fields; see `data_dir`."""
+def folders_of(settings: Mapping[str, Any], name: str) -> list[Path]:
+    """The source folders that an experiment's fields name for `name`."""
+    named = settings.get(name) or ()
+    return [Path(folder) for folder in ([named] if isinstance(named, str | Path) else named)]
+
+
+def data_dirs_of(settings: Mapping[str, Any], name: str, workdir: Path) -> list[Path]:
+    """Where the data sets called `name` are built, by an experiment's fields: see `data_dir`. One
+    for each source folder, and one where none is named."""
+    folders = folders_of(settings, name)
     if settings.get("data_dir"):
-        return Path(settings["data_dir"]).expanduser()
-    made_here = settings.get(name) or settings.get("miniature")
-    return workdir / "data" if made_here else Path("~/tensorflow_datasets").expanduser()
+        data_dir = Path(settings["data_dir"]).expanduser()
+    elif folders or settings.get("miniature"):
+        data_dir = workdir / "data"
+    else:
+        data_dir = Path("~/tensorflow_datasets").expanduser()
+    # Extra pairs have the layout of real-estate pairs, and in the folder of their own their name.
+    first = data_dir / name if name == "extra_pairs" else data_dir
+    return [first, *(data_dir / f"{name}_{n}" for n in range(2, len(folders) + 1))]
 
 
 def refuse_contradictions(experiment: Experiment) -> None:
     """Raise UsageError for options that contradict each other, before anything is built."""
     mixes = experiment.pretrain.mix_weight
-    if experiment.pretrained is None and mixes and experiment.extra_pairs is None:
+    extra = experiment.extra_pairs or experiment.pretrain_on_rooms
+    if experiment.pretrained is None and mixes and not extra:
         raise UsageError(
             f"pretrain.mix_weight is {mixes}, but there are no pairs to mix into stage 1; name "
             "their folder with --extra-pairs, or set --pretrain.mix-weight 0."
         )
-    if experiment.extra_pairs is not None and not mixes:
+    if extra and not mixes:
         raise UsageError(
             "extra_pairs would not be used: say with --pretrain.mix-weight what share of stage 1 "
             "they get."
+        )
+    if experiment.base == "retouch" and not (
+        experiment.pretrain.squash and experiment.finetune.squash
+    ):
+        raise UsageError(
+            "base retouch: its network sees whole photos squashed into a square; add "
+            "--pretrain.squash and --finetune.squash."
         )
     if experiment.train_on_validation and experiment.finetune.keep == "best":
         raise UsageError(

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import build
 from datasets.types import SPLITS, DatasetNotBuilt, SourceError, Split
 from enhancer.data.pairs import ReadablePairs, UnreadableDataError
 from enhancer.inference.enhancer import Enhancer
 from enhancer.network.trained import CheckpointError, load_best, read_config, weights_sha256
 from enhancer.scoring.evaluation import Pairs
 from enhancer.training.history import best_row, is_finished
-from recipes.experiment import data_dir_of
+from recipes import data_sets
+from recipes.experiment import data_dirs_of, folders_of
 from recipes.scenes import SeenScenes, built_scenes
 from recipes.scored_pairs import ScoredPairs
 
@@ -112,12 +112,12 @@ class Run:
             return read_run(other, {"pretrain": other / "pretrain"}).pretraining_scenes()
         self._refuse_unknown("pre-trained")
         config, known = self.config, self.config.get("data", {})
-        folder, name = self._data_dir("fivek"), config.get("fivek_config")
-        seen = built_scenes("fivek", folder, name, known.get("fivek"), SPLITS[:2])
+        folders, name = self._data_dirs("fivek"), config.get("fivek_config")
+        seen = built_scenes("fivek", folders, name, known.get("fivek"), SPLITS[:2])
         if config.get("extra_pairs"):
-            folder = self._data_dir("extra_pairs") / "extra_pairs"
-            name, extra = config.get("real_estate_config"), known.get("extra_pairs")
-            seen = seen + built_scenes("real_estate", folder, name, extra, SPLITS)
+            folders, name = self._data_dirs("extra_pairs"), config.get("real_estate_config")
+            extra = known.get("extra_pairs")
+            seen = seen + built_scenes("real_estate", folders, name, extra, SPLITS)
         return seen
 
     def _refuse_unknown(self, done: str) -> None:
@@ -127,25 +127,30 @@ class Run:
                 "on."
             )
 
-    def _data_dir(self, name: str) -> Path:
-        """Where a data set is now: in the run's work folder it moves with it, whatever the
+    def _data_dirs(self, name: str) -> list[Path]:
+        """Where data sets are now: in the run's work folder they move with it, whatever the
         directory."""
         saved = Path(self.config.get("workdir") or self.workdir)
-        path = data_dir_of(self.config, name, saved)
-        return self.workdir / path.relative_to(saved) if path.is_relative_to(saved) else path
+        paths = data_dirs_of(self.config, name, saved)
+        return [
+            self.workdir / path.relative_to(saved) if path.is_relative_to(saved) else path
+            for path in paths
+        ]
 
     def _built(self, split: Split) -> Pairs:
-        data_dir, name = self._data_dir("real_estate"), self.config.get("real_estate_config")
-        source = build.source("real_estate", split, data_dir, name)
-        if build.fingerprint("real_estate", data_dir, name) != self.config["data"]["real_estate"]:
+        data_dirs, name = self._data_dirs("real_estate"), self.config.get("real_estate_config")
+        source = data_sets.open_split("real_estate", data_dirs, name, split)
+        there = data_sets.fingerprint("real_estate", data_dirs, name)
+        if there != self.config["data"]["real_estate"]:
             raise SourceError(
-                f"The data set in {data_dir} is not the one that the run was trained on."
+                f"The data set in {data_dirs[0]} is not the one that the run was trained on."
             )
         return ReadablePairs(source, f"{split} data")
 
     def _listed(self, split: Split) -> Pairs:
-        folder = self.config.get("real_estate") or (self.workdir / "miniature" / "real_estate")
-        return ScoredPairs(Path(folder), split)
+        folders = folders_of(self.config, "real_estate")
+        folders = folders or [self.workdir / "miniature" / "real_estate"]
+        return data_sets.JoinedSources([ScoredPairs(folder, split) for folder in folders])
 
 
 def read_run(workdir: Path, stage_dirs: Mapping[str, Path]) -> Run:

@@ -68,16 +68,16 @@ def seen_scenes(pairs: Sequence[Pair]) -> SeenScenes:
 
 def built_scenes(
     name: Literal["fivek", "real_estate"],
-    data_dir: Path,
+    data_dirs: Sequence[Path],
     config: str | None,
     fingerprint: str | None,
     splits: Sequence[Split],
 ) -> SeenScenes:
-    """What the pairs of a built data set show: each is decoded once, reduced, about 5 ms a pair.
+    """What the pairs of built data sets show: each is decoded once, reduced, about 5 ms a pair.
 
     Args:
-        name, data_dir, config: as for `datasets.build.build`.
-        fingerprint: of the data set that was trained on; another one there does not count.
+        name, data_dirs, config, fingerprint: as for `recipes.data_sets.fingerprint`, which is that
+            of what was trained on; another one there does not count.
         splits: those that were trained on.
 
     Raises:
@@ -85,13 +85,18 @@ def built_scenes(
         DatasetNotBuilt: it is not there.
     """
     from datasets import build  # imports TFDS, which takes seconds
+    from recipes import data_sets
 
-    if build.fingerprint(name, data_dir, config) != fingerprint:
+    if data_sets.fingerprint(name, data_dirs, config) != fingerprint:
         raise SourceError(
-            f"The data set in {data_dir} is not the one that the run was pre-trained on."
+            f"The data set in {data_dirs[0]} is not the one that the run was pre-trained on."
         )
-    known = build.splits(name, data_dir, config)
-    sources = [build.source(name, split, data_dir, config) for split in splits if split in known]
+    sources = [
+        build.source(name, split, data_dir, config)
+        for data_dir in data_dirs
+        for split in build.splits(name, data_dir, config)
+        if split in splits
+    ]
     records = [(source, index) for source in sources for index in range(len(source))]
     hashes, targets = [], []
     for source, index in tqdm(records, desc="pairs of stage 1", unit="pair", delay=2):

@@ -65,7 +65,7 @@ def run(experiment: Experiment) -> int:
     for note in Run(start.parent, {}, {"pretrain": start}).describe_stages()[1]:
         if is_first_process():
             print(f"warning: {note}", file=sys.stderr)
-    mixed_in = data.fivek("train") if experiment.finetune.mix_weight else None
+    mixed_in = [data.fivek("train")] if experiment.finetune.mix_weight else []
     trained, validated = data.real_estate("train"), data.real_estate("validation")
     if experiment.train_on_validation:
         trained = data_sets.JoinedSources([trained, validated])

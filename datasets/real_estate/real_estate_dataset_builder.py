@@ -1,5 +1,6 @@
 """TFDS builder of real-estate photos: a home as the camera saw it and as it was published."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -42,6 +43,15 @@ class Builder(PairBuilder):
     ]
 
     def find_pairs(self, folder: Path) -> list[SourcePair]:
-        """Read the pairs of the split lists; without lists, those that the files' names show."""
-        has_lists = folder.is_dir() and find_lists(folder)
-        return find_listed_pairs(folder) if has_lists else find_marked_pairs(folder)
+        """Read the pairs of the split lists; without lists, those that the files' names show.
+
+        A lone train.jsonl says what the pairs are and not how to divide them: they are split.
+        """
+        lists = find_lists(folder) if folder.is_dir() else {}
+        if not lists:
+            return find_marked_pairs(folder)
+        pairs = find_listed_pairs(folder)
+        if lists.keys() != {"train"}:
+            return pairs
+        print(f"{folder} has no list but train.jsonl: a part of it becomes validation and test.")
+        return [dataclasses.replace(pair, split=None) for pair in pairs]

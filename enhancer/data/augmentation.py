@@ -18,8 +18,8 @@ MAX_CONTRAST = 0.1  # relative, around mid-grey
 MAX_SATURATION = 0.15  # relative
 MAX_WHITE_BALANCE = 0.15  # relative gain of red and of blue, in linear light
 
-# How a published photo is spoilt, to be mended: mean and spread, of the logarithm where the name says
-# nothing of stops.
+# How a published photo is spoilt, to be mended: mean and spread, of the logarithm where the name
+# says nothing of stops.
 EDIT_SATURATION = (0.1, 0.2)
 EDIT_EXPOSURE_STOPS = (-1.3, 0.8)
 EDIT_FALL_OFF_STOPS = 0.5
@@ -32,6 +32,7 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
 
 def augmentations(stage: StageConfig, resolution: int) -> list[grain.transforms.RandomMap]:
     """What is done to a `Pair` in training, in this order, at a side of `resolution`."""
+    changes: list[grain.transforms.RandomMap]
     strong = stage.augmentation == "strong"
     if stage.squash or not strong:
         changes = [RandomCrop(resolution, stage.min_crop_scale, stage.squash)]

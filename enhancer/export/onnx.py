@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from enhancer.network import development
 from enhancer.network.blocks import TransformerBlocks
 from enhancer.network.layers import EPSILON_L2, EPSILON_NORM
 from enhancer.network.restormer import SIZE_MULTIPLE, Restormer
@@ -45,12 +44,7 @@ def onnx_from_restormer(
     size = graph.Slice(graph.Shape(photo), [2], [4])
     missing = graph.Mod(graph.Neg(size), [SIZE_MULTIPLE])
     padded = graph.Pad(photo, graph.Concat([0] * 6, missing, axis=0), mode="reflect")
-    seen = padded
-    if model.config.base == "developed":
-        padded = _developed(graph, np.asarray(model.development.curve), padded)
-        seen = graph.Concat(padded, seen, axis=1)
-
-    level1 = _blocks(graph, model.encoder_level1, _convolution(graph, model.patch_embed, seen))
+    level1 = _blocks(graph, model.encoder_level1, _convolution(graph, model.patch_embed, padded))
     level2 = _blocks(graph, model.encoder_level2, _pixel_unshuffle(graph, model.down1_2, level1))
     level3 = _blocks(graph, model.encoder_level3, _pixel_unshuffle(graph, model.down2_3, level2))
     latent = _blocks(graph, model.latent, _pixel_unshuffle(graph, model.down3_4, level3))
@@ -113,39 +107,6 @@ class _Graph:
         name = f"constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(array, name))
         return name
-
-
-def _developed(graph: _Graph, curve: np.ndarray, x: str) -> str:
-    """Photos in normalised light, through the learned curve (`enhancer.network.development`)."""
-    luminance = np.asarray(development.LUMINANCE).reshape(1, 3, 1, 1)
-    bent = graph.Pow(graph.Div(graph.Add(x, 0.055), 1.055), 2.4)
-    linear = graph.Where(graph.LessOrEqual(x, 0.04045), graph.Div(x, 12.92), bent)
-    light = graph.ReduceSum(graph.Mul(linear, luminance), [1], keepdims=0)
-    light = graph.Reshape(light, [0, -1])
-    pixels = graph.Slice(graph.Shape(light), [1], [2])
-    below = graph.Div(graph.Mul(graph.Sub(pixels, [1]), [development.QUARTERS_BELOW]), [4])
-    # Of the values from the upper quartile on, sorted from the brightest, the last.
-    names = [f"top_{len(graph.nodes)}", f"places_{len(graph.nodes)}"]
-    bright, _ = graph.outputs("TopK", [light, graph.Sub(pixels, below)], names, axis=1)
-    bright = graph.Slice(bright, [-1], [np.iinfo(np.int64).max], [1])
-    bright = graph.Clip(graph.Reshape(bright, [-1, 1, 1, 1]), 1e-5, development.WELL_LIT)
-    colour = graph.Add(graph.ReduceMean(linear, [2, 3]), 1e-5)
-    brightness = graph.ReduceSum(graph.Mul(colour, luminance), [1])
-    wanted = graph.Mul(graph.Div(development.BRIGHT, bright), graph.Div(brightness, colour))
-    factors = graph.Pow(wanted, development.NORMALISED_SHARE)
-    factors = graph.Clip(factors, 1 / development.MAX_FACTOR, development.MAX_FACTOR)
-    linear = graph.Mul(linear, factors)
-    root = graph.Pow(graph.Max(linear, 0.0031308), 1 / 2.4)
-    bent = graph.Sub(graph.Mul(root, 1.055), 0.055)
-    straight = graph.Mul(linear, 12.92)
-    light = graph.Where(graph.LessOrEqual(linear, 0.0031308), straight, bent)
-    end = development.CURVE_END
-    place = graph.Mul(graph.Min(light, end), (len(curve) - 1) / end)
-    total = graph.Add(0.0, 0.0)
-    for knot, values in enumerate(curve):
-        hat = graph.Max(graph.Sub(1.0, graph.Abs(graph.Sub(place, float(knot)))), 0.0)
-        total = graph.Add(total, graph.Mul(hat, values.reshape(3, 1, 1)))
-    return total
 
 
 def _convolution(graph: _Graph, layer, x: str) -> str:

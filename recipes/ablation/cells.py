@@ -107,7 +107,7 @@ class Cells:
                 self.folds[cell.fold].validation,
                 folder,
                 self._pretrain(strategy, cell.seed) if strategy.pretrained else None,
-                mixed_in=self.data.fivek("train") if stage.mix_weight else None,
+                mixed_in=[self.data.fivek("train")] if stage.mix_weight else [],
                 save_minutes=self.experiment.save_minutes,
             ).history
             method = Enhancer(load_best(folder), stage.resolution).enhance

@@ -61,7 +61,7 @@ def parse_strategies(texts: tuple[str, ...], experiment: Experiment) -> dict[str
             Experiment, default=experiment, args=arguments, prog=f"strategy '{name}'"
         )
         # A strategy may leave out the extra pairs that the others are pre-trained on.
-        extra = experiment.extra_pairs if changed.pretrain.mix_weight else None
+        extra = experiment.extra_pairs if changed.pretrain.mix_weight else ()
         refuse_contradictions(dataclasses.replace(changed, extra_pairs=extra))
         strategies[name] = Strategy(start != SCRATCH, changed)
     return strategies

@@ -25,7 +25,8 @@ from enhancer.config import StageConfig
 from recipes.experiment import (
     PRESETS,
     Experiment,
-    data_dir_of,
+    data_dirs_of,
+    folders_of,
     preset_and_rest,
     refuse_contradictions,
 )
@@ -102,13 +103,15 @@ def run(command: Estimate) -> int:
 def _training_pairs(command: Estimate, name: Literal["fivek", "real_estate"]) -> tuple[int, bool]:
     """Training pairs of a data set; where it is not built, the plan's or what --miniature
     renders."""
-    from datasets import build, miniature
+    from datasets import miniature
+    from datasets.types import DatasetNotBuilt
+    from recipes.data_sets import open_split
 
-    data_dir = data_dir_of(vars(command), name, command.workdir)
+    data_dirs = data_dirs_of(vars(command), name, command.workdir)
     try:
-        return len(build.source(name, "train", data_dir, getattr(command, f"{name}_config"))), False
-    except build.DatasetNotBuilt:
-        if not command.miniature or getattr(command, name) is not None:
+        return len(open_split(name, data_dirs, getattr(command, f"{name}_config"), "train")), False
+    except DatasetNotBuilt:
+        if not command.miniature or folders_of(vars(command), name):
             return PLAN_PAIRS[name], True
     rooms = miniature.REAL_ESTATE_PAIRS["train"]
     return (rooms if name == "real_estate" else round(0.95 * miniature.FIVEK_PAIRS)), True

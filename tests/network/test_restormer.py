@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
+from enhancer.network.development import light_factors
 
 from enhancer.config import MODEL_SIZES, ModelConfig
 from enhancer.network import blocks, layers
 from enhancer.network.blocks import TransformerBlocks
-from enhancer.network.development import light_factors
 from enhancer.network.restormer import Restormer, _reflect, pixel_shuffle, pixel_unshuffle
 
 
