@@ -34,6 +34,7 @@ from tests.conftest import NANO
 from tests.helpers.pair_folders import write_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
+write_miniature = miniature.write
 # The smallest settings with which everything still happens: one epoch of each stage on 16 px crops.
 SHORTEST = [
     f"--{stage}.{option}"
@@ -127,6 +128,12 @@ def test_options_that_contradict_each_other_are_refused(tmp_path, capsys, option
     assert sentence in capsys.readouterr().err
 
 
+def write_few(out: Path) -> None:
+    """What `miniature.write` does, with fewer and smaller photos."""
+    counts = {"train": 8, "val": 4, "test": 3}
+    write_miniature(out, long_edge=96, fivek_pairs=12, real_estate_pairs=counts)
+
+
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory) -> tuple[Path, list[str]]:
     """A run's folder and what it said, of a network that compiles in seconds and does not learn."""
@@ -139,8 +146,18 @@ def quick_run(tmp_path_factory) -> tuple[Path, list[str]]:
         contextlib.redirect_stdout(said),
     ):
         patch.setitem(config.MODEL_SIZES, "tiny", NANO)
+        patch.setattr("datasets.miniature.write", write_few)
         code = main(["quick", f"--workdir={workdir}", *SHORTEST, *slow])
     return workdir, [f"exit code {code}", *said.getvalue().splitlines()]
+
+
+@pytest.fixture
+def built(quick_run) -> list[str]:
+    """Options that name that run's photos, and the data sets built of them."""
+    workdir, _ = quick_run
+    rendered = workdir / "miniature"
+    folders = [f"--fivek={rendered / 'fivek'}", f"--real-estate={rendered / 'real_estate'}"]
+    return [*folders, f"--data-dir={workdir / 'data'}"]
 
 
 def test_quick_runs_the_whole_road_and_says_when_nothing_was_gained(quick_run):
@@ -152,7 +169,7 @@ def test_quick_runs_the_whole_road_and_says_when_nothing_was_gained(quick_run):
     fitted = ["curve", "lookup", "adaptive_lookup"]
     networks = ["pretrained", "scratch", "finetuned"]
     assert list(results["methods"]) == ["unedited", *fitted, *networks]
-    assert {len(method["per_image"]) for method in results["methods"].values()} == {8}
+    assert {len(method["per_image"]) for method in results["methods"].values()} == {3}
     assert results["methods"]["unedited"]["weights_sha256"] is None
     assert len(results["methods"]["finetuned"]["weights_sha256"]) == 64
     assert (workdir / "report.html").stat().st_size > 10_000
@@ -175,20 +192,18 @@ def test_the_same_command_only_tests_what_is_trained_and_other_settings_are_refu
     assert "finetune.peak_learning_rate: 1e-07 -> 0.001" in capsys.readouterr().err
 
 
-def test_recommended_trains_on_extra_pairs_and_on_validation(tmp_path, monkeypatch, capsys):
+def test_recommended_trains_on_extra_pairs_and_on_validation(
+    quick_run, built, tmp_path, monkeypatch, capsys
+):
     """Extra pairs have the layout of the real-estate ones, here only their training list."""
     monkeypatch.setitem(config.MODEL_SIZES, "tiny", NANO)
-    rendered, run = tmp_path / "rendered", tmp_path / "run"
-    miniature.write(
-        rendered, long_edge=96, fivek_pairs=12, real_estate_pairs={"train": 8, "val": 4, "test": 2}
-    )
-    extra = shutil.copytree(rendered / "real_estate", tmp_path / "extra")
+    run = tmp_path / "run"
+    extra = shutil.copytree(quick_run[0] / "miniature" / "real_estate", tmp_path / "extra")
     for name in ("val", "test"):
         (extra / f"{name}.jsonl").unlink()
-    folders = [f"--fivek={rendered / 'fivek'}", f"--real-estate={rendered / 'real_estate'}"]
     shortest = [*SHORTEST, "--pretrain.passes-per-epoch=1", "--finetune.passes-per-epoch=1"]
     shortest += [f"--extra-pairs={extra}", f"--workdir={run}", "--squash=64"]
-    assert main(["recommended", *folders, *shortest]) == 0
+    assert main(["recommended", *built, *shortest]) == 0
     said = capsys.readouterr().out
     assert "extra pairs for stage 1: 8" in said
     assert "[4/4] Test" in said  # nothing from scratch
@@ -278,13 +293,13 @@ def test_a_signal_ends_the_command_with_its_own_code(raised, code, capsys):
     assert "The same command continues" in capsys.readouterr().err
 
 
-def test_two_processes_run_the_whole_road_together(tmp_path):
+def test_two_processes_run_the_whole_road_together(built, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     environment = os.environ | {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
     command = [sys.executable, "-m", "recipes.fivek_transfer", "quick", *SHORTEST]
-    command += ["--no-require-gain", "--no-from-scratch", f"--workdir={tmp_path / 'run'}"]
+    command += ["--no-require-gain", "--no-from-scratch", f"--workdir={tmp_path / 'run'}", *built]
     started = [
         subprocess.Popen(
             command,
@@ -298,18 +313,18 @@ def test_two_processes_run_the_whole_road_together(tmp_path):
     ]
     outputs = [process.communicate(timeout=400)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0], "\n".join(outputs)
-    assert "FiveK: 38 train" in outputs[0]
+    assert "FiveK: 11 train" in outputs[0]
     assert "FiveK" not in outputs[1]
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert set(results["methods"]) >= {"unedited", "pretrained", "finetuned"}
 
 
-def test_preempted_run_keeps_others_out_saves_and_exits_with_75(tmp_path):
+def test_preempted_run_keeps_others_out_saves_and_exits_with_75(built, tmp_path):
     """Slurm's signal in the middle of a stage; meanwhile a second process tries the same folder."""
     workdir, log = tmp_path / "run", tmp_path / "log"
     command = [sys.executable, "-m", "recipes.fivek_transfer", "quick", *SHORTEST]
-    command += [f"--workdir={workdir}", "--pretrain.epochs=500"]
-    command += ["--pretrain.early-stopping-patience=500"]
+    command += [f"--workdir={workdir}", "--pretrain.epochs=5000", *built]
+    command += ["--pretrain.early-stopping-patience=5000"]
     with open(log, "w") as file:
         process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
     deadline = time.monotonic() + 300
