@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -70,10 +71,16 @@ def brightened_pairs() -> list[dict]:
 
 
 @pytest.fixture(scope="session")
-def trained_stage(tmp_path_factory, nano, nano_stage, brightened_pairs) -> Path:
-    """The folder of a stage that trained for three epochs."""
+def restormer_stage(nano_stage) -> StageConfig:
+    """The same with row strips, recomputed blocks and bfloat16 activations, for a Restormer."""
+    return dataclasses.replace(nano_stage, precision="mixed", remat="block")
+
+
+@pytest.fixture(scope="session")
+def trained_stage(tmp_path_factory, nano, restormer_stage, brightened_pairs) -> Path:
+    """The folder of a stage in which a Restormer trained for three epochs."""
     from enhancer.training.loop import train
 
     stage_dir = tmp_path_factory.mktemp("run") / "finetune"
-    train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], stage_dir)
+    train(restormer_stage, nano, brightened_pairs, brightened_pairs[:3], stage_dir)
     return stage_dir
