@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -11,16 +12,20 @@ import pytest
 
 import enhancer  # noqa: F401  # chooses the Keras backend before any test imports keras
 from enhancer.config import ModelConfig, StageConfig
+from tests.helpers.nano import NANO
+from tests.helpers.xla import SOON
 
-# Tiny programs take longer to optimise than to run; the comparison with the official implementation
-# optimises nevertheless.
-os.environ["XLA_FLAGS"] = (
-    f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
-)
-# One cache of compiled programs for the whole run and the processes that it starts.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="enhancer-xla-"))
 
-NANO = ModelConfig(dim=4, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1, num_heads=(1, 1, 1, 1))
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile soon, and once for the whole run: its workers and the processes that they start."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # a worker inherits what is set here
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {SOON}".strip()
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = tempfile.mkdtemp(prefix="enhancer-xla-")
+        config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 @pytest.fixture(scope="session")

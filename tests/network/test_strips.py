@@ -11,10 +11,9 @@ from enhancer.network.blocks_in_strips import (
     attention_statistics_in_strips,
 )
 from enhancer.network.row_strips import RowStrips
+from tests.helpers.xla import AS_FOR_USERS
 
 CHANNELS, HIDDEN = 4, 5
-# What XLA fuses is part of what must be right; without it the other walks compile twice as fast.
-AS_USERS_DO = {"xla_backend_optimization_level": 3}
 WALKS = {  # shape, pixels and so strips and pictures to a strip
     "strips of three rows": ((2, 12, 7), 3 * 7, 8, 1),
     "last strip two rows below the picture": ((2, 13, 7), 5 * 7, 6, 1),
@@ -112,7 +111,7 @@ def test_without_bias_and_optimised_as_users_do_a_half_equals_the_plain_layers(p
     in_strips, plain, shapes = HALVES[half]
     arguments = (jnp.asarray(pictures), norm_weights("bias_free"), *weights(*shapes))
     assert_equal(
-        value_and_gradients(in_strips, *arguments, options=AS_USERS_DO),
+        value_and_gradients(in_strips, *arguments, options=AS_FOR_USERS),
         value_and_gradients(plain, *arguments),
     )
 
@@ -127,7 +126,7 @@ def test_bfloat16_gradients_are_no_less_accurate_than_the_plain_layers(pictures,
     exact = jax.tree.leaves(value_and_gradients(plain, *widened)[1])
 
     def error(function):
-        found = jax.tree.leaves(value_and_gradients(function, *rounded, options=AS_USERS_DO)[1])
+        found = jax.tree.leaves(value_and_gradients(function, *rounded, options=AS_FOR_USERS)[1])
         assert {a.dtype for a in found} == {jnp.dtype("bfloat16")}
         return sum(
             np.linalg.norm(np.asarray(a, "float32") - b) / np.linalg.norm(b)

@@ -17,7 +17,7 @@ from recipes.ablation.table import conclude, summarise_cells, write
 from recipes.data_sets import DataSets
 from recipes.experiment import Experiment, UsageError
 from recipes.fivek_transfer import main
-from tests.conftest import NANO
+from tests.helpers.nano import NANO
 from tests.helpers.pair_folders import write_pairs
 
 

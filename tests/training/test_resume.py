@@ -20,9 +20,9 @@ from enhancer.training import loop
 from enhancer.training import step as step_module
 from enhancer.training.history import CLOCK_COLUMNS
 from tests.helpers.small_network import train
+from tests.helpers.xla import AS_FOR_USERS
 
 ROOT = Path(__file__).resolve().parents[2]
-AS_USERS_DO = {**CPU_COMPILER_OPTIONS, "xla_backend_optimization_level": 3}
 RESTORMER_SCRIPT = """
 import pickle, sys
 from pathlib import Path
@@ -118,7 +118,9 @@ def test_stage_stopped_by_a_signal_continues_to_the_same_weights_and_history(
 ):
     stage = dataclasses.replace(nano_stage, batch_size=2, epochs=2, **settings)
     if stage.precision == "mixed":
-        monkeypatch.setattr(step_module, "compiler_options", lambda: AS_USERS_DO)
+        monkeypatch.setattr(
+            step_module, "compiler_options", lambda: {**CPU_COMPILER_OPTIONS, **AS_FOR_USERS}
+        )
 
     def run(name: str):
         mixed_in = brightened_pairs[::-1] if stage.mix_weight else None
