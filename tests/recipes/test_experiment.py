@@ -1,8 +1,6 @@
 """The recipe's settings: what they default to, which of them are refused, which make a run."""
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -50,13 +48,6 @@ def test_help_explains_each_option_with_its_unit(capsys):
         assert option in text
     for field in dataclasses.fields(StageConfig):
         assert f"--finetune.{field.name.replace('_', '-')}" in text
-
-
-def test_help_needs_no_jax():
-    heavy = {"jax", "keras", "gradio", "tensorflow_datasets"}
-    code = f"import sys, recipes.fivek_transfer; print({heavy} & set(sys.modules))"
-    said = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
-    assert said.strip() == "set()"
 
 
 def test_missing_data_names_the_command_that_makes_it(tmp_path, capsys):
