@@ -221,6 +221,7 @@ def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_t
     gone = next(cells.glob("transfer*fold1*"))
     (gone / "scores.json").unlink()
     untouched = {path: path.stat().st_mtime_ns for path in cells.glob("*/scores.json")}
+    assert untouched
     assert main(arguments) == 0
     second = json.loads((tmp_path / "run" / "ablation.json").read_text())
     assert all(path.stat().st_mtime_ns == time for path, time in untouched.items())

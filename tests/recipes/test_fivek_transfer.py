@@ -1,4 +1,4 @@
-"""The recipe's settings, its errors, and the whole road on miniature data."""
+"""The recipe's whole road on miniature data, its exit codes, and what a signal does to it."""
 
 import contextlib
 import io
@@ -186,18 +186,19 @@ def test_preempted_run_keeps_others_out_saves_and_exits_with_75(built, tmp_path)
     command = [sys.executable, "-m", "tests.helpers.nano", "quick", *SHORTEST]
     command += [f"--workdir={workdir}", "--pretrain.epochs=5000", *built]
     command += ["--pretrain.early-stopping-patience=5000"]
-    with open(log, "w") as file:
+    with open(log, "w") as file, contextlib.ExitStack() as at_last:
         process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
-    deadline = time.monotonic() + 300
-    while len(list(workdir.glob("pretrain/checkpoints/*/_CHECKPOINT_METADATA"))) < 2:
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.01)
-    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert second.returncode == 2
-    assert f"is in use by process {process.pid} " in second.stderr
-    process.send_signal(signal.SIGUSR1)
-    assert process.wait(120) == 75
+        at_last.callback(process.kill)
+        deadline = time.monotonic() + 300
+        while len(list(workdir.glob("pretrain/checkpoints/*/_CHECKPOINT_METADATA"))) < 2:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.01)
+        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert second.returncode == 2
+        assert f"is in use by process {process.pid} " in second.stderr
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(120) == 75
     said = log.read_text()
     assert "SIGUSR1: saving a checkpoint, then stopping." in said
     assert "Stopped by SIGUSR1. The same command continues." in said
