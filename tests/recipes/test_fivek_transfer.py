@@ -159,7 +159,6 @@ def test_two_processes_run_the_whole_road_together(built, tmp_path):
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     environment = os.environ | {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
-    environment["JAX_SHARE_BINARY_BETWEEN_HOSTS"] = "true"  # one compiles for both
     command = [sys.executable, "-m", "tests.helpers.nano", "quick", *SHORTEST]
     command += ["--no-require-gain", "--no-from-scratch", f"--workdir={tmp_path / 'run'}", *built]
     started = [
