@@ -1,6 +1,8 @@
 """Fixtures shared by all tests."""
 
+import dataclasses
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,16 +12,20 @@ import pytest
 
 import enhancer  # noqa: F401  # chooses the Keras backend before any test imports keras
 from enhancer.config import ModelConfig, StageConfig
+from tests.helpers.nano import NANO
+from tests.helpers.xla import SOON
 
-# Tiny programs take longer to optimise than to run; the comparison with the official implementation
-# optimises nevertheless.
-os.environ["XLA_FLAGS"] = (
-    f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
-)
-# One cache of compiled programs for the whole run and the processes that it starts.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="enhancer-xla-"))
 
-NANO = ModelConfig(dim=4, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1, num_heads=(1, 1, 1, 1))
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile soon, and once for the whole run: its workers and the processes that they start."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # a worker inherits what is set here
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {SOON}".strip()
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = tempfile.mkdtemp(prefix="enhancer-xla-")
+        config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +76,16 @@ def brightened_pairs() -> list[dict]:
 
 
 @pytest.fixture(scope="session")
-def trained_stage(tmp_path_factory, nano, nano_stage, brightened_pairs) -> Path:
-    """The folder of a stage that trained for three epochs."""
+def restormer_stage(nano_stage) -> StageConfig:
+    """The same with row strips, recomputed blocks and bfloat16 activations, for a Restormer."""
+    return dataclasses.replace(nano_stage, precision="mixed", remat="block")
+
+
+@pytest.fixture(scope="session")
+def trained_stage(tmp_path_factory, nano, restormer_stage, brightened_pairs) -> Path:
+    """The folder of a stage in which a Restormer trained for three epochs."""
     from enhancer.training.loop import train
 
     stage_dir = tmp_path_factory.mktemp("run") / "finetune"
-    train(nano_stage, nano, brightened_pairs, brightened_pairs[:3], stage_dir)
+    train(restormer_stage, nano, brightened_pairs, brightened_pairs[:3], stage_dir)
     return stage_dir

@@ -1,6 +1,7 @@
-"""A model whose edit is known, in place of a network."""
+"""A model whose edit is known, in place of a network, and photos for it."""
 
 import keras
+import numpy as np
 
 
 class Lift(keras.Model):
@@ -14,3 +15,10 @@ class Lift(keras.Model):
     def call(self, x):
         self.compiled_shapes.append(tuple(x.shape))
         return self.gain * x**0.8
+
+
+def photo_of(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    pixels = np.stack([40 + 150 * x, 60 + 120 * y, 90 + 60 * x * y], axis=-1)
+    noise = np.random.default_rng(0).normal(0, 2, pixels.shape)
+    return (pixels + noise).clip(0, 255).astype(np.uint8)

@@ -154,6 +154,20 @@ def wrong_length(difference: int) -> Fault:
     return answer
 
 
+def login_page() -> Fault:
+    """A web page in place of the file, as in the network of a hotel."""
+
+    def answer(handler: _Handler, content: bytes) -> bool:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/html; charset=utf-8")
+        handler.send_header("Content-Length", "13")
+        handler.end_headers()
+        handler.wfile.write(b"<html>Welcome")
+        return True
+
+    return answer
+
+
 def corrupted() -> Fault:
     """Send a body of the right length whose bytes are wrong from its beginning."""
     return lambda handler, content: handler.answer(bytes(byte ^ 0x5A for byte in content)) is None

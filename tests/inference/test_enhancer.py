@@ -1,22 +1,18 @@
 """Photos of any size come back edited at their own size."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from enhancer.inference.enhancer import Enhancer
 from enhancer.inference.forward_pass import ForwardPass
 from enhancer.inference.sizes import MARGIN, bucket
 from enhancer.network.restormer import Restormer
 from enhancer.network.trained import CheckpointError
-from enhancer.photo.io import PhotoError, read_photo, write_photo
-from tests.helpers.lift import Lift
+from tests.helpers.lift import photo_of
 from tests.helpers.saved_run import save_run
 
 
@@ -26,21 +22,6 @@ def restormer(nano) -> Restormer:
     model = Restormer(nano)
     model.build((None, None, None, 3))
     return model
-
-
-@pytest.fixture
-def lift() -> Lift:
-    model = Lift()
-    model.build((None, None, None, 3))
-    model.compiled_shapes.clear()
-    return model
-
-
-def photo_of(height: int, width: int) -> np.ndarray:
-    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    pixels = np.stack([40 + 150 * x, 60 + 120 * y, 90 + 60 * x * y], axis=-1)
-    noise = np.random.default_rng(0).normal(0, 2, pixels.shape)
-    return (pixels + noise).clip(0, 255).astype(np.uint8)
 
 
 def lifted(photo: np.ndarray) -> np.ndarray:
@@ -240,44 +221,6 @@ def test_a_model_that_failed_in_training_is_named(lift):
         Enhancer(lift, 64).enhance(photo_of(16, 16))
 
 
-def test_a_file_is_enhanced_at_full_size_with_its_exif(lift, tmp_path):
-    exif = Image.Exif()
-    exif[0x010E] = "Kitchen"  # ImageDescription
-    write_photo(tmp_path / "in.jpg", photo_of(200, 300), exif=exif.tobytes())
-    made = Enhancer(lift, 64).enhance_file(tmp_path / "in.jpg", tmp_path / "out.jpg")
-    assert (made.destination, made.width, made.height) == (tmp_path / "out.jpg", 300, 200)
-    result = read_photo(tmp_path / "out.jpg")
-    assert result.pixels.shape == (200, 300, 3)
-    assert b"Kitchen" in (result.exif or b"")
-
-
-def test_a_file_is_never_its_own_result(lift, tmp_path):
-    write_photo(tmp_path / "in.png", photo_of(20, 30))
-    with pytest.raises(FileExistsError, match="choose another name"):
-        Enhancer(lift, 64).enhance_file(
-            tmp_path / "in.png", tmp_path / "." / "in.png", overwrite=True
-        )
-
-
-def test_a_file_that_exists_is_overwritten_on_purpose_only(lift, tmp_path):
-    write_photo(tmp_path / "in.png", photo_of(20, 30))
-    (tmp_path / "out.png").write_text("precious")
-    with pytest.raises(FileExistsError, match="exists already"):
-        Enhancer(lift, 64).enhance_file(tmp_path / "in.png", tmp_path / "out.png")
-    assert (tmp_path / "out.png").read_text() == "precious"
-    Enhancer(lift, 64).enhance_file(
-        str(tmp_path / "in.png"), str(tmp_path / "out.png"), overwrite=True
-    )
-    assert read_photo(tmp_path / "out.png").pixels.shape == (20, 30, 3)
-
-
-def test_a_broken_file_leaves_nothing_behind(lift, tmp_path):
-    (tmp_path / "in.jpg").write_bytes(b"\xff\xd8\xff no photo")
-    with pytest.raises(PhotoError):
-        Enhancer(lift, 64).enhance_file(tmp_path / "in.jpg", tmp_path / "out.jpg")
-    assert [path.name for path in tmp_path.iterdir()] == ["in.jpg"]
-
-
 @pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan")])
 def test_a_strength_that_is_no_part_of_an_edit_is_refused(lift, strength):
     with pytest.raises(ValueError, match=f"between 0 and 1, received {strength}"):
@@ -308,16 +251,6 @@ def test_a_folder_without_a_model_says_what_is_wanted(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="nowhere does not exist"):
         Enhancer.load(tmp_path / "nowhere")
-
-
-def test_the_package_itself_offers_the_enhancer_and_imports_it_when_asked():
-    program = (
-        "import sys, enhancer\nassert not {'jax', 'keras', 'cv2'} & set(sys.modules)\n"
-        "from enhancer import Enhancer\nassert Enhancer.load\n"
-        "assert not hasattr(enhancer, 'Enhancor')"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_run_that_was_stopped_before_fine_tuning_says_what_it_has(tmp_path):

@@ -1,7 +1,6 @@
-"""The recipe's settings, its errors, and the whole road on miniature data."""
+"""The recipe's whole road on miniature data, its exit codes, and what a signal does to it."""
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -17,23 +16,13 @@ import pytest
 
 from datasets import miniature
 from enhancer import config
-from enhancer.config import StageConfig
 from enhancer.system.interruption import Interrupted
 from recipes import fivek_transfer, two_stages
-from recipes.data_sets import JoinedSources, open_or_build
-from recipes.experiment import (
-    PRESETS,
-    Experiment,
-    UsageError,
-    data_dir_of,
-    refuse_other_run,
-    save_configuration,
-)
 from recipes.fivek_transfer import main
-from tests.conftest import NANO
-from tests.helpers.pair_folders import write_pairs
+from tests.helpers.nano import NANO
 
 ROOT = Path(__file__).resolve().parents[2]
+write_miniature = miniature.write
 # The smallest settings with which everything still happens: one epoch of each stage on 16 px crops.
 SHORTEST = [
     f"--{stage}.{option}"
@@ -42,89 +31,10 @@ SHORTEST = [
 ]
 
 
-def test_defaults_are_the_plan_to_the_letter():
-    shared = {
-        "augmentation": "flip",
-        "precision": "mixed",
-        "min_crop_scale": 1.0,
-        "warmup_epochs": 5,
-    }
-    pretrain, finetune = (
-        dataclasses.asdict(getattr(PRESETS["plan"], stage)) for stage in ("pretrain", "finetune")
-    )
-    assert pretrain | shared == pretrain
-    assert finetune | shared == finetune
-    keys = ("resolution", "batch_size", "epochs", "peak_learning_rate", "early_stopping_patience")
-    assert [pretrain[key] for key in keys] == [512, 8, 30, 5e-5, 10]
-    assert [finetune[key] for key in keys] == [896, 4, 100, 1e-5, 15]
-    assert PRESETS["plan"].model == "base"
-
-
-def test_help_explains_each_option_with_its_unit(capsys):
-    with pytest.raises(SystemExit) as exit_:
-        main(["--help"])
-    assert exit_.value.code == 0
-    text = capsys.readouterr().out
-    for option in ("--finetune.batch-size", "--pretrain.resolution", "--squash", "Exit codes"):
-        assert option in text
-    for field in dataclasses.fields(StageConfig):
-        assert f"--finetune.{field.name.replace('_', '-')}" in text
-
-
-def test_help_needs_no_jax():
-    heavy = {"jax", "keras", "gradio", "tensorflow_datasets"}
-    code = f"import sys, recipes.fivek_transfer; print({heavy} & set(sys.modules))"
-    said = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
-    assert said.strip() == "set()"
-
-
-def test_missing_data_names_the_command_that_makes_it(tmp_path, capsys):
-    assert main([f"--workdir={tmp_path / 'run'}", f"--data-dir={tmp_path / 'data'}"]) == 2
-    assert "python -m datasets build fivek --manual-dir" in capsys.readouterr().err
-
-
-def test_a_typo_is_refused_and_its_correction_does_not_meet_its_settings(tmp_path, capsys):
-    assert main([f"--workdir={tmp_path / 'run'}", f"--fivek={tmp_path / 'typo'}"]) == 2
-    assert str(tmp_path / "typo") in capsys.readouterr().err
-    assert not (tmp_path / "run" / "config.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("option", "said"),
-    [
-        ("--finetune.batch-size=0", "batch_size must lie in"),
-        ("--pretrain.epochs=-1", "epochs must lie in"),
-        ("--finetune.min-crop-scale=1.5", "min_crop_scale must lie in"),
-        ("--squash=3", "squash must lie in"),
-        ("--pretrain.seed=-1", "seed must lie in"),
-    ],
-)
-def test_senseless_value_is_refused_by_name(tmp_path, capsys, option, said):
-    with pytest.raises(SystemExit) as exit_:
-        main([f"--workdir={tmp_path / 'run'}", option])
-    assert exit_.value.code == 2
-    shown = capsys.readouterr()
-    assert said in " ".join((shown.out + shown.err).replace("│", " ").split())
-
-
-def test_a_stage_says_what_its_bounds_are():
-    with pytest.raises(ValueError, match="batch_size must lie in"):
-        StageConfig(batch_size=0)
-    with pytest.raises(ValueError, match="progressive_resolutions must lie in"):
-        StageConfig(progressive_resolutions=(64, 4))
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (["recommended"], "name their folder with --extra-pairs, or set --pretrain.mix-weight 0"),
-        (["--extra-pairs=more"], "extra_pairs would not be used"),
-        (["--train-on-validation"], "add --finetune.keep last"),
-    ],
-)
-def test_options_that_contradict_each_other_are_refused(tmp_path, capsys, options, sentence):
-    assert main([*options, f"--workdir={tmp_path / 'run'}"]) == 2
-    assert sentence in capsys.readouterr().err
+def write_few(out: Path) -> None:
+    """What `miniature.write` does, with fewer and smaller photos."""
+    counts = {"train": 8, "val": 4, "test": 3}
+    write_miniature(out, long_edge=96, fivek_pairs=12, real_estate_pairs=counts)
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +49,18 @@ def quick_run(tmp_path_factory) -> tuple[Path, list[str]]:
         contextlib.redirect_stdout(said),
     ):
         patch.setitem(config.MODEL_SIZES, "tiny", NANO)
+        patch.setattr("datasets.miniature.write", write_few)
         code = main(["quick", f"--workdir={workdir}", *SHORTEST, *slow])
     return workdir, [f"exit code {code}", *said.getvalue().splitlines()]
+
+
+@pytest.fixture
+def built(quick_run) -> list[str]:
+    """Options that name that run's photos, and the data sets built of them."""
+    workdir, _ = quick_run
+    rendered = workdir / "miniature"
+    folders = [f"--fivek={rendered / 'fivek'}", f"--real-estate={rendered / 'real_estate'}"]
+    return [*folders, f"--data-dir={workdir / 'data'}"]
 
 
 def test_quick_runs_the_whole_road_and_says_when_nothing_was_gained(quick_run):
@@ -152,7 +72,7 @@ def test_quick_runs_the_whole_road_and_says_when_nothing_was_gained(quick_run):
     fitted = ["curve", "lookup", "adaptive_lookup"]
     networks = ["pretrained", "scratch", "finetuned"]
     assert list(results["methods"]) == ["unedited", *fitted, *networks]
-    assert {len(method["per_image"]) for method in results["methods"].values()} == {8}
+    assert {len(method["per_image"]) for method in results["methods"].values()} == {3}
     assert results["methods"]["unedited"]["weights_sha256"] is None
     assert len(results["methods"]["finetuned"]["weights_sha256"]) == 64
     assert (workdir / "report.html").stat().st_size > 10_000
@@ -175,20 +95,21 @@ def test_the_same_command_only_tests_what_is_trained_and_other_settings_are_refu
     assert "finetune.peak_learning_rate: 1e-07 -> 0.001" in capsys.readouterr().err
 
 
-def test_recommended_trains_on_extra_pairs_and_on_validation(tmp_path, monkeypatch, capsys):
+def test_recommended_trains_on_extra_pairs_and_on_validation(
+    quick_run, built, tmp_path, monkeypatch, capsys
+):
     """Extra pairs have the layout of the real-estate ones, here only their training list."""
     monkeypatch.setitem(config.MODEL_SIZES, "tiny", NANO)
-    rendered, run = tmp_path / "rendered", tmp_path / "run"
-    miniature.write(
-        rendered, long_edge=96, fivek_pairs=12, real_estate_pairs={"train": 8, "val": 4, "test": 2}
-    )
-    extra = shutil.copytree(rendered / "real_estate", tmp_path / "extra")
+    run = tmp_path / "run"
+    extra = shutil.copytree(quick_run[0] / "miniature" / "real_estate", tmp_path / "extra")
     for name in ("val", "test"):
         (extra / f"{name}.jsonl").unlink()
-    folders = [f"--fivek={rendered / 'fivek'}", f"--real-estate={rendered / 'real_estate'}"]
     shortest = [*SHORTEST, "--pretrain.passes-per-epoch=1", "--finetune.passes-per-epoch=1"]
     shortest += [f"--extra-pairs={extra}", f"--workdir={run}", "--squash=64"]
-    assert main(["recommended", *folders, *shortest]) == 0
+    # With these the programs of `quick_run` do, which are compiled.
+    shortest += ["--base=photo", "--finetune.curve-rate=1"]
+    shortest += [f"--{stage}.ema-decay=0" for stage in ("pretrain", "finetune")]
+    assert main(["recommended", *built, *shortest]) == 0
     said = capsys.readouterr().out
     assert "extra pairs for stage 1: 8" in said
     assert "[4/4] Test" in said  # nothing from scratch
@@ -200,40 +121,6 @@ def test_recommended_trains_on_extra_pairs_and_on_validation(tmp_path, monkeypat
     assert set(data) == {"fivek", "real_estate", "extra_pairs"}
 
 
-def test_two_runs_of_a_preset_with_different_pairs_do_not_meet(tmp_path):
-    found = []
-    for number in (1, 2):
-        names = [f"{number}{letter}" for letter in "abcdef"]
-        lists = {"train.jsonl": names[:4], "val.jsonl": names[4:5], "test.jsonl": names[5:]}
-        for data_set, seed in (("fivek", 1), ("rooms", 2)):
-            folder = tmp_path / f"{data_set}{number}"
-            write_pairs(folder, names, lists, seed=10 * number + seed, height=72, width=96)
-        run = dataclasses.replace(
-            PRESETS["recommended"],
-            fivek=tmp_path / f"fivek{number}",
-            real_estate=tmp_path / f"rooms{number}",
-            workdir=tmp_path / f"run{number}",
-        )
-        data, fingerprints = open_or_build(run)
-        assert len(data.real_estate("train")) == 4
-        found.append(fingerprints)
-    assert found[0]["fivek"] != found[1]["fivek"]
-    assert found[0]["real_estate"] != found[1]["real_estate"]
-
-
-def test_data_lie_in_the_runs_folder_unless_they_were_built_before_or_said_to_lie_elsewhere():
-    run, shared = Path("run"), Path("~/tensorflow_datasets").expanduser()
-    assert data_dir_of(vars(Experiment(fivek=Path("a"))), "fivek", run) == run / "data"
-    assert data_dir_of(vars(Experiment(fivek=Path("a"))), "real_estate", run) == shared
-    assert data_dir_of(vars(PRESETS["quick"]), "fivek", run) == run / "data"
-    assert data_dir_of(vars(Experiment(data_dir=Path("b"))), "fivek", run) == Path("b")
-
-
-def test_joined_sources_are_one_after_the_other():
-    joined = JoinedSources([[{"id": 0}], [], [{"id": 1}, {"id": 2}]])
-    assert [joined[index]["id"] for index in range(len(joined))] == [0, 1, 2]
-
-
 @pytest.mark.parametrize(
     ("high", "percent", "code"),
     [(-0.01, -20.0, 0), (0.01, -20.0, 1), (-0.01, -5, 1), (None, -20, 1)],
@@ -242,17 +129,6 @@ def test_margin_is_judged_with_its_interval(high, percent, code):
     pair = {"l1": {"high": high, "relative_percent": percent}}
     results = {"paired": {"finetuned_vs_unedited": pair, "finetuned_vs_pretrained": pair}}
     assert two_stages._judge(results) == code
-
-
-def test_only_what_changes_training_belongs_to_a_run(tmp_path):
-    run, data = dataclasses.replace(PRESETS["quick"], workdir=tmp_path), {"fivek": "a"}
-    save_configuration(run, data)
-    moved = dataclasses.replace(run, squash=64, require_gain=False, data_dir=tmp_path / "moved")
-    refuse_other_run(moved, data)
-    with pytest.raises(UsageError, match=r"data\.fivek: a -> changed"):
-        refuse_other_run(run, {"fivek": "changed"})
-    with pytest.raises(UsageError, match="model: tiny -> small"):
-        refuse_other_run(dataclasses.replace(run, model="small"))
 
 
 def test_workdir_that_is_a_file_is_refused_in_a_sentence(tmp_path, capsys):
@@ -278,13 +154,13 @@ def test_a_signal_ends_the_command_with_its_own_code(raised, code, capsys):
     assert "The same command continues" in capsys.readouterr().err
 
 
-def test_two_processes_run_the_whole_road_together(tmp_path):
+def test_two_processes_run_the_whole_road_together(built, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     environment = os.environ | {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
-    command = [sys.executable, "-m", "recipes.fivek_transfer", "quick", *SHORTEST]
-    command += ["--no-require-gain", "--no-from-scratch", f"--workdir={tmp_path / 'run'}"]
+    command = [sys.executable, "-m", "tests.helpers.nano", "quick", *SHORTEST]
+    command += ["--no-require-gain", "--no-from-scratch", f"--workdir={tmp_path / 'run'}", *built]
     started = [
         subprocess.Popen(
             command,
@@ -298,30 +174,31 @@ def test_two_processes_run_the_whole_road_together(tmp_path):
     ]
     outputs = [process.communicate(timeout=400)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0], "\n".join(outputs)
-    assert "FiveK: 38 train" in outputs[0]
+    assert "FiveK: 11 train" in outputs[0]
     assert "FiveK" not in outputs[1]
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert set(results["methods"]) >= {"unedited", "pretrained", "finetuned"}
 
 
-def test_preempted_run_keeps_others_out_saves_and_exits_with_75(tmp_path):
+def test_preempted_run_keeps_others_out_saves_and_exits_with_75(built, tmp_path):
     """Slurm's signal in the middle of a stage; meanwhile a second process tries the same folder."""
     workdir, log = tmp_path / "run", tmp_path / "log"
-    command = [sys.executable, "-m", "recipes.fivek_transfer", "quick", *SHORTEST]
-    command += [f"--workdir={workdir}", "--pretrain.epochs=500"]
-    command += ["--pretrain.early-stopping-patience=500"]
-    with open(log, "w") as file:
+    command = [sys.executable, "-m", "tests.helpers.nano", "quick", *SHORTEST]
+    command += [f"--workdir={workdir}", "--pretrain.epochs=5000", *built]
+    command += ["--pretrain.early-stopping-patience=5000"]
+    with open(log, "w") as file, contextlib.ExitStack() as at_last:
         process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
-    deadline = time.monotonic() + 300
-    while len(list(workdir.glob("pretrain/checkpoints/*/_CHECKPOINT_METADATA"))) < 2:
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.01)
-    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert second.returncode == 2
-    assert f"is in use by process {process.pid} " in second.stderr
-    process.send_signal(signal.SIGUSR1)
-    assert process.wait(120) == 75
+        at_last.callback(process.kill)
+        deadline = time.monotonic() + 300
+        while len(list(workdir.glob("pretrain/checkpoints/*/_CHECKPOINT_METADATA"))) < 2:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.01)
+        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert second.returncode == 2
+        assert f"is in use by process {process.pid} " in second.stderr
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(120) == 75
     said = log.read_text()
     assert "SIGUSR1: saving a checkpoint, then stopping." in said
     assert "Stopped by SIGUSR1. The same command continues." in said

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from enhancer.network.trained import load_best, load_best_weights
+from enhancer.network.trained import load_best_weights
 from enhancer.system.devices import Devices, UnequalSharesError
 from tests.helpers.joined_processes import run_joined
 from tests.helpers.small_network import SmallNetwork, train
@@ -15,10 +15,12 @@ FOUR_DEVICES = """
     import pickle, sys
     from pathlib import Path
     import jax
-    from enhancer.training.loop import train
-    stage, model, pairs = pickle.loads(Path(sys.argv[1]).read_bytes())
-    train(stage, model, pairs, pairs[:3], Path(sys.argv[2]))
+    from enhancer.network.blocks import on_one_cpu_device
+    from tests.helpers.small_network import train
+    stage, pairs = pickle.loads(Path(sys.argv[1]).read_bytes())
+    train(stage, pairs, Path(sys.argv[2]))
     assert jax.device_count() == 4
+    assert not on_one_cpu_device()
 """
 TWO_PROCESSES = """
     import pickle, shutil, sys
@@ -51,22 +53,24 @@ def losses_of(stage_dir):
     return np.asarray([(row["train_loss"], row["validation_loss"]) for row in rows[1:]], "float64")
 
 
-def assert_close(ours, theirs):
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+def assert_learned_alike(stage_dir, other):
+    np.testing.assert_allclose(losses_of(stage_dir), losses_of(other), rtol=1e-4)
+    like = {v.path: v.value for v in SmallNetwork().trainable_variables}
+    weights, expected = (load_best_weights(folder, like) for folder in (stage_dir, other))
+    for path in like:
+        np.testing.assert_allclose(weights[path], expected[path], rtol=2e-3, atol=2e-4)
 
 
 def test_four_devices_learn_what_one_device_learns(
-    tmp_path, trained_stage, nano, nano_stage, brightened_pairs
+    tmp_path, small_stage, nano_stage, brightened_pairs
 ):
     arguments, stage_dir = tmp_path / "arguments.pickle", tmp_path / "four"
-    arguments.write_bytes(pickle.dumps((nano_stage, nano, brightened_pairs)))
+    arguments.write_bytes(pickle.dumps((nano_stage, brightened_pairs)))
     ((code, output),) = run_joined(
         tmp_path, FOUR_DEVICES, arguments, stage_dir, num_processes=1, num_devices=4
     )
     assert code == 0, output
-    np.testing.assert_allclose(losses_of(stage_dir), losses_of(trained_stage), rtol=1e-4)
-    assert_close(load_best(stage_dir).get_weights(), load_best(trained_stage).get_weights())
+    assert_learned_alike(stage_dir, small_stage)
 
 
 def test_two_processes_learn_what_one_device_learns_and_it_continues_what_they_began(
@@ -82,12 +86,8 @@ def test_two_processes_learn_what_one_device_learns_and_it_continues_what_they_b
     assert 0 < max(int(name) for name in saved if name.isdigit()) < 6
     train(nano_stage, brightened_pairs, tmp_path / "moved")
 
-    like = {v.path: v.value for v in SmallNetwork().trainable_variables}
-    expected = load_best_weights(small_stage, like)
     for stage_dir in (tmp_path / "stopped", tmp_path / "moved"):
-        np.testing.assert_allclose(losses_of(stage_dir), losses_of(small_stage), rtol=1e-4)
-        weights = load_best_weights(stage_dir, like)
-        assert_close([weights[path] for path in like], [expected[path] for path in like])
+        assert_learned_alike(stage_dir, small_stage)
 
 
 def test_batch_that_cannot_be_shared_out_is_refused():

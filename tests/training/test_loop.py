@@ -46,12 +46,12 @@ def weights_of(network) -> dict:
     return {v.path: v.value for v in network.trainable_variables}
 
 
-def test_restormer_learns_and_its_best_epoch_is_left(trained_stage, nano, nano_stage):
+def test_restormer_learns_and_its_best_epoch_is_left(trained_stage, nano, restormer_stage):
     rows = rows_of(trained_stage)
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
     assert best_row(rows)["epoch"] > 0
     assert best_row(rows)["validation_loss"] < rows[0]["validation_loss"]
-    assert read_config(trained_stage) == (nano, nano_stage)
+    assert read_config(trained_stage) == (nano, restormer_stage)
     assert load_best(trained_stage).config == nano
     kept = {path.name for path in (trained_stage / "checkpoints").iterdir()}
     assert kept == {str(best_row(rows)["step"]), "6"}

@@ -2,38 +2,34 @@
 
 import dataclasses
 import json
-import os
 import pickle
 import re
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from enhancer.network.trained import load_best
 from enhancer.system.compiler import CPU_COMPILER_OPTIONS
 from enhancer.system.interruption import NOTHING, SAVE, STOP, Interrupted
 from enhancer.training import loop
 from enhancer.training import step as step_module
 from enhancer.training.history import CLOCK_COLUMNS
 from tests.helpers.small_network import train
+from tests.helpers.xla import AS_FOR_USERS
 
 ROOT = Path(__file__).resolve().parents[2]
-AS_USERS_DO = {**CPU_COMPILER_OPTIONS, "xla_backend_optimization_level": 3}
-RESTORMER_SCRIPT = textwrap.dedent("""
-    import json, pickle, sys
-    from pathlib import Path
-    from enhancer.training.loop import train
-    stage, model, pairs = pickle.loads(Path(sys.argv[1]).read_bytes())
-    for folder in sys.argv[2:]:
-        result = train(stage, model, pairs, pairs[:3], Path(folder))
-        losses = [row["validation_loss"] for row in result.history]
-        print(json.dumps([result.weights_sha256, losses]))
-""")
+RESTORMER_SCRIPT = """
+import pickle, sys
+from pathlib import Path
+from enhancer.training.loop import train
+stage, model, pairs = pickle.loads(Path(sys.argv[1]).read_bytes())
+train(stage, model, pairs, pairs[:3], Path(sys.argv[2]))
+"""
 
 
 def without_clock(rows: list[dict]) -> list[dict]:
@@ -41,53 +37,48 @@ def without_clock(rows: list[dict]) -> list[dict]:
 
 
 def test_killed_restormer_continues_to_the_same_weights(
-    tmp_path, trained_stage, nano, nano_stage, brightened_pairs
+    tmp_path, trained_stage, nano, restormer_stage, brightened_pairs, capsys
 ):
-    """kill -9 after the first epoch; the same command again ends as if nothing had happened.
-
-    With row strips, recomputed blocks and bfloat16 activations, whose losses stay close to
-    float32's.
-    """
-    stage = dataclasses.replace(nano_stage, precision="mixed", remat="block")
-    (tmp_path / "stage.py").write_text(RESTORMER_SCRIPT)
-    (tmp_path / "arguments.pickle").write_bytes(pickle.dumps((stage, nano, brightened_pairs)))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-
-    def command(*stages: str) -> list[str]:
-        folders = [str(tmp_path / stage) for stage in stages]
-        return [
-            sys.executable,
-            str(tmp_path / "stage.py"),
-            str(tmp_path / "arguments.pickle"),
-            *folders,
-        ]
-
-    with open(tmp_path / "log", "w") as log:
-        process = subprocess.Popen(command("killed"), env=environment, stdout=log, stderr=log)
+    """kill -9 after the first epoch; the same call again ends as if nothing had happened."""
+    arguments, killed, log = (tmp_path / name for name in ("arguments", "killed", "log"))
+    arguments.write_bytes(pickle.dumps((restormer_stage, nano, brightened_pairs)))
+    with open(log, "w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", RESTORMER_SCRIPT, arguments, killed],
+            cwd=ROOT,
+            stdout=file,
+            stderr=file,
+        )
     try:
         deadline = time.monotonic() + 900  # seconds suffice on a machine that does nothing else
-        while not (tmp_path / "killed" / "checkpoints" / "2").exists():
-            assert process.poll() is None, (tmp_path / "log").read_text()
+        while not (killed / "checkpoints" / "2").exists():
+            assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.002)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
-    both = subprocess.run(
-        command("killed", "undisturbed"),
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert re.search(r"killed: continuing after epoch [12] .*of 3", both.stdout), both.stdout
-    continued, undisturbed = (
-        json.loads(line) for line in both.stdout.splitlines() if line.startswith("[")
-    )
-    assert continued == undisturbed
-    rows = json.loads((trained_stage / "history.json").read_text())
-    np.testing.assert_allclose(undisturbed[1], [row["validation_loss"] for row in rows], rtol=0.05)
+    result = loop.train(restormer_stage, nano, brightened_pairs, brightened_pairs[:3], killed)
+    said = capsys.readouterr().out
+    assert re.search(r"killed: continuing after epoch [12] .*of 3", said), said
+    undisturbed = json.loads((trained_stage / "history.json").read_text())
+    assert without_clock(result.history) == without_clock(undisturbed)
+    for ours, theirs in zip(
+        load_best(killed).get_weights(), load_best(trained_stage).get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_losses_of_bfloat16_stay_close_to_those_of_float32(
+    tmp_path, small_stage, nano_stage, brightened_pairs
+):
+    stage = dataclasses.replace(nano_stage, precision="mixed")
+    rows = train(stage, brightened_pairs, tmp_path / "stage").history
+    full = json.loads((small_stage / "history.json").read_text())
+    losses, expected = ([row["validation_loss"] for row in of] for of in (rows, full))
+    assert losses != expected
+    np.testing.assert_allclose(losses, expected, rtol=0.05)
 
 
 def interrupted_at(step: int, request: int):
@@ -127,7 +118,9 @@ def test_stage_stopped_by_a_signal_continues_to_the_same_weights_and_history(
 ):
     stage = dataclasses.replace(nano_stage, batch_size=2, epochs=2, **settings)
     if stage.precision == "mixed":
-        monkeypatch.setattr(step_module, "compiler_options", lambda: AS_USERS_DO)
+        monkeypatch.setattr(
+            step_module, "compiler_options", lambda: {**CPU_COMPILER_OPTIONS, **AS_FOR_USERS}
+        )
 
     def run(name: str):
         mixed_in = brightened_pairs[::-1] if stage.mix_weight else None

@@ -253,9 +253,8 @@ def test_what_was_damaged_costs_its_pair_only(source, tmp_path, damage):
 
 def test_a_copy_in_another_split_is_refused_by_its_content(source, tmp_path):
     write_pair(source, "4", before=photo(1))
-    with pytest.raises(
-        PreparationError, match=r"'2' \(train\) and '4' \(test\) are the same picture"
-    ):
+    sentence = r"'2' \(train\) and '4' \(test\) are the same picture"
+    with pytest.raises(PreparationError, match=sentence):
         prepare_listed(source, tmp_path / "out")
     assert prepared_folder.read_metadata(tmp_path / "out") is None
 

@@ -73,7 +73,9 @@ def test_a_path_that_cannot_be_used_is_named(source, path, sentence):
 
 
 def test_lists_of_windows_editors_are_read(source):
-    for path in source.glob("*.jsonl"):
+    lists = sorted(source.glob("*.jsonl"))
+    assert len(lists) == 3
+    for path in lists:
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert [pair.id for pair in find_listed_pairs(source)] == ["1", "2", "3", "4"]
 

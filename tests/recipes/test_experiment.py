@@ -1,0 +1,144 @@
+"""The recipe's settings: what they default to, which of them are refused, which make a run."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from enhancer.config import StageConfig
+from recipes.data_sets import JoinedSources, open_or_build
+from recipes.experiment import (
+    PRESETS,
+    Experiment,
+    UsageError,
+    data_dir_of,
+    refuse_other_run,
+    save_configuration,
+)
+from recipes.fivek_transfer import main
+from tests.helpers.pair_folders import write_pairs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_defaults_are_the_plan_to_the_letter():
+    shared = {
+        "augmentation": "flip",
+        "precision": "mixed",
+        "min_crop_scale": 1.0,
+        "warmup_epochs": 5,
+    }
+    pretrain, finetune = (
+        dataclasses.asdict(getattr(PRESETS["plan"], stage)) for stage in ("pretrain", "finetune")
+    )
+    assert pretrain | shared == pretrain
+    assert finetune | shared == finetune
+    keys = ("resolution", "batch_size", "epochs", "peak_learning_rate", "early_stopping_patience")
+    assert [pretrain[key] for key in keys] == [512, 8, 30, 5e-5, 10]
+    assert [finetune[key] for key in keys] == [896, 4, 100, 1e-5, 15]
+    assert PRESETS["plan"].model == "base"
+
+
+def test_help_explains_each_option_with_its_unit(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--finetune.batch-size", "--pretrain.resolution", "--squash", "Exit codes"):
+        assert option in text
+    for field in dataclasses.fields(StageConfig):
+        assert f"--finetune.{field.name.replace('_', '-')}" in text
+
+
+def test_missing_data_names_the_command_that_makes_it(tmp_path, capsys):
+    assert main([f"--workdir={tmp_path / 'run'}", f"--data-dir={tmp_path / 'data'}"]) == 2
+    assert "python -m datasets build fivek --manual-dir" in capsys.readouterr().err
+
+
+def test_a_typo_is_refused_and_its_correction_does_not_meet_its_settings(tmp_path, capsys):
+    assert main([f"--workdir={tmp_path / 'run'}", f"--fivek={tmp_path / 'typo'}"]) == 2
+    assert str(tmp_path / "typo") in capsys.readouterr().err
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--finetune.batch-size=0", "batch_size must lie in"),
+        ("--pretrain.epochs=-1", "epochs must lie in"),
+        ("--finetune.min-crop-scale=1.5", "min_crop_scale must lie in"),
+        ("--squash=3", "squash must lie in"),
+        ("--pretrain.seed=-1", "seed must lie in"),
+    ],
+)
+def test_senseless_value_is_refused_by_name(tmp_path, capsys, option, said):
+    with pytest.raises(SystemExit) as exit_:
+        main([f"--workdir={tmp_path / 'run'}", option])
+    assert exit_.value.code == 2
+    shown = capsys.readouterr()
+    assert said in " ".join((shown.out + shown.err).replace("│", " ").split())
+
+
+def test_a_stage_says_what_its_bounds_are():
+    with pytest.raises(ValueError, match="batch_size must lie in"):
+        StageConfig(batch_size=0)
+    with pytest.raises(ValueError, match="progressive_resolutions must lie in"):
+        StageConfig(progressive_resolutions=(64, 4))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["recommended"], "name their folder with --extra-pairs, or set --pretrain.mix-weight 0"),
+        (["--extra-pairs=more"], "extra_pairs would not be used"),
+        (["--train-on-validation"], "add --finetune.keep last"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(tmp_path, capsys, options, sentence):
+    assert main([*options, f"--workdir={tmp_path / 'run'}"]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_two_runs_of_a_preset_with_different_pairs_do_not_meet(tmp_path):
+    found = []
+    for number in (1, 2):
+        names = [f"{number}{letter}" for letter in "abcdef"]
+        lists = {"train.jsonl": names[:4], "val.jsonl": names[4:5], "test.jsonl": names[5:]}
+        for data_set, seed in (("fivek", 1), ("rooms", 2)):
+            folder = tmp_path / f"{data_set}{number}"
+            write_pairs(folder, names, lists, seed=10 * number + seed, height=72, width=96)
+        run = dataclasses.replace(
+            PRESETS["recommended"],
+            fivek=tmp_path / f"fivek{number}",
+            real_estate=tmp_path / f"rooms{number}",
+            workdir=tmp_path / f"run{number}",
+        )
+        data, fingerprints = open_or_build(run)
+        assert len(data.real_estate("train")) == 4
+        found.append(fingerprints)
+    assert found[0]["fivek"] != found[1]["fivek"]
+    assert found[0]["real_estate"] != found[1]["real_estate"]
+
+
+def test_data_lie_in_the_runs_folder_unless_they_were_built_before_or_said_to_lie_elsewhere():
+    run, shared = Path("run"), Path("~/tensorflow_datasets").expanduser()
+    assert data_dir_of(vars(Experiment(fivek=Path("a"))), "fivek", run) == run / "data"
+    assert data_dir_of(vars(Experiment(fivek=Path("a"))), "real_estate", run) == shared
+    assert data_dir_of(vars(PRESETS["quick"]), "fivek", run) == run / "data"
+    assert data_dir_of(vars(Experiment(data_dir=Path("b"))), "fivek", run) == Path("b")
+
+
+def test_joined_sources_are_one_after_the_other():
+    joined = JoinedSources([[{"id": 0}], [], [{"id": 1}, {"id": 2}]])
+    assert [joined[index]["id"] for index in range(len(joined))] == [0, 1, 2]
+
+
+def test_only_what_changes_training_belongs_to_a_run(tmp_path):
+    run, data = dataclasses.replace(PRESETS["quick"], workdir=tmp_path), {"fivek": "a"}
+    save_configuration(run, data)
+    moved = dataclasses.replace(run, squash=64, require_gain=False, data_dir=tmp_path / "moved")
+    refuse_other_run(moved, data)
+    with pytest.raises(UsageError, match=r"data\.fivek: a -> changed"):
+        refuse_other_run(run, {"fivek": "changed"})
+    with pytest.raises(UsageError, match="model: tiny -> small"):
+        refuse_other_run(dataclasses.replace(run, model="small"))
