@@ -121,7 +121,7 @@ def _decoded_by_tfds(data_dir: Path, stage: Any) -> Iterator[Any]:
     import numpy as np
     import tensorflow_datasets as tfds
 
-    from enhancer.data.augmentation import RandomSquareCrop
+    from enhancer.data.augmentation import RandomCrop
     from enhancer.data.pairs import Pair
 
     source: Any = tfds.builder("real_estate/full", data_dir=data_dir).as_data_source("train")
@@ -133,7 +133,7 @@ def _decoded_by_tfds(data_dir: Path, stage: Any) -> Iterator[Any]:
         return {role: np.stack([getattr(p, role) for p in pairs]) for role in ("input", "target")}
 
     pairs = grain.MapDataset.source(source).seed(0).shuffle().repeat(None).map(to_pair)
-    crops = pairs.random_map(RandomSquareCrop(stage.resolution, stage.min_crop_scale))
+    crops = pairs.random_map(RandomCrop(stage.resolution, stage.min_crop_scale))
     batches = crops.batch(_BATCH, drop_remainder=True, batch_fn=stack)
     options = grain.ReadOptions(num_threads=_NUM_WORKERS, prefetch_buffer_size=8)
     return iter(batches.to_iter_dataset(options))

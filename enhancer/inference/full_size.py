@@ -95,11 +95,13 @@ def _retouch(
         hat = np.maximum(1 - np.abs(depth - np.float32(k)), 0)
         for c, total in enumerate(gains_and_exposure):
             total += hat * local[c, k]
-    slope = np.float32(form.FADE_SLOPE)
-    level = depth / np.float32(form.GRID_LEVELS - 1)
-    fade = np.float32(form.SCALE) / (1 + np.exp(slope * (level - np.float32(form.FADE_FROM))))
+    below_white = 1 - depth / np.float32(form.GRID_LEVELS - 1)
+    below_white = np.clip(below_white / np.float32(form.FADE_WIDTH), 0, 1)
+    fade = np.float32(form.SCALE) * below_white * below_white * (3 - 2 * below_white)
+    gains = gains_and_exposure[form.GAINS]
+    largest = _greatest(gains)
     planes = [
-        plane * np.exp(fade * gain) for plane, gain in zip(planes, gains_and_exposure, strict=False)
+        plane * np.exp(fade * (gain - largest)) for plane, gain in zip(planes, gains, strict=True)
     ]
 
     level = np.clip(_greatest(planes), np.float32(1e-4), 1)

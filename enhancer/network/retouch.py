@@ -4,8 +4,8 @@ A network with this base answers not with a picture but with how to retouch one,
 
 1. The logarithm of max(R, G, B) is split into a smooth base, by a guided filter, and the detail on
    it. All that follows edits the base.
-2. White balance: a gain for each channel. The three fade to 1 towards clipping, so that what was
-   blown white stays white.
+2. White balance: a gain for each channel, the largest of the three 1, so that nothing is clipped.
+   They fade to 1 towards white, so that what was blown stays neutral.
 3. Exposure: a gamma of max(R, G, B), which keeps black black and white white.
 4. A tone curve of max(R, G, B) that rises everywhere and ends near white. All channels are
    multiplied by the same ratio, so that neutral stays neutral.
@@ -50,8 +50,8 @@ DARKEST = 0.02
 """Added to light before its logarithm is taken."""
 SCALE = 0.3
 """Gains and saturation are exponentials of so much of a number."""
-FADE_FROM, FADE_SLOPE = 0.93, 40.0
-"""Where gains have faded by half, and how fast they do."""
+FADE_WIDTH = 0.14
+"""How far below white gains begin to fade."""
 LEAST_RISE = 0.15
 """Of a piece of the tone curve, relative to a straight line's (before the curve's end is set)."""
 WHITE_FROM = 0.92
@@ -128,10 +128,12 @@ def apply(retouch: Retouch, photos: Tensor) -> Tensor:
         n[..., c] + _slice(retouch.grid[..., c], level, grid_weights(height), grid_weights(width))
         for c in range(NUM_LOCAL)
     ]
-    fade = SCALE * ops.sigmoid((FADE_FROM - level) * FADE_SLOPE)
+    below_white = ops.clip((1 - level) / FADE_WIDTH, 0, 1)
+    fade = SCALE * below_white * below_white * (3 - 2 * below_white)
+    gains = gains_and_exposure[GAINS]
+    largest = _greatest(gains)
     planes = [
-        plane * ops.exp(fade * gain)
-        for plane, gain in zip(planes, gains_and_exposure, strict=False)
+        plane * ops.exp(fade * (gain - largest)) for plane, gain in zip(planes, gains, strict=True)
     ]
 
     level = ops.clip(_greatest(planes), 1e-4, 1.0)

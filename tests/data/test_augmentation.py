@@ -8,11 +8,11 @@ import pytest
 
 from enhancer.data.augmentation import (
     MAX_ROTATION_DEGREES,
-    CentreSquareCrop,
+    CentreCrop,
+    RandomCrop,
     RandomFlip,
     RandomInputColour,
     RandomRotatedSquareCrop,
-    RandomSquareCrop,
     augmentations,
 )
 from enhancer.data.pairs import Pair
@@ -53,13 +53,13 @@ def test_crop_keeps_the_aspect_ratio():
     """A circle stays a circle: crops are square, so both axes scale alike."""
     photo = np.zeros((60, 100, 3), np.uint8)
     cv2.circle(photo, (50, 30), 12, (255, 255, 255), -1)
-    crop = CentreSquareCrop(120).map(pair_of(photo)).input
+    crop = CentreCrop(120).map(pair_of(photo)).input
     rows, columns = np.nonzero(crop[..., 0] > 127)
     assert crop.shape == (120, 120, 3)
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), abs=1)
 
 
-@pytest.mark.parametrize("crop", [RandomSquareCrop, RandomRotatedSquareCrop])
+@pytest.mark.parametrize("crop", [RandomCrop, RandomRotatedSquareCrop])
 def test_crop_scale_bounds_the_square_of_the_photo(crop, coordinates):
     """The range of rows in a crop is the side that it was cut with, a little more if turned."""
     cut, sides = crop(16, 0.5), []
@@ -177,8 +177,8 @@ def test_grey_without_a_change_of_white_balance_stays_grey(monkeypatch):
 @pytest.mark.parametrize(
     ("augmentation", "min_crop_scale", "expected"),
     [
-        ("none", 1.0, [RandomSquareCrop]),
-        ("flip", 0.8, [RandomSquareCrop, RandomFlip]),
+        ("none", 1.0, [RandomCrop]),
+        ("flip", 0.8, [RandomCrop, RandomFlip]),
         ("strong", 1.0, [RandomRotatedSquareCrop, RandomFlip, RandomInputColour]),
         ("strong", 0.3, [RandomRotatedSquareCrop, RandomFlip, RandomInputColour]),
     ],

@@ -86,9 +86,9 @@ def test_a_stage_continued_in_the_middle_gets_the_batches_that_it_would_have_got
     brightened_pairs, other_pairs, strong, first_step
 ):
     stage = dataclasses.replace(strong, mix_weight=0.3)
-    straight = taken(10, brightened_pairs, stage, mixed_in=other_pairs)
+    straight = taken(10, brightened_pairs, stage, mixed_in=[other_pairs])
     rest = taken(
-        10 - first_step, brightened_pairs, stage, mixed_in=other_pairs, first_step=first_step
+        10 - first_step, brightened_pairs, stage, mixed_in=[other_pairs], first_step=first_step
     )
     assert_same(rest, straight[first_step:])
 
@@ -98,7 +98,7 @@ def test_the_batches_of_two_processes_are_together_the_batch_of_one(
     brightened_pairs, other_pairs, strong, first_step
 ):
     stage = dataclasses.replace(strong, mix_weight=0.3)
-    options = {"mixed_in": other_pairs, "first_step": first_step}
+    options = {"mixed_in": [other_pairs], "first_step": first_step}
     one = taken(5, brightened_pairs, stage, **options)
     for process in range(2):
         half = taken(5, brightened_pairs, stage, process=process, num_processes=2, **options)
@@ -117,7 +117,7 @@ def test_mixed_in_pairs_come_in_their_share(brightened_pairs, other_pairs, nano_
     stage = dataclasses.replace(nano_stage, mix_weight=0.3)
     ids = [
         name
-        for batch in taken(50, brightened_pairs, stage, mixed_in=other_pairs)
+        for batch in taken(50, brightened_pairs, stage, mixed_in=[other_pairs])
         for name in batch.ids
     ]
     from_others = [name for name in ids if name.startswith("other")]
@@ -130,7 +130,7 @@ def test_mixed_in_pairs_come_in_their_share(brightened_pairs, other_pairs, nano_
 def test_without_a_share_nothing_is_mixed_in(brightened_pairs, other_pairs, nano_stage):
     assert_same(
         taken(3, brightened_pairs, nano_stage),
-        taken(3, brightened_pairs, nano_stage, mixed_in=other_pairs),
+        taken(3, brightened_pairs, nano_stage, mixed_in=[other_pairs]),
     )
 
 

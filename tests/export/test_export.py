@@ -53,16 +53,9 @@ def test_the_onnx_graph_equals_the_official_implementation():
         assert np.abs(output.transpose(0, 3, 1, 2) - archive["output"]).max() < 1e-5
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"num_blocks": (2, 1, 1, 1), "num_heads": (2, 1, 2, 1)}
-        | {"norm": "with_bias", "conv_bias": True},
-        {"base": "developed"},
-    ],
-    ids=["several blocks and heads, biases", "developed"],
-)
-def test_the_onnx_graph_takes_every_shape_of_network_and_picture(nano, changes):
+def test_the_onnx_graph_takes_every_shape_of_network_and_picture(nano):
+    changes = {"num_blocks": (2, 1, 1, 1), "num_heads": (2, 1, 2, 1)}
+    changes |= {"norm": "with_bias", "conv_bias": True}
     # Seeded: chance may draw a network whose norms divide by almost nothing and enlarge rounding.
     keras.utils.set_random_seed(0)
     model = Restormer(dataclasses.replace(nano, **changes))
@@ -71,9 +64,7 @@ def test_the_onnx_graph_takes_every_shape_of_network_and_picture(nano, changes):
         # Biases and norms begin at 0 and 1, where mistakes would not show.
         variable.assign(np.asarray(variable) + generator.normal(0, 0.05, variable.shape))
     run = run_onnx(model)
-    odd = picture(17, 26)
-    dark = odd * np.float32(0.3)  # a developed base treats it in another way
-    assert largest_difference(run, model, [odd, dark]) < 1e-5
+    assert largest_difference(run, model, [picture(17, 26)]) < 1e-5
     two = np.concatenate([picture(16, 16)] * 2)
     # Unclipped: there are values beyond 1.
     np.testing.assert_allclose(run(two)[1], run(two[:1])[0], rtol=2e-6, atol=1e-6)

@@ -10,7 +10,7 @@ from enhancer.network.levels import LEVELS
 from enhancer.training import loop
 from enhancer.training.programs import COMPILED_FIELDS, Programs
 
-_LAYERS = (*(names[0] for names in LEVELS), "output", "development")
+_LAYERS = (*(names[0] for names in LEVELS), "output")
 
 
 class SmallNetwork(keras.Model):

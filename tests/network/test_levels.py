@@ -48,9 +48,7 @@ def test_only_what_is_frozen_for_good_needs_no_gradient():
     assert never_trained(StageConfig(frozen_levels=1, unfreeze_every_epochs=1), paths) == set()
 
 
-@pytest.mark.parametrize(
-    "changed", [{"frozen_levels": 1}, {"level_decay": 0.9}, {"curve_rate": 30.0}]
-)
+@pytest.mark.parametrize("changed", [{"frozen_levels": 1}, {"level_decay": 0.9}])
 def test_default_stage_has_one_rate(changed):
     assert has_one_rate(StageConfig())
     assert not has_one_rate(StageConfig(**changed))

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
-from enhancer.network.development import light_factors
 
 from enhancer.config import MODEL_SIZES, ModelConfig
 from enhancer.network import blocks, layers
 from enhancer.network.blocks import TransformerBlocks
 from enhancer.network.restormer import Restormer, _reflect, pixel_shuffle, pixel_unshuffle
+from enhancer.network.retouch import NUM_NUMBERS
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -71,17 +71,17 @@ def test_zero_output_convolution_leaves_the_input_to_the_bit(nano, dtype):
     np.testing.assert_array_equal(run(model, x), x)
 
 
-def test_developed_network_begins_with_the_development_alone(nano):
-    model, x = Restormer(dataclasses.replace(nano, base="developed")), picture(9, 16)
-    whole = np.pad(x, ((0, 0), (0, 7), (0, 0), (0, 0)), mode="reflect")
-    expected = model.development(jnp.asarray(x), light_factors(jnp.asarray(whole)))
-    np.testing.assert_allclose(run(model, x), expected, atol=1e-5)
+def test_retouching_network_begins_with_one_edit_for_all_places(nano):
+    model = Restormer(dataclasses.replace(nano, base="retouch"))
+    found = model(jnp.asarray(picture(16, 24)), retouch_only=True)
+    assert found.numbers.shape == (1, NUM_NUMBERS)
+    assert not np.any(found.grid)
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"norm": "with_bias", "conv_bias": True}, {"base": "developed"}],
-    ids=["paper", "biases", "developed"],
+    [{}, {"norm": "with_bias", "conv_bias": True}, {"base": "retouch"}],
+    ids=["paper", "biases", "retouch"],
 )
 def test_saved_and_loaded_model_is_identical(nano, tmp_path, options):
     model = with_random_weights(Restormer(dataclasses.replace(nano, **options), remat="block"))
@@ -199,7 +199,7 @@ def test_unfolded_convolution_equals_the_library_convolution(shape):
         ({"num_blocks": (1, 1, 1)}, "four levels"),
         ({"norm": "BiasFree"}, "norm must be"),
         ({"base": "auto"}, "base must be"),
-        ({"base": "developed", "channels": 1}, "base 'developed' takes 3 channels"),
+        ({"base": "retouch", "channels": 1}, "base 'retouch' takes 3 channels"),
     ],
 )
 def test_impossible_shapes_are_refused(nano, change, message):

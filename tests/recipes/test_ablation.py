@@ -31,7 +31,7 @@ def test_a_strategy_changes_settings_of_either_stage_and_the_network():
 
 
 def test_a_strategy_may_start_from_scratch_or_leave_the_extra_pairs_out():
-    experiment = Experiment(extra_pairs=Path("more"), pretrain=StageConfig(mix_weight=0.5))
+    experiment = Experiment(extra_pairs=(Path("more"),), pretrain=StageConfig(mix_weight=0.5))
     texts = ("longer:from=scratch,epochs=300", "FiveK alone:pretrain.mix_weight=0")
     strategies = parse_strategies(texts, experiment)
     assert not strategies["longer"].pretrained
@@ -143,7 +143,7 @@ def fitting_cells(workdir: Path, pairs: list[dict], **options) -> Cells:
     """Training pairs that show no edit, validation and test pairs that show a brighter one."""
     unchanged = [pair | {"target": pair["input"]} for pair in pairs[:3]]
     experiment = Experiment(workdir=workdir, **options)
-    data = DataSets(fivek=lambda _: [], real_estate=lambda _: [], extra=None)
+    data = DataSets(fivek=lambda _: [], real_estate=lambda _: [], extra=[])
     folds = [FoldData(unchanged, pairs[3:6], pairs[6:])]
     return Cells(experiment, parse_strategies((), experiment), data, folds)
 

@@ -110,7 +110,7 @@ def test_two_runs_of_a_preset_with_different_pairs_do_not_meet(tmp_path):
         run = dataclasses.replace(
             PRESETS["recommended"],
             fivek=tmp_path / f"fivek{number}",
-            real_estate=tmp_path / f"rooms{number}",
+            real_estate=(tmp_path / f"rooms{number}",),
             workdir=tmp_path / f"run{number}",
         )
         data, fingerprints = open_or_build(run)

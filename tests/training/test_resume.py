@@ -123,7 +123,7 @@ def test_stage_stopped_by_a_signal_continues_to_the_same_weights_and_history(
         )
 
     def run(name: str):
-        mixed_in = brightened_pairs[::-1] if stage.mix_weight else None
+        mixed_in = [brightened_pairs[::-1]] if stage.mix_weight else []
         return train(stage, brightened_pairs, tmp_path / name, mixed_in=mixed_in)
 
     with monkeypatch.context() as patch:
