@@ -24,7 +24,7 @@ from demo.server.serving import running
 from enhancer.inference import enhancer as inference
 from enhancer.photo.io import read_photo, write_photo
 from enhancer.system import compiler
-from tests.helpers.demo_page import FakeEnhancer, free_port, serving, write_gradient
+from tests.helpers.demo_page import FakeEnhancer, as_file, free_port, serving, write_gradient
 from tests.helpers.lift import Lift
 
 # isort: split
@@ -161,10 +161,6 @@ def call(address: str, data: list) -> tuple[int, str]:
     return 200, httpx.get(
         f"{address}gradio_api/call/enhance/{started.json()['event_id']}", timeout=60
     ).text
-
-
-def as_file(path: str) -> dict:
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
 def test_no_answer_holds_a_path_of_the_server(address, photo, tmp_path):

@@ -27,7 +27,7 @@ from gradio.routes import App
 from demo.server import serving as serving_module
 from demo.server import walls
 from demo.server.credentials import Credentials
-from tests.helpers.demo_page import FakeEnhancer, inside, serving, write_gradient
+from tests.helpers.demo_page import FakeEnhancer, as_file, call, inside, serving, write_gradient
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -195,20 +195,6 @@ def watched(place):
     yield place
     WATCH.is_on = False
     assert WATCH.seen == []
-
-
-def as_file(path: str) -> dict:
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
-
-
-async def call(client: httpx.AsyncClient, data: list, kind: str = "application/json") -> str:
-    body = json.dumps({"data": data})
-    begun = await client.post(
-        "/gradio_api/call/enhance", content=body, headers={"content-type": kind}
-    )
-    if begun.status_code != 200:
-        return begun.text
-    return (await client.get(f"/gradio_api/call/enhance/{begun.json()['event_id']}")).text
 
 
 SHAPES = [

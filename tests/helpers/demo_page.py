@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import shutil
 import socket
 import threading
@@ -136,6 +137,22 @@ def inside(enhancer=None, *, limits: Limits | None = None, credentials=None, **o
             yield server, folder
         finally:
             server.close()
+
+
+def as_file(path: str) -> dict:
+    """Return how Gradio's requests name a file."""
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+async def call(client: httpx.AsyncClient, data: list, kind: str = "application/json") -> str:
+    """Return the events of a call of the programs' interface, or the refusal of the call."""
+    body = json.dumps({"data": data})
+    begun = await client.post(
+        "/gradio_api/call/enhance", content=body, headers={"content-type": kind}
+    )
+    if begun.status_code != 200:
+        return begun.text
+    return (await client.get(f"/gradio_api/call/enhance/{begun.json()['event_id']}")).text
 
 
 def write_gradient(path: Path, height: int, width: int, *, blue: int = 200) -> Path:
