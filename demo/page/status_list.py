@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from demo.photos.visit import Entry
+from demo.photos.session import Entry
 
 _SIGNS = {"waiting": "", "working": "", "done": "✓", "failed": "!"}
 _ROW = Markup(

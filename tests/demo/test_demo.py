@@ -19,8 +19,8 @@ import pytest
 from demo import __main__ as command
 from demo.app import mount_page  # before gradio's own modules: it turns the analytics off
 from demo.photos.limits import Limits
+from demo.server.http_server import running
 from demo.server.port import open_port
-from demo.server.serving import running
 from enhancer.inference import enhancer as inference
 from enhancer.photo.io import read_photo, write_photo
 from enhancer.system import compiler
@@ -102,7 +102,7 @@ def test_a_file_that_is_no_photo_is_told_so_in_words(client, tmp_path):
 
 def test_an_unexpected_failure_shows_no_detail(client, tmp_path, caplog):
     write_photo(tmp_path / "grey.png", np.full((20, 30, 3), 128, np.uint8))
-    with pytest.raises(Exception, match="could not be enhanced; the server's log says why"):
+    with pytest.raises(Exception, match="could not be done; the server's log says why"):
         enhance(client, tmp_path / "grey.png")
     assert "RuntimeError" in caplog.text
     assert "secret detail" not in caplog.text

@@ -6,17 +6,16 @@ import json
 import urllib.parse
 from pathlib import Path
 
-import gradio as gr
 import httpx
 import numpy as np
 import pytest
 
 from demo.handlers import CALLER, Caller, Handlers
-from demo.page import doors
+from demo.page import streams
 from demo.photos import isolated_decoding
-from demo.photos.limits import Limits
+from demo.photos.limits import Limits, Refused
 from demo.photos.photo_queue import PhotoQueue
-from demo.photos.shelf import NoRoom, Shelf
+from demo.photos.storage import NoRoom, Storage
 from demo.photos.visitor import Visitor
 from demo.server.credentials import Credentials
 from enhancer.photo.io import PhotoError, write_photo
@@ -26,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ANNA, BERT = Visitor("anna", "127.0.0.1"), Visitor("bert", "127.0.0.1")
+ANNA = Visitor("anna", "127.0.0.1")
 LIMITS = Limits(photos_per_batch=2)
 
 
@@ -75,28 +74,30 @@ def test_an_upload_of_more_files_than_a_batch_is_refused(server):
     assert server.run(send()).status_code == 400
 
 
+def put(storage: Storage, names: str) -> list[str]:
+    with storage.receiving(ANNA, len(names)) as folder:
+        for name in names:
+            (folder / name).write_text(name)
+        return storage.put(ANNA, [(folder / name, name) for name in names])
+
+
 def test_an_upload_beyond_the_limit_is_taken_as_a_whole_or_not_at_all(tmp_path):
-    shelf = Shelf(tmp_path, Limits(uploads_per_visitor=2))
-    with pytest.raises(NoRoom), shelf.receiving(ANNA, 3) as folder:
-        for name in "abc":
-            (folder / name).write_text(name)
-        shelf.put(ANNA, [(folder / name, name) for name in "abc"])
+    storage = Storage(tmp_path, Limits(uploads_per_visitor=2))
+    with pytest.raises(NoRoom):
+        put(storage, "abc")
     assert list(tmp_path.iterdir()) == []
-    with shelf.receiving(ANNA, 2) as folder:  # the refused ones do not count
-        for name in "ab":
-            (folder / name).write_text(name)
-        assert len(shelf.put(ANNA, [(folder / name, name) for name in "ab"])) == 2
+    assert len(put(storage, "ab")) == 2  # the refused ones do not count
 
 
 def test_an_upload_counts_on_its_visitor_while_it_is_being_enhanced(tmp_path):
-    shelf = Shelf(tmp_path, Limits(disk_megabytes=10))
-    with shelf.receiving(ANNA, 3_000_000) as folder:
+    storage = Storage(tmp_path, Limits(disk_megabytes=10))
+    with storage.receiving(ANNA, 3_000_000) as folder:
         (folder / "a.jpg").write_bytes(bytes(3_000_000))
-        handle = shelf.put(ANNA, [(folder / "a.jpg", "a.jpg")])[0]
-    results = shelf.open_box(ANNA)
-    with shelf.using(results):
-        shelf.take(ANNA, handle, results / "source")
-        with pytest.raises(NoRoom), shelf.receiving(ANNA, 3_000_000):
+        handle = storage.put(ANNA, [(folder / "a.jpg", "a.jpg")])[0]
+    results = storage.new_folder(ANNA)
+    with storage.using(results):
+        storage.take(ANNA, handle, results / "source")
+        with pytest.raises(NoRoom), storage.receiving(ANNA, 3_000_000):
             pass  # half of ten megabytes is one visitor's
 
 
@@ -132,7 +133,7 @@ def test_nobody_puts_an_event_into_anothers_session(server, route):
 
 
 def test_too_many_streams_of_one_account_are_refused(server, monkeypatch):
-    monkeypatch.setattr(doors, "_MOST_STREAMS", 1)
+    monkeypatch.setattr(streams, "_MOST", 1)
 
     async def listen() -> list[int]:
         async with server.client() as client:
@@ -188,25 +189,25 @@ def test_a_photo_that_fails_leaves_no_file(server, tmp_path):
             handle = (await upload(client, (tmp_path / "grey.png").read_bytes())).json()[0]
             return await call(client, [as_file(handle), 1.0])
 
-    assert "could not be enhanced" in server.run(ask())
+    assert "could not be done" in server.run(ask())
 
 
 def test_a_download_takes_a_place_in_the_queue(tmp_path):
-    queue, shelf = PhotoQueue(visitors=1), Shelf(tmp_path, LIMITS)
-    handlers = Handlers(FakeEnhancer(), queue, shelf, LIMITS)
+    queue, storage = PhotoQueue(Limits(visitors=1)), Storage(tmp_path, LIMITS)
+    handlers = Handlers(FakeEnhancer(), queue, storage, LIMITS)
     photo = write_gradient(tmp_path / "a.jpg", 20, 30)
 
     async def visit() -> Path:
         CALLER.set(Caller(ANNA, lambda: True))
-        with shelf.receiving(ANNA, 1) as folder:
-            handle = shelf.put(ANNA, [(photo.rename(folder / "a.jpg"), "a.jpg")])[0]
+        with storage.receiving(ANNA, 1) as folder:
+            handle = storage.put(ANNA, [(photo.rename(folder / "a.jpg"), "a.jpg")])[0]
         progress = [step async for step in handlers.enhance(None, [handle], 100)][-1]
-        with queue.visit("bert"):
-            with pytest.raises(gr.Error, match="busy"):
-                await handlers.render_shown(progress.visit, 50)
-            with pytest.raises(gr.Error, match="busy"):
-                await anext(handlers.render_all(progress.visit, 50))
-        return await handlers.render_shown(progress.visit, 50)
+        with queue.place("bert"):
+            with pytest.raises(Refused, match="busy"):
+                await handlers.render_shown(progress.session, 50)
+            with pytest.raises(Refused, match="busy"):
+                await anext(handlers.render_all(progress.session, 50))
+        return await handlers.render_shown(progress.session, 50)
 
     assert asyncio.run(visit()).exists()
 

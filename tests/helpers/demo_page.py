@@ -15,9 +15,9 @@ from PIL import Image
 from demo.page.model_card import ModelCard
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
+from demo.server.application import create_app
+from demo.server.http_server import running
 from demo.server.port import open_port
-from demo.server.server import create_app
-from demo.server.serving import running
 from demo.server.temporary_files import private_folder
 from enhancer.inference.edit import Edit
 from enhancer.photo.io import write_photo
@@ -69,7 +69,7 @@ def serving(
 ):
     """Serve the page on a free port; yield its address."""
     limits = limits or Limits()
-    queue = queue or PhotoQueue(limits.photos_at_once, limits.visitors, limits.batches_per_visitor)
+    queue = queue or PhotoQueue(limits)
     with private_folder(), open_port("127.0.0.1", 0) as listening:
         app = create_app(enhancer, ModelCard(enhancer.description), limits, queue, credentials)
         with running(app, listening):
@@ -129,7 +129,7 @@ class Inside:
 def inside(enhancer=None, *, limits: Limits | None = None, credentials=None, **options):
     """Yield the application in this process as `Inside`, and the folder of its files."""
     enhancer, limits = enhancer or FakeEnhancer(), limits or Limits()
-    queue = PhotoQueue(limits.photos_at_once, limits.visitors, limits.batches_per_visitor)
+    queue = PhotoQueue(limits)
     with private_folder() as folder:
         card = ModelCard(enhancer.description)
         server = Inside(create_app(enhancer, card, limits, queue, credentials, **options))
