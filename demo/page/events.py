@@ -71,7 +71,7 @@ class Events:
         )
         page.photos.select(self.choose, chosen, view, **_HIDDEN)
         page.strength.change(self.show, chosen, view, trigger_mode="always_last", **_HIDDEN)
-        minimal = _HIDDEN | {"show_progress": "minimal"}
+        minimal: dict[str, Any] = {**_HIDDEN, "show_progress": "minimal"}
         page.download.click(self.save_shown, chosen, page.file, **minimal)
         page.download_all.click(self.save_all, chosen, [page.download_all, page.file], **_HIDDEN)
         page.start_over.click(self.clear, session, everything, **_HIDDEN)

@@ -35,7 +35,7 @@ def main() -> int:
         "notes": photo.notes,
     }
     print(json.dumps(header), flush=True)
-    sys.stdout.buffer.write(memoryview(np.ascontiguousarray(photo.pixels)).cast("B"))
+    sys.stdout.buffer.write(np.ascontiguousarray(photo.pixels).data.cast("B"))
     sys.stdout.flush()
     return 0
 

@@ -248,48 +248,35 @@ class Storage:
 
     def _add(self, visitor: Visitor, *, is_upload: bool, size: int = 0) -> Path:
         path = self.folder / secrets.token_urlsafe(16)
+        most = self._limits.uploads_per_visitor if is_upload else _MOST_RESULTS
         with self._lock:
-            own = [f for f in self._folders.values() if f.account == visitor.account]
-            if size and sum(f.is_upload and f.users > 0 for f in own) >= _AT_ONCE:
+            own = {n: f for n, f in self._of(visitor.account).items() if f.is_upload == is_upload}
+            idle = {name: folder for name, folder in own.items() if not folder.users}
+            if size and len(own) - len(idle) >= _AT_ONCE:
                 raise NoRoom(f"{_AT_ONCE} uploads of yours are coming in. Wait until one is there.")
-            alike = {
-                name: folder
-                for name, folder in self._folders.items()
-                if folder.account == visitor.account
-                and folder.is_upload == is_upload
-                and not folder.users
-            }
-            most = self._limits.uploads_per_visitor if is_upload else _MOST_RESULTS
-            told = f"{len(alike)} of your uploads wait already. Enhance them, or try again in "
-            told += f"{_UPLOAD_SECONDS / 60:.0f} minutes."
-            self._clear(alike, len(alike) + 1 - most, lambda folder: 1, told)
+            told = f"{len(idle)} of your uploads wait already. Enhance them, or try again later."
+            self._clear(idle, len(idle) + 1 - most, lambda folder: 1, told)
             self._make_room(visitor.account, size)
             self._folders[path.name] = _Folder(visitor.owner, visitor.account, is_upload, size)
         path.mkdir(parents=True, mode=0o700)
         return path
 
+    def _of(self, account: str) -> dict[str, _Folder]:
+        return {name: f for name, f in self._folders.items() if f.account == account}
+
     def _make_room(self, account: str, size: int) -> None:
         room = self._limits.disk_megabytes * 1_000_000
-        own = {name: f for name, f in self._folders.items() if f.account == account}
-        for folders, most in ((own, room // 2), (self._folders, room)):
+        for folders, most in ((self._of(account), room // 2), (self._folders, room)):
             held = sum(folder.size for folder in folders.values())
             self._clear(folders, held + size - most, lambda folder: folder.size, _FULL)
         if size and shutil.disk_usage(self.folder).free < size + _SPARE_DISK:
             raise NoRoom(_FULL)
 
     def _clear(
-        self,
-        folders: dict[str, _Folder],
-        excess: int,
-        weigh: Callable[[_Folder], int],
-        told: str,
+        self, folders: dict[str, _Folder], excess: int, weigh: Callable[[_Folder], int], told: str
     ) -> None:
         """Delete folders until the excess is gone, results and what is longest unused first."""
-        idle = sorted(
-            (folder.is_upload, folder.used, name)
-            for name, folder in folders.items()
-            if folder.may_go
-        )
+        idle = sorted((f.is_upload, f.used, name) for name, f in folders.items() if f.may_go)
         if excess > sum(weigh(folders[name]) for _, _, name in idle):
             raise NoRoom(told)
         for _, _, name in idle:
