@@ -91,6 +91,9 @@ class GuardedBlocks(gr.Blocks):
         config = super().get_config_file()
         for component in config["components"]:
             component.pop("example_inputs", None)  # addresses in the web, for documentation
+            # Gradio copies the whole configuration for every page that is opened, and with a method
+            # its object: here everything down to the model.
+            component["props"].pop("delete_callback", None)
         return self._with_handles(config)
 
     def _with_handles(self, value: Any) -> Any:

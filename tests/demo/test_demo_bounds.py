@@ -212,6 +212,27 @@ def test_a_download_takes_a_place_in_the_queue(tmp_path):
     assert asyncio.run(visit()).exists()
 
 
+def test_opening_the_page_does_not_copy_the_model():
+    class Model(FakeEnhancer):
+        copies = 0
+
+        def __deepcopy__(self, memo):
+            self.copies += 1
+            return self
+
+    model = Model()
+    with inside(model) as (server, _):
+
+        async def visit() -> list[httpx.Response]:
+            async with server.client() as client:
+                return [await client.get(page) for page in ("/", "/config")]
+
+        pages = server.run(visit())
+    assert [page.status_code for page in pages] == [200, 200]
+    assert not any(" object at 0x" in page.text or "<function" in page.text for page in pages)
+    assert model.copies == 0
+
+
 # Logins and secrets
 
 
