@@ -15,7 +15,7 @@ def add_health(app: FastAPI, queue: PhotoQueue, model: str) -> None:
     """
 
     @app.get("/health", include_in_schema=False)
-    def health() -> JSONResponse:
+    async def health() -> JSONResponse:
         counts = queue.counts()
         answer = {
             "status": "stopping" if queue.is_closed else "ready",
