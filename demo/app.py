@@ -22,11 +22,10 @@ from demo.handlers import Handlers
 from demo.page.blocks import GuardedBlocks
 from demo.page.cookie import IdentifyVisitor, VisitorCookie
 from demo.page.events import Events
-from demo.page.layout import Layout
+from demo.page.layout import CSS, THEME, Layout
 from demo.page.model_card import ModelCard
 from demo.page.routes import SCRIPT, Routes
 from demo.page.streams import Streams
-from demo.page.theme import CSS, THEME
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.storage import Storage
