@@ -15,7 +15,7 @@ from enhancer.network.trained import CheckpointError, load_best, read_config, we
 from enhancer.scoring.evaluation import Pairs
 from enhancer.training.history import best_row, is_finished
 from recipes.experiment import data_dir_of
-from recipes.scenes import SeenScenes, built_scenes
+from recipes.leaks import SeenScenes, built_scenes
 from recipes.scored_pairs import ScoredPairs
 
 _METHODS = {"pretrain": "pretrained", "scratch": "scratch", "finetune": "finetuned"}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import themes
 
 from demo.page.model_card import ModelCard, render_model_card, summarise
 from demo.photos.limits import Limits
@@ -33,7 +34,7 @@ _PICTURES: dict[str, Any] = {
 
 # Names given as text are fonts of the visitor's own system; gradio's default theme would fetch
 # some from the web.
-THEME = gr.themes.Base(
+THEME = themes.Base(
     primary_hue="sky",
     neutral_hue="slate",
     radius_size="lg",
