@@ -38,6 +38,7 @@ from keras import ops
 
 from enhancer.network import layers
 from enhancer.network import restormer
+from enhancer.network import strip_scan
 
 from enhancer.training import step
 from enhancer.network import blocks
