@@ -38,7 +38,7 @@ from keras import ops
 
 from enhancer.network import layers
 from enhancer.network import restormer
-from enhancer.network import row_strips
+from enhancer.network import strip_scan
 
 from enhancer.training import step
 from enhancer.network import blocks
@@ -58,7 +58,7 @@ def _library_filter(x, projection, kernel, projection_bias=None, kernel_bias=Non
 
 
 def _add_kernel_gradient(sums, projected, d_filtered):
-    """`row_strips._add_kernel_gradient` as nine reductions: unrolled it would be thousands."""
+    """`strip_scan._add_kernel_gradient` as nine reductions: unrolled it would be thousands."""
     _, rows, width, _ = d_filtered.shape
     d_filtered = ops.cast(d_filtered, "float32")
     shifted = (projected[:, i : i + rows, j : j + width] for i in range(3) for j in range(3))
@@ -85,10 +85,10 @@ def variant(formulation: str, remat: str) -> Iterator[None]:
     patches = [(blocks, "on_one_cpu_device", lambda: in_strips), (step, "compiler_options", dict)]
     patches += [(restormer, "on_one_cpu_device", lambda: False)]
     if in_strips:
-        patches += [(row_strips, "MOST_BACKWARD_ROWS", None)]
+        patches += [(strip_scan, "MOST_BACKWARD_ROWS", None)]
         limits = "FORWARD_STRIP_BYTES", "BACKWARD_STRIP_BYTES"
-        patches += [(row_strips, limit, 1 << 62) for limit in limits]
-        patches += [(row_strips, "_add_kernel_gradient", _add_kernel_gradient)]
+        patches += [(strip_scan, limit, 1 << 62) for limit in limits]
+        patches += [(strip_scan, "_add_kernel_gradient", _add_kernel_gradient)]
     if formulation == "library":
         patches += [(module, "projected_depthwise", _library_filter) for module in (layers, blocks)]
     policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None

@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from demo.photos.limits import Limits
+from demo.photos.photo_queue import PhotoQueue
 from demo.server.credentials import Credentials, CredentialsError, read_credentials
 from demo.server.freed_memory import share_arenas
 from demo.server.port import open_port
@@ -64,13 +65,13 @@ def main(argv: list[str] | None = None) -> int:
         reason = getattr(error, "strerror", None) or str(error)
         place = f"port {arguments.port} of {arguments.host}"
         return _cannot_start(f"{place} cannot be opened ({reason})")
-    from demo.server.serving import STARTING, running
+    from demo.server.http_server import STARTING, running, wait_for_stop
 
+    queue = PhotoQueue(arguments.limits)
     with listening, private_folder():
         try:
             with running(STARTING, listening):
-                enhancer = _load(arguments.workdir)
-                app, queue, wait_for_stop = _create(enhancer, arguments, credentials)
+                model, app = _load(arguments, queue, credentials)
         except KeyboardInterrupt:
             return STOPPED
         except _NoModel as error:
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         # Who is known by another name has a proxy in front; its word for who asks is taken.
         with running(app, listening, behind_proxy=bool(arguments.allowed_host)):
             host, port = listening.getsockname()[:2]
-            _greet(host, port, enhancer.description, has_login=credentials is not None)
+            _greet(host, port, model, has_login=credentials is not None)
             wait_for_stop(queue)
     print("Stopped.", flush=True)
     return STOPPED
@@ -88,43 +89,21 @@ class _NoModel(Exception):
     pass
 
 
-def _load(workdir: Path):
+def _load(arguments: Arguments, queue: PhotoQueue, credentials: Credentials | None):
+    """Return the model's description and the application, when all that it needs is compiled."""
+    import tqdm
+
+    from demo.page.model_card import read_model_card
+    from demo.server.application import create_app
     from enhancer.inference.enhancer import Enhancer
     from enhancer.network.trained import CheckpointError
     from enhancer.system import compiler
 
     compiler.enable_cache()
     try:
-        enhancer = Enhancer.load(workdir)
+        enhancer = Enhancer.load(arguments.workdir)
     except (CheckpointError, OSError) as error:
         raise _NoModel(str(error)) from None
-    _warm_up(enhancer)
-    return enhancer
-
-
-def _create(enhancer, arguments: Arguments, credentials: Credentials | None):
-    from demo.page.model_card import read_model_card
-    from demo.photos.photo_queue import PhotoQueue
-    from demo.server.server import create_app, wait_for_stop
-
-    limits = arguments.limits
-    queue = PhotoQueue(limits.photos_at_once, limits.visitors, limits.batches_per_visitor)
-    app = create_app(
-        enhancer,
-        read_model_card(arguments.workdir, enhancer.description),
-        limits,
-        queue,
-        credentials,
-        host=arguments.host,
-        allowed_hosts=arguments.allowed_host,
-    )
-    return app, queue, wait_for_stop
-
-
-def _warm_up(enhancer) -> None:
-    """Compile before the first visitor comes; the programs are kept on disk for the next start."""
-    import tqdm
-
     with tqdm.tqdm(desc="Preparing for the usual photo sizes", unit="size", smoothing=0) as bar:
 
         def show(done: int, total: int) -> None:
@@ -132,6 +111,16 @@ def _warm_up(enhancer) -> None:
             bar.update(done - bar.n)
 
         enhancer.warm_up(show, keep_to_these=True)
+    card = read_model_card(arguments.workdir, enhancer.description)
+    return enhancer.description, create_app(
+        enhancer,
+        card,
+        arguments.limits,
+        queue,
+        credentials,
+        host=arguments.host,
+        allowed_hosts=arguments.allowed_host,
+    )
 
 
 def _greet(host: str, port: int, model: str, *, has_login: bool) -> None:

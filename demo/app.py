@@ -19,19 +19,19 @@ from gradio import utils as gradio_utils
 from starlette.routing import Mount
 
 from demo.handlers import Handlers
-from demo.page.doors import SCRIPT, Doors, Listeners
+from demo.page.blocks import GuardedBlocks
+from demo.page.cookie import IdentifyVisitor, VisitorCookie
 from demo.page.events import Events
-from demo.page.gate import GatedBlocks
-from demo.page.layout import lay_out
+from demo.page.layout import CSS, THEME, Layout
 from demo.page.model_card import ModelCard
-from demo.page.theme import CSS, THEME
-from demo.page.visitors import VisitorCookie, Visitors
+from demo.page.routes import SCRIPT, Routes
+from demo.page.streams import Streams
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
-from demo.photos.shelf import Shelf
+from demo.photos.storage import Storage
 from enhancer.inference.enhancer import Enhancer
 
-SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.jpg"))
+_SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.jpg"))
 """Rendered rooms to try the page with; `python -m datasets samples demo/samples` makes them."""
 _FAVICON = Path(__file__).parent / "page" / "favicon.png"
 _SESSIONS = 10_000
@@ -45,10 +45,10 @@ def mount_page(
     card: ModelCard | None = None,
     limits: Limits | None = None,
     queue: PhotoQueue | None = None,
-) -> Shelf:
-    """Put the page into an application, and return where its files lie.
+) -> None:
+    """Put the page into an application.
 
-    They lie in `GRADIO_TEMP_DIR`, which has to be a folder of this page alone.
+    Its files lie in `GRADIO_TEMP_DIR`, which has to be a folder of this page alone.
 
     Args:
         app: where to.
@@ -59,15 +59,16 @@ def mount_page(
         queue: where photos wait; pass one to watch it, or to close it before the server stops.
     """
     limits = limits or Limits()
-    queue = queue or PhotoQueue(limits.photos_at_once, limits.visitors, limits.batches_per_visitor)
-    shelf, listeners = Shelf(_folder(), limits), Listeners()
-    page = _build_page(
-        GatedBlocks(shelf, listeners, title="Photo enhancer"),
-        Handlers(enhancer, queue, shelf, limits),
-        card or ModelCard(enhancer.description),
-        limits,
-        shelf,
-    )
+    folder = Path(tempfile.gettempdir()) / gradio_utils.get_upload_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    storage, streams = Storage(folder.resolve(), limits), Streams()
+    handlers = Handlers(enhancer, queue or PhotoQueue(limits), storage, limits)
+    page = GuardedBlocks(storage, streams, title="Photo enhancer")
+    with page:
+        _fill(handlers, card or ModelCard(enhancer.description), limits, storage)
+    page.state_session_capacity = _SESSIONS
+    page.queue(default_concurrency_limit=None, max_size=20 * limits.visitors)
+    page.guard_queue()
     gr.mount_gradio_app(
         app,
         page,
@@ -82,33 +83,18 @@ def mount_page(
         ssr_mode=False,
         show_error=False,
     )
-    page.has_launched = True  # Gradio's own check of paths, see `demo.page.gate`
+    page.has_launched = True  # Gradio's own check of paths, see `demo.page.blocks`
     mount = app.routes[-1]
     assert isinstance(mount, Mount)
-    mount.app = Visitors(Doors(mount.app, shelf, limits, listeners), VisitorCookie())
-    shelf.sweep_regularly()
-    return shelf
+    mount.app = IdentifyVisitor(Routes(mount.app, storage, limits, streams), VisitorCookie())
+    storage.sweep_regularly()
 
 
-def _build_page(
-    page: GatedBlocks, handlers: Handlers, card: ModelCard, limits: Limits, shelf: Shelf
-) -> GatedBlocks:
-    samples = shelf.publish("samples", SAMPLES)
-    with page:
-        visit = gr.State(
-            None, time_to_live=limits.keep_minutes * 60, delete_callback=handlers.forget
-        )
-        layout = lay_out(limits, card, samples)
-        _offer_api(handlers)
-        Events(layout, visit, handlers, shelf, samples).connect()
-    page.state_session_capacity = _SESSIONS
-    page.queue(default_concurrency_limit=None, max_size=20 * limits.visitors)
-    page.guard_queue()
-    return page
-
-
-def _offer_api(handlers: Handlers) -> None:
-    """Add the endpoint `/enhance` for programs; its components are not on the page."""
+def _fill(handlers: Handlers, card: ModelCard, limits: Limits, storage: Storage) -> None:
+    samples = storage.publish("samples", _SAMPLES)
+    session = gr.State(None, time_to_live=limits.keep_minutes * 60, delete_callback=handlers.forget)
+    layout = Layout(limits, card, samples)
+    # The endpoint `/enhance` for programs; its components are not on the page.
     gr.Button(visible=False).click(
         handlers.enhance_file,
         [gr.File(visible=False, label="photo"), gr.Number(1.0, visible=False, label="strength")],
@@ -117,12 +103,4 @@ def _offer_api(handlers: Handlers) -> None:
         concurrency_limit=None,
         show_progress="hidden",
     )
-
-
-def _folder() -> Path:
-    """Return the folder for files, Gradio's own too: what lies there Gradio leaves alone."""
-    folder = Path(gradio_utils.get_upload_folder())
-    if not folder.is_absolute():
-        folder = Path(tempfile.gettempdir()) / folder
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder.resolve()
+    Events(layout, session, handlers, storage, samples).connect()

@@ -15,7 +15,7 @@ from enhancer.scoring.evaluation import Pairs
 from enhancer.training.history import best_row, is_finished
 from recipes import data_sets
 from recipes.experiment import data_dirs_of, folders_of
-from recipes.scenes import SeenScenes, built_scenes
+from recipes.leaks import SeenScenes, built_scenes
 from recipes.scored_pairs import ScoredPairs
 
 _METHODS = {"pretrain": "pretrained", "scratch": "scratch", "finetune": "finetuned"}

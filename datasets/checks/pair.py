@@ -10,7 +10,7 @@ import numpy as np
 
 from datasets.checks import near_duplicates, tone
 from datasets.checks.damage import refuse_damaged
-from datasets.checks.framing import check_framing, reconcile_framing
+from datasets.checks.raw_framing import check_framing, reconcile_framing
 from datasets.types import PairRejected
 from enhancer.photo.io import RAW_SUFFIXES, PhotoError, encode_jpeg, read_photo
 

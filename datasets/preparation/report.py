@@ -9,8 +9,8 @@ import jinja2
 import numpy as np
 
 from datasets.checks import tone
-from datasets.checks.framing import MAX_DISPLACEMENT
 from datasets.checks.pair import thumbnail
+from datasets.checks.raw_framing import MAX_DISPLACEMENT
 from datasets.checks.registration import WORK_EDGE
 from datasets.preparation import prepared_folder
 from datasets.preparation.findings import Findings

@@ -10,19 +10,19 @@ import gradio as gr
 from markupsafe import Markup
 
 from demo.handlers import Handlers, Progress
-from demo.page.doors import FILE
 from demo.page.layout import Layout
+from demo.page.routes import FILE
 from demo.page.status_list import render_status_list
-from demo.photos.shelf import Shelf
-from demo.photos.visit import Visit
+from demo.photos.session import Session
+from demo.photos.storage import Storage
 
 _HIDDEN: dict[str, Any] = {
     "show_progress": "hidden",
     "api_visibility": "private",
     "concurrency_limit": None,
 }
-_MINIMAL: dict[str, Any] = {**_HIDDEN, "show_progress": "minimal"}
 _LINK = Markup('<a href="{}" download="{}" data-number="{}" hidden>{}</a>')
+_CAPTION = Markup('<p><span class="name">{}</span> <span class="size">{} × {} pixels</span></p>')
 
 
 class Events:
@@ -30,93 +30,84 @@ class Events:
 
     Args:
         layout: the components.
-        visit: the component that keeps a visitor's `Visit`.
+        session: the component that keeps a visitor's `Session`.
         handlers: do the work.
-        shelf: names the samples.
+        storage: names files.
         samples: in the order of their gallery.
     """
 
     def __init__(
         self,
         layout: Layout,
-        visit: gr.State,
+        session: gr.State,
         handlers: Handlers,
-        shelf: Shelf,
+        storage: Storage,
         samples: list[Path],
     ):
         self._page = layout
-        self._visit = visit
+        self._session = session
         self._handlers = handlers
-        self._shelf = shelf
-        self._samples = [shelf.handle(path) for path in samples]
+        self._storage = storage
+        self._samples = [storage.handle(path) for path in samples]
 
     def connect(self) -> None:
         """Say what happens on which click."""
-        page, visit = self._page, self._visit
-        view = [visit, page.shown, page.comparison, page.photos, page.download]
+        page, session = self._page, self._session
+        view = [session, page.shown, page.comparison, page.photos, page.download]
         everything = [*view, page.upload, page.button, page.status, page.sample_box]
         everything += [page.placeholder, page.result_box, page.download_all, page.start_over]
+        chosen = [session, page.strength]
         finish = {
             "fn": self.finish,
-            "inputs": [visit, page.upload, page.strength],
+            "inputs": [session, page.upload, page.strength],
             "outputs": [*view, page.button, page.start_over],
         }
         page.upload.change(self.count, page.upload, page.button, **_HIDDEN)
         page.button.click(
-            self.enhance, [visit, page.upload, page.strength], everything, **_HIDDEN
+            self.enhance, [session, page.upload, page.strength], everything, **_HIDDEN
         ).then(**finish, **_HIDDEN)
-        page.samples.select(
-            self.enhance_sample, [visit, page.strength], everything, **_HIDDEN
-        ).then(**finish, **_HIDDEN)
-        page.photos.select(self.choose, [visit, page.strength], view, **_HIDDEN)
-        page.strength.change(
-            self.show, [visit, page.strength], view, trigger_mode="always_last", **_HIDDEN
+        page.samples.select(self.enhance_sample, chosen, everything, **_HIDDEN).then(
+            **finish, **_HIDDEN
         )
-        page.download.click(
-            self.save_shown,
-            [visit, page.strength],
-            page.file,
-            **_MINIMAL,
-        )
-        page.download_all.click(
-            self.save_all, [visit, page.strength], [page.download_all, page.file], **_HIDDEN
-        )
-        page.start_over.click(self.clear, visit, everything, **_HIDDEN)
+        page.photos.select(self.choose, chosen, view, **_HIDDEN)
+        page.strength.change(self.show, chosen, view, trigger_mode="always_last", **_HIDDEN)
+        minimal: dict[str, Any] = {**_HIDDEN, "show_progress": "minimal"}
+        page.download.click(self.save_shown, chosen, page.file, **minimal)
+        page.download_all.click(self.save_all, chosen, [page.download_all, page.file], **_HIDDEN)
+        page.start_over.click(self.clear, session, everything, **_HIDDEN)
 
     async def enhance(
-        self, before: Visit | None, uploads: list[str] | None, percent: float
+        self, before: Session | None, uploads: list[str] | None, percent: float
     ) -> AsyncIterator[dict]:
         async for progress in self._handlers.enhance(before, uploads or [], int(percent)):
-            updates = self._progress(progress)
-            if progress.new_result:
-                updates |= self._new_result(progress, int(percent))
-            yield updates
+            yield self._progress(progress) | self._new_result(progress, int(percent))
 
     async def enhance_sample(
-        self, event: gr.SelectData, before: Visit | None, percent: float
+        self, event: gr.SelectData, before: Session | None, percent: float
     ) -> AsyncIterator[dict]:
         async for updates in self.enhance(before, [self._samples[event.index]], percent):
             yield updates
 
-    def show(self, current: Visit | None, percent: float) -> dict:
+    def show(self, current: Session | None, percent: float) -> dict:
         before, after = self._handlers.previews(current, int(percent))
         assert current is not None, "what is gone has been refused"
+        photo, name = current.shown_photo, current.entries[current.shown or 0].name
         return {
-            self._visit: current,
-            self._page.shown: _caption(current),
+            self._session: current,
+            self._page.shown: str(_CAPTION.format(name, photo.width, photo.height)),
             self._page.comparison: gr.ImageSlider((str(before), str(after))),
             self._page.download: gr.Button(_download_label(current)),
         }
 
-    def choose(self, event: gr.SelectData, current: Visit | None, percent: float) -> dict:
+    def choose(self, event: gr.SelectData, current: Session | None, percent: float) -> dict:
         if current is not None:
-            current.shown = current.done[event.index].number
+            current.shown = list(current.photos)[event.index]
         return self.show(current, percent)
 
-    async def save_shown(self, current: Visit | None, percent: float) -> str:
+    async def save_shown(self, current: Session | None, percent: float) -> str:
         return self._link(await self._handlers.render_shown(current, int(percent)))
 
-    async def save_all(self, current: Visit | None, percent: float) -> AsyncIterator[dict]:
+    async def save_all(self, current: Session | None, percent: float) -> AsyncIterator[dict]:
         button = self._page.download_all
         async for ready, total, archive in self._handlers.render_all(current, int(percent)):
             if archive is None:
@@ -128,10 +119,10 @@ class Events:
                     self._page.file: self._link(archive),
                 }
 
-    def clear(self, current: Visit | None) -> dict:
+    def clear(self, current: Session | None) -> dict:
         self._handlers.forget(current)
         return {
-            self._visit: None,
+            self._session: None,
             self._page.status: gr.HTML("", visible=False),
             self._page.placeholder: gr.HTML(visible=False),
             self._page.result_box: gr.Column(visible=False),
@@ -143,7 +134,7 @@ class Events:
         label = f"Enhance {number} photos" if number > 1 else "Enhance"
         return gr.Button(label, interactive=number > 0)
 
-    def finish(self, current: Visit | None, uploads: list[str] | None, percent: float) -> dict:
+    def finish(self, current: Session | None, uploads: list[str] | None, percent: float) -> dict:
         updates = {
             self._page.button: self.count(uploads),
             self._page.start_over: gr.Button(interactive=True),
@@ -156,15 +147,15 @@ class Events:
 
     def _link(self, file: Path) -> str:
         """Return what `page.js` clicks on when it appears."""
-        address = f"{FILE.removeprefix('/')}{quote(self._shelf.handle(file))}"
+        address = f"{FILE.removeprefix('/')}{quote(self._storage.handle(file))}"
         return str(_LINK.format(address, file.name, secrets.token_hex(8), file.name))
 
     def _progress(self, progress: Progress) -> dict:
-        visit, page = progress.visit, self._page
-        is_empty = not visit.done and not progress.is_finished
-        shown = render_status_list(visit.entries, progress.seconds_left)
+        session, page = progress.session, self._page
+        is_empty = not session.photos and not all(entry.is_finished for entry in session.entries)
+        shown = render_status_list(session.entries, progress.seconds_left)
         return {
-            self._visit: visit,
+            self._session: session,
             page.status: gr.HTML(shown, visible=True),
             # The files are taken; the next ones can be dropped.
             page.upload: gr.skip() if progress.new_result else gr.File(None),
@@ -175,32 +166,22 @@ class Events:
         }
 
     def _new_result(self, progress: Progress, percent: int) -> dict:
-        visit, page = progress.visit, self._page
-        number, several = len(visit.done), len(visit.done) > 1
+        if progress.new_result is None:
+            return {}
+        session, page = progress.session, self._page
+        number = len(session.photos)
+        thumbnails = [str(photo.thumbnail) for photo in session.photos.values()]
+        chosen = list(session.photos).index(session.shown) if session.shown is not None else None
         updates = {
-            page.download: gr.Button(_download_label(visit)),
-            page.photos: _gallery(visit, visible=several),
-            page.download_all: gr.Button(f"Download all {number} (ZIP)", visible=several),
+            page.download: gr.Button(_download_label(session)),
+            page.photos: gr.Gallery(thumbnails, visible=number > 1, selected_index=chosen),
+            page.download_all: gr.Button(f"Download all {number} (ZIP)", visible=number > 1),
             page.result_box: gr.Column(visible=True),
         }
-        if progress.new_result and visit.shown == progress.new_result.number:
-            updates |= self.show(visit, percent)
+        if session.shown == progress.new_result.number:
+            updates |= self.show(session, percent)
         return updates
 
 
-def _gallery(visit: Visit, *, visible: bool) -> Any:
-    done = visit.done
-    chosen = next((place for place, entry in enumerate(done) if entry.number == visit.shown), None)
-    thumbnails = [str(photo.thumbnail) for photo in visit.photos]
-    return gr.Gallery(thumbnails, visible=visible, selected_index=chosen)
-
-
-def _caption(visit: Visit) -> str:
-    entry = visit.entries[visit.shown or 0]
-    size = f"{entry.photo.width} × {entry.photo.height} pixels" if entry.photo else ""
-    caption = Markup('<p><span class="name">{}</span> <span class="size">{}</span></p>')
-    return str(caption.format(entry.name, size))
-
-
-def _download_label(visit: Visit) -> str:
-    return "Download" if len(visit.done) < 2 else "Download this photo"
+def _download_label(session: Session) -> str:
+    return "Download" if len(session.photos) < 2 else "Download this photo"

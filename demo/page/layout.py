@@ -1,10 +1,11 @@
-"""What stands where on the page; what happens on a click is in `demo.page.events`."""
+"""What stands where on the page, and how it looks; what happens on a click is in
+`demo.page.events`."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import themes
 
 from demo.page.model_card import ModelCard, render_model_card, summarise
 from demo.photos.limits import Limits
@@ -31,75 +32,74 @@ _PICTURES: dict[str, Any] = {
     "buttons": [],
 }
 
+# Names given as text are fonts of the visitor's own system; gradio's default theme would fetch
+# some from the web.
+THEME = themes.Base(
+    primary_hue="sky",
+    neutral_hue="slate",
+    radius_size="lg",
+    font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+).set(
+    body_background_fill="*neutral_50",
+    body_text_color_subdued="*neutral_500",  # the theme's own grey is too faint to read
+    # White on the theme's own blue is too faint to read.
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover_dark="*primary_600",
+    button_primary_text_color="white",
+    button_primary_text_color_dark="white",
+    slider_color="*primary_600",
+    block_shadow="0 1px 2px rgb(0 0 0 / 0.04)",
+)
+CSS = Path(__file__).with_name("style.css").read_text()
 
-@dataclasses.dataclass(frozen=True)
+
 class Layout:
-    """The components that change or are clicked on."""
-
-    upload: gr.File
-    button: gr.Button
-    status: gr.HTML
-    sample_box: gr.Column
-    samples: gr.Gallery
-    placeholder: gr.HTML
-    result_box: gr.Column
-    shown: gr.HTML
-    comparison: gr.ImageSlider
-    photos: gr.Gallery
-    strength: gr.Slider
-    download: gr.Button
-    download_all: gr.Button
-    start_over: gr.Button
-    file: gr.HTML
-
-
-def lay_out(limits: Limits, card: ModelCard, samples: list[Path]) -> Layout:
-    """Fill the page that is being built.
+    """The components that change or are clicked on, put into the page that is being built.
 
     Args:
         limits: are told to the visitor.
         card: of the model.
         samples: rendered rooms to try the page with.
     """
-    gr.Markdown(_HEADING, elem_id="heading")
-    with gr.Row(elem_id="stage"):
-        with gr.Column(scale=4, min_width=300):
-            entrance = _entrance(limits)
-        with gr.Column(scale=9, min_width=320):
-            stage = _samples(samples) | _results()
-    with gr.Accordion(summarise(card), open=False, elem_id="card"):
-        gr.HTML(render_model_card(card), padding=False, elem_id="model")
-    gr.Markdown(_PRIVACY.format(limits=limits), elem_id="privacy")
-    return Layout(**entrance, **stage)
 
+    def __init__(self, limits: Limits, card: ModelCard, samples: list[Path]):
+        gr.Markdown(_HEADING, elem_id="heading")
+        with gr.Row(elem_id="stage"):
+            with gr.Column(scale=4, min_width=300):
+                self._add_upload(limits)
+            with gr.Column(scale=9, min_width=320):
+                self._add_samples(samples)
+                self.placeholder = gr.HTML(_PLACEHOLDER, visible=False, padding=False)
+                with gr.Column(visible=False, elem_id="results") as self.result_box:
+                    self._add_results()
+        with gr.Accordion(summarise(card), open=False, elem_id="card"):
+            gr.HTML(render_model_card(card), padding=False, elem_id="model")
+        gr.Markdown(_PRIVACY.format(limits=limits), elem_id="privacy")
 
-def _entrance(limits: Limits) -> dict[str, Any]:
-    # gr.File keeps the uploaded bytes; gr.Image would re-encode them and lose depth, profile and
-    # EXIF.
-    upload = gr.File(label="Your photos", file_count="multiple", height=200, elem_id="upload")
-    gr.Markdown(_FORMATS.format(limits=limits), elem_id="formats")
-    return {
-        "upload": upload,
-        "button": gr.Button(
+    def _add_upload(self, limits: Limits) -> None:
+        # gr.File keeps the uploaded bytes; gr.Image would re-encode them and lose depth, profile
+        # and EXIF.
+        self.upload = gr.File(
+            label="Your photos", file_count="multiple", height=200, elem_id="upload"
+        )
+        gr.Markdown(_FORMATS.format(limits=limits), elem_id="formats")
+        self.button = gr.Button(
             "Enhance", variant="primary", size="lg", interactive=False, elem_id="enhance"
-        ),
-        "status": gr.HTML(visible=False, padding=False, elem_id="status"),
-    }
+        )
+        self.status = gr.HTML(visible=False, padding=False, elem_id="status")
 
+    def _add_samples(self, samples: list[Path]) -> None:
+        with gr.Column(visible=bool(samples)) as self.sample_box:
+            gr.Markdown("**No photo at hand?** Try a rendered room.")
+            pictures = [str(path) for path in samples]
+            self.samples = gr.Gallery(pictures, columns=2, elem_id="samples", **_PICTURES)
 
-def _samples(samples: list[Path]) -> dict[str, Any]:
-    with gr.Column(visible=bool(samples)) as sample_box:
-        gr.Markdown("**No photo at hand?** Try a rendered room.")
-        pictures = [str(path) for path in samples]
-        gallery = gr.Gallery(pictures, columns=2, elem_id="samples", **_PICTURES)
-    return {"sample_box": sample_box, "samples": gallery}
-
-
-def _results() -> dict[str, Any]:
-    placeholder = gr.HTML(_PLACEHOLDER, visible=False, padding=False)
-    with gr.Column(visible=False, elem_id="results") as result_box:
-        shown = gr.HTML(padding=False, elem_id="shown")
-        comparison = gr.ImageSlider(
+    def _add_results(self) -> None:
+        self.shown = gr.HTML(padding=False, elem_id="shown")
+        self.comparison = gr.ImageSlider(
             show_label=False,
             type="filepath",
             max_height=620,
@@ -107,10 +107,10 @@ def _results() -> dict[str, Any]:
             buttons=["fullscreen"],  # no download here: these are previews
             elem_id="comparison",
         )
-        photos = gr.Gallery(
+        self.photos = gr.Gallery(
             visible=False, columns=6, fit_columns=False, elem_id="photos", **_PICTURES
         )
-        strength = gr.Slider(
+        self.strength = gr.Slider(
             0,
             100,
             100,
@@ -120,19 +120,7 @@ def _results() -> dict[str, Any]:
             elem_id="strength",
         )
         with gr.Row(elem_id="actions"):
-            download = gr.Button("Download", variant="primary", elem_id="download")
-            download_all = gr.Button("Download all", visible=False, elem_id="download-all")
-            start_over = gr.Button("Start over", elem_id="start-over")
-        file = gr.HTML(padding=False, elem_id="file")
-    return {
-        "placeholder": placeholder,
-        "result_box": result_box,
-        "shown": shown,
-        "comparison": comparison,
-        "photos": photos,
-        "strength": strength,
-        "download": download,
-        "download_all": download_all,
-        "start_over": start_over,
-        "file": file,
-    }
+            self.download = gr.Button("Download", variant="primary", elem_id="download")
+            self.download_all = gr.Button("Download all", visible=False, elem_id="download-all")
+            self.start_over = gr.Button("Start over", elem_id="start-over")
+        self.file = gr.HTML(padding=False, elem_id="file")

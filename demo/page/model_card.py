@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,11 @@ _METRICS = {
     "ssim": ("SSIM", 3, "higher is closer"),
     "ciede2000": ("Colour difference, CIEDE2000", 1, "lower is closer"),
 }
+_DATA = {
+    "fivek": ("MIT-Adobe FiveK (a set for research only)", "rendered scenes"),
+    "real_estate": ("pairs of real-estate photos", "rendered rooms"),
+}
+"""What each set is called where it is the real one, and where it is rendered."""
 _FEW_PHOTOS = 10
 _HEAD = Markup(
     "<table><thead><tr><th>{}</th><th>This model</th><th>Unedited</th></tr></thead><tbody>"
@@ -28,16 +32,6 @@ _ROW = Markup(
 
 
 @dataclasses.dataclass(frozen=True)
-class Score:
-    """One metric on the test photos: means with 95 % intervals (NaN for a single photo)."""
-
-    metric: str
-    model: tuple[float, float, float]
-    """Mean, low, high."""
-    unedited: tuple[float, float, float]
-
-
-@dataclasses.dataclass(frozen=True)
 class ModelCard:
     """All of it as plain values."""
 
@@ -46,7 +40,9 @@ class ModelCard:
     """A sentence."""
     photos: int = 0
     """Test photos; 0 where there was no test."""
-    scores: tuple[Score, ...] = ()
+    model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Its `mean` and `interval_95` of each metric, as in `results.json`."""
+    unedited: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def read_model_card(workdir: Path, description: str) -> ModelCard:
@@ -67,11 +63,9 @@ def read_model_card(workdir: Path, description: str) -> ModelCard:
         model, unedited = methods.get(_METHODS.get(stage.name, "")), methods.get("unedited")
         if not (model and unedited):
             return ModelCard(description, trained_on)
-        scores = tuple(
-            Score(metric, _interval(model, metric), _interval(unedited, metric))
-            for metric in _METRICS
-        )
-        return ModelCard(description, trained_on, int(model["n"]), scores)
+        card = ModelCard(description, trained_on, int(model["n"]), model, unedited)
+        render_model_card(card)  # so that what is damaged is found here
+        return card
     except FileNotFoundError:
         return ModelCard(description, "What it was trained on is not recorded beside it.")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -81,61 +75,41 @@ def read_model_card(workdir: Path, description: str) -> ModelCard:
 def summarise(card: ModelCard) -> str:
     """Return one line."""
     line = f"About the model: {card.trained_on[:1].lower()}{card.trained_on[1:].rstrip('.')}"
-    if not card.scores:
+    if not card.photos:
         return f"{line}; no test scores"
-    psnr, photos = card.scores[0], f"{card.photos} test photo{'' if card.photos == 1 else 's'}"
-    return f"{line}; {psnr.model[0]:.1f} dB on {photos} against {psnr.unedited[0]:.1f} dB unedited"
+    model, unedited = (method["mean"]["psnr_db"] for method in (card.model, card.unedited))
+    photos = f"{card.photos} test photo{'' if card.photos == 1 else 's'}"
+    return f"{line}; {model:.1f} dB on {photos} against {unedited:.1f} dB unedited"
 
 
 def render_model_card(card: ModelCard) -> str:
     """Return the card as HTML."""
-    parts = [Markup("<p><b>{}.</b> {}</p>").format(card.description, card.trained_on)]
-    if not card.scores:
-        parts.append(Markup("<p>There are no test scores for it: judge it by its pictures.</p>"))
-    else:
-        number = f"{card.photos} photo{'' if card.photos == 1 else 's'}"
-        parts.append(_HEAD.format(f"Test on {number} that it never saw"))
-        for score in card.scores:
-            title, decimals, meaning = _METRICS[score.metric]
-            cells = [_cell(values, decimals) for values in (score.model, score.unedited)]
-            parts.append(_ROW.format(title, meaning, *cells[0], *cells[1]))
-        parts.append(Markup("</tbody></table>"))
-        if card.photos < _FEW_PHOTOS:
-            parts.append(
-                Markup("<p>In brackets: 95 % intervals. {} {} a small test.</p>").format(
-                    number, "is" if card.photos == 1 else "are"
-                )
-            )
-        else:
-            parts.append(Markup("<p>In brackets: 95 % intervals.</p>"))
-    return str(Markup("").join(parts))
+    said = Markup("<p><b>{}.</b> {}</p>").format(card.description, card.trained_on)
+    if not card.photos:
+        told = "There are no test scores for it: judge it by its pictures."
+        return str(said + Markup("<p>{}</p>").format(told))
+    number = f"{card.photos} photo{'' if card.photos == 1 else 's'}"
+    said += _HEAD.format(f"Test on {number} that it never saw")
+    for metric, (title, decimals, meaning) in _METRICS.items():
+        cells = [_cell(method, metric, decimals) for method in (card.model, card.unedited)]
+        said += _ROW.format(title, meaning, *cells[0], *cells[1])
+    notes = "In brackets: 95 % intervals."
+    if card.photos < _FEW_PHOTOS:
+        notes += f" {number} {'is' if card.photos == 1 else 'are'} a small test."
+    return str(said + Markup("</tbody></table><p>{}</p>").format(notes))
 
 
-def _cell(values: tuple[float, float, float], decimals: int) -> tuple[str, str]:
-    mean, low, high = (f"{value:.{decimals}f}" for value in values)
-    return mean, "" if math.isnan(values[1]) else f" [{low}, {high}]"
-
-
-def _interval(method: Mapping[str, Any], metric: str) -> tuple[float, float, float]:
-    low, high = (
-        math.nan if bound is None else float(bound) for bound in method["interval_95"][metric]
-    )
-    return float(method["mean"][metric]), low, high
+def _cell(method: Mapping[str, Any], metric: str, decimals: int) -> tuple[str, str]:
+    low, high = method["interval_95"][metric]  # None for a single photo
+    interval = "" if low is None else f" [{low:.{decimals}f}, {high:.{decimals}f}]"
+    return f"{method['mean'][metric]:.{decimals}f}", interval
 
 
 def _trained_on(config: Mapping[str, Any], stage: str) -> str:
-    def is_rendered(name: str) -> bool:
-        return bool(config.get("miniature")) and config.get(name) is None
-
-    fivek = (
-        "rendered scenes" if is_rendered("fivek") else "MIT-Adobe FiveK (a set for research only)"
+    stages = {"pretrain": ["fivek"], "scratch": ["real_estate"]}.get(
+        stage, ["fivek", "real_estate"]
     )
-    rooms = "rendered rooms" if is_rendered("real_estate") else "pairs of real-estate photos"
-    if stage == "pretrain":
-        said = f"Trained on {fivek}"
-    elif stage == "scratch":
-        said = f"Trained on {rooms}"
-    else:
-        said = f"Trained on {fivek}, then on {rooms}"
-    is_all_rendered = is_rendered("real_estate") and (stage == "scratch" or is_rendered("fivek"))
-    return f"{said}{': no real photo was among them' if is_all_rendered else ''}."
+    is_rendered = [bool(config.get("miniature")) and config.get(name) is None for name in stages]
+    names = [_DATA[name][rendered] for name, rendered in zip(stages, is_rendered, strict=True)]
+    said = f"Trained on {', then on '.join(names)}"
+    return f"{said}{': no real photo was among them' if all(is_rendered) else ''}."

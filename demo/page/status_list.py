@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from demo.photos.visit import Entry
+from demo.photos.session import Entry
 
 _SIGNS = {"waiting": "", "working": "", "done": "✓", "failed": "!"}
 _ROW = Markup(
@@ -16,6 +16,7 @@ _BAR = Markup(
     'aria-valuemax="100" aria-label="{name}">'
     '<span style="width: {percent}%"></span></span>'
 )
+_NOTE = Markup('<span class="note">{}</span>')
 
 
 def render_status_list(entries: Sequence[Entry], seconds_left: float | None = None) -> str:
@@ -27,51 +28,43 @@ def render_status_list(entries: Sequence[Entry], seconds_left: float | None = No
     """
     if not entries:
         return ""
-    if all(entry.state in ("done", "failed") for entry in entries):
+    if all(entry.is_finished for entry in entries):
         # What needs the visitor's attention comes first, once rows no longer move.
         entries = sorted(entries, key=lambda entry: entry.state != "failed")
-    rows = Markup("").join(_row(entry) for entry in entries)
-    return str(
-        Markup('{}<ul class="entries" aria-live="polite">{}</ul>').format(
-            _headline(entries, seconds_left), rows
-        )
-    )
+    rows = Markup("").join(map(_row, entries))
+    headline = _headline(entries, seconds_left)
+    return str(headline + Markup('<ul class="entries" aria-live="polite">{}</ul>').format(rows))
 
 
 def _headline(entries: Sequence[Entry], seconds_left: float | None) -> Markup:
     if len(entries) == 1:
         return Markup("")
-    finished = sum(entry.state in ("done", "failed") for entry in entries)
+    finished = sum(entry.is_finished for entry in entries)
     failed = sum(entry.state == "failed" for entry in entries)
     words = f"{finished - failed} of {len(entries)} photos done"
     if failed:
         words += f", {failed} not possible"
     if finished < len(entries) and seconds_left is not None:
-        words += f" · about {_duration(seconds_left)} left"
+        seconds = max(1, round(seconds_left))
+        words += f" · about {f'{seconds / 60:.0f} min' if seconds >= 90 else f'{seconds} s'} left"
     return Markup('<p class="headline">{}</p>').format(words)
 
 
 def _row(entry: Entry) -> Markup:
     # The sentence of a failure begins with the file's name, which stands above it.
     text = entry.text.removeprefix(f"{entry.name} ").removeprefix(f"{entry.name}: ")
-    notes = Markup("").join(
-        Markup('<span class="note">{}</span>').format(f"{note[:1].upper()}{note[1:]}")
-        for note in (entry.photo.notes if entry.photo else ())
-    )
+    notes = map(_capitalised, entry.photo.notes if entry.photo else ())
     is_running = entry.state == "working"
-    bar = (
-        _BAR.format(percent=round(100 * entry.share), name=entry.name) if is_running else Markup("")
-    )
     return _ROW.format(
         state=entry.state,
         current=Markup(' aria-current="step"') if is_running else "",
         sign=_SIGNS[entry.state],
         name=entry.name,
-        text=escape(f"{text[:1].upper()}{text[1:]}"),
-        notes=notes,
-        bar=bar,
+        text=_capitalised(text),
+        notes=Markup("").join(map(_NOTE.format, notes)),
+        bar=_BAR.format(percent=round(100 * entry.share), name=entry.name) if is_running else "",
     )
 
 
-def _duration(seconds: float) -> str:
-    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
+def _capitalised(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"

@@ -4,7 +4,6 @@ It reads a request (JSON) from standard input and answers on standard output wit
 which the pixels follow.
 """
 
-import base64
 import json
 import resource
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 def main() -> int:
     request = json.load(sys.stdin)
-    limit_resources(request["bytes"], request["seconds"])
+    _limit_resources(request["bytes"], request["seconds"])
     # From here on: what is imported counts against the limits too.
     import numpy as np
 
@@ -25,20 +24,23 @@ def main() -> int:
     try:
         photo = read_photo(Path(request["path"]), keep_depth=True)
     except PhotoError as error:
-        return _answer({"problem": str(error), "no_memory": _is_memory_error(error)})
-    height, width = photo.pixels.shape[:2]
+        print(json.dumps({"problem": str(error), "no_memory": _is_memory_error(error)}))
+        return 0
+    # Blocks of bytes go through JSON as Latin-1, which has a letter for every byte.
     header = {
-        "width": width,
-        "height": height,
+        "shape": photo.pixels.shape,
         "dtype": photo.pixels.dtype.name,
-        "exif": _as_text(photo.exif),
-        "xmp": _as_text(photo.xmp),
+        "exif": photo.exif and photo.exif.decode("latin-1"),
+        "xmp": photo.xmp and photo.xmp.decode("latin-1"),
         "notes": photo.notes,
     }
-    return _answer(header, np.ascontiguousarray(photo.pixels))
+    print(json.dumps(header), flush=True)
+    sys.stdout.buffer.write(np.ascontiguousarray(photo.pixels).data.cast("B"))
+    sys.stdout.flush()
+    return 0
 
 
-def limit_resources(address_space: int, seconds: int) -> None:
+def _limit_resources(address_space: int, seconds: int) -> None:
     """Bound this process's memory and processor time; it writes no files and no core dump."""
     resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
     # Wall time is watched by the parent; this is for the case that the parent is gone. Decoders
@@ -48,25 +50,12 @@ def limit_resources(address_space: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _as_text(block: bytes | None) -> str | None:
-    return None if block is None else base64.b64encode(block).decode()
-
-
 def _is_memory_error(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError) or "memory" in type(error).__name__.lower():
             return True
         error = error.__cause__
     return False
-
-
-def _answer(header: dict, pixels=None) -> int:
-    out = sys.stdout.buffer
-    out.write(json.dumps(header).encode() + b"\n")
-    if pixels is not None:
-        out.write(memoryview(pixels).cast("B"))
-    out.flush()
-    return 0
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ For another strength the network is not run again.
 """
 
 import dataclasses
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from enhancer.inference.enhancer import Enhancer
 from enhancer.inference.plan import result_suffix
 from enhancer.photo.io import Photo, encode_jpeg, read_photo, write_photo
 
+_LOG = logging.getLogger(__name__)
 PREVIEW_PIXELS = 1600
 """Long edge of the pictures in the before/after view; the download is at full size."""
 THUMBNAIL_PIXELS = 320
@@ -83,7 +85,9 @@ def enhance_photo(
     _write_result(
         photo, edited if percent == 100 else edit.apply(pixels, percent / 100), decoded, percent
     )
-    return dataclasses.replace(photo, seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    _LOG.info("enhanced %d x %d in %.1f s", width, height, seconds)
+    return dataclasses.replace(photo, seconds=seconds)
 
 
 def render_result(photo: EnhancedPhoto, percent: int, limits: Limits) -> Path:

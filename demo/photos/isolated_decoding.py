@@ -6,7 +6,6 @@ unknown content) is read by a process of its own, whose memory and time are limi
 die.
 """
 
-import base64
 import json
 import os
 import subprocess
@@ -30,7 +29,7 @@ def read_upload(path: Path, limits: Limits) -> Photo:
     Raises:
         PhotoError: whatever is wrong with the file, or that it exceeds `limits`.
     """
-    size = _size(path) if _is_plain(path) else None
+    size = _size_of_plain(path)
     if size is None:
         return _read_in_process(path, limits)
     if size[0] * size[1] > limits.megapixels * 1e6:
@@ -41,17 +40,13 @@ def read_upload(path: Path, limits: Limits) -> Photo:
     return read_photo(path, keep_depth=True)
 
 
-def _is_plain(path: Path) -> bool:
-    if path.suffix.lower() in RAW_SUFFIXES:
-        return False
+def _size_of_plain(path: Path) -> tuple[int, int] | None:
+    """Width and height from the header of a JPEG or 8-bit PNG; None for everything else."""
     with open(path, "rb") as file:
         head = file.read(32)
     is_deep_png = head.startswith(b"\x89PNG") and head[24:25] == b"\x10"
-    return head.startswith(tuple(_PLAIN)) and not is_deep_png
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    """Width and height from the header; None where it cannot be read or is beyond all reason."""
+    if is_deep_png or path.suffix.lower() in RAW_SUFFIXES or not head.startswith(tuple(_PLAIN)):
+        return None
     try:
         with Image.open(path, formats=tuple(_PLAIN.values())) as image:
             return image.size
@@ -90,10 +85,10 @@ def _read_in_process(path: Path, limits: Limits) -> Photo:
             f"{path.name} could not be decoded: its decoder was stopped, because it crashed or "
             "needed more memory than this server allows. Export it as a JPEG from your editor."
         )
-    return _photo_of(output, path, limits)
+    return _photo_of(output, path)
 
 
-def _photo_of(output: bytes, path: Path, limits: Limits) -> Photo:
+def _photo_of(output: bytes, path: Path) -> Photo:
     line, pixels = output.split(b"\n", 1)
     header = json.loads(line)
     if header.get("no_memory"):
@@ -103,13 +98,9 @@ def _photo_of(output: bytes, path: Path, limits: Limits) -> Photo:
         )
     if "problem" in header:
         raise PhotoError(header["problem"])
-    shape = (header["height"], header["width"], 3)
-    exif, xmp = (
-        None if header[name] is None else base64.b64decode(header[name]) for name in ("exif", "xmp")
-    )
-    return Photo(
-        np.frombuffer(pixels, header["dtype"]).reshape(shape), exif, xmp, tuple(header["notes"])
-    )
+    exif, xmp = (header[name] and header[name].encode("latin-1") for name in ("exif", "xmp"))
+    array = np.frombuffer(pixels, header["dtype"]).reshape(header["shape"])
+    return Photo(array, exif, xmp, tuple(header["notes"]))
 
 
 def _environment() -> dict[str, str]:

@@ -3,6 +3,10 @@
 import dataclasses
 
 
+class Refused(Exception):
+    """What a visitor asked for is not done; the message is one sentence for the visitor."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Limits:
     """Bounds on a server that can be left running. The defaults fit a computer with 8 GB."""

@@ -23,7 +23,6 @@ class Visitor:
         On this computer itself all share an address, so there it is the cookie.
         """
         try:
-            is_here = ipaddress.ip_address(self.address).is_loopback
+            return self.owner if ipaddress.ip_address(self.address).is_loopback else self.address
         except ValueError:
-            is_here = True
-        return self.owner if is_here else self.address
+            return self.owner

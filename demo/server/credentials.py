@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-USER_VARIABLE, PASSWORD_VARIABLE = "ENHANCER_DEMO_USER", "ENHANCER_DEMO_PASSWORD"
+_USER, _PASSWORD = "ENHANCER_DEMO_USER", "ENHANCER_DEMO_PASSWORD"
 
 
 class CredentialsError(ValueError):
@@ -30,7 +30,7 @@ def read_credentials(
     Raises:
         CredentialsError: only one of the two is there, or the file holds none.
     """
-    user = user or environment.get(USER_VARIABLE)
+    user, password = user or environment.get(_USER), environment.get(_PASSWORD)
     if password_file is not None:
         try:
             password = (password_file.read_text().splitlines() or [""])[0].strip()
@@ -42,16 +42,12 @@ def read_credentials(
             raise CredentialsError(
                 f"--password-file {password_file} is empty; its first line is the password."
             )
-    else:
-        password = environment.get(PASSWORD_VARIABLE)
     if user is None and password is None:
         return None
     if not user:
-        raise CredentialsError(
-            f"There is a password and no user; give --user or set {USER_VARIABLE}."
-        )
+        raise CredentialsError(f"There is a password and no user; give --user or set {_USER}.")
     if not password:
         raise CredentialsError(
-            f"There is a user and no password; give --password-file or set {PASSWORD_VARIABLE}."
+            f"There is a user and no password; give --password-file or set {_PASSWORD}."
         )
     return Credentials(user, password)

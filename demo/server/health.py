@@ -10,12 +10,12 @@ def add_health(app: FastAPI, queue: PhotoQueue, model: str) -> None:
     """Answer `/health`, without a login: 200 while photos are taken, 503 while the server stops.
 
     The answer is JSON: `status` ("ready" or "stopping"; "starting" comes from
-    `demo.server.serving`), `model` (its description), `queue_length` (photos that wait),
+    `demo.server.http_server`), `model` (its description), `queue_length` (photos that wait),
     `photos_in_hand` and `photos_done` (since the start, failed ones included).
     """
 
     @app.get("/health", include_in_schema=False)
-    def health() -> JSONResponse:
+    async def health() -> JSONResponse:
         counts = queue.counts()
         answer = {
             "status": "stopping" if queue.is_closed else "ready",

@@ -16,27 +16,20 @@ def private_folder() -> Iterator[Path]:
 
     What servers that were killed left behind is deleted as well.
     """
-    _delete_orphans(Path(tempfile.gettempdir()))
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        process = folder.name.removeprefix(_PREFIX).split("-")[0]
+        if process.isdecimal() and not _is_running(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(
         prefix=f"{_PREFIX}{os.getpid()}-", ignore_cleanup_errors=True
     ) as name:
         folder = Path(name).resolve()
-        before = os.environ.get("GRADIO_TEMP_DIR")
+        before = os.environ.get("GRADIO_TEMP_DIR", "")
         os.environ["GRADIO_TEMP_DIR"] = str(folder)
         try:
             yield folder
         finally:
-            if before is None:
-                del os.environ["GRADIO_TEMP_DIR"]
-            else:
-                os.environ["GRADIO_TEMP_DIR"] = before
-
-
-def _delete_orphans(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*"):
-        process = folder.name.removeprefix(_PREFIX).split("-")[0]
-        if process.isdecimal() and not _is_running(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
+            os.environ["GRADIO_TEMP_DIR"] = before  # empty is as good as none
 
 
 def _is_running(process: int) -> bool:
@@ -45,5 +38,5 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True

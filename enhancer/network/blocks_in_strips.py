@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from enhancer.network.layers import gelu, normal_cdf, stencil
-from enhancer.network.row_strips import (
+from enhancer.network.strip_scan import (
     Norm,
     RowStrips,
     add_filter_gradient,

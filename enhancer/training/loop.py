@@ -21,10 +21,10 @@ from enhancer.system.devices import Devices
 from enhancer.system.interruption import NOTHING, STOP, SaveRequests
 from enhancer.system.processes import greatest
 from enhancer.training.checkpoints import Checkpoints, Progress
+from enhancer.training.compiled_steps import Programs, programs_of
 from enhancer.training.event_log import EventLog
 from enhancer.training.history import Row, is_finished, make_row, sentence, stopped_early
 from enhancer.training.optimizer import learning_rate_at
-from enhancer.training.programs import Programs, programs_of
 from enhancer.training.red_flags import stage_flags
 from enhancer.training.state import TrainState, initial_state, starting_from
 from enhancer.training.step import EvalStep, StepControls

@@ -109,7 +109,7 @@ def run(grid: Ablation) -> int:
     from recipes.ablation.cells import FITTED, Cell, Cells, FoldData
     from recipes.ablation.folds import grouped_folds
     from recipes.ablation.table import write
-    from recipes.scenes import find_scenes
+    from recipes.leaks import find_scenes
     from recipes.scored_pairs import read_reduced
 
     if processes.are_several():

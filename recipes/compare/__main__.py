@@ -85,8 +85,8 @@ def run(command: RunComparison) -> int:
     from enhancer.system import compiler
     from enhancer.system.files import write_json
     from recipes.experiment import SUCCESS_LEVELS
+    from recipes.leaks import find_leaks, find_scenes, seen_scenes
     from recipes.run_folder import open_run
-    from recipes.scenes import find_leaks, find_scenes, seen_scenes
     from recipes.scored_pairs import ScoredPairs, read_reduced
 
     absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of data sets that are not there

@@ -19,12 +19,12 @@ import pytest
 from demo import __main__ as command
 from demo.app import mount_page  # before gradio's own modules: it turns the analytics off
 from demo.photos.limits import Limits
+from demo.server.http_server import running
 from demo.server.port import open_port
-from demo.server.serving import running
 from enhancer.inference import enhancer as inference
 from enhancer.photo.io import read_photo, write_photo
 from enhancer.system import compiler
-from tests.helpers.demo_page import FakeEnhancer, free_port, serving, write_gradient
+from tests.helpers.demo_page import FakeEnhancer, as_file, free_port, serving, write_gradient
 from tests.helpers.lift import Lift
 
 # isort: split
@@ -102,7 +102,7 @@ def test_a_file_that_is_no_photo_is_told_so_in_words(client, tmp_path):
 
 def test_an_unexpected_failure_shows_no_detail(client, tmp_path, caplog):
     write_photo(tmp_path / "grey.png", np.full((20, 30, 3), 128, np.uint8))
-    with pytest.raises(Exception, match="could not be enhanced; the server's log says why"):
+    with pytest.raises(Exception, match="could not be done; the server's log says why"):
         enhance(client, tmp_path / "grey.png")
     assert "RuntimeError" in caplog.text
     assert "secret detail" not in caplog.text
@@ -161,10 +161,6 @@ def call(address: str, data: list) -> tuple[int, str]:
     return 200, httpx.get(
         f"{address}gradio_api/call/enhance/{started.json()['event_id']}", timeout=60
     ).text
-
-
-def as_file(path: str) -> dict:
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
 def test_no_answer_holds_a_path_of_the_server(address, photo, tmp_path):

@@ -24,10 +24,9 @@ import httpx
 import pytest
 from gradio.routes import App
 
-from demo.server import serving as serving_module
-from demo.server import walls
+from demo.server import http_server, middleware
 from demo.server.credentials import Credentials
-from tests.helpers.demo_page import FakeEnhancer, inside, serving, write_gradient
+from tests.helpers.demo_page import FakeEnhancer, as_file, call, inside, serving, write_gradient
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -195,20 +194,6 @@ def watched(place):
     yield place
     WATCH.is_on = False
     assert WATCH.seen == []
-
-
-def as_file(path: str) -> dict:
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
-
-
-async def call(client: httpx.AsyncClient, data: list, kind: str = "application/json") -> str:
-    body = json.dumps({"data": data})
-    begun = await client.post(
-        "/gradio_api/call/enhance", content=body, headers={"content-type": kind}
-    )
-    if begun.status_code != 200:
-        return begun.text
-    return (await client.get(f"/gradio_api/call/enhance/{begun.json()['event_id']}")).text
 
 
 SHAPES = [
@@ -627,13 +612,13 @@ def say(address: str, request: bytes) -> bytes:
 
 @pytest.mark.parametrize("request_", [b"", b"GET / HTTP/1.1\r\nHost: 127", b"\0\0\r\n\r\n"])
 def test_a_connection_on_which_no_request_comes_is_closed(monkeypatch, request_):
-    monkeypatch.setattr(serving_module, "_HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(http_server, "_HEADER_SECONDS", 0.3)
     with serving(FakeEnhancer()) as address:
         assert b" 200 " not in say(address, request_)
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(walls, "_IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(middleware, "_IDLE_SECONDS", 0.3)
     with serving(FakeEnhancer()) as address:
         head = (
             f"POST /gradio_api/queue/join HTTP/1.1\r\nHost: {urllib.parse.urlsplit(address).netloc}"

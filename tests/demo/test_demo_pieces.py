@@ -23,10 +23,10 @@ from demo.photos.archive import write_archive
 from demo.photos.batch import enhance_batch, without_paths
 from demo.photos.enhanced_photo import compare, enhance_photo, render_result
 from demo.photos.isolated_decoding import read_upload
-from demo.photos.limits import Limits
-from demo.photos.photo_queue import PhotoQueue, Refused
-from demo.photos.shelf import NoRoom, NotHere, Shelf
-from demo.photos.visit import Entry, Visit
+from demo.photos.limits import Limits, Refused
+from demo.photos.photo_queue import PhotoQueue
+from demo.photos.session import Entry, Session
+from demo.photos.storage import NoRoom, NotFound, Storage
 from demo.photos.visitor import Visitor
 from demo.server.credentials import CredentialsError, read_credentials
 from demo.server.temporary_files import private_folder
@@ -156,7 +156,7 @@ def run_batch(queue, entries, folder, enhancer=None):
                 enhancer or FakeEnhancer(),
                 queue,
                 Limits(),
-                Visit("anna", folder),
+                Session("anna", folder),
                 entries,
                 100,
                 account="anna",
@@ -198,7 +198,7 @@ def test_an_unexpected_failure_is_logged_without_the_names_of_files(tmp_path, ca
 
 
 def test_visitors_take_turns(tmp_path):
-    queue, order = PhotoQueue(1), []
+    queue, order = PhotoQueue(), []
 
     async def visit(name, photos):
         for _ in range(photos):
@@ -213,7 +213,7 @@ def test_visitors_take_turns(tmp_path):
 
 
 def test_a_closed_queue_finishes_the_photo_in_hand_and_refuses_the_rest(tmp_path):
-    queue, begun, go_on = PhotoQueue(1), threading.Event(), threading.Event()
+    queue, begun, go_on = PhotoQueue(), threading.Event(), threading.Event()
 
     class Slow(FakeEnhancer):
         def find_edit(self, photo):
@@ -236,22 +236,22 @@ def test_a_closed_queue_finishes_the_photo_in_hand_and_refuses_the_rest(tmp_path
     assert [entry.state for entry in entries] == ["done", "failed"]
     assert "is being stopped" in entries[1].text
     assert queue.is_idle
-    with pytest.raises(Refused), queue.visit("anna"):
+    with pytest.raises(Refused), queue.place("anna"):
         pass
 
 
 def test_more_visitors_than_the_limit_are_asked_to_come_back():
-    queue = PhotoQueue(1, visitors=1)
+    queue = PhotoQueue(Limits(visitors=1))
     with (
-        queue.visit("anna"),
+        queue.place("anna"),
         pytest.raises(Refused, match="busy with the photos of 1 visitors"),
-        queue.visit("bert"),
+        queue.place("bert"),
     ):
         pass
 
 
 def test_a_visitor_who_leaves_takes_his_place_in_the_queue_with_him():
-    queue, go_on = PhotoQueue(1), threading.Event()
+    queue, go_on = PhotoQueue(), threading.Event()
 
     async def run(work):
         async for _ in queue.run(work):
@@ -400,98 +400,98 @@ def test_half_a_login_is_refused(tmp_path, user, file, variables, sentence):
         read_credentials(user, tmp_path / "password" if file is not None else None, variables)
 
 
-# The shelf
+# The storage
 
 ANNA, BERT = Visitor("anna", "127.0.0.1"), Visitor("bert", "127.0.0.1")
 
 
-def put(shelf: Shelf, visitor: Visitor, megabytes: float = 0.001, name: str = "a.jpg") -> str:
+def put(storage: Storage, visitor: Visitor, megabytes: float = 0.001, name: str = "a.jpg") -> str:
     """Upload a file as the page does; return its handle."""
     size = int(megabytes * 1e6)
-    with shelf.receiving(visitor, size) as folder:
+    with storage.receiving(visitor, size) as folder:
         (folder / name).write_bytes(bytes(size))
-        return shelf.put(visitor, [(folder / name, name)])[0]
+        return storage.put(visitor, [(folder / name, name)])[0]
 
 
 def test_what_was_not_used_for_long_is_swept_and_what_is_in_use_is_not(tmp_path, monkeypatch):
-    shelf, clock = Shelf(tmp_path, Limits(keep_minutes=1)), [1000.0]
+    storage, clock = Storage(tmp_path, Limits(keep_minutes=1)), [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     monkeypatch.setattr("time.time", lambda: os.stat(tmp_path).st_mtime + clock[0] - 1000)
-    old, taken, used = put(shelf, ANNA), put(shelf, ANNA), put(shelf, ANNA)
-    visit = shelf.open_box(ANNA)
-    shelf.take(ANNA, taken, visit / "photo-0" / "source")
+    old, taken, used = put(storage, ANNA), put(storage, ANNA), put(storage, ANNA)
+    visit = storage.new_folder(ANNA)
+    storage.take(ANNA, taken, visit / "photo-0" / "source")
     (tmp_path / "broken-upload").write_text("x")
     clock[0] += 50
-    shelf.find(ANNA, used)
-    shelf.sweep()
-    shelf.find(ANNA, old)
+    storage.find(ANNA, used)
+    storage.sweep()
+    storage.find(ANNA, old)
     clock[0] += 61
-    shelf.find(ANNA, used)
-    with shelf.using(visit):
+    storage.find(ANNA, used)
+    with storage.using(visit):
         clock[0] += 59
-        shelf.sweep()
+        storage.sweep()
         kept = {path.name for path in tmp_path.iterdir()}
     assert kept == {visit.name, used.split("/")[2]}
     clock[0] += 61
-    shelf.sweep()
+    storage.sweep()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_upload_is_used_once_and_by_its_owner_only(tmp_path):
-    shelf = Shelf(tmp_path, Limits())
-    handle = put(shelf, ANNA)
-    with pytest.raises(NotHere):
-        shelf.take(BERT, handle, tmp_path / "x")
-    taken = shelf.take(ANNA, handle, shelf.open_box(ANNA) / "photo-0" / "source")
+    storage = Storage(tmp_path, Limits())
+    handle = put(storage, ANNA)
+    with pytest.raises(NotFound):
+        storage.take(BERT, handle, tmp_path / "x")
+    taken = storage.take(ANNA, handle, storage.new_folder(ANNA) / "photo-0" / "source")
     assert taken.name == "a.jpg"
-    with pytest.raises(NotHere):
-        shelf.take(ANNA, handle, tmp_path / "x")
-    with pytest.raises(NotHere):  # a result is no upload
-        shelf.take(ANNA, shelf.handle(taken), tmp_path / "x")
+    with pytest.raises(NotFound):
+        storage.take(ANNA, handle, tmp_path / "x")
+    with pytest.raises(NotFound):  # a result is no upload
+        storage.take(ANNA, storage.handle(taken), tmp_path / "x")
 
 
 def test_when_the_disk_is_full_the_longest_unused_results_go_first_and_uploads_are_refused(
     tmp_path,
 ):
-    shelf = Shelf(tmp_path, Limits(disk_megabytes=10))
+    storage = Storage(tmp_path, Limits(disk_megabytes=10))
     results = []
     for visitor in (ANNA, BERT):
-        results.append(shelf.open_box(visitor))
-        with shelf.using(results[-1]):
+        results.append(storage.new_folder(visitor))
+        with storage.using(results[-1]):
             (results[-1] / "result.jpg").write_bytes(bytes(3_000_000))
-    put(shelf, Visitor("carl", "127.0.0.1"), 4.5)
+    put(storage, Visitor("carl", "127.0.0.1"), 4.5)
     assert [folder.exists() for folder in results] == [False, True]
-    put(shelf, Visitor("dora", "127.0.0.1"), 2)
-    with pytest.raises(NoRoom, match="space for photos is full"), shelf.using(results[1]):
-        put(shelf, Visitor("emil", "127.0.0.1"), 4)
+    put(storage, Visitor("dora", "127.0.0.1"), 2)
+    with pytest.raises(NoRoom, match="space for photos is full"), storage.using(results[1]):
+        put(storage, Visitor("emil", "127.0.0.1"), 4)
     assert sum(path.stat().st_size for path in tmp_path.rglob("*.jpg")) <= 10_000_000
 
 
 def test_one_visitor_fills_half_of_the_disk_and_keeps_so_many_uploads_waiting(tmp_path):
-    shelf = Shelf(tmp_path, Limits(disk_megabytes=10, uploads_per_visitor=3))
-    put(shelf, ANNA, 4)
+    storage = Storage(tmp_path, Limits(disk_megabytes=10, uploads_per_visitor=3))
+    put(storage, ANNA, 4)
     with pytest.raises(NoRoom):
-        put(shelf, ANNA, 2)
+        put(storage, ANNA, 2)
     for visitor in (Visitor("a", "10.0.0.1"), Visitor("b", "10.0.0.1"), Visitor("c", "10.0.0.1")):
-        put(shelf, visitor)
+        put(storage, visitor)
     with pytest.raises(
         NoRoom, match="3 of your uploads wait already"
     ):  # another cookie helps nothing
-        put(shelf, Visitor("d", "10.0.0.1"))
+        put(storage, Visitor("d", "10.0.0.1"))
 
 
 def test_a_visitor_has_a_bounded_number_of_places(tmp_path):
-    queue = PhotoQueue(1, visitors=3, batches_per_visitor=1)
-    with queue.visit("anna"), queue.visit("bert"):
-        with pytest.raises(Refused, match="1 batches of yours"), queue.visit("anna"):
+    queue = PhotoQueue(Limits(visitors=3, batches_per_visitor=1))
+    with queue.place("anna"), queue.place("bert"):
+        with pytest.raises(Refused, match="1 batches of yours"), queue.place("anna"):
             pass
-        with queue.visit("carl"), pytest.raises(Refused, match="busy"), queue.visit("dora"):
+        with queue.place("carl"), pytest.raises(Refused, match="busy"), queue.place("dora"):
             pass
     assert queue.is_idle
 
 
 def test_a_photo_that_nobody_waits_for_any_more_is_not_worked_on():
-    queue, go_on, worked = PhotoQueue(1), threading.Event(), []
+    queue, go_on, worked = PhotoQueue(), threading.Event(), []
 
     async def run(work, is_awaited):
         async for _ in queue.run(work, is_awaited):

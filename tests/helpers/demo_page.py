@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import shutil
 import socket
 import threading
@@ -14,9 +15,9 @@ from PIL import Image
 from demo.page.model_card import ModelCard
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
+from demo.server.application import create_app
+from demo.server.http_server import running
 from demo.server.port import open_port
-from demo.server.server import create_app
-from demo.server.serving import running
 from demo.server.temporary_files import private_folder
 from enhancer.inference.edit import Edit
 from enhancer.photo.io import write_photo
@@ -68,7 +69,7 @@ def serving(
 ):
     """Serve the page on a free port; yield its address."""
     limits = limits or Limits()
-    queue = queue or PhotoQueue(limits.photos_at_once, limits.visitors, limits.batches_per_visitor)
+    queue = queue or PhotoQueue(limits)
     with private_folder(), open_port("127.0.0.1", 0) as listening:
         app = create_app(enhancer, ModelCard(enhancer.description), limits, queue, credentials)
         with running(app, listening):
@@ -128,7 +129,7 @@ class Inside:
 def inside(enhancer=None, *, limits: Limits | None = None, credentials=None, **options):
     """Yield the application in this process as `Inside`, and the folder of its files."""
     enhancer, limits = enhancer or FakeEnhancer(), limits or Limits()
-    queue = PhotoQueue(limits.photos_at_once, limits.visitors, limits.batches_per_visitor)
+    queue = PhotoQueue(limits)
     with private_folder() as folder:
         card = ModelCard(enhancer.description)
         server = Inside(create_app(enhancer, card, limits, queue, credentials, **options))
@@ -136,6 +137,22 @@ def inside(enhancer=None, *, limits: Limits | None = None, credentials=None, **o
             yield server, folder
         finally:
             server.close()
+
+
+def as_file(path: str) -> dict:
+    """Return how Gradio's requests name a file."""
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+async def call(client: httpx.AsyncClient, data: list, kind: str = "application/json") -> str:
+    """Return the events of a call of the programs' interface, or the refusal of the call."""
+    body = json.dumps({"data": data})
+    begun = await client.post(
+        "/gradio_api/call/enhance", content=body, headers={"content-type": kind}
+    )
+    if begun.status_code != 200:
+        return begun.text
+    return (await client.get(f"/gradio_api/call/enhance/{begun.json()['event_id']}")).text
 
 
 def write_gradient(path: Path, height: int, width: int, *, blue: int = 200) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 from enhancer.config import ModelConfig, StageConfig
 from enhancer.network.levels import LEVELS
 from enhancer.training import loop
-from enhancer.training.programs import COMPILED_FIELDS, Programs
+from enhancer.training.compiled_steps import COMPILED_FIELDS, Programs
 
 _LAYERS = (*(names[0] for names in LEVELS), "output")
 

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from enhancer.network import blocks_in_strips, layers, row_strips
+from enhancer.network import blocks_in_strips, layers, strip_scan
 from enhancer.network.blocks_in_strips import (
     add_gated_feed_forward_in_strips,
     attention_statistics_in_strips,
 )
-from enhancer.network.row_strips import RowStrips
+from enhancer.network.strip_scan import RowStrips
 from tests.helpers.xla import AS_FOR_USERS
 
 CHANNELS, HIDDEN = 4, 5
@@ -26,8 +26,8 @@ WALKS = {  # shape, pixels and so strips and pictures to a strip
 def pictures(request, monkeypatch):
     """Pictures, and budgets with which the walk over them is the one that the parameters name."""
     shape, pixels, count, images = WALKS[request.param]
-    monkeypatch.setattr(row_strips, "FEWEST_PIXELS", 1)
-    monkeypatch.setattr(row_strips, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(strip_scan, "FEWEST_PIXELS", 1)
+    monkeypatch.setattr(strip_scan, "FEWEST_ROWS", 1)
 
     def walk(shape, widest):
         strips = RowStrips(shape, widest, 4 * pixels * widest)
@@ -152,8 +152,8 @@ def test_norm_weights_keep_their_own_type_under_mixed_precision():
     [((1, 37, 10, 4), 8), ((2, 64, 512, 48), 254), ((8, 16, 16, 4), 8), ((1, 1, 1, 1), 1)],
 )
 def test_strips_cover_every_row_once_and_keep_to_their_budget(shape, widest, monkeypatch):
-    monkeypatch.setattr(row_strips, "FEWEST_PIXELS", 1)
-    monkeypatch.setattr(row_strips, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(strip_scan, "FEWEST_PIXELS", 1)
+    monkeypatch.setattr(strip_scan, "FEWEST_ROWS", 1)
     strips = RowStrips(shape, widest, strip_bytes=8192)
     covered = strips.count * strips.images * strips.rows
     assert covered == strips.batch * (strips.height + strips.excess)

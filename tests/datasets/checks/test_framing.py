@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.checks.framing import check_framing, reconcile_framing
+from datasets.checks.raw_framing import check_framing, reconcile_framing
 from datasets.checks.registration import register
 from datasets.miniature import real_estate_pair
 from datasets.types import PairRejected

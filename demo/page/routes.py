@@ -1,14 +1,10 @@
-"""The only ways into the page: our upload and download, and those of Gradio's routes that it needs.
+"""The page's routes: our upload and download, and those of Gradio's that it needs.
 
 Gradio's upload answers with paths of the server and its download takes them. Both are replaced by
 ours, which know handles only; its routes that fetch web addresses, or that nothing needs, are shut.
 """
 
-import contextlib
 import re
-import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -20,15 +16,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from demo.page.streams import ANOTHERS, Streams
 from demo.photos.limits import Limits
-from demo.photos.shelf import NOT_HERE, NoRoom, NotHere, Shelf
+from demo.photos.storage import NoRoom, NotFound, Storage
 from demo.photos.visitor import Visitor
 
-_API = "/gradio_api"
-UPLOAD = f"{_API}/upload"
-FILE = f"{_API}/file="
+UPLOAD = "/gradio_api/upload"
+FILE = "/gradio_api/file="
 SCRIPT = "/page.js"
-_SCRIPT_FILE = Path(__file__).with_name("page.js")
 _OPEN = re.compile(
     r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
     r"|/(assets|static|svelte)/(?!.*\.\.)[\w./@-]+"
@@ -36,88 +31,27 @@ _OPEN = re.compile(
     r"|/gradio_api/(upload_progress|heartbeat/\w{1,64}|queue/(join|data|status))"
     r"|/gradio_api/call/enhance(/\w{1,64})?/?"
 )
-_LISTENED = re.compile(
+_STREAM = re.compile(
     r"/gradio_api/(queue/data|heartbeat/(?P<page>\w+)|call/enhance/(?P<event>\w+)/?)"
 )
 _SHOWN = {".jpg": "image/jpeg", ".png": "image/png"}
-GONE_SECONDS = 15.0
-"""For so long an answer is still made that nobody listens for: a connection may have broken off."""
-_REMEMBERED = 10_000
-_MOST_STREAMS = 64
-"""Of one account: a page holds two, and an office behind one address has many pages."""
-ANOTHERS = "This session is another visitor's."
 
 
-class Listeners:
-    """Who listens for answers: streams that are open now, by the name of their session or event."""
-
-    def __init__(self):
-        self.streams: Counter[str] = Counter()
-        """Open streams of each visitor's account."""
-        self._owners: OrderedDict[str, str] = OrderedDict()
-        self._open: Counter[str] = Counter()
-        self._closed: OrderedDict[str, float] = OrderedDict()
-
-    def belongs(self, name: str, visitor: Visitor) -> bool:
-        """Whether the session or event is this visitor's: whoever comes first has it."""
-        owner = self._owners.setdefault(name, visitor.owner)
-        self._owners.move_to_end(name)
-        while len(self._owners) > _REMEMBERED:
-            self._owners.popitem(last=False)
-        return owner == visitor.owner
-
-    @contextlib.contextmanager
-    def streaming(self, account: str, name: str | None) -> Iterator[None]:
-        """Count an open stream, and with a name of a session or event whoever listens on it."""
-        self.streams[account] += 1
-        try:
-            with self._listening(name) if name else contextlib.nullcontext():
-                yield
-        finally:
-            self.streams[account] -= 1
-            self.streams += Counter()  # drops those at zero
-
-    @contextlib.contextmanager
-    def _listening(self, name: str) -> Iterator[None]:
-        self._open[name] += 1
-        try:
-            yield
-        finally:
-            self._open[name] -= 1
-            if not self._open[name]:
-                del self._open[name]
-            self._closed[name] = time.monotonic()
-            while len(self._closed) > _REMEMBERED:
-                self._closed.popitem(last=False)
-
-    def watch(self, *names: str | None) -> Callable[[], bool]:
-        """Return a function that says whether anybody listens, or did so a moment ago."""
-        asked, known = time.monotonic(), [name for name in names if name]
-
-        def is_listening() -> bool:
-            if any(name in self._open for name in known):
-                return True
-            last = max([asked, *(self._closed[name] for name in known if name in self._closed)])
-            return time.monotonic() - last < GONE_SECONDS
-
-        return is_listening
-
-
-class Doors:
+class Routes:
     """ASGI application.
 
     Args:
         page: Gradio's application.
-        shelf: where files lie.
+        storage: where files lie.
         limits: of uploads.
-        listeners: told of every stream of answers.
+        streams: told of every stream of answers.
     """
 
-    def __init__(self, page: ASGIApp, shelf: Shelf, limits: Limits, listeners: Listeners):
+    def __init__(self, page: ASGIApp, storage: Storage, limits: Limits, streams: Streams):
         self._page = page
-        self._shelf = shelf
+        self._storage = storage
         self._limits = limits
-        self._listeners = listeners
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -134,33 +68,31 @@ class Doors:
         if path.startswith(FILE) and scope["method"] in ("GET", "HEAD"):
             return self._send_file(path.removeprefix(FILE), visitor)
         if path == SCRIPT:
-            return FileResponse(_SCRIPT_FILE, media_type="text/javascript")
+            return FileResponse(Path(__file__).with_name("page.js"), media_type="text/javascript")
         if not _OPEN.fullmatch(path):
             return JSONResponse({"detail": "There is no such page."}, 404)
-        if listened := _LISTENED.fullmatch(path):
-            query = parse_qs(scope["query_string"].decode("latin-1"))
-            sessions = query.get("session_hash", [""])
-            name = listened["page"] or listened["event"] or sessions[0]
-            if len(sessions) > 1 or not self._listeners.belongs(name, visitor):
-                return JSONResponse({"detail": ANOTHERS}, 404)
-            if self._listeners.streams[visitor.account] >= _MOST_STREAMS:
-                return JSONResponse({"detail": "You have too many pages open."}, 429)
-            # An open page is not yet somebody who waits for an answer.
-            return self._stream(visitor.account, None if listened["page"] else name)
-        return self._page
+        if not (stream := _STREAM.fullmatch(path)):
+            return self._page
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        sessions = query.get("session_hash", [""])
+        name = stream["page"] or stream["event"] or sessions[0]
+        if len(sessions) > 1 or not self._streams.belongs(name, visitor):
+            return JSONResponse({"detail": ANOTHERS}, 404)
+        if self._streams.are_too_many(visitor):
+            return JSONResponse({"detail": "You have too many pages open."}, 429)
 
-    def _stream(self, account: str, name: str | None) -> ASGIApp:
-        async def page(scope: Scope, receive: Receive, send: Send) -> None:
-            with self._listeners.streaming(account, name):
+        async def listen(scope: Scope, receive: Receive, send: Send) -> None:
+            # An open page is not yet somebody who waits for an answer.
+            with self._streams.open(visitor, None if stream["page"] else name):
                 await self._page(scope, receive, send)
 
-        return page
+        return listen
 
     def _send_file(self, handle: str, visitor: Visitor) -> Response:
         try:
-            path = self._shelf.find(visitor, handle)
-        except NotHere:
-            return JSONResponse({"detail": NOT_HERE}, 404)
+            path = self._storage.find(visitor, handle)
+        except NotFound as refusal:
+            return JSONResponse({"detail": str(refusal)}, 404)
         kind = _SHOWN.get(path.suffix)
         return FileResponse(
             path,
@@ -177,17 +109,16 @@ class Doors:
         upload_id = request.query_params.get("upload_id", "")
         upload_id = upload_id if re.fullmatch(r"\w{1,64}", upload_id) else None
         try:
-            with self._shelf.receiving(visitor, int(length)) as folder:
+            with self._storage.receiving(visitor, int(length)) as folder:
                 files = await self._read_upload(request, folder, upload_id)
-                return JSONResponse(self._shelf.put(visitor, files))
+                return JSONResponse(self._storage.put(visitor, files))
         except NoRoom as full:
             return PlainTextResponse(str(full), 507)
+        except MultiPartException as error:
+            status = 413 if "maximum allowed" in error.message else 400
+            return PlainTextResponse(error.message, status)
         except (TypeError, ValueError, KeyError, OSError):
             return PlainTextResponse("There is no file in this upload, or its name is bad.", 400)
-        except MultiPartException as error:
-            return PlainTextResponse(
-                error.message, 413 if "maximum allowed" in error.message else 400
-            )
         finally:
             if upload_id:
                 file_upload_statuses.set_done(upload_id)

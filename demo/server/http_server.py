@@ -1,10 +1,12 @@
-"""A server on a port, which can be told to stop. Nothing heavy is imported here.
+"""HTTP on a port, until a signal comes. Nothing heavy is imported here.
 
 While the model is loaded `STARTING` answers; the page takes its place on the same socket.
 """
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import threading
 import time
@@ -16,11 +18,15 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from demo.photos.photo_queue import PhotoQueue
+
 _HEADER_SECONDS = 10.0
 """From the opening of a connection, or the end of the last answer, to a whole request header."""
 _MOST_HEADER = 32_768
 _MOST_CONNECTIONS = 512
 _CLOSE_SECONDS = 2
+_FETCH_SECONDS = 5.0
+"""How long a stopping server still hands out results, after the last photo was finished."""
 _STARTING_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta http-equiv="refresh" content="3"><title>Photo enhancer</title>
 <p style="font: 1rem system-ui, sans-serif; margin: 20vh auto; max-width: 30rem">
@@ -100,3 +106,34 @@ def running(
     finally:
         server.should_exit = True
         thread.join()
+
+
+def wait_for_stop(queue: PhotoQueue) -> None:
+    """Return after Ctrl-C or SIGTERM, when the photo in hand is finished and its result fetched.
+
+    A second signal ends the process at once, with 130.
+    """
+    told = threading.Event()
+
+    def stop(*_) -> None:
+        if told.is_set():
+            os._exit(130)
+        told.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        while not told.wait(0.5):
+            pass
+        queue.close()
+        if not queue.is_idle:
+            print(
+                "Stopping: the photo in hand is finished, no more are taken. "
+                "Ctrl-C again ends at once.",
+                flush=True,
+            )
+            while not queue.is_idle:
+                time.sleep(0.05)
+            time.sleep(_FETCH_SECONDS)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,8 +9,8 @@ from datasets import build, miniature
 from datasets.types import SourceError
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import read_photo
+from recipes.leaks import SeenScenes, built_scenes, find_leaks, seen_scenes
 from recipes.run_folder import Run
-from recipes.scenes import SeenScenes, built_scenes, find_leaks, seen_scenes
 
 CONFIG = "long_1536"
 

@@ -1,4 +1,4 @@
-"""What the server knows of one visitor's photos, which lie in a box of the shelf."""
+"""The photos that a visitor has on one open page; they lie in one folder of the storage."""
 
 import dataclasses
 from pathlib import Path
@@ -6,28 +6,30 @@ from typing import Literal
 
 from demo.photos.enhanced_photo import EnhancedPhoto
 
-State = Literal["waiting", "working", "done", "failed"]
-
 
 @dataclasses.dataclass
 class Entry:
     """One uploaded file and how far it has come."""
 
     upload: str
-    """The upload's handle, which ends when the photo is taken into the visit."""
+    """The upload's handle, which ends when the photo is taken into the session."""
     number: int
-    """Place among the visit's files, from 0."""
-    state: State = "waiting"
+    """Place among the session's files, from 0."""
+    state: Literal["waiting", "working", "done", "failed"] = "waiting"
     text: str = "Waiting"
     """A sentence for the visitor."""
     share: float = 0.0
     """How much of the work is done, [0, 1]."""
     source: Path | None = None
-    """The photo as it came, in the visit's folder."""
+    """The photo as it came, in the session's folder."""
     photo: EnhancedPhoto | None = None
 
     def fail(self, sentence: str) -> None:
         self.state, self.text, self.share = "failed", sentence, 1.0
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in ("done", "failed")
 
     @property
     def name(self) -> str:
@@ -35,7 +37,7 @@ class Entry:
 
 
 @dataclasses.dataclass
-class Visit:
+class Session:
     """A visitor's files, in the order in which they came."""
 
     owner: str
@@ -53,16 +55,13 @@ class Visit:
         return self.folder / f"photo-{entry.number}"
 
     @property
-    def done(self) -> list[Entry]:
-        """The entries with a result."""
-        return [entry for entry in self.entries if entry.photo is not None]
+    def photos(self) -> dict[int, EnhancedPhoto]:
+        """The results, by the number of their entry."""
+        return {entry.number: entry.photo for entry in self.entries if entry.photo is not None}
 
     @property
-    def photos(self) -> list[EnhancedPhoto]:
-        """The results."""
-        return [entry.photo for entry in self.entries if entry.photo is not None]
-
-    @property
-    def shown_photo(self) -> EnhancedPhoto | None:
+    def shown_photo(self) -> EnhancedPhoto:
         """The result in the before/after view."""
-        return None if self.shown is None else self.entries[self.shown].photo
+        if self.shown is None or self.shown not in self.photos:
+            raise FileNotFoundError("no photo is shown")
+        return self.photos[self.shown]

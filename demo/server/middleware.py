@@ -18,8 +18,12 @@ _IDLE_SECONDS = 20.0
 _GRACE_SECONDS, _SLOWEST_BYTES_PER_SECOND = 30.0, 10_000
 _MOST_BODY = 1_000_000
 """Bytes of a request; uploads have a limit of their own."""
-_LOOPBACK_NAMES = {"localhost"}
 _INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
+_NOT_OURS = (
+    "This server does not answer to this name. Use its address, or start it with --allowed-host "
+    "and the name."
+)
+_FROM_ELSEWHERE = "This request comes from a page of another site."
 
 
 class BoundedRequests:
@@ -33,9 +37,8 @@ class BoundedRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, received, is_whole = time.monotonic(), 0, False
+        begun, received, is_whole, has_answered = time.monotonic(), 0, False, False
         most = float("inf") if scope["path"] in self._unbounded else _MOST_BODY
-        has_answered = False
 
         async def receive_bounded() -> Message:
             nonlocal received, is_whole
@@ -89,7 +92,7 @@ class KnownHosts:
 
     def __init__(self, app: ASGIApp, host: str, allowed: Iterable[str] = ()):
         self._app = app
-        self._names = _LOOPBACK_NAMES | {name.lower().rstrip(".") for name in (host, *allowed)}
+        self._names = {"localhost", *(name.lower().rstrip(".") for name in (host, *allowed))}
         self._is_local = _is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,26 +104,24 @@ class KnownHosts:
     def _refusal(self, headers: Headers) -> str | None:
         # A proxy says in X-Forwarded-Host what its visitor asked for; web pages cannot set it.
         asked = [*headers.getlist("host"), *headers.getlist("x-forwarded-host")]
-        if not headers.getlist("host") or not all(self._is_own(_host_name(name)) for name in asked):
-            return (
-                "This server does not answer to this name. Use its address, "
-                "or start it with --allowed-host and the name."
-            )
-        for origin in headers.getlist("origin"):
-            try:
-                parts = urlsplit(origin)
-            except ValueError:
-                return "This request comes from a page of another site."
-            default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
-            own = {name.lower() for name in asked}
-            if parts.netloc.lower() not in own | {name.removesuffix(default) for name in own}:
-                return "This request comes from a page of another site."
+        try:
+            names = [urlsplit(f"//{netloc}").hostname or "" for netloc in asked]
+            origins = [urlsplit(origin) for origin in headers.getlist("origin")]
+        except ValueError:
+            return _NOT_OURS
+        if "host" not in headers or not all(map(self._is_own, names)):
+            return _NOT_OURS
+        for origin in origins:
+            default = {"http": ":80", "https": ":443"}.get(origin.scheme, "")
+            own = {name.lower().removesuffix(default) for name in asked}
+            if origin.netloc.lower().removesuffix(default) not in own:
+                return _FROM_ELSEWHERE
         return None
 
     def _is_own(self, name: str) -> bool:
-        if name.lower().rstrip(".") in self._names or _is_loopback(name):
+        if name.rstrip(".") in self._names or _is_loopback(name):
             return True
-        return not self._is_local and _is_address(name)
+        return not self._is_local and _address(name) is not None
 
 
 class SafeHeaders:
@@ -176,20 +177,13 @@ def _policy(page: bytes) -> str:
     )
 
 
-def _host_name(netloc: str) -> str:
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return urlsplit(f"//{netloc}").hostname or ""
+        return ipaddress.ip_address(name)
     except ValueError:
-        return ""
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+        return None
 
 
 def _is_loopback(name: str) -> bool:
-    return name == "localhost" or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
+    address = _address(name)
+    return name == "localhost" or (address is not None and address.is_loopback)

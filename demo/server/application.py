@@ -1,0 +1,47 @@
+"""The page as an application of its own, with `/health`, a login, and bounds on every request."""
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from demo.app import mount_page
+from demo.page.cookie import IdentifyVisitor, VisitorCookie
+from demo.page.model_card import ModelCard
+from demo.page.routes import UPLOAD
+from demo.photos.limits import Limits
+from demo.photos.photo_queue import PhotoQueue
+from demo.server.credentials import Credentials
+from demo.server.health import add_health
+from demo.server.login import RequireLogin
+from demo.server.middleware import BoundedRequests, KnownHosts, SafeHeaders
+from enhancer.inference.enhancer import Enhancer
+
+
+def create_app(
+    enhancer: Enhancer,
+    card: ModelCard,
+    limits: Limits,
+    queue: PhotoQueue,
+    credentials: Credentials | None = None,
+    *,
+    host: str = "127.0.0.1",
+    allowed_hosts: Sequence[str] = (),
+) -> ASGIApp:
+    """Return the application: the page at `/`, and `/health`.
+
+    Args:
+        credentials: what visitors have to give; None lets everybody in.
+        host: address that the server listens on.
+        allowed_hosts: names that it is known by besides.
+    """
+    app = FastAPI(title="Photo enhancer", docs_url=None, redoc_url=None, openapi_url=None)
+    add_health(app, queue, enhancer.description)
+    mount_page(app, enhancer, card=card, limits=limits, queue=queue)
+    cookie = VisitorCookie()
+    guarded: ASGIApp = app
+    if credentials is not None:
+        guarded = RequireLogin(guarded, credentials, cookie)
+    guarded = IdentifyVisitor(guarded, cookie)
+    guarded = SafeHeaders(KnownHosts(guarded, host, allowed_hosts))
+    return BoundedRequests(guarded, unbounded=[UPLOAD])
