@@ -10,6 +10,7 @@ from enhancer.data.augmentation import (
     MAX_ROTATION_DEGREES,
     CentreCrop,
     RandomCrop,
+    RandomEditOfTarget,
     RandomFlip,
     RandomInputColour,
     RandomRotatedSquareCrop,
@@ -57,6 +58,18 @@ def test_crop_keeps_the_aspect_ratio():
     rows, columns = np.nonzero(crop[..., 0] > 127)
     assert crop.shape == (120, 120, 3)
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), abs=1)
+
+
+def test_squashed_crops_hold_both_sides_of_the_photo(coordinates):
+    whole = CentreCrop(50, squash=True).map(pair_of(coordinates)).input
+    assert whole.shape == (50, 50, 3)
+    assert np.ptp(whole[..., 0]) >= 97
+    assert np.ptp(whole[..., 1]) >= 136
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        crop = RandomCrop(40, 0.5, squash=True).random_map(pair_of(coordinates), rng).input
+        rows, columns = (np.ptp(crop[..., c].astype(int)) + 1 for c in (0, 1))
+        assert columns / rows == pytest.approx(1.4, abs=0.12)
 
 
 @pytest.mark.parametrize("crop", [RandomCrop, RandomRotatedSquareCrop])
@@ -172,6 +185,31 @@ def test_grey_without_a_change_of_white_balance_stays_grey(monkeypatch):
         )
         assert np.ptp(changed, axis=2).max() == 0
         assert (np.diff(changed[0, :, 0]) >= 0).all()
+
+
+def test_a_random_edit_spoils_the_target_and_keeps_it(photo):
+    before = np.zeros_like(photo)
+    darker = []
+    for seed in range(200):
+        pair = RandomEditOfTarget(1.0).random_map(Pair("", before, photo), rng_of(seed))
+        np.testing.assert_array_equal(pair.target, photo)
+        assert (pair.input.shape, pair.input.dtype) == (photo.shape, photo.dtype)
+        assert np.corrcoef(pair.input.ravel(), photo.ravel())[0, 1] > 0.5
+        darker.append(pair.input.mean() < photo.mean())
+    assert 0.75 < np.mean(darker) < 1
+
+
+def test_random_edits_come_in_their_share(photo):
+    before = np.zeros_like(photo)
+    edited = [
+        RandomEditOfTarget(0.3).random_map(Pair("", before, photo), rng_of(seed)).input.any()
+        for seed in range(300)
+    ]
+    assert 0.22 < np.mean(edited) < 0.38
+
+
+def rng_of(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
 
 
 @pytest.mark.parametrize(

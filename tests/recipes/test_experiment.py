@@ -11,7 +11,8 @@ from recipes.experiment import (
     PRESETS,
     Experiment,
     UsageError,
-    data_dir_of,
+    data_dirs_of,
+    refuse_contradictions,
     refuse_other_run,
     save_configuration,
 )
@@ -122,10 +123,10 @@ def test_two_runs_of_a_preset_with_different_pairs_do_not_meet(tmp_path):
 
 def test_data_lie_in_the_runs_folder_unless_they_were_built_before_or_said_to_lie_elsewhere():
     run, shared = Path("run"), Path("~/tensorflow_datasets").expanduser()
-    assert data_dir_of(vars(Experiment(fivek=Path("a"))), "fivek", run) == run / "data"
-    assert data_dir_of(vars(Experiment(fivek=Path("a"))), "real_estate", run) == shared
-    assert data_dir_of(vars(PRESETS["quick"]), "fivek", run) == run / "data"
-    assert data_dir_of(vars(Experiment(data_dir=Path("b"))), "fivek", run) == Path("b")
+    assert data_dirs_of(vars(Experiment(fivek=Path("a"))), "fivek", run) == [run / "data"]
+    assert data_dirs_of(vars(Experiment(fivek=Path("a"))), "real_estate", run) == [shared]
+    assert data_dirs_of(vars(PRESETS["quick"]), "fivek", run) == [run / "data"]
+    assert data_dirs_of(vars(Experiment(data_dir=Path("b"))), "fivek", run) == [Path("b")]
 
 
 def test_joined_sources_are_one_after_the_other():
@@ -142,3 +143,21 @@ def test_only_what_changes_training_belongs_to_a_run(tmp_path):
         refuse_other_run(run, {"fivek": "changed"})
     with pytest.raises(UsageError, match="model: tiny -> small"):
         refuse_other_run(dataclasses.replace(run, model="small"))
+
+
+def test_each_folder_of_pairs_is_built_in_a_place_of_its_own(tmp_path):
+    def places(name, **settings):
+        dirs = data_dirs_of(settings, name, tmp_path)
+        return [str(path.relative_to(tmp_path)) for path in dirs]
+
+    folders = (Path("a"), Path("b"))
+    assert places("real_estate", real_estate=folders) == ["data", "data/real_estate_2"]
+    expected = ["data/extra_pairs", "data/extra_pairs_2"]
+    assert places("extra_pairs", extra_pairs=folders) == expected
+    # As configurations of earlier versions name it.
+    assert places("real_estate", real_estate="a") == places("fivek", miniature=True) == ["data"]
+
+
+def test_a_retouching_network_sees_whole_photos():
+    with pytest.raises(UsageError, match="squash"):
+        refuse_contradictions(Experiment(base="retouch"))
