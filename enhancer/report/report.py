@@ -81,7 +81,7 @@ def _score_rows(methods: Mapping[str, Any]) -> list[dict[str, Any]]:
         means = [s["mean"][column] for s in methods.values() if column in s["mean"]]
         if not means:
             continue
-        best = (min if heading.lower_is_better else max)(means)
+        best = heading.best(means)
         cells = []
         for scores in methods.values():
             mean, sign, half = score_text(scores, column).partition(" ± ")

@@ -3,7 +3,7 @@
 Without a suffix a score is of the photo at its stored size, as users get it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from enhancer.scoring.metrics import METRICS
@@ -21,7 +21,8 @@ class ScoreColumn(NamedTuple):
     title: str
     decimals: int
     meaning: str
-    lower_is_better: bool = True
+    lower_is_better: bool | None = True
+    """None: the best is 0, from either side."""
     has_ratio: bool = True
     """Whether one score is so many percent of another; decibels, of which ten are tenfold, are
     not."""
@@ -29,7 +30,15 @@ class ScoreColumn(NamedTuple):
     @property
     def heading(self) -> str:
         """Its title, and an arrow that points where better is."""
+        if self.lower_is_better is None:
+            return self.title
         return f"{self.title} {'↓' if self.lower_is_better else '↑'}"
+
+    def best(self, values: Sequence[float]) -> float:
+        """The best of several values."""
+        if self.lower_is_better is None:
+            return min(values, key=abs)
+        return (min if self.lower_is_better else max)(values)
 
     def text(self, value: float, *, signed: bool = False) -> str:
         """A value with this column's decimals."""
@@ -66,6 +75,30 @@ COLUMNS: Mapping[str, ScoreColumn] = {
     "ciede2000_highlights": ScoreColumn("ΔE00, highlights", 2, "likewise"),
     "l1_shadows": ScoreColumn("L1, shadows", 4, _SHADOWS),
     "ciede2000_shadows": ScoreColumn("ΔE00, shadows", 2, "likewise"),
+    "pink": ScoreColumn(
+        "pink",
+        2,
+        "CIE a* of what was blown white, where positive; people's edits have 0.4",
+        has_ratio=False,
+    ),
+    "bright_detail": ScoreColumn(
+        "bright detail",
+        2,
+        "contrast of fine detail in bright parts against the photo's; people's edits keep 0.97",
+        lower_is_better=False,
+    ),
+    "newly_clipped": ScoreColumn(
+        "newly clipped", 4, "share of the photo that the edit made white", has_ratio=False
+    ),
+    "exposure_stops": ScoreColumn(
+        "exposure (stops)",
+        2,
+        "mean light against the target's, positive is too bright",
+        lower_is_better=None,
+        has_ratio=False,
+    ),
 }
+FAULTS = ("pink", "bright_detail", "newly_clipped", "exposure_stops")
+"""What is wrong with edited photos that a mean difference hardly shows."""
 MAIN_COLUMNS = tuple(METRICS)
 """Of the photo at its stored size."""

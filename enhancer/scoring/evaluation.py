@@ -18,6 +18,7 @@ from enhancer.data.pairs import Pair, decode_pair
 from enhancer.inference.sizes import reduce_photo
 from enhancer.scoring import metrics
 from enhancer.scoring.columns import PLAN_SIDE, PhotoScores
+from enhancer.scoring.faults import find_faults
 from enhancer.scoring.predictions import SavedPredictions
 
 Enhance = Callable[[np.ndarray], np.ndarray]
@@ -113,6 +114,7 @@ class _Views:
             "ssim": metrics.ssim(prediction, target),
             **whole._asdict(),
         }
+        scores |= find_faults(self._pair.input, prediction, target)
         square, square_target = self._square
         scores["l1_plan"] = metrics.l1(enhance(square), square_target)
         if self._small:

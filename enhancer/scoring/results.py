@@ -37,7 +37,7 @@ import numpy as np
 from scipy import stats
 
 from enhancer.scoring import statistics
-from enhancer.scoring.columns import COLUMNS, MAIN_COLUMNS, PhotoScores, ScoreColumn
+from enhancer.scoring.columns import COLUMNS, FAULTS, MAIN_COLUMNS, PhotoScores, ScoreColumn
 from enhancer.scoring.verdict import change_text, outcome_of, photos_text
 from enhancer.system.hardware import describe
 
@@ -113,7 +113,7 @@ def comparison_fields(
     fields |= {"n": found.photos, "scenes": found.scenes, "equal": found.equal}
     names = ("relative_percent", "relative_low", "relative_high", "detectable_percent")
     fields |= dict(zip(names, percent, strict=True))
-    return fields | {"outcome": outcome_of(fields, column.lower_is_better)}
+    return fields | {"outcome": outcome_of(fields, bool(column.lower_is_better))}
 
 
 def build_results(
@@ -207,6 +207,7 @@ def results_table(results: Mapping[str, Any]) -> str:
     methods = results["methods"]
     shown = ["l1_plan", "l1", *MAIN_COLUMNS[1:]]
     shown += [column for column in COLUMNS if column.startswith("l1_") and column not in shown]
+    shown += FAULTS
     shown = [c for c in shown if any(c in scores["mean"] for scores in methods.values())]
     lines = [["", "n", *(COLUMNS[column].heading for column in shown)]]
     for scores in methods.values():
@@ -238,8 +239,9 @@ def _paired_columns(rows_a, rows_b, scene_of) -> dict[str, Any]:
     rows_a, rows_b = ([row for row in rows if row["id"] in common] for rows in (rows_a, rows_b))
     return {
         column: paired_difference(rows_a, rows_b, column, scene_of)
-        for column in COLUMNS
-        if all(any(row.get(column) is not None for row in rows) for rows in (rows_a, rows_b))
+        for column, heading in COLUMNS.items()
+        if heading.lower_is_better is not None
+        and all(any(row.get(column) is not None for row in rows) for rows in (rows_a, rows_b))
     }
 
 

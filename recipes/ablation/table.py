@@ -9,7 +9,7 @@ import numpy as np
 from enhancer.report.page import flat_settings, render
 from enhancer.report.plots import plot_changes
 from enhancer.scoring import statistics
-from enhancer.scoring.columns import MAIN_COLUMNS
+from enhancer.scoring.columns import FAULTS, MAIN_COLUMNS
 from enhancer.scoring.results import comparison_fields, method_title, summarise, text_table
 from enhancer.scoring.verdict import (
     change_text,
@@ -25,6 +25,7 @@ from recipes.ablation.strategies import SCRATCH, TRANSFER
 from recipes.experiment import SUCCESS_LEVELS
 
 HEADINGS = ["", "pairs", "seeds", "photos", "L1 ↓", "between seeds", "vs scratch", "vs transfer"]
+_MEANS = (*MAIN_COLUMNS, *FAULTS)
 _WITHOUT_PAIRS = ("unedited", "pretrained")
 
 
@@ -105,7 +106,7 @@ def summarise_cells(
             "pairs": pairs,
             "seeds": len(scores),
             "n": len(ids),
-            "mean": {column: float(_scores(group, column).mean()) for column in MAIN_COLUMNS},
+            "mean": _means(group),
             "l1_low": over_photos["low"],
             "l1_high": over_photos["high"],
             "l1_between_seeds": None,
@@ -121,6 +122,13 @@ def summarise_cells(
         table.append(row)
     # Stable: within a number of pairs the order is the grid's.
     return sorted(table, key=lambda row: (row["strategy"] not in _WITHOUT_PAIRS, row["pairs"]))
+
+
+def _means(group: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, float]:
+    """Of each score over seeds and the photos that have it."""
+    rows = [row for seed in group for cell in seed for row in cell["rows"]]
+    known = {c: [row[c] for row in rows if row.get(c) is not None] for c in _MEANS}
+    return {column: float(np.mean(values)) for column, values in known.items() if values}
 
 
 def _scores(group: Sequence[Sequence[Mapping[str, Any]]], column: str) -> np.ndarray:

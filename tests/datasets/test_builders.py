@@ -287,7 +287,8 @@ def test_a_data_folder_that_cannot_be_used_is_refused_before_anything_is_written
 
 def test_a_lone_training_list_is_divided_and_several_sets_are_opened_as_one(sets, built, tmp_path):
     source, second = tmp_path / "source", tmp_path / "second"
-    miniature.write(tmp_path / "rooms", 96, 3, {"train": 8, "val": 1, "test": 1})
+    split = {"train": 8, "val": 1, "test": 1}
+    miniature.write(tmp_path / "rooms", long_edge=96, fivek_pairs=3, real_estate_pairs=split)
     shutil.copytree(tmp_path / "rooms" / "real_estate", source)
     for name in ("val", "test"):
         (source / f"{name}.jsonl").unlink()

@@ -90,7 +90,8 @@ def test_a_stage_says_what_its_bounds_are():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["recommended"], "name their folder with --extra-pairs, or set --pretrain.mix-weight 0"),
+        (["--pretrain.mix-weight=0.5"], "or set --pretrain.mix-weight 0"),
+        (["--base=retouch"], "add --pretrain.squash and --finetune.squash"),
         (["--extra-pairs=more"], "extra_pairs would not be used"),
         (["--train-on-validation"], "add --finetune.keep last"),
     ],
