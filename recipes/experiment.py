@@ -113,9 +113,9 @@ _QUICK_STAGE = StageConfig(
 _RECOMMENDED_STAGE = StageConfig(
     resolution=64,
     batch_size=8,
-    epochs=10,
-    passes_per_epoch=20,
-    early_stopping_patience=10,
+    epochs=6,
+    passes_per_epoch=50,
+    early_stopping_patience=6,
     peak_learning_rate=2e-3,
     warmup_epochs=1,
     keep="last",
@@ -147,7 +147,10 @@ PRESETS = {
         pretrain_on_rooms=True,
         pretrain=dataclasses.replace(_RECOMMENDED_STAGE, mix_weight=0.75, random_edit_share=0.7),
         finetune=dataclasses.replace(
-            _RECOMMENDED_STAGE, augmentation="strong", peak_learning_rate=1e-3
+            _RECOMMENDED_STAGE,
+            passes_per_epoch=12,
+            augmentation="strong",
+            peak_learning_rate=1e-3,
         ),
         from_scratch=False,
         train_on_validation=True,

@@ -44,7 +44,7 @@ EVIDENCE = 0.02
 """Share of a grid cell's pixels that weighs as much as the whole photo's numbers."""
 WINDOW = 0.02
 """Radius of the guided filter's window, in sides of the photo."""
-EPSILON = 0.1
+EPSILON = 0.2
 """Variance of the logarithm of light from which on an edge belongs to the base."""
 DARKEST = 0.02
 """Added to light before its logarithm is taken."""
