@@ -106,8 +106,7 @@ def export_model(
         )
     enhancer = Enhancer.load(workdir)
     model = enhancer.model
-    assert isinstance(model, Restormer)  # `Enhancer.load` knows no other
-    if model.config.base == "retouch":
+    if isinstance(model, Restormer) and model.config.base == "retouch":
         raise ExportError(
             f"The network of {workdir} answers with numbers of a retouch, which other programs "
             "cannot apply to a photo. Only networks that answer with pictures are exported, those "
@@ -117,7 +116,7 @@ def export_model(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent) as folder:
         written = Path(folder) / output.name
-        written.write_bytes(_exported_bytes(model, enhancer.description, file_format, sides))
+        written.write_bytes(_exported_bytes(enhancer, file_format, sides))
         difference = largest_difference(_open(file_format, written), model, pictures)
         if not difference <= TOLERANCE:
             raise DifferenceError(
@@ -150,12 +149,14 @@ def largest_difference(run: Run, model: Any, pictures: list[np.ndarray]) -> floa
     return float(np.max(differences))  # unlike max(), not deaf to NaN
 
 
-def _exported_bytes(model: Restormer, description: str, file_format: Format, sides: Sides) -> bytes:
+def _exported_bytes(enhancer: Enhancer, file_format: Format, sides: Sides) -> bytes:
+    model = enhancer.model
+    assert isinstance(model, Restormer)  # `Enhancer.load` knows no other
     if file_format == "stablehlo":
         return stablehlo_from_restormer(model, sides)
     from enhancer.export.onnx import onnx_from_restormer
 
-    return onnx_from_restormer(model, sides, description).SerializeToString()
+    return onnx_from_restormer(model, sides, enhancer.description).SerializeToString()
 
 
 def _open(file_format: Format, path: Path) -> Run:

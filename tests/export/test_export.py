@@ -70,6 +70,13 @@ def test_the_onnx_graph_takes_every_shape_of_network_and_picture(nano):
     np.testing.assert_allclose(run(two)[1], run(two[:1])[0], rtol=2e-6, atol=1e-6)
 
 
+def test_a_retouching_network_is_not_exported(nano, tmp_path):
+    run = save_run(tmp_path / "run", Restormer(dataclasses.replace(nano, base="retouch")), 16)
+    with pytest.raises(export.ExportError, match="trained with --base photo"):
+        export.export_model(run, "stablehlo", tmp_path / "model.stablehlo")
+    assert not (tmp_path / "model.stablehlo").exists()
+
+
 def test_of_a_fixed_size_the_onnx_graph_takes_no_other(nano):
     run = run_onnx(Restormer(nano), sides=(16, 24))
     assert run(picture(16, 24)).shape == (1, 16, 24, 3)
