@@ -107,7 +107,7 @@ def test_recommended_trains_on_extra_pairs_and_on_validation(
     shortest = [*SHORTEST, "--pretrain.passes-per-epoch=1", "--finetune.passes-per-epoch=1"]
     shortest += [f"--extra-pairs={extra}", f"--workdir={run}", "--squash=64"]
     # With these the programs of `quick_run` do, which are compiled.
-    shortest += ["--base=photo", "--no-pretrain.squash", "--no-finetune.squash"]
+    shortest += ["--base=photo", "--pretrain.no-squash", "--finetune.no-squash"]
     shortest += [f"--{stage}.ema-decay=0" for stage in ("pretrain", "finetune")]
     assert main(["recommended", *built, *shortest]) == 0
     said = capsys.readouterr().out

@@ -39,7 +39,7 @@ def test_what_was_trained_on_is_found_in_the_built_set(sets, judged):
     fingerprint = build.fingerprint("real_estate", sets / "data", CONFIG)
 
     def leaks(*splits):
-        seen = built_scenes("real_estate", sets / "data", CONFIG, fingerprint, splits)
+        seen = built_scenes("real_estate", [sets / "data"], CONFIG, fingerprint, splits)
         return find_leaks(judged, [0, 1], seen)
 
     assert leaks("train", "validation") == ["train"]
@@ -54,7 +54,7 @@ def test_decoded_pairs_that_were_trained_on_are_found(judged):
 
 def test_another_data_set_at_the_same_place_does_not_count(sets):
     with pytest.raises(SourceError, match="is not the one that the run was pre-trained on"):
-        built_scenes("real_estate", sets / "data", CONFIG, "another", ("train",))
+        built_scenes("real_estate", [sets / "data"], CONFIG, "another", ("train",))
 
 
 def test_a_run_names_its_data_sets_and_that_of_the_run_it_started_from(sets, tmp_path):
