@@ -40,7 +40,8 @@ from enhancer.system.errors import EnhancerError
 from enhancer.system.interruption import Interrupted, signals_raise
 from recipes.ablation import command as ablation
 from recipes.estimate import command as estimate
-from recipes.experiment import PRESETS, Experiment, preset_and_rest, refuse_contradictions
+from recipes.experiment import Experiment, refuse_contradictions
+from recipes.presets import PRESETS, preset_and_rest
 
 FAILED, WRONG_USAGE, TRY_AGAIN, INTERRUPTED = 1, 2, 75, 130  # 75 is EX_TEMPFAIL of sysexits.h
 

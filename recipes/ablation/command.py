@@ -22,14 +22,8 @@ import tyro
 
 from enhancer.config import StageConfig
 from recipes.ablation.strategies import ALTERNATIVES, SCRATCH, TRANSFER, parse_strategies
-from recipes.experiment import (
-    PRESETS,
-    Experiment,
-    UsageError,
-    preset_and_rest,
-    refuse_other_run,
-    save_configuration,
-)
+from recipes.experiment import Experiment, UsageError, refuse_other_run, save_configuration
+from recipes.presets import PRESETS, preset_and_rest
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,14 +22,8 @@ from typing import Literal
 import tyro
 
 from enhancer.config import StageConfig
-from recipes.experiment import (
-    PRESETS,
-    Experiment,
-    data_dirs_of,
-    folders_of,
-    preset_and_rest,
-    refuse_contradictions,
-)
+from recipes.experiment import Experiment, data_dirs_of, folders_of, refuse_contradictions
+from recipes.presets import PRESETS, preset_and_rest
 
 PLAN_PAIRS = {"fivek": 4750, "real_estate": 511}
 """Training pairs of the plan: 95 % of 5000, and what is left of 577."""

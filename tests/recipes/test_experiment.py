@@ -8,7 +8,6 @@ import pytest
 from enhancer.config import StageConfig
 from recipes.data_sets import JoinedSources, open_or_build
 from recipes.experiment import (
-    PRESETS,
     Experiment,
     UsageError,
     data_dirs_of,
@@ -17,6 +16,7 @@ from recipes.experiment import (
     save_configuration,
 )
 from recipes.fivek_transfer import main
+from recipes.presets import PRESETS
 from tests.helpers.pair_folders import write_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
