@@ -14,12 +14,13 @@ import gradio as gr
 from gradio_client import utils as client_utils
 
 from demo.handlers import CALLER, Caller
-from demo.page.routes import FILE
+from demo.page.routes import FILE, NAME
 from demo.page.streams import ANOTHERS, Streams
 from demo.photos.batch import log_failure
 from demo.photos.limits import Refused
 from demo.photos.storage import Storage
 
+_LONGEST_HANDLE = 300
 _FAILED = "This could not be done; the server's log says why."
 _GONE = "These photos were deleted in the meantime. Drop them again."
 
@@ -44,7 +45,8 @@ class GuardedBlocks(gr.Blocks):
 
         async def push_own(body: Any, request: Any, username: Any) -> Any:
             visitor = request.scope["state"]["visitor"]
-            if body.session_hash and not self._streams.belongs(body.session_hash, visitor):
+            name = body.session_hash
+            if name and not (NAME.fullmatch(name) and self._streams.belongs(name, visitor)):
                 return False, ANOTHERS, "error"
             return await push(body, request, username)
 
@@ -114,6 +116,6 @@ def _handles_only(value: Any) -> Any:
         return [_handles_only(item) for item in value]
     if isinstance(value, dict):
         if "path" in value:
-            return str(value["path"])
+            return str(value["path"])[:_LONGEST_HANDLE]
         return {key: _handles_only(item) for key, item in value.items()}
     return value

@@ -34,6 +34,8 @@ _OPEN = re.compile(
 _STREAM = re.compile(
     r"/gradio_api/(queue/data|heartbeat/(?P<page>\w+)|call/enhance/(?P<event>\w+)/?)"
 )
+NAME = re.compile(r"[\w-]{1,64}")
+"""Of a session, an event or an upload."""
 _SHOWN = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
@@ -58,6 +60,9 @@ class Routes:
             await self._page(scope, receive, send)
         elif scope["type"] == "http":
             path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+            # Gradio would tell everybody the address that the first visitor says here.
+            kept = [header for header in scope["headers"] if header[0] != b"x-gradio-server"]
+            scope = {**scope, "headers": kept}
             await (await self._answer(path, scope, receive))(scope, receive, send)
         # A WebSocket gets no answer: nothing here speaks it.
 
@@ -69,11 +74,12 @@ class Routes:
             return self._send_file(path.removeprefix(FILE), visitor)
         if path == SCRIPT:
             return FileResponse(Path(__file__).with_name("page.js"), media_type="text/javascript")
-        if not _OPEN.fullmatch(path):
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        names = [*query.get("session_hash", []), *query.get("upload_id", [])]
+        if not _OPEN.fullmatch(path) or not all(map(NAME.fullmatch, names)):
             return JSONResponse({"detail": "There is no such page."}, 404)
         if not (stream := _STREAM.fullmatch(path)):
             return self._page
-        query = parse_qs(scope["query_string"].decode("latin-1"))
         sessions = query.get("session_hash", [""])
         name = stream["page"] or stream["event"] or sessions[0]
         if len(sessions) > 1 or not self._streams.belongs(name, visitor):
@@ -104,7 +110,8 @@ class Routes:
 
     async def _receive_upload(self, request: Request, visitor: Visitor) -> Response:
         length = request.headers.get("content-length", "")
-        if not length.isdecimal():
+        # Chunks would be believed in place of the length.
+        if not length.isdecimal() or not int(length) or "transfer-encoding" in request.headers:
             return PlainTextResponse("An upload has to say its length (Content-Length).", 411)
         upload_id = request.query_params.get("upload_id", "")
         upload_id = upload_id if re.fullmatch(r"\w{1,64}", upload_id) else None

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +12,7 @@ GONE_SECONDS = 15.0
 """For so long an answer is still made that nobody listens for: a connection may have broken off."""
 ANOTHERS = "This session is another visitor's."
 _REMEMBERED = 10_000
+_NAMES_OF_ONE = 512
 _MOST = 64
 """Of one account: a page holds two, and an office behind one address has many pages."""
 
@@ -21,12 +22,20 @@ class Streams:
 
     def __init__(self):
         self._owners: OrderedDict[str, str] = OrderedDict()
+        self._names_of: OrderedDict[str, deque[str]] = OrderedDict()
         self._of_account: Counter[str] = Counter()
         self._open: Counter[str] = Counter()
         self._closed: OrderedDict[str, float] = OrderedDict()
 
     def belongs(self, name: str, visitor: Visitor) -> bool:
         """Whether the session or event is this visitor's: whoever comes first has it."""
+        if name not in self._owners:
+            # Whoever makes up names forgets his own, and not those of others.
+            own = self._names_of.setdefault(visitor.account, deque(maxlen=_NAMES_OF_ONE))
+            if len(own) == own.maxlen:
+                self._owners.pop(own[0], None)
+            own.append(name)
+            _remember(self._names_of, visitor.account, own)
         owner = self._owners.setdefault(name, visitor.owner)
         _remember(self._owners, name, owner)
         return owner == visitor.owner

@@ -31,12 +31,19 @@ _STARTING_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta http-equiv="refresh" content="3"><title>Photo enhancer</title>
 <p style="font: 1rem system-ui, sans-serif; margin: 20vh auto; max-width: 30rem">
 The server is starting; this page comes back by itself.</p></html>"""
+_STARTING_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "frame-ancestors 'none'",
+}
 
 
 async def STARTING(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with 503 that the server is starting."""
     if scope["type"] == "http":
-        headers = {"Cache-Control": "no-store", "Retry-After": "3"}
+        headers = {"Cache-Control": "no-store", "Retry-After": "3"} | _STARTING_HEADERS
         if scope["path"] == "/health":
             answer = JSONResponse({"status": "starting"}, 503, headers)
         else:

@@ -101,7 +101,46 @@ def test_an_upload_counts_on_its_visitor_while_it_is_being_enhanced(tmp_path):
             pass  # half of ten megabytes is one visitor's
 
 
+def test_chunks_do_not_stand_in_for_the_length_of_an_upload(server):
+    async def send() -> list[int]:
+        async with server.client() as client:
+            chunked = {"Content-Length": "10", "Transfer-Encoding": "chunked"}
+            answers = [await upload(client, b"photo", headers=chunked)]
+            answers.append(await client.post("/gradio_api/upload", headers={"Content-Length": "0"}))
+            return [answer.status_code for answer in answers]
+
+    assert server.run(send()) == [411, 411]
+
+
 # Sessions and streams
+
+
+@pytest.mark.parametrize("query", ["session_hash", "upload_id"])
+def test_long_names_are_not_remembered(server, query):
+    async def ask() -> int:
+        async with server.client() as client:
+            path = {"session_hash": "queue/data", "upload_id": "upload_progress"}[query]
+            return (await client.get(f"/gradio_api/{path}?{query}={'n' * 65}")).status_code
+
+    assert server.run(ask()) == 404
+
+
+def test_whoever_makes_up_names_forgets_no_session_of_others():
+    known, ben = streams.Streams(), Visitor("ben", "10.0.0.2")
+    assert known.belongs("annas", ANNA)
+    assert all(known.belongs(f"made-up-{number}", ben) for number in range(20_000))
+    assert not known.belongs("annas", ben)
+    assert known.belongs("annas", ANNA)
+
+
+def test_what_one_visitor_calls_the_server_is_told_to_nobody_else(server):
+    async def ask() -> str:
+        async with server.client() as client:
+            name = {"X-Gradio-Server": "http://evil.example/x"}
+            first = await client.get("/gradio_api/info", headers=name)
+            return first.text + (await client.get("/gradio_api/info")).text
+
+    assert "evil.example" not in server.run(ask())
 
 
 def test_a_session_that_is_named_twice_is_not_found(server):
@@ -259,6 +298,27 @@ def test_a_login_with_a_file_in_it_is_refused():
                 return (await client.post("/login", data=data, files=files)).status_code
 
         assert server.run(enter()) == 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("multipart/form-data; boundary=b; charset=punycode", b"--b--", 400),
+        ("application/x-www-form-urlencoded", b"username=" + b"a" * 5000, 413),
+        ("application/x-www-form-urlencoded; charset=punycode", b"username=a&password=b", 401),
+        ("application/x-www-form-urlencoded", "username=\xe4".encode(), 400),
+        ("application/x-www-form-urlencoded", b"&" * 99, 400),
+    ],
+)
+def test_a_login_reads_a_short_plain_form_and_nothing_else(kind, body, status):
+    with inside(credentials=Credentials("anna", "s3cret")) as (server, _):
+
+        async def enter() -> int:
+            async with server.client() as client:
+                headers = {"Content-Type": kind}
+                return (await client.post("/login", content=body, headers=headers)).status_code
+
+        assert server.run(enter()) == status
 
 
 def test_decoders_are_told_no_passwords(tmp_path, monkeypatch):
