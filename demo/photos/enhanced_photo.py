@@ -21,6 +21,7 @@ from enhancer.inference.plan import result_suffix
 from enhancer.photo.io import Photo, encode_jpeg, read_photo, write_photo
 
 _LOG = logging.getLogger(__name__)
+_KEPT_PREVIEWS = 3
 PREVIEW_PIXELS = 1600
 """Long edge of the pictures in the before/after view; the download is at full size."""
 THUMBNAIL_PIXELS = 320
@@ -125,11 +126,12 @@ def compare(photo: EnhancedPhoto, percent: int) -> tuple[Path, Path]:
     if not blended.exists():
         # As the result is made, and not by mixing the previews: those are clipped, the edit is not.
         pixels = read_photo(before).pixels
-        blended.write_bytes(
-            encode_jpeg(
-                load_edit(photo.folder / "edit.npz").apply(pixels, percent / 100), quality=90
-            )
-        )
+        edited = load_edit(photo.folder / "edit.npz").apply(pixels, percent / 100)
+        blended.write_bytes(encode_jpeg(edited, quality=90))
+        # The page may still be loading the one before; whoever moves the slider fills no disk.
+        made = sorted(photo.folder.glob("after-*.jpg"), key=lambda path: path.stat().st_mtime_ns)
+        for earlier in made[:-_KEPT_PREVIEWS]:
+            earlier.unlink(missing_ok=True)
     return before, blended
 
 

@@ -13,6 +13,7 @@ import pytest
 from demo.handlers import CALLER, Caller, Handlers
 from demo.page import streams
 from demo.photos import isolated_decoding
+from demo.photos.enhanced_photo import compare, enhance_photo
 from demo.photos.limits import Limits, Refused
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.storage import NoRoom, Storage
@@ -331,3 +332,12 @@ def test_decoders_are_told_no_passwords(tmp_path, monkeypatch):
     environment = json.loads(str(told.value))
     assert "PATH" in environment
     assert "s3cret" not in environment.values()
+
+
+def test_moving_the_slider_fills_no_disk(tmp_path):
+    source = tmp_path / "photo.jpg"
+    write_photo(source, np.indices((40, 60))[1][..., None].repeat(3, 2).astype(np.uint8))
+    made = enhance_photo(FakeEnhancer(), source, tmp_path / "photo", LIMITS, 100)
+    for percent in range(1, 30):
+        assert all(path.exists() for path in compare(made, percent))
+    assert len(list((tmp_path / "photo").glob("after-*.jpg"))) <= 3
