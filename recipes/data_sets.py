@@ -15,8 +15,7 @@ from enhancer.system.console import say
 from recipes.experiment import Experiment, data_dirs_of, folders_of
 
 MAX_REPEATS = 3
-"""How often a pair of a small folder is shown while one of a large one is shown once: three times
-is what served photos of the small one best, and those of the large one as well."""
+"""How often a pair of a small folder is shown, at most, while one of a large one is shown once."""
 
 
 class JoinedSources:

@@ -157,8 +157,13 @@ def refuse_other_run(experiment: Experiment, data: Mapping[str, str] | None = No
     if not path.exists():
         return
     trained = ["model", "base", "pretrained", "pretrain", "finetune", "train_on_validation"]
-    trained += ["data"] if data else []
+    trained += ["pretrain_on_rooms"] + (["data"] if data else [])
     saved, wanted = json.loads(path.read_text()), experiment.configuration(data or {})
+    # Of an earlier version: settings that it did not have are at their defaults.
+    saved.setdefault("pretrain_on_rooms", False)
+    for stage in ("pretrain", "finetune"):
+        settings = dataclasses.asdict(StageConfig.from_json(saved[stage]))
+        saved[stage] = json.loads(json.dumps(settings))
     differences = [
         line for key in trained for line in _differences(saved.get(key), wanted[key], key)
     ]

@@ -1,6 +1,7 @@
 """The recipe's settings: what they default to, which of them are refused, which make a run."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,16 @@ def test_each_folder_of_pairs_is_built_in_a_place_of_its_own(tmp_path):
 def test_a_retouching_network_sees_whole_photos():
     with pytest.raises(UsageError, match="squash"):
         refuse_contradictions(Experiment(base="retouch"))
+
+
+def test_a_run_of_an_earlier_version_continues_and_another_pretraining_does_not(tmp_path):
+    run = Experiment(workdir=tmp_path)
+    save_configuration(run, {})
+    path = tmp_path / "config.json"
+    saved = json.loads(path.read_text())
+    del saved["pretrain_on_rooms"], saved["pretrain"]["squash"]
+    saved["finetune"]["curve_rate"] = 1.0
+    path.write_text(json.dumps(saved))
+    refuse_other_run(run)
+    with pytest.raises(UsageError, match="pretrain_on_rooms: False -> True"):
+        refuse_other_run(dataclasses.replace(run, pretrain_on_rooms=True))
