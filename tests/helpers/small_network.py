@@ -1,13 +1,20 @@
-"""A network that compiles in a fraction of a second, for tests of the loop, not of the network."""
+"""A network that compiles in a fraction of a second, for tests of the loop and of the recipe.
+
+As a program, the recipe's command that trains it in place of a Restormer.
+"""
 
 import functools
+import sys
+from collections.abc import Callable
 
 import keras
 import numpy as np
+import pytest
 
 from enhancer.config import ModelConfig, StageConfig
+from enhancer.network import trained
 from enhancer.network.levels import LEVELS
-from enhancer.training import loop
+from enhancer.training import compiled_steps, loop
 from enhancer.training.compiled_steps import COMPILED_FIELDS, Programs
 
 _LAYERS = (*(names[0] for names in LEVELS), "output")
@@ -34,19 +41,49 @@ class SmallNetwork(keras.Model):
         return x
 
 
+class InPlaceOfRestormer(SmallNetwork):
+    """It with a Restormer's arguments, of which the shape counts for nothing."""
+
+    def __init__(self, config: ModelConfig, *, remat: str = "none", dtype: str = "float32"):
+        super().__init__(remat, dtype)
+        self.config = config
+
+
+def stand_in(patch: pytest.MonkeyPatch) -> None:
+    """Have everything train, load and test the small network in place of Restormers."""
+    patch.setattr(compiled_steps, "_programs", _stand_in_programs)
+    patch.setattr(trained, "Restormer", InPlaceOfRestormer)
+
+
+@functools.lru_cache
+def _stand_in_programs(config: ModelConfig, settings: tuple) -> Programs:
+    return _programs(settings, functools.partial(InPlaceOfRestormer, config))
+
+
 def _draw(shape, dtype=None):
     """By NumPy, whose generator the loop seeds; small, so that the edit begins near nothing."""
     return np.random.uniform(-0.03, 0.03, shape).astype(dtype or "float32")
 
 
+def _programs(settings: tuple, network: Callable[..., keras.Model]) -> Programs:
+    return Programs(network, StageConfig(**dict(zip(COMPILED_FIELDS, settings, strict=True))))
+
+
 @functools.lru_cache
-def _programs(settings: tuple) -> Programs:
-    return Programs(SmallNetwork, StageConfig(**dict(zip(COMPILED_FIELDS, settings, strict=True))))
+def _small_programs(settings: tuple) -> Programs:
+    return _programs(settings, SmallNetwork)
 
 
 def train(stage: StageConfig, pairs: list[dict], stage_dir, **options) -> loop.StageResult:
     """As `enhancer.training.loop.train`, validated on the first three pairs."""
-    programs = _programs(tuple(getattr(stage, name) for name in COMPILED_FIELDS))
+    programs = _small_programs(tuple(getattr(stage, name) for name in COMPILED_FIELDS))
     return loop.train(
         stage, ModelConfig(), pairs, pairs[:3], stage_dir, programs=programs, **options
     )
+
+
+if __name__ == "__main__":
+    from recipes.fivek_transfer import main
+
+    stand_in(pytest.MonkeyPatch())
+    sys.exit(main())

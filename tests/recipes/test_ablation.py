@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from enhancer import config
 from enhancer.config import StageConfig
 from enhancer.scoring.metrics import METRICS
 from recipes.ablation.cells import Cell, Cells, FoldData
@@ -17,8 +16,8 @@ from recipes.ablation.table import conclude, summarise_cells, write
 from recipes.data_sets import DataSets
 from recipes.experiment import Experiment, UsageError
 from recipes.fivek_transfer import main
-from tests.helpers.nano import NANO
 from tests.helpers.pair_folders import write_pairs
+from tests.helpers.small_network import stand_in
 
 
 def test_a_strategy_changes_settings_of_either_stage_and_the_network():
@@ -195,7 +194,7 @@ def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_t
     tmp_path, monkeypatch, capsys
 ):
     """Stages that only validate what they start from; the kill is a cell that is taken away."""
-    monkeypatch.setitem(config.MODEL_SIZES, "tiny", NANO)
+    stand_in(monkeypatch)
     for folder, seed in (("fivek", 1), ("rooms", 2)):
         names = [f"{folder}{i}" for i in range(8)]
         lists = {"train.jsonl": names[:5], "val.jsonl": names[5:6], "test.jsonl": names[6:]}

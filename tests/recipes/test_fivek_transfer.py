@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from datasets import miniature
-from enhancer import config
 from enhancer.system.interruption import Interrupted
 from recipes import fivek_transfer, two_stages
 from recipes.fivek_transfer import main
-from tests.helpers.nano import NANO
+from tests.helpers.small_network import stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
 write_miniature = miniature.write
@@ -39,7 +38,7 @@ def write_few(out: Path) -> None:
 
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory) -> tuple[Path, list[str]]:
-    """A run's folder and what it said, of a network that compiles in seconds and does not learn."""
+    """A run's folder and what it said, of a small network that does not learn."""
     workdir = tmp_path_factory.mktemp("quick") / "run"
     slow = [f"--{stage}.peak-learning-rate=1e-7" for stage in ("pretrain", "finetune")]
     said = io.StringIO()
@@ -48,7 +47,7 @@ def quick_run(tmp_path_factory) -> tuple[Path, list[str]]:
         contextlib.redirect_stderr(said),
         contextlib.redirect_stdout(said),
     ):
-        patch.setitem(config.MODEL_SIZES, "tiny", NANO)
+        stand_in(patch)
         patch.setattr("datasets.miniature.write", write_few)
         code = main(["quick", f"--workdir={workdir}", *SHORTEST, *slow])
     return workdir, [f"exit code {code}", *said.getvalue().splitlines()]
@@ -83,7 +82,7 @@ def test_the_same_command_only_tests_what_is_trained_and_other_settings_are_refu
     quick_run, monkeypatch, capsys
 ):
     workdir, _ = quick_run
-    monkeypatch.setitem(config.MODEL_SIZES, "tiny", NANO)
+    stand_in(monkeypatch)
     command = ["quick", f"--workdir={workdir}", *SHORTEST, "--no-require-gain"]
     before = json.loads((workdir / "results.json").read_text())["methods"]
     slow = [f"--{stage}.peak-learning-rate=1e-7" for stage in ("pretrain", "finetune")]
@@ -99,16 +98,13 @@ def test_recommended_trains_on_extra_pairs_and_on_validation(
     quick_run, built, tmp_path, monkeypatch, capsys
 ):
     """Extra pairs have the layout of the real-estate ones, here only their training list."""
-    monkeypatch.setitem(config.MODEL_SIZES, "tiny", NANO)
+    stand_in(monkeypatch)
     run = tmp_path / "run"
     extra = shutil.copytree(quick_run[0] / "miniature" / "real_estate", tmp_path / "extra")
     for name in ("val", "test"):
         (extra / f"{name}.jsonl").unlink()
     shortest = [*SHORTEST, "--pretrain.passes-per-epoch=1", "--finetune.passes-per-epoch=1"]
     shortest += [f"--extra-pairs={extra}", f"--workdir={run}", "--squash=64"]
-    # With these the programs of `quick_run` do, which are compiled.
-    shortest += ["--base=photo", "--pretrain.no-squash", "--finetune.no-squash"]
-    shortest += [f"--{stage}.ema-decay=0" for stage in ("pretrain", "finetune")]
     assert main(["recommended", *built, *shortest]) == 0
     said = capsys.readouterr().out
     assert "extra pairs for stage 1: 8" in said
@@ -159,7 +155,7 @@ def test_two_processes_run_the_whole_road_together(built, tmp_path):
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     environment = os.environ | {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
-    command = [sys.executable, "-m", "tests.helpers.nano", "quick", *SHORTEST]
+    command = [sys.executable, "-m", "tests.helpers.small_network", "quick", *SHORTEST]
     command += ["--no-require-gain", "--no-from-scratch", f"--workdir={tmp_path / 'run'}", *built]
     started = [
         subprocess.Popen(
@@ -183,7 +179,7 @@ def test_two_processes_run_the_whole_road_together(built, tmp_path):
 def test_preempted_run_keeps_others_out_saves_and_exits_with_75(built, tmp_path):
     """Slurm's signal in the middle of a stage; meanwhile a second process tries the same folder."""
     workdir, log = tmp_path / "run", tmp_path / "log"
-    command = [sys.executable, "-m", "tests.helpers.nano", "quick", *SHORTEST]
+    command = [sys.executable, "-m", "tests.helpers.small_network", "quick", *SHORTEST]
     command += [f"--workdir={workdir}", "--pretrain.epochs=5000", *built]
     command += ["--pretrain.early-stopping-patience=5000"]
     with open(log, "w") as file, contextlib.ExitStack() as at_last:
