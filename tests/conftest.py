@@ -89,3 +89,13 @@ def trained_stage(tmp_path_factory, nano, restormer_stage, brightened_pairs) -> 
     stage_dir = tmp_path_factory.mktemp("run") / "finetune"
     train(restormer_stage, nano, brightened_pairs, brightened_pairs[:3], stage_dir)
     return stage_dir
+
+
+@pytest.fixture(scope="session")
+def small_stage(tmp_path_factory, nano_stage, brightened_pairs) -> Path:
+    """The folder of a stage in which a small network trained for three epochs of two steps."""
+    from tests.helpers.small_network import train
+
+    stage_dir = tmp_path_factory.mktemp("small") / "finetune"
+    train(nano_stage, brightened_pairs, stage_dir)
+    return stage_dir

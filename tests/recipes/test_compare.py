@@ -15,14 +15,20 @@ from enhancer.scoring.columns import COLUMNS
 from recipes.compare.__main__ import main
 from recipes.run_folder import Run
 from tests.helpers.pair_folders import write_pairs
+from tests.helpers.small_network import stand_in
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    stand_in(monkeypatch)
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory, trained_stage) -> Path:
+def run_folder(tmp_path_factory, small_stage) -> Path:
     """A run with a fine-tuned stage whose training pairs lie in a folder, and whose data sets are
     not built."""
     workdir = tmp_path_factory.mktemp("compared")
-    (workdir / "finetune").symlink_to(trained_stage)
+    (workdir / "finetune").symlink_to(small_stage)
     names = [f"train{i}" for i in range(5)]
     write_pairs(
         workdir / "pairs", names, {"train.jsonl": names[:4], "val.jsonl": names[4:]}, seed=1
@@ -174,11 +180,11 @@ def test_lists_beside_the_known_ones_are_said_to_be_unread(run_folder, tmp_path,
 
 
 def test_without_training_pairs_the_networks_are_scored_and_the_reason_is_said(
-    trained_stage, tmp_path, capsys
+    small_stage, tmp_path, capsys
 ):
     write_pairs(tmp_path / "p", ["a", "b", "c"], {"test.jsonl": ["a", "b", "c"]})
     (tmp_path / "p" / "c_src.png").write_bytes(b"no picture")
-    assert compare(trained_stage, tmp_path / "p") == 0
+    assert compare(small_stage, tmp_path / "p") == 0
     text = capsys.readouterr().out
     assert "Pairs left out, 1 in all: c (" in text
     assert "No curve and no lookup table could be fitted" in text
