@@ -7,12 +7,12 @@ import pytest
 
 from enhancer.config import MODEL_SIZES
 from enhancer.network.blocks import formulated_for_accelerators, on_one_cpu_device
-from enhancer.network.restormer import Restormer
 from enhancer.training.optimizer import make_optimizer
 from enhancer.training.state import initial_state
 from recipes.estimate.step_cost import StepCost, Target, find_target, step_cost
 from recipes.experiment import UsageError
 from recipes.fivek_transfer import main
+from tests.helpers.small_network import InPlaceOfRestormer
 
 GIB = 2**30
 
@@ -22,6 +22,13 @@ def device():
     return jax.devices()[0]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_network():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recipes.estimate.step_cost.Restormer", InPlaceOfRestormer)
+        yield
+
+
 @pytest.fixture(scope="module")
 def cost(nano, nano_stage, device):
     """Of the step of `nano_stage` with a moving average."""
@@ -29,7 +36,7 @@ def cost(nano, nano_stage, device):
 
 
 def test_state_has_the_bytes_of_a_real_one(cost, nano, nano_stage):
-    model = Restormer(nano)
+    model = InPlaceOfRestormer(nano)
     optimizer = make_optimizer(nano_stage.weight_decay, model.trainable_variables)
     state = initial_state(model, optimizer, with_average=True)
     weights, others, average = (
