@@ -1,6 +1,5 @@
 """Fixtures shared by all tests."""
 
-import dataclasses
 import os
 import shutil
 import tempfile
@@ -73,22 +72,6 @@ def brightened_pairs() -> list[dict]:
         }
         pairs.append(encoded | {"id": f"pair{index}".encode()})
     return pairs
-
-
-@pytest.fixture(scope="session")
-def restormer_stage(nano_stage) -> StageConfig:
-    """The same with row strips, recomputed blocks and bfloat16 activations, for a Restormer."""
-    return dataclasses.replace(nano_stage, precision="mixed", remat="block")
-
-
-@pytest.fixture(scope="session")
-def trained_stage(tmp_path_factory, nano, restormer_stage, brightened_pairs) -> Path:
-    """The folder of a stage in which a Restormer trained for three epochs."""
-    from enhancer.training.loop import train
-
-    stage_dir = tmp_path_factory.mktemp("run") / "finetune"
-    train(restormer_stage, nano, brightened_pairs, brightened_pairs[:3], stage_dir)
-    return stage_dir
 
 
 @pytest.fixture(scope="session")

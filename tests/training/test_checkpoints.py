@@ -10,7 +10,6 @@ import pytest
 from enhancer.config import ModelConfig
 from enhancer.network.trained import (
     CheckpointError,
-    load_best,
     load_best_weights,
     read_config,
     weights_sha256,
@@ -93,11 +92,10 @@ def test_stage_begun_on_other_data_is_refused(copied_stage, nano_stage, brighten
         train(nano_stage, brightened_pairs[:7], copied_stage)
 
 
-def test_damaged_checkpoint_is_refused_in_a_sentence(tmp_path, trained_stage):
-    copied = shutil.copytree(trained_stage, tmp_path / "finetune")
-    files = [file for file in copied.glob("checkpoints/*/weights/**/*") if file.is_file()]
+def test_damaged_checkpoint_is_refused_in_a_sentence(copied_stage):
+    files = [file for file in copied_stage.glob("checkpoints/*/weights/**/*") if file.is_file()]
     assert files
     for file in files:
         file.write_bytes(b"")
     with pytest.raises(CheckpointError, match="are damaged"):
-        load_best(copied)
+        best_weights(copied_stage)

@@ -2,18 +2,10 @@
 
 import dataclasses
 import json
-import pickle
-import re
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from enhancer.network.trained import load_best
 from enhancer.system.compiler import CPU_COMPILER_OPTIONS
 from enhancer.system.interruption import NOTHING, SAVE, STOP, Interrupted
 from enhancer.training import loop
@@ -22,52 +14,9 @@ from enhancer.training.history import CLOCK_COLUMNS
 from tests.helpers.small_network import train
 from tests.helpers.xla import AS_FOR_USERS
 
-ROOT = Path(__file__).resolve().parents[2]
-RESTORMER_SCRIPT = """
-import pickle, sys
-from pathlib import Path
-from enhancer.training.loop import train
-stage, model, pairs = pickle.loads(Path(sys.argv[1]).read_bytes())
-train(stage, model, pairs, pairs[:3], Path(sys.argv[2]))
-"""
-
 
 def without_clock(rows: list[dict]) -> list[dict]:
     return [{key: value for key, value in row.items() if key not in CLOCK_COLUMNS} for row in rows]
-
-
-def test_killed_restormer_continues_to_the_same_weights(
-    tmp_path, trained_stage, nano, restormer_stage, brightened_pairs, capsys
-):
-    """kill -9 after the first epoch; the same call again ends as if nothing had happened."""
-    arguments, killed, log = (tmp_path / name for name in ("arguments", "killed", "log"))
-    arguments.write_bytes(pickle.dumps((restormer_stage, nano, brightened_pairs)))
-    with open(log, "w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-c", RESTORMER_SCRIPT, arguments, killed],
-            cwd=ROOT,
-            stdout=file,
-            stderr=file,
-        )
-    try:
-        deadline = time.monotonic() + 900  # seconds suffice on a machine that does nothing else
-        while not (killed / "checkpoints" / "2").exists():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-    result = loop.train(restormer_stage, nano, brightened_pairs, brightened_pairs[:3], killed)
-    said = capsys.readouterr().out
-    assert re.search(r"killed: continuing after epoch [12] .*of 3", said), said
-    undisturbed = json.loads((trained_stage / "history.json").read_text())
-    assert without_clock(result.history) == without_clock(undisturbed)
-    for ours, theirs in zip(
-        load_best(killed).get_weights(), load_best(trained_stage).get_weights(), strict=True
-    ):
-        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_losses_of_bfloat16_stay_close_to_those_of_float32(
