@@ -36,7 +36,7 @@ def load_best(stage_dir: str | os.PathLike[str]) -> Restormer:
     """
     stage_dir = Path(stage_dir)
     model = Restormer(read_config(stage_dir)[0])
-    weights = load_best_weights(stage_dir, {v.path: v.value for v in model.trainable_variables})
+    weights = load_best_weights(stage_dir, weights_of(model))
     for variable in model.trainable_variables:
         variable.assign(weights[variable.path])
     return model
@@ -121,6 +121,11 @@ def read_config(stage_dir: Path) -> tuple[ModelConfig, StageConfig]:
         return ModelConfig.from_json(saved["model"]), StageConfig.from_json(saved["stage"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a stage's configuration: {error!r}.") from error
+
+
+def weights_of(model: Restormer) -> dict[str, jax.Array]:
+    """A network's weights by variable path."""
+    return {variable.path: variable.value for variable in model.trainable_variables}
 
 
 def weights_sha256(weights: dict[str, jax.Array]) -> str:
