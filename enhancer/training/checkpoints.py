@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
