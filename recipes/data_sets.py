@@ -16,7 +16,7 @@ from enhancer.system.console import say
 from recipes.experiment import Experiment, data_dirs_of, folders_of
 
 MAX_REPEATS = 3
-"""How often a pair of a small folder is shown, at most, while one of a large one is shown once."""
+"""How often at most a pair of a small folder is shown while one of a large one is shown once."""
 
 
 class JoinedSources:
@@ -101,11 +101,7 @@ def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
 def open_split(
     name: DatasetName, data_dirs: Sequence[Path], config: str | None, split: Split
 ) -> Any:
-    """One split of one or several built data sets, as one source.
-
-    Raises:
-        DatasetNotBuilt: one is not there, or none has such a split.
-    """
+    """One split of one or several built data sets, as one source; DatasetNotBuilt without any."""
     having = [d for d in data_dirs if split in build.splits(name, d, config)]
     sources = [build.source(name, split, d, config) for d in having or data_dirs[:1]]
     if len(sources) == 1:

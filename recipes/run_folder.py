@@ -1,5 +1,6 @@
 """What a run left behind: networks, histories, and what it was trained on."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -52,17 +53,13 @@ class Run:
         """Per stage its rows, one per epoch; those that can be read."""
         histories = {}
         for stage, folder in self.stage_dirs.items():
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 histories[stage] = json.loads((folder / "history.json").read_text())
-            except (OSError, ValueError):
-                continue
         return histories
 
     def networks(self) -> tuple[dict[str, Enhancer], dict[str, str]]:
-        """Per method its network as users run it, and the hash over its weights.
-
-        All see photos at the size that the last stage was trained at, as in the run's own test.
-        """
+        """Per method its network as users run it, at the size that the last stage was trained at,
+        and the hash over its weights."""
         order = ("finetune", "scratch", "pretrain")
         last = next(stage for stage in order if stage in self.stage_dirs)
         side = read_config(self.stage_dirs[last])[1].resolution
@@ -145,18 +142,14 @@ class Run:
 
 def read_run(workdir: Path, stage_dirs: Mapping[str, Path]) -> Run:
     """A run's folder with its settings, where these can be read."""
-    try:
-        return Run(workdir, json.loads((workdir / "config.json").read_text()), stage_dirs)
-    except (OSError, ValueError):
-        return Run(workdir, {}, stage_dirs)
+    config = {}
+    with contextlib.suppress(OSError, ValueError):
+        config = json.loads((workdir / "config.json").read_text())
+    return Run(workdir, config, stage_dirs)
 
 
 def open_run(workdir: Path) -> Run:
-    """Find the stages of a run, or the one stage that `workdir` is.
-
-    Raises:
-        CheckpointError: there is no trained network.
-    """
+    """A run with its stages, or the one stage that `workdir` is; CheckpointError without any."""
     if (workdir / "checkpoints").is_dir():
         return Run(workdir, {}, {workdir.name if workdir.name in _METHODS else "finetune": workdir})
     run = read_run(workdir, {})
