@@ -19,17 +19,6 @@ _NO_PROFILE = "unreadable colour profile, treated as sRGB"
 
 
 @dataclasses.dataclass(frozen=True)
-class DecodedPhoto:
-    """sRGB pixels, uint8 or uint16, with the EXIF orientation that still has to be undone."""
-
-    pixels: np.ndarray
-    orientation: int = 1
-    exif: Image.Exif | None = None
-    xmp: bytes | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
 class Tags:
     """What a file says about its photo beside the pixels."""
 
@@ -37,6 +26,16 @@ class Tags:
     exif: Image.Exif | None = None
     xmp: bytes | None = None
     orientation: int = 1
+    """Of EXIF, still to be undone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedPhoto:
+    """sRGB pixels, uint8 or uint16, not turned upright yet."""
+
+    pixels: np.ndarray
+    tags: Tags
+    notes: tuple[str, ...] = ()
 
 
 def tags_of(image: Image.Image) -> Tags:
@@ -92,7 +91,7 @@ def from_image(image: Image.Image, tags: Tags) -> DecodedPhoto:
         white = Image.new("RGB", image.size, "white")
         image = Image.composite(image, white, alpha)
         notes.append(_ON_WHITE)
-    return DecodedPhoto(np.array(image), tags.orientation, tags.exif, tags.xmp, tuple(notes))
+    return DecodedPhoto(np.array(image), tags, tuple(notes))
 
 
 def from_array(pixels: np.ndarray, tags: Tags) -> DecodedPhoto:
@@ -115,5 +114,4 @@ def from_array(pixels: np.ndarray, tags: Tags) -> DecodedPhoto:
         share = alpha.astype(np.float32) / opaque
         values = np.rint(values * share + opaque * (1 - share)).astype(pixels.dtype)
         notes.append(_ON_WHITE)
-    values = np.ascontiguousarray(values)
-    return DecodedPhoto(values, tags.orientation, tags.exif, tags.xmp, tuple(notes))
+    return DecodedPhoto(np.ascontiguousarray(values), tags, tuple(notes))

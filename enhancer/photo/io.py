@@ -17,7 +17,7 @@ import rawpy
 from PIL import Image, UnidentifiedImageError, features
 
 from enhancer.photo import color, encode, heic, jpeg, metadata, png_webp, raw, refusal, tiff
-from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo.decoded import DecodedPhoto, Tags
 from enhancer.photo.encode import encode_jpeg
 from enhancer.photo.raw import RAW_SUFFIXES
 from enhancer.photo.refusal import MAX_PIXELS, FileKind, PhotoError
@@ -71,9 +71,9 @@ def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
     try:
         decoded = _decode(path, refusal.read_head(path), keep_depth=keep_depth)
         pixels = decoded.pixels if keep_depth else color.to_uint8(decoded.pixels)
-        pixels = _upright(pixels, decoded.orientation)
-        exif = metadata.upright_exif(decoded.exif, *pixels.shape[:2])
-        return Photo(pixels, exif, decoded.xmp, decoded.notes)
+        pixels = _upright(pixels, decoded.tags.orientation)
+        exif = metadata.upright_exif(decoded.tags.exif, *pixels.shape[:2])
+        return Photo(pixels, exif, decoded.tags.xmp, decoded.notes)
     except PhotoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -186,7 +186,7 @@ def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedP
     # LibRaw turns the picture upright itself.
     exif, xmp = metadata.of_tiff(path) if kind is FileKind.TIFF else (None, None)
     exif = exif or metadata.exif_of_jpeg(raw.preview_jpeg(path))
-    return DecodedPhoto(pixels, exif=exif, xmp=xmp)
+    return DecodedPhoto(pixels, Tags(exif=exif, xmp=xmp))
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
