@@ -115,7 +115,6 @@ def _enhance(arguments: Arguments) -> int:
             f"--strength takes a number from 0 to 1, received {arguments.strength}."
         )
     from enhancer.inference.plan import plan_jobs
-    from enhancer.inference.summary import RunSummary
 
     comparisons = arguments.output / COMPARISONS if arguments.compare else None
     jobs = plan_jobs(arguments.inputs, arguments.output, arguments.format, comparisons)
@@ -123,6 +122,8 @@ def _enhance(arguments: Arguments) -> int:
     if not arguments.overwrite:
         # Unlike `Path.exists`, it bears names that are too long and folders that may not be read.
         waiting = [job for job in jobs if not os.path.exists(job.destination)]
+    from enhancer.inference.folder import RunSummary
+
     summary = RunSummary(len(jobs), len(jobs) - len(waiting))
     if waiting:
         from enhancer.inference.enhancer import Enhancer
@@ -142,7 +143,6 @@ def _enhance(arguments: Arguments) -> int:
 
 def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
     from enhancer.inference.folder import Outcome, Settings, enhance_files
-    from enhancer.inference.summary import named
 
     settings = Settings(arguments.strength, arguments.metadata, arguments.overwrite)
     # The first photo also pays for the compilation: smoothing 0 averages over all, and the ETA
@@ -153,10 +153,9 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
         def show(outcome: Outcome) -> None:
             summary.add(outcome)
             if outcome.made is None:
-                bar.write(named(outcome), file=sys.stderr)
-            else:
-                for note in outcome.made.notes:
-                    bar.write(f"{outcome.job.source}: {note}", file=sys.stderr)
+                bar.write(outcome.failure(), file=sys.stderr)
+            for note in outcome.made.notes if outcome.made else ():
+                bar.write(f"{outcome.job.source}: {note}", file=sys.stderr)
             bar.update()
 
         enhance_files(enhancer, waiting, settings, show)

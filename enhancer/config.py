@@ -1,5 +1,4 @@
-"""What can be chosen: the network's shape and a training stage's settings, each within its
-bounds."""
+"""What can be chosen: the network's shape and a training stage's settings, within bounds."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,13 +12,16 @@ Keep = Literal["best", "last"]
 
 
 def _refuse_outside(config: Any, **bounds: tuple[float, float]) -> None:
-    """Raise ValueError for a field, or a number of a tuple, outside its bounds, which are
-    allowed."""
+    """Raise ValueError for a field, or a number of a tuple, outside its bounds."""
     for name, (low, high) in bounds.items():
         value = getattr(config, name)
         for number in value if isinstance(value, tuple) else (value,):
             if not low <= number <= high:
                 raise ValueError(f"{name} must lie in [{low}, {high}], received {number}.")
+
+
+def _with_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +31,7 @@ class ModelConfig:
     dim: int = 48
     """Feature channels at full resolution; each level down doubles them."""
     num_blocks: tuple[int, int, int, int] = (4, 6, 6, 8)
-    """Transformer blocks on levels 1 to 4, 4 being the latent; the decoder mirrors levels 3 to
-    1."""
+    """Transformer blocks on levels 1 to 4, 4 being the latent; the decoder mirrors them."""
     num_refinement_blocks: int = 4
     """Transformer blocks at full resolution after the decoder."""
     num_heads: tuple[int, int, int, int] = (1, 2, 4, 8)
@@ -56,16 +57,11 @@ class ModelConfig:
         if {len(self.num_blocks), len(self.num_heads)} != {4}:
             raise ValueError(f"A Restormer has four levels, received {self}.")
         if self.dim % 2:
-            raise ValueError(
-                "dim must be even, as each level down first halves the channels; received "
-                f"{self.dim}."
-            )
+            raise ValueError(f"dim must be even, as it is halved; received {self.dim}.")
         for name, choices in (("base", get_args(Base)), ("norm", get_args(Norm))):
             if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{name} must be {' or '.join(map(repr, choices))}, received "
-                    f"{getattr(self, name)!r}."
-                )
+                received = repr(getattr(self, name))
+                raise ValueError(f"{name} must be one of {choices}, received {received}.")
         if self.base != "photo" and self.channels != 3:
             raise ValueError(f"base {self.base!r} takes 3 channels, received {self.channels}.")
 
@@ -76,11 +72,8 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ModelConfig":
-        """The configuration whose fields were written as JSON, which knows lists but no tuples."""
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
-        }
-        return cls(**values)
+        """The configuration that was written as JSON."""
+        return cls(**_with_tuples(fields))
 
 
 MODEL_SIZES = {
@@ -194,9 +187,7 @@ class StageConfig:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "StageConfig":
         """The settings that were written as JSON."""
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v
-            for k, v in fields.items()
-            if (k, v) != ("curve_rate", 1.0)  # a setting that was, where it did nothing
-        }
+        values = _with_tuples(fields)
+        if values.get("curve_rate") == 1.0:  # a setting that was, where it did nothing
+            del values["curve_rate"]
         return cls(**values)

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 from datasets import build, miniature
 from datasets.build import DatasetName
 from datasets.preparation.preparation import Choices
-from datasets.types import Split
+from datasets.types import SourceError, Split
+from enhancer.data.pairs import ReadablePairs
 from enhancer.system.console import say
 from recipes.experiment import Experiment, data_dirs_of, folders_of
 
 MAX_REPEATS = 3
-"""How often a pair of a small folder is shown, at most, while one of a large one is shown once."""
+"""How often at most a pair of a small folder is shown while one of a large one is shown once."""
 
 
 class JoinedSources:
@@ -26,7 +27,7 @@ class JoinedSources:
         self._ends = list(itertools.accumulate(len(source) for source in sources))
 
     def __len__(self) -> int:
-        return self._ends[-1]
+        return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         which = bisect_right(self._ends, index)
@@ -47,14 +48,12 @@ class Subset:
 
 
 class DataSets(NamedTuple):
-    """An experiment's pairs: functions from a split's name to its source, and stage 1's extra
-    ones."""
+    """An experiment's pairs: functions from a split's name to its source."""
 
     fivek: Callable[[Any], Any]
     real_estate: Callable[[Any], Any]
     extra: list[Any]
-    """One source for each folder of extra pairs, with all its splits, on which nothing is ever
-    tested."""
+    """Stage 1's: one source, of all its splits, for each folder of extra pairs."""
 
 
 def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
@@ -70,10 +69,10 @@ def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
             unfinished.rename(rendered)
         folders = {name: named or [rendered / name] for name, named in folders.items()}
     fingerprints, opened = {}, {}
+    choices = Choices(allow_near_duplicates=experiment.allow_near_duplicates)
     for name in names:
         config = getattr(experiment, f"{name}_config")
         data_dirs = data_dirs_of(settings, name, experiment.workdir)
-        choices = Choices(allow_near_duplicates=experiment.allow_near_duplicates)
         for folder, data_dir in zip(folders[name], data_dirs, strict=False):
             build.build(name, folder, data_dir, config, choices=choices)
         opened[name] = functools.partial(open_split, name, data_dirs, config)
@@ -102,11 +101,7 @@ def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
 def open_split(
     name: DatasetName, data_dirs: Sequence[Path], config: str | None, split: Split
 ) -> Any:
-    """One split of one or several built data sets, as one source.
-
-    Raises:
-        DatasetNotBuilt: one is not there, or none has such a split.
-    """
+    """One split of one or several built data sets, as one source; DatasetNotBuilt without any."""
     having = [d for d in data_dirs if split in build.splits(name, d, config)]
     sources = [build.source(name, split, d, config) for d in having or data_dirs[:1]]
     if len(sources) == 1:
@@ -120,3 +115,31 @@ def open_split(
 def fingerprint(name: DatasetName, data_dirs: Sequence[Path], config: str | None) -> str:
     """Of one or several built data sets; see `datasets.build.fingerprint`."""
     return " ".join(build.fingerprint(name, data_dir, config) for data_dir in data_dirs)
+
+
+def open_trained(
+    name: DatasetName,
+    data_dirs: Sequence[Path],
+    config: str | None,
+    trained: str | None,
+    splits: Sequence[Split],
+) -> ReadablePairs:
+    """Those of some splits that there are, as a run was trained on them.
+
+    Args:
+        name, data_dirs, config: as for `fingerprint`.
+        trained: the fingerprint of what was trained on.
+        splits: which.
+
+    Raises:
+        SourceError: other data are there.
+        DatasetNotBuilt: none are there.
+        UnreadableDataError: they are empty.
+    """
+    if fingerprint(name, data_dirs, config) != trained:
+        raise SourceError(
+            f"The data set in {data_dirs[0]} is not the one that the run was trained on."
+        )
+    known = {split for data_dir in data_dirs for split in build.splits(name, data_dir, config)}
+    sources = [open_split(name, data_dirs, config, split) for split in splits if split in known]
+    return ReadablePairs(JoinedSources(sources), "data that were trained on")

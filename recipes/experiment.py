@@ -1,5 +1,4 @@
-"""The two-stage experiment: its options, where its data lie, and which runs it may continue.
-`recipes/presets.py` holds the named settings."""
+"""The two-stage experiment: its options, where its data lie, and which runs it may continue."""
 
 import dataclasses
 import json
@@ -122,8 +121,8 @@ def data_dirs_of(settings: Mapping[str, Any], name: str, workdir: Path) -> list[
 
 def refuse_contradictions(experiment: Experiment) -> None:
     """Raise UsageError for options that contradict each other, before anything is built."""
-    mixes = experiment.pretrain.mix_weight
-    extra = experiment.extra_pairs or experiment.pretrain_on_rooms
+    pretrain, finetune = experiment.pretrain, experiment.finetune
+    mixes, extra = pretrain.mix_weight, experiment.extra_pairs or experiment.pretrain_on_rooms
     if experiment.pretrained is None and mixes and not extra:
         raise UsageError(
             f"pretrain.mix_weight is {mixes}, but there are no pairs to mix into stage 1; name "
@@ -131,17 +130,14 @@ def refuse_contradictions(experiment: Experiment) -> None:
         )
     if extra and not mixes:
         raise UsageError(
-            "extra_pairs would not be used: say with --pretrain.mix-weight what share of stage 1 "
-            "they get."
+            "extra_pairs would not be used: give them a share with --pretrain.mix-weight."
         )
-    if experiment.base == "retouch" and not (
-        experiment.pretrain.squash and experiment.finetune.squash
-    ):
+    if experiment.base == "retouch" and not (pretrain.squash and finetune.squash):
         raise UsageError(
             "base retouch: its network sees whole photos squashed into a square; add "
             "--pretrain.squash and --finetune.squash."
         )
-    if experiment.train_on_validation and experiment.finetune.keep == "best":
+    if experiment.train_on_validation and finetune.keep == "best":
         raise UsageError(
             "train_on_validation: photos that were trained on cannot choose the best epoch; add "
             "--finetune.keep last."
@@ -149,10 +145,8 @@ def refuse_contradictions(experiment: Experiment) -> None:
 
 
 def refuse_other_run(experiment: Experiment, data: Mapping[str, str] | None = None) -> None:
-    """Raise UsageError when the workdir holds a run whose training had other settings or data.
-
-    Folders and evaluation options may differ: they change nothing about what was trained.
-    """
+    """Raise UsageError when the workdir holds a run whose training had other settings or data;
+    folders and evaluation options may differ."""
     path = experiment.workdir / "config.json"
     if not path.exists():
         return
@@ -164,14 +158,12 @@ def refuse_other_run(experiment: Experiment, data: Mapping[str, str] | None = No
     for stage in ("pretrain", "finetune"):
         settings = dataclasses.asdict(StageConfig.from_json(saved[stage]))
         saved[stage] = json.loads(json.dumps(settings))
-    differences = [
-        line for key in trained for line in _differences(saved.get(key), wanted[key], key)
-    ]
-    if differences:
+    lines = [line for key in trained for line in _differences(saved.get(key), wanted[key], key)]
+    if lines:
+        differences = "\n  ".join(["(saved -> now asked for):", *lines])
         raise UsageError(
-            f"{experiment.workdir} holds a run with other settings (saved -> now asked for):\n  "
-            + "\n  ".join(differences)
-            + "\nName another --workdir, or repeat the run's own settings to continue it."
+            f"{experiment.workdir} holds a run with other settings {differences}\n"
+            "Name another --workdir, or repeat the run's own settings to continue it."
         )
 
 

@@ -1,5 +1,4 @@
-"""Does pre-training on FiveK help real-estate photos? Pre-train, fine-tune, train from scratch,
-test.
+"""Pre-train on FiveK, fine-tune on real-estate photos, train from scratch, test: does it help?
 
     python -m recipes.fivek_transfer --fivek FOLDER --real-estate FOLDER --workdir RUN   the plan
     python -m recipes.fivek_transfer quick                   minutes, nothing needed
@@ -29,21 +28,18 @@ again), 130 the same by Ctrl-C.
 
 import contextlib
 import logging
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
-
-import tyro
 
 from enhancer.system.errors import EnhancerError
 from enhancer.system.interruption import Interrupted, signals_raise
 from recipes.ablation import command as ablation
 from recipes.estimate import command as estimate
 from recipes.experiment import Experiment, refuse_contradictions
-from recipes.presets import PRESETS, preset_and_rest
+from recipes.presets import PRESETS, parse_options
 
-FAILED, WRONG_USAGE, TRY_AGAIN, INTERRUPTED = 1, 2, 75, 130  # 75 is EX_TEMPFAIL of sysexits.h
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,14 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[:1] == ["ablate"]:
         grid = ablation.parse(arguments[1:])
         return _exit_code(lambda: _run_in_folder(grid, ablation.run))
-    preset, rest = preset_and_rest(arguments)
-    experiment = tyro.cli(
-        Experiment,
-        default=PRESETS[preset],
-        args=rest,
-        prog=f"python -m recipes.fivek_transfer {preset}",
-        description=__doc__,
-    )
+    experiment = parse_options(arguments, PRESETS.__getitem__, "", __doc__)
     return _exit_code(lambda: _run_in_folder(experiment, _run_stages))
 
 
@@ -103,19 +92,15 @@ def _exit_code(run: Callable[[], int]) -> int:
     """Turn what may go wrong into a sentence and an exit code."""
     try:
         return run()
-    except EnhancerError as error:
+    except (EnhancerError, OSError) as error:  # disk full, a file where a folder should be
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:  # disk full, no permission, a file where a folder should be
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
+        return getattr(error, "exit_code", FAILED)
     except (Interrupted, KeyboardInterrupt) as stop:
-        said = f"by {stop}. The same command continues."
-        if isinstance(stop, KeyboardInterrupt):
-            said = "at once. The same command continues from the last checkpoint."
+        at_once = "at once. The same command continues from the last checkpoint."
+        by_signal = f"by {stop}. The same command continues."
+        said = by_signal if isinstance(stop, Interrupted) else at_once
         print(f"\nStopped {said}", file=sys.stderr)
-        by_hand = getattr(stop, "signal_number", signal.SIGINT) == signal.SIGINT
-        return INTERRUPTED if by_hand else TRY_AGAIN
+        return getattr(stop, "exit_code", INTERRUPTED)
 
 
 def _leave(code: int) -> NoReturn:

@@ -1,11 +1,16 @@
-"""The named settings of the experiment: the plan's, a quick one on rendered photos, and what scored
-best from few pairs. Learning rates, epochs and sizes of crops stand here."""
+"""The named settings of the experiment: learning rates, epochs and sizes of crops stand here."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+import tyro
 
 from enhancer.config import StageConfig
 from recipes.experiment import Experiment
+
+Options = TypeVar("Options", bound=Experiment)
 
 _QUICK_STAGE = StageConfig(
     resolution=64,
@@ -67,7 +72,22 @@ PRESETS = {
 }
 
 
-def preset_and_rest(arguments: list[str]) -> tuple[str, list[str]]:
-    """The preset that a command line begins with, "plan" if it names none, and what follows it."""
-    named = arguments[:1] and arguments[0] in PRESETS
-    return (arguments[0], arguments[1:]) if named else ("plan", arguments)
+def parse_options(
+    arguments: list[str], default: Callable[[str], Options], command: str, description: str | None
+) -> Options:
+    """Read a command line that may begin with a preset's name; without one it means "plan".
+
+    Args:
+        arguments: what follows the command.
+        default: the options of a preset by its name.
+        command: how the recipe is asked for it, such as "ablate".
+        description: for --help.
+    """
+    preset = arguments[0] if arguments[:1] and arguments[0] in PRESETS else "plan"
+    return tyro.cli(
+        type(default(preset)),
+        default=default(preset),
+        args=arguments[1:] if arguments[:1] == [preset] else arguments,
+        prog=" ".join(filter(None, ("python -m recipes.fivek_transfer", command, preset))),
+        description=description,
+    )

@@ -1,30 +1,36 @@
-"""What a run left behind, for those who look at it later: networks, histories, what it was trained
-on."""
+"""What a run left behind: networks, histories, and what it was trained on."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.types import SPLITS, DatasetNotBuilt, SourceError, Split
-from enhancer.data.pairs import ReadablePairs, UnreadableDataError
+from datasets.build import DatasetName
+from datasets.types import SPLITS, SourceError, Split
 from enhancer.inference.enhancer import Enhancer
-from enhancer.network.trained import CheckpointError, load_best, read_config, weights_sha256
+from enhancer.network.trained import (
+    CheckpointError,
+    load_best,
+    read_config,
+    weights_of,
+    weights_sha256,
+)
 from enhancer.scoring.evaluation import Pairs
-from enhancer.training.history import best_row, is_finished
+from enhancer.system.errors import EnhancerError
+from enhancer.training.history import Row, best_row, is_finished
 from recipes import data_sets
 from recipes.experiment import data_dirs_of, folders_of
-from recipes.leaks import SeenScenes, built_scenes
 from recipes.scored_pairs import ScoredPairs
 
 _METHODS = {"pretrain": "pretrained", "scratch": "scratch", "finetune": "finetuned"}
 """A stage's folder, and what its network is called as a method."""
 
 
-def summarise_stage(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarise_stage(history: Sequence[Row]) -> dict[str, Any]:
     """What is worth keeping about a stage in `results.json`."""
-    best = best_row([dict(row) for row in history])
+    best = best_row(history)
     return {
         "epochs": history[-1]["epoch"],
         "best_epoch": best["epoch"],
@@ -47,27 +53,19 @@ class Run:
         """Per stage its rows, one per epoch; those that can be read."""
         histories = {}
         for stage, folder in self.stage_dirs.items():
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 histories[stage] = json.loads((folder / "history.json").read_text())
-            except (OSError, ValueError):
-                continue
         return histories
 
     def networks(self) -> tuple[dict[str, Enhancer], dict[str, str]]:
-        """Per method its network as users run it, and the hash over its weights.
-
-        All see photos at the size that the last stage was trained at, as in the run's own test.
-        """
+        """Per method its network as users run it, at the size that the last stage was trained at,
+        and the hash over its weights."""
         order = ("finetune", "scratch", "pretrain")
         last = next(stage for stage in order if stage in self.stage_dirs)
         side = read_config(self.stage_dirs[last])[1].resolution
-        enhancers, hashes = {}, {}
-        for stage, folder in self.stage_dirs.items():
-            network = load_best(folder)
-            enhancers[_METHODS[stage]] = Enhancer(network, side)
-            weights = {v.path: v.value for v in network.trainable_variables}
-            hashes[_METHODS[stage]] = weights_sha256(weights)
-        return enhancers, hashes
+        networks = {_METHODS[stage]: load_best(path) for stage, path in self.stage_dirs.items()}
+        hashes = {name: weights_sha256(weights_of(network)) for name, network in networks.items()}
+        return {name: Enhancer(network, side) for name, network in networks.items()}, hashes
 
     def describe_stages(self) -> tuple[dict[str, Any], list[str]]:
         """Each stage's summary, and a sentence about each that was stopped on the way."""
@@ -93,32 +91,27 @@ class Run:
         for open_pairs in (self._built, self._listed):
             try:
                 return open_pairs(split)
-            except (SourceError, DatasetNotBuilt, OSError, KeyError, UnreadableDataError) as error:
+            except (EnhancerError, OSError, KeyError) as error:
                 looked.append(str(error))
         raise SourceError(" ".join(looked))
 
-    def pretraining_scenes(self) -> SeenScenes:
-        """What the pairs show that the run's networks were pre-trained on; nothing if they were
-        not.
+    def pretraining_pairs(self) -> Pairs:
+        """The pairs that the run's networks were pre-trained on; none if they were not.
 
         Raises:
             SourceError: the settings do not name them, or others are there.
-            DatasetNotBuilt: they are not there.
+            DatasetNotBuilt, UnreadableDataError: they are not there.
         """
         if self.stage_dirs.keys() == {"scratch"}:
-            return SeenScenes()
+            return []
         if self.config.get("pretrained"):
             other = Path(self.config["pretrained"]).parent
-            return read_run(other, {"pretrain": other / "pretrain"}).pretraining_scenes()
+            return read_run(other, {"pretrain": other / "pretrain"}).pretraining_pairs()
         self._refuse_unknown("pre-trained")
-        config, known = self.config, self.config.get("data", {})
-        folders, name = self._data_dirs("fivek"), config.get("fivek_config")
-        seen = built_scenes("fivek", folders, name, known.get("fivek"), SPLITS[:2])
-        if config.get("extra_pairs"):
-            folders, name = self._data_dirs("extra_pairs"), config.get("real_estate_config")
-            extra = known.get("extra_pairs")
-            seen = seen + built_scenes("real_estate", folders, name, extra, SPLITS)
-        return seen
+        pairs = [self._opened("fivek", "fivek", SPLITS[:2])]
+        if self.config.get("extra_pairs"):
+            pairs.append(self._opened("real_estate", "extra_pairs", SPLITS))
+        return data_sets.JoinedSources(pairs)
 
     def _refuse_unknown(self, done: str) -> None:
         if not self.config:
@@ -127,25 +120,19 @@ class Run:
                 "on."
             )
 
-    def _data_dirs(self, name: str) -> list[Path]:
-        """Where data sets are now: in the run's work folder they move with it, whatever the
-        directory."""
+    def _opened(self, builder: DatasetName, name: str, splits: Sequence[Split]) -> Pairs:
+        """Data sets of the run, where they are now: in its work folder they move with it."""
         saved = Path(self.config.get("workdir") or self.workdir)
-        paths = data_dirs_of(self.config, name, saved)
-        return [
+        data_dirs = [
             self.workdir / path.relative_to(saved) if path.is_relative_to(saved) else path
-            for path in paths
+            for path in data_dirs_of(self.config, name, saved)
         ]
+        trained = self.config.get("data", {}).get(name)
+        config = self.config.get(f"{builder}_config")
+        return data_sets.open_trained(builder, data_dirs, config, trained, splits)
 
     def _built(self, split: Split) -> Pairs:
-        data_dirs, name = self._data_dirs("real_estate"), self.config.get("real_estate_config")
-        source = data_sets.open_split("real_estate", data_dirs, name, split)
-        there = data_sets.fingerprint("real_estate", data_dirs, name)
-        if there != self.config["data"]["real_estate"]:
-            raise SourceError(
-                f"The data set in {data_dirs[0]} is not the one that the run was trained on."
-            )
-        return ReadablePairs(source, f"{split} data")
+        return self._opened("real_estate", "real_estate", [split])
 
     def _listed(self, split: Split) -> Pairs:
         folders = folders_of(self.config, "real_estate")
@@ -155,18 +142,14 @@ class Run:
 
 def read_run(workdir: Path, stage_dirs: Mapping[str, Path]) -> Run:
     """A run's folder with its settings, where these can be read."""
-    try:
-        return Run(workdir, json.loads((workdir / "config.json").read_text()), stage_dirs)
-    except (OSError, ValueError):
-        return Run(workdir, {}, stage_dirs)
+    config = {}
+    with contextlib.suppress(OSError, ValueError):
+        config = json.loads((workdir / "config.json").read_text())
+    return Run(workdir, config, stage_dirs)
 
 
 def open_run(workdir: Path) -> Run:
-    """Find the stages of a run, or the one stage that `workdir` is.
-
-    Raises:
-        CheckpointError: there is no trained network.
-    """
+    """A run with its stages, or the one stage that `workdir` is; CheckpointError without any."""
     if (workdir / "checkpoints").is_dir():
         return Run(workdir, {}, {workdir.name if workdir.name in _METHODS else "finetune": workdir})
     run = read_run(workdir, {})

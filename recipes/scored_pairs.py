@@ -1,14 +1,17 @@
-"""Pairs of photos as somebody has them, to score methods on: found, read, and checked, without
-building a data set."""
+"""Pairs of photos as somebody has them, to score methods on, without building a data set: found,
+read, checked; and which of them show one scene, or one that a network was trained on."""
 
 import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from datasets.checks.near_duplicates import find_groups, find_shown, perceptual_hash
 from datasets.fivek.layouts import find_fivek_pairs, find_layout
 from datasets.sources.lists import find_any_pairs, find_lists, find_other_lists
 from datasets.sources.named_pairs import find_marked_pairs
@@ -51,15 +54,13 @@ class ScoredPairs:
         self.left_out: dict[str, str] = {}
         self.resized: set[str] = set()
         self.unread = [path.name for path in find_other_lists(folder)] if find_lists(folder) else []
-        self._pairs: list[SourcePair] = []
         for pair in tqdm(found, desc="reading the pairs", unit="pair", delay=2):
             try:
                 self._read(pair)
             except (PhotoError, ValueError) as error:
                 self.left_out[pair.id] = str(error)
                 tqdm.write(f"Left out: pair {pair.id}. {error}")
-            else:
-                self._pairs.append(pair)
+        self._pairs = [pair for pair in found if pair.id not in self.left_out]
         if not self._pairs:
             first = next(iter(self.left_out.values()))
             raise SourceError(
@@ -97,15 +98,51 @@ def find_pairs(folder: Path) -> list[SourcePair]:
     check_folder(folder)
     if any(folder.glob("*.jsonl")):
         return find_any_pairs(folder)
-    if find_layout(folder, "c"):
-        return find_fivek_pairs(folder, "c")
-    return find_marked_pairs(folder)
+    return find_fivek_pairs(folder, "c") if find_layout(folder, "c") else find_marked_pairs(folder)
 
 
 def read_reduced(pairs: Pairs, side: int, what: str) -> list[Pair]:
     """All pairs in memory, short sides of at most `side` pixels; a progress bar says `what`."""
-    small = []
-    for index in tqdm(range(len(pairs)), desc=what, unit="pair", delay=2):
-        pair = decoded(pairs[index])
-        small.append(Pair(pair.id, reduce_photo(pair.input, side), reduce_photo(pair.target, side)))
-    return small
+
+    def reduced(pair: Pair) -> Pair:
+        return Pair(pair.id, reduce_photo(pair.input, side), reduce_photo(pair.target, side))
+
+    return _of_each(pairs, reduced, what)
+
+
+def find_scenes(pairs: Sequence[Pair]) -> list[int]:
+    """Per decoded pair, small ones do, the number of its scene: near-duplicates have the same."""
+    scenes = list(range(len(pairs)))
+    for group in find_groups(list(map(_hashes, pairs)), lambda index: pairs[index].target):
+        for index in group:
+            scenes[index] = group[0]
+    return scenes
+
+
+def find_leaks(tested: Sequence[Pair], scenes: Sequence[int], trained: Pairs) -> list[str]:
+    """Ids of the tested pairs whose scene is among the trained ones: their answer was seen.
+
+    Args:
+        tested: decoded; small pictures do.
+        scenes: of the tested pairs, as `find_scenes` returns them.
+        trained: all that training was given, of any size. Each is decoded once.
+    """
+    shown = find_shown(
+        list(map(_hashes, tested)),
+        lambda index: tested[index].target,
+        _of_each(trained, _hashes, "looking for what was trained on"),
+        lambda index: decoded(trained[index]).target,
+    )
+    seen = {scenes[index] for index in shown}
+    return [pair.id for pair, scene in zip(tested, scenes, strict=True) if scene in seen]
+
+
+def _of_each(pairs: Pairs, function: Callable[[Pair], Any], what: str) -> list[Any]:
+    """A function's answers to all pairs, of which two are decoded at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        found = pool.map(lambda index: function(decoded(pairs[index])), range(len(pairs)))
+        return list(tqdm(found, desc=what, total=len(pairs), unit="pair", delay=2))
+
+
+def _hashes(pair: Pair) -> tuple[str, str]:
+    return perceptual_hash(pair.input), perceptual_hash(pair.target)

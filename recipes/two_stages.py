@@ -5,15 +5,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from enhancer.data.pairs import ReadablePairs, Source, WithoutDamaged
-from enhancer.inference.enhancer import Enhancer
-from enhancer.network.trained import load_best, weights_sha256
+from enhancer.data.pairs import ReadablePairs, WithoutDamaged
 from enhancer.report.pictures import make_strips
 from enhancer.report.plots import draw_curves
 from enhancer.report.report import write_report
 from enhancer.scoring.baselines import FIT_SIDE, fit_baselines
 from enhancer.scoring.columns import number_text
-from enhancer.scoring.evaluation import Pairs, evaluate, unedited
+from enhancer.scoring.evaluation import evaluate, unedited
 from enhancer.scoring.results import build_results, results_table
 from enhancer.system import compiler
 from enhancer.system.console import say
@@ -79,54 +77,40 @@ def run(experiment: Experiment) -> int:
         stages["scratch"] = finetune(workdir / "scratch")
 
     begin("Test")
-    folders = {"pretrained": start, "finetuned": workdir / "finetune"}
-    if experiment.from_scratch:
-        folders["scratch"] = workdir / "scratch"
-    networks = {method: load_best(folder) for method, folder in folders.items()}
+    folders = {name: workdir / name for name in stages} | {"pretrain": start}
+    networks, hashes = Run(workdir, {}, folders).networks()
     code = 0
     with first_process_first("the test", workdir):
         if is_first_process():
-            pairs = WithoutDamaged(data.real_estate("test"), "test data")
-            config = experiment.configuration(fingerprints)
-            results = _test(experiment, config, networks, stages, trained, pairs)
+            readable = ReadablePairs(trained, "training data")
+            methods = {
+                "unedited": unedited,
+                **fit_baselines(read_reduced(readable, FIT_SIDE, "fitting the baselines")),
+                **{method: enhancer.enhance for method, enhancer in networks.items()},
+            }
+            tested = WithoutDamaged(data.real_estate("test"), "test data")
+            side, squash = experiment.finetune.resolution, experiment.squash
+            rows = evaluate(methods, tested, squash=squash, network_side=side)
+            strips = make_strips(tested, rows, methods, squash=squash)
+            results = build_results(
+                rows,
+                weights_sha256=hashes,
+                config=experiment.configuration(fingerprints),
+                stages={name: _described(stage) for name, stage in stages.items()},
+            )
+            histories = {name: stage.history for name, stage in stages.items()}
+            write_json(workdir / "results.json", results)
+            draw_curves(histories, workdir / "learning_curves.png")
+            write_report(workdir / "report.html", results, histories, strips, SUCCESS_LEVELS)
+            print("", results_table(results), "", workdir / "results.json", sep="\n")
+            print(workdir / "report.html")
             code = _judge(results) if experiment.require_gain else 0
     return greatest(code)
 
 
-def _test(
-    experiment: Experiment,
-    config: Mapping[str, Any],
-    networks: Mapping[str, Any],
-    stages: Mapping[str, StageResult],
-    trained: Source,
-    tested: Pairs,
-) -> dict[str, Any]:
-    """Score every method on the test photos and write what the run found."""
-    workdir, side = experiment.workdir, experiment.finetune.resolution
-    readable = ReadablePairs(trained, "training data")
-    methods = {
-        "unedited": unedited,
-        **fit_baselines(read_reduced(readable, FIT_SIDE, "fitting the baselines")),
-        **{method: Enhancer(network, side).enhance for method, network in networks.items()},
-    }
-    rows = evaluate(methods, tested, squash=experiment.squash, network_side=side)
-    described = {
-        name: summarise_stage(result.history)
-        | {"stopped_early": result.stopped_early, "last_weights_sha256": result.weights_sha256}
-        for name, result in stages.items()
-    }
-    hashes = {
-        method: weights_sha256({v.path: v.value for v in network.trainable_variables})
-        for method, network in networks.items()
-    }
-    results = build_results(rows, weights_sha256=hashes, config=config, stages=described)
-    write_json(workdir / "results.json", results)
-    histories = {stage: result.history for stage, result in stages.items()}
-    draw_curves(histories, workdir / "learning_curves.png")
-    strips = make_strips(tested, rows, methods, squash=experiment.squash)
-    write_report(workdir / "report.html", results, histories, strips, SUCCESS_LEVELS)
-    print(f"\n{results_table(results)}\n\n{workdir / 'results.json'}\n{workdir / 'report.html'}")
-    return results
+def _described(stage: StageResult) -> dict[str, Any]:
+    last = {"stopped_early": stage.stopped_early, "last_weights_sha256": stage.weights_sha256}
+    return summarise_stage(stage.history) | last
 
 
 def _judge(results: Mapping[str, Any]) -> int:

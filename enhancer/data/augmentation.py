@@ -18,8 +18,7 @@ MAX_CONTRAST = 0.1  # relative, around mid-grey
 MAX_SATURATION = 0.15  # relative
 MAX_WHITE_BALANCE = 0.15  # relative gain of red and of blue, in linear light
 
-# How a published photo is spoilt, to be mended: mean and spread, of the logarithm where the name
-# says nothing of stops.
+# How a published photo is spoilt: mean and spread, of stops or else of the logarithm.
 EDIT_SATURATION = (0.1, 0.2)
 EDIT_EXPOSURE_STOPS = (-1.3, 0.8)
 EDIT_FALL_OFF_STOPS = 0.5
@@ -51,8 +50,7 @@ def augmentations(
 
 
 class CentreCrop(grain.transforms.Map):
-    """The largest square in the middle of both pictures, or with `squash` all of them, resized to a
-    square of `resolution`."""
+    """The largest square in the middle, or with `squash` all, resized to a side of `resolution`."""
 
     def __init__(self, resolution: int, squash: bool = False):
         self.resolution, self.squash = resolution, squash
@@ -86,9 +84,8 @@ class RandomCrop(grain.transforms.RandomMap):
 class RandomRotatedSquareCrop(grain.transforms.RandomMap):
     """The same random square of both pictures, turned a little, resized to `resolution`.
 
-    It is turned by up to `MAX_ROTATION_DEGREES`. The square lies in the photo with all its corners,
-    so that no pixel is made up. Its side is a uniform fraction of the photo's short side, from
-    `min_crop_scale` to what fits at the angle (0.95 at 3 degrees).
+    It is turned by up to `MAX_ROTATION_DEGREES`, and lies in the photo with all its corners. Its
+    side is a uniform fraction of the photo's short side, from `min_crop_scale` to what fits.
     """
 
     def __init__(self, resolution: int, min_crop_scale: float):
@@ -99,8 +96,7 @@ class RandomRotatedSquareCrop(grain.transforms.RandomMap):
         short = min(height, width)
         angle = np.deg2rad(rng.uniform(-MAX_ROTATION_DEGREES, MAX_ROTATION_DEGREES))
         cos, sin = np.cos(angle), np.sin(angle)
-        # Side of the upright square around the turned one, relative to its own.
-        spread = cos + abs(sin)
+        spread = cos + abs(sin)  # side of the upright square around the turned one
         # Distances are between the centres of pixels, of which a side of n pixels spans n - 1.
         largest = (short - 1) / spread + 1
         scale = rng.uniform(min(self.min_crop_scale, largest / short), largest / short)
@@ -114,8 +110,7 @@ class RandomRotatedSquareCrop(grain.transforms.RandomMap):
 
         def crop(picture: np.ndarray) -> np.ndarray:
             # Turned at the photo's own scale: shrinking in the same step would skip pixels. OpenCV
-            # rounds positions to 1/32 pixel, which may put a corner that much outside; the
-            # outermost pixels are repeated there.
+            # rounds positions to 1/32 pixel: a corner may be that much outside.
             turned = cv2.warpAffine(
                 picture,
                 to_photo,
@@ -138,11 +133,8 @@ class RandomFlip(grain.transforms.RandomMap):
 
 
 class RandomInputColour(grain.transforms.RandomMap):
-    """Change exposure, white balance, contrast and saturation of the input a little.
-
-    The target stays: the same photo, taken a little differently, should get the same edited
-    picture.
-    """
+    """Change exposure, white balance, contrast and saturation of the input a little: the same
+    photo, taken a little differently, should get the same edited picture."""
 
     def random_map(self, element: Pair, rng: np.random.Generator) -> Pair:
         gain = 2 ** rng.uniform(-MAX_EXPOSURE_STOPS, MAX_EXPOSURE_STOPS)
@@ -151,12 +143,10 @@ class RandomInputColour(grain.transforms.RandomMap):
         saturation = 1 + rng.uniform(-MAX_SATURATION, MAX_SATURATION)
         linear = _to_linear(np.arange(256) / 255)[:, None] * gain * np.array([red, 1, blue])
         curves = 255 * (0.5 + contrast * (_to_srgb(linear) - 0.5))
-        # Each row: from RGB to one colour.
         mixing = saturation * np.eye(3) + (1 - saturation) * _LUMA
         table = curves.astype("float32")[None]
         changed = np.empty_like(element.input)
-        # Some rows at a time, whose float colours stay in the cache: four times as fast as all at
-        # once.
+        # Some rows at a time stay in the cache, which is four times as fast.
         for start in range(0, len(changed), _BAND_ROWS):
             rows = slice(start, start + _BAND_ROWS)
             colours = cv2.transform(cv2.LUT(element.input[rows], table), mixing)

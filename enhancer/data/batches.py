@@ -1,9 +1,8 @@
 """From a source of encoded pairs to batches of aligned square crops, with Grain.
 
 Grain's data sets are random access: each batch is a function of the stage's seed and the number of
-the step, whatever was read before it, on however many processes. So a training is continued by the
-number of its next step, and no state of the pipeline is ever saved. `enhancer.system.devices`
-refuses batches that the processes cannot share evenly.
+the step, on however many processes. So a training is continued by the number of its next step, and
+no state of the pipeline is ever saved. `enhancer.system.devices` refuses unequal shares.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,18 +46,16 @@ def train_batches(
     that can be read.
 
     Args:
-        source: the training pairs. Hand over one `ReadablePairs` for the whole stage to have
-            damaged records reported once and to read them from `damaged`.
+        source: the training pairs; as one `ReadablePairs` for the whole stage damaged records are
+            reported once.
         stage: the settings.
-        resolution: side of the crops in pixels; None takes the stage's. The crops' places do not
-            depend on it.
+        resolution: side of the crops in pixels, whose places do not depend on it; None takes the
+            stage's.
         first_step: number of the first batch's step, counted from 0 over the stage.
-        process: which of `num_processes` this is. Each gets as many rows of each step's batch,
-            every `num_processes`-th; together they are the batch of a single process.
-        num_processes: processes that share each batch.
+        process, num_processes: which of how many this is. Each gets every `num_processes`-th row of
+            each step's batch.
         mixed_in: sources of which a share of `stage.mix_weight` of all rows comes, as much of each,
-            evenly spread, augmented alike. Each source is shuffled by itself and starts again when
-            it ends. Not read when the share is 0.
+            evenly spread, augmented alike. Each is shuffled by itself and starts again at its end.
 
     Returns:
         An iterator over `TrainBatch`; `close()` ends its threads.
@@ -97,9 +94,8 @@ def validation_batches(
 
     Yields:
         A `Batch` of `stage.batch_size / num_processes` rows and float32 `(batch,)` weights: 1 for a
-        pair, 0 for a filler. Fillers stand in for damaged pairs and at the end, so that every batch
-        has the same shape and one compiled program serves all. The sum of the weights over all
-        batches and processes is the number of pairs that count.
+        pair, 0 for a filler in place of a damaged pair or at the end, so that one compiled
+        program serves all.
 
     Raises:
         UnreadableDataError: the source is empty, or no pair can be read. On several processes none
@@ -124,16 +120,12 @@ def validation_batches(
 
 def steps_per_epoch(source: Source | ReadablePairs, stage: StageConfig) -> int:
     """Steps in which all of the source's pairs pass, `stage.passes_per_epoch` times; at least one.
-
-    Pairs that are mixed in count as pairs but not for the source's length: a stage takes as many
-    steps with them as without.
-    """
+    Pairs that are mixed in do not add steps."""
     return max(1, len(source) * stage.passes_per_epoch // stage.batch_size)
 
 
 def _shuffled(pairs: ReadablePairs, seed: int) -> grain.MapDataset[Pair]:
-    # Pairs are decoded behind the shuffle, by index; a Grain source only has to have a length and
-    # items.
+    # Pairs are decoded behind the shuffle, by index.
     return grain.MapDataset.source(cast(Any, pairs)).seed(seed).shuffle().repeat(None)
 
 

@@ -41,17 +41,13 @@ class DamagedPairError(ValueError):
 
 
 class UnreadableDataError(EnhancerError):
-    """A source that gives no pair at all, or whose files cannot be read any longer."""
+    """A source that gives no pair at all, or whose storage does not answer."""
 
     exit_code = 1
 
 
 def decode_pair(record: Mapping[str, Any]) -> Pair:
-    """Decode both pictures of a record.
-
-    Raises:
-        DamagedPairError: A picture does not decode, or the two differ in size; names the pair.
-    """
+    """Decode a record; DamagedPairError if a picture does not decode or the two differ in size."""
     name = record.get("id", "without id")
     name = name.decode() if isinstance(name, bytes) else str(name)
     pictures = []
@@ -78,51 +74,37 @@ class ReadablePairs:
 
     A record is damaged when the source raises on it again and again (ArrayRecord: RuntimeError),
     when a picture does not decode, or when the two differ in size. A disk or a file server that
-    does not answer (OSError) says nothing about the record: training on without it would not be the
-    training that a repetition gives, so that ends it. Each damaged record is reported once, in one
-    sentence on standard error, and stays left out as long as this object lives; so keep one per
-    source. Threads may share it.
+    does not answer (OSError) ends the training: going on without the record would not be what a
+    repetition gives. Each damaged record is reported once, on standard error, and stays left out as
+    long as this object lives: keep one per source. Threads may share it.
+
+    Attributes:
+        damaged: index of each damaged record found so far, and why it cannot be used.
     """
 
-    damaged: dict[int, str]
-    """Index of each damaged record found so far, and why it cannot be used."""
-
     def __init__(self, source: Source, name: str = "data"):
-        """Wrap `source`; `name`, such as "training data", is what reports call it.
-
-        Raises:
-            UnreadableDataError: the source is empty.
-        """
+        """Wrap `source`, which reports call `name`; raises UnreadableDataError for an empty one."""
         if len(source) == 0:
             raise UnreadableDataError(
                 f"The {name} is empty: there is no pair in it. Build the data set again."
             )
         self._source, self._name = source, name
         self._lock = threading.Lock()
-        self.damaged = {}
+        self.damaged: dict[int, str] = {}
 
     def __len__(self) -> int:
-        """Records, damaged ones included."""
-        return len(self._source)
+        return len(self._source)  # damaged ones included
 
     def __getitem__(self, index: int) -> Pair:
-        """The pair at `index`, or of a damaged one the next readable, after the last the first.
-
-        Which pair that is follows from the data alone, so that training stays reproducible.
-
-        Raises:
-            UnreadableDataError: there is none.
-        """
+        """The pair at `index`, or of a damaged one the next readable, after the last the first:
+        it follows from the data alone. Raises UnreadableDataError if there is none."""
         while (pair := self.read(index)) is None:
             index = (index + 1) % len(self)
         return pair
 
     def read(self, index: int) -> Pair | None:
-        """The pair at `index`, None when it is damaged.
-
-        Raises:
-            UnreadableDataError: all pairs are damaged, or the storage does not answer.
-        """
+        """The pair at `index`, None when it is damaged. Raises UnreadableDataError when all are, or
+        when the storage does not answer."""
         if index not in self.damaged:
             try:
                 return decode_pair(self._record(index))
@@ -130,9 +112,7 @@ class ReadablePairs:
                 raise
             except DamagedPairError as error:
                 self._leave_out(index, str(error))
-            except (
-                Exception
-            ) as error:  # whatever the storage raises must not end a night's training
+            except Exception as error:  # the storage's must not end a night's training
                 reason = f"{type(error).__name__}: {error}"
                 self._leave_out(index, f"It cannot be read ({reason}); build the data again.")
         if len(self.damaged) == len(self):
@@ -171,17 +151,11 @@ class ReadablePairs:
 
 
 class WithoutDamaged:
-    """The records that are readable pairs, by their place among these, for a test.
-
-    Reads the whole source once; damaged records are reported as `ReadablePairs` does.
-    """
+    """The records that are readable pairs, by their place among these, for a test."""
 
     def __init__(self, source: Source, name: str = "data"):
-        """Look at every record of `source`.
-
-        Raises:
-            UnreadableDataError: none can be read.
-        """
+        """Read all of `source` once, reporting as `ReadablePairs` does; UnreadableDataError if none
+        can be read."""
         pairs = ReadablePairs(source, name)
         self._source = source
         self._places = [index for index in range(len(source)) if pairs.read(index) is not None]

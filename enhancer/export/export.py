@@ -7,7 +7,6 @@ Both take float32 `(batch, height, width, 3)` in [0, 1] and return the same shap
 `Enhancer` gives its network.
 """
 
-import dataclasses
 import importlib.util
 import os
 import re
@@ -33,8 +32,7 @@ Run = Callable[[np.ndarray], np.ndarray]
 Sides = tuple[int | None, int | None]
 
 TOLERANCE = 1e-4
-"""Largest difference that is let pass, of values in [0, 1]: a fortieth of an 8-bit step. Summing in
-another order makes some 1e-6."""
+"""Largest difference that is let pass, of values in [0, 1]: a fortieth of an 8-bit step."""
 
 _PACKAGES = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ()}
 _PLATFORMS = ("cpu", "cuda", "tpu")
@@ -48,25 +46,6 @@ class DifferenceError(EnhancerError):
     """What was exported computes something else than the network."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Exported:
-    """A model that was written."""
-
-    path: Path
-    sizes: tuple[tuple[int, int], ...]
-    """Height and width of the pictures that it was compared on."""
-    difference: float
-    """The largest between its answers and the network's, of values in [0, 1]."""
-
-    def __str__(self) -> str:
-        sizes = " and ".join(f"{height} x {width}" for height, width in self.sizes)
-        return (
-            f"{self.path}: {self.path.stat().st_size / 1e6:.1f} MB; its answers to pictures of "
-            f"{sizes} pixels differ from the model's by at most {self.difference:.1e} of 1 "
-            f"(allowed: {TOLERANCE:g}; a step of 8 bits is {1 / 255:.1e})"
-        )
-
-
 def export_model(
     workdir: str | os.PathLike[str],
     file_format: Format,
@@ -75,16 +54,18 @@ def export_model(
     check_photo: Path | None = None,
     *,
     overwrite: bool = False,
-) -> Exported:
+) -> str:
     """Write the model of a run; the file appears when its answers are the model's own.
 
     Args:
         workdir: as for `Enhancer.load`.
-        file_format: what to write.
-        output: the file; its folder is made.
+        file_format, output: what to write, and the file; its folder is made.
         size: "dynamic", or height and width such as "896x1344".
         check_photo: photo to compare on; None draws a room.
         overwrite: replace `output`.
+
+    Returns:
+        What was written and how far its answers differ, in a sentence.
 
     Raises:
         ExportError: an argument makes no sense, or a package is missing.
@@ -109,8 +90,7 @@ def export_model(
     if isinstance(model, Restormer) and model.config.base == "retouch":
         raise ExportError(
             f"The network of {workdir} answers with numbers of a retouch, which other programs "
-            "cannot apply to a photo. Only networks that answer with pictures are exported, those "
-            "trained with --base photo."
+            "cannot apply. Only those trained with --base photo are exported."
         )
     pictures = _check_pictures(check_photo, enhancer.working_size, sides)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -124,16 +104,16 @@ def export_model(
                 f"more than {TOLERANCE:g}; {output} was not written."
             )
         os.replace(written, output)
-    return Exported(output, tuple(p.shape[1:3] for p in pictures), difference)
+    sizes = " and ".join("{} x {}".format(*picture.shape[1:3]) for picture in pictures)
+    return (
+        f"{output}: {output.stat().st_size / 1e6:.1f} MB; its answers to pictures of {sizes} "
+        f"pixels differ from the model's by at most {difference:.1e} of 1 (allowed: {TOLERANCE:g}; "
+        f"a step of 8 bits is {1 / 255:.1e})"
+    )
 
 
 def largest_difference(run: Run, model: Any, pictures: list[np.ndarray]) -> float:
-    """Compare a program with the network on pictures; both compute on the CPU, in float32.
-
-    Args:
-        run, model: the program and the network.
-        pictures: float32 `(1, h, w, 3)`, [0, 1].
-    """
+    """Of a program's and the network's answers to float32 `(1, h, w, 3)`, [0, 1], on the CPU."""
     differences = [0.0]
     with jax.default_device(jax.devices("cpu")[0]):
         variables = [model.trainable_variables, model.non_trainable_variables]
@@ -172,11 +152,8 @@ def _open(file_format: Format, path: Path) -> Run:
 
 
 def stablehlo_from_restormer(model: Restormer, sides: Sides = (None, None)) -> bytes:
-    """The network with its weights as a serialised `jax.export.Exported`, for any device.
-
-    Args:
-        model, sides: as for `enhancer.export.onnx.onnx_from_restormer`.
-    """
+    """The network with its weights as a serialised `jax.export.Exported`, for any device; `sides`
+    as for `enhancer.export.onnx.onnx_from_restormer`."""
     with formulated_for_accelerators():
         plain = Restormer(model.config)
         weights = [np.asarray(v.value) for v in model.trainable_variables]

@@ -1,8 +1,7 @@
 """A Restormer as an ONNX graph: the same weights in ONNX's own operators, for pictures of any size.
 
-The graph is written down directly instead of being traced from the JAX program, whose loops over
-stacked weights and sums of shifted pictures are made for XLA (docs/decisions/0010). Here a
-depthwise filter is a grouped convolution, as ONNX Runtime and OpenVINO want it.
+The graph is written down instead of being traced from the JAX program, whose loops and sums of
+shifted pictures are made for XLA (docs/decisions/0010).
 """
 
 import functools
@@ -26,16 +25,12 @@ Weights = dict[str, np.ndarray]
 def onnx_from_restormer(
     model: Restormer, sides: tuple[int | None, int | None] = (None, None), description: str = ""
 ) -> onnx.ModelProto:
-    """The network with its weights, in float32.
+    """The network with its weights, in float32, from "photo" to "edited" as `Restormer.call`.
 
     Args:
         model: computing in float32.
         sides: height and width of the pictures; None leaves one open, from 8 pixels.
         description: kept in the file, for people.
-
-    Returns:
-        From "photo" to "edited", both float32 `(batch, height, width, channels)`, in [0, 1] and not
-        clipped, as `Restormer.call`.
     """
     graph = _Graph()
     # Reflected at the lower and right edge up to a multiple of 8. Mod has the divisor's sign, so

@@ -5,11 +5,9 @@ pixels of the small pair that fall into it, so that a dark wall and the bright w
 maps of their own however close they lie, and what a weak network does unevenly to a wall is
 averaged out. A pixel of the full-size photo takes its map from between the eight cells around its
 place and luminance.
-
 References:
     Chen, Adams, Wadhwa and Hasinoff, "Bilateral Guided Upsampling", SIGGRAPH Asia 2016 (the fit;
-        there with a smoothness term, here with blurred moments, which need no solver for all cells
-        at once).
+        here with blurred moments instead of a smoothness term, which needs no solver).
     Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017 (the
     slicing).
 """
@@ -25,9 +23,8 @@ RIDGE = 1e-5
 """On the colour covariance in a cell, in squared [0, 1] units: below a contrast of 0.3 % the gain
 in luminance decides."""
 _BLURS = ((0.8, 0.8, 1.0), (6.0, 4.0, 1e-3))
-"""Standard deviations in space and in luminance, in cells, and weight. A cell that few pixels fell
-into takes the rest of its evidence from the wider one, and where that is empty too a trace of the
-whole picture is left."""
+"""Standard deviations in space and in luminance, in cells, and weight: a cell that few pixels fell
+into takes the rest of its evidence from the wider one."""
 _EVERYWHERE = 1e-6
 _MAX_GAIN = 4.0
 _DARKEST = 1e-6
@@ -57,9 +54,8 @@ def fit_grid(low_input: np.ndarray, low_output: np.ndarray) -> np.ndarray:
     for mean, (i, j) in zip(means[6:12], _PRODUCTS, strict=True):
         covariance_xx[..., i, j] = covariance_xx[..., j, i] = mean - mean_x[i] * mean_x[j]
     covariance_xy = means[12:].reshape(3, 3, *means.shape[1:]) - mean_x[:, None] * mean_y[None]
-    gain = np.tensordot(_LUMINANCE, mean_y, 1) / np.maximum(
-        np.tensordot(_LUMINANCE, mean_x, 1), _DARKEST
-    )
+    gain = np.tensordot(_LUMINANCE, mean_y, 1)
+    gain = gain / np.maximum(np.tensordot(_LUMINANCE, mean_x, 1), _DARKEST)
     gain = np.clip(gain, 1 / _MAX_GAIN, _MAX_GAIN)
     ridge = RIDGE * np.eye(3)
     right = np.moveaxis(covariance_xy, (0, 1), (-2, -1)) + gain[..., None, None] * ridge
@@ -77,13 +73,11 @@ def slice_grid(
 
     Args:
         maps: of `fit_grid`, or these times a number, by which the result is then multiplied.
-        pixels: float32 `(number of rows, number of columns, 3)`, [0, 1].
-        rows, columns: where the pixels lie, [0, 1] from the first to the last pixel's centre of the
-            photo.
+        pixels: float32 `(rows, columns, 3)`, [0, 1].
+        rows, columns: their places in the photo, [0, 1] from its first to its last pixel.
 
     Returns:
-        Red, green and blue of the edited pixels, float32 `(number of rows, number of columns)`
-        each, not clipped.
+        Red, green and blue of the edited pixels, float32 `(rows, columns)` each, not clipped.
     """
     grid_rows, grid_columns, bins = maps.shape[1:4]
     place = rows * (grid_rows - 1)
@@ -110,8 +104,7 @@ def slice_grid(
 
 
 def _moments(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Weighted sums over the pixels of each cell of 1, x, y, x xT and x yT, float64 `(22, rows,
-    columns, bins)`."""
+    """Weighted sums over each cell's pixels of 1, x, y, x xT, x yT: `(22, rows, columns, bins)`."""
     height, width = x.shape[:2]
     shape = (*(max(2, round(side / CELL_SIDE) + 1) for side in (height, width)), NUM_BINS)
     row = np.rint(np.linspace(0, shape[0] - 1, height)).astype(np.intp)

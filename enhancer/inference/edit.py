@@ -1,14 +1,14 @@
 """What a network did to a reduced photo, and how that edit reaches the photo's own pixels.
 
 Affine maps of colour are fitted to the reduced pair (`enhancer.inference.bilateral_grid`); they,
-and not the pictures, are enlarged and applied to the full-size pixels, so that no detail is lost.
-Why this
-way: docs/decisions/0007-edit-transfer.md.
+and not the pictures, are enlarged and applied to the full-size pixels, so that no detail is lost
+(docs/decisions/0007-edit-transfer.md).
 """
 
 import concurrent.futures
 import dataclasses
 import os
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from enhancer.inference.bilateral_grid import fit_grid, slice_grid
 
 _BLOCK_ROWS = 8  # the maps looked up for so many rows stay in the processor's cache
 _BLOCK_COLUMNS = 8192  # OpenCV looks up in pictures of less than 32768 columns
-_WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,20 +30,13 @@ class Edit:
     """What it answered: float32 `(h, w, 3)`, [0, 1], values a little outside included."""
 
     def apply(self, photo: np.ndarray, strength: float = 1.0) -> np.ndarray:
-        """Return the edited photo.
-
-        Args:
-            photo: the photo that `low_input` was made of: uint8 or uint16 `(H, W, 3)`.
-            strength: 0 gives the photo itself, 1 the whole edit.
-
-        Returns:
-            The same shape and dtype.
-        """
+        """Edit the photo that `low_input` was made of, uint8 or uint16 `(H, W, 3)`, keeping both.
+        A `strength` of 0 gives the photo itself, 1 the whole edit."""
         if self.low_input.shape != photo.shape:
             return transfer_edit(photo, self.low_input, self.low_output, strength=strength)
         check_strength(strength)
         # A photo that the network saw at its own size comes back as the network made it.
-        top = np.float32(_WHITE[photo.dtype])
+        top = np.float32(WHITE[photo.dtype])
         blended = np.clip(self.low_output, 0.0, 1.0) * top
         if strength < 1.0:
             blended = photo + np.float32(strength) * (blended - photo)
@@ -55,11 +48,12 @@ def transfer_edit(
 ) -> np.ndarray:
     """Apply to `photo` the edit that leads from `low_input` to `low_output`.
 
-    Args: photo: the full-size photo, uint8 or uint16 `(H, W, 3)` sRGB. low_input: the same photo
-        reduced, uint8 or uint16 `(h, w, 3)`, or float in [0, 1]. low_output: the edit of
-        `low_input`, float `(h, w, 3)`; [0, 1], where values a little outside are used as they are,
-        because clipping them first would bend the fit. strength: how much of the edit, [0, 1]: 0
-        gives the photo itself, 1 the edit.
+    Args:
+        photo: the full-size photo, uint8 or uint16 `(H, W, 3)` sRGB.
+        low_input: the same photo reduced, uint8 or uint16 `(h, w, 3)`, or float in [0, 1].
+        low_output: the edit of `low_input`, float `(h, w, 3)`, about [0, 1]: clipping values that
+            lie a little outside would bend the fit.
+        strength: how much of the edit, [0, 1]: 0 gives the photo itself, 1 the edit.
 
     Returns:
         The edited photo, of the photo's shape and dtype.
@@ -81,16 +75,13 @@ def transfer_edit(
         maps *= np.float32(strength)
         for o in range(3):
             maps[o, ..., o] += np.float32(1.0 - strength)
-    maps *= np.float32(_WHITE[photo.dtype])
+    maps *= np.float32(WHITE[photo.dtype])
     result = np.empty_like(photo)
 
     def apply_to_block(top: int) -> None:
         _apply_to_block(photo, maps, slice(top, min(top + _BLOCK_ROWS, photo.shape[0])), result)
 
-    # OpenCV and NumPy let other threads run.
-    with concurrent.futures.ThreadPoolExecutor(_num_cores()) as pool:
-        for _ in pool.map(apply_to_block, range(0, photo.shape[0], _BLOCK_ROWS)):
-            pass
+    in_threads(apply_to_block, range(0, photo.shape[0], _BLOCK_ROWS))
     return result
 
 
@@ -112,7 +103,7 @@ def check_photo(photo: np.ndarray) -> None:
     """Raise a ValueError that says what is wrong with what should be a photo."""
     if not isinstance(photo, np.ndarray):
         raise ValueError(f"A photo must be a NumPy array, received {type(photo).__name__}.")
-    if photo.dtype not in _WHITE:
+    if photo.dtype not in WHITE:
         raise ValueError(
             f"A photo must be uint8 or uint16, received {photo.dtype}; convert it first."
         )
@@ -124,14 +115,18 @@ def check_photo(photo: np.ndarray) -> None:
 
 
 def check_strength(strength: float) -> None:
-    """Raise a ValueError unless it is a part of an edit."""
     if not 0.0 <= strength <= 1.0:
         raise ValueError(f"strength must be between 0 and 1, received {strength}.")
 
 
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def in_threads(work: Callable[[int], None], starts: range) -> None:
+    """Do what releases the GIL, as OpenCV and NumPy do, on all of this process's cores."""
+    known = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+        for _ in pool.map(work, starts):
+            pass
 
 
 def _as_unit(picture: np.ndarray) -> np.ndarray:
-    return picture.astype(np.float32) / np.float32(_WHITE.get(picture.dtype, 1))
+    return picture.astype(np.float32) / np.float32(WHITE.get(picture.dtype, 1))

@@ -65,11 +65,8 @@ class RetouchSearch:
 
 
 class PictureSearch:
-    """Asks a network that answers with pictures; photos of nearly one size share a program.
-
-    Args:
-        model: from float32 `(batch, height, width, 3)` in [0, 1] to the same shape.
-        side: short side of what it sees, in pixels; see `enhancer.inference.sizes`.
+    """Asks a network that answers with pictures, float32 `(batch, height, width, 3)` as it is given
+    them; `side` is that of `enhancer.inference.sizes`. Photos of nearly one size share a program.
     """
 
     def __init__(self, model: keras.Model, side: int):
@@ -109,8 +106,8 @@ class PictureSearch:
         return [Edit(x, _as_colored_as(x, answers[index])) for index, x in enumerate(reduced)]
 
     def _size_for(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of the program for pictures of this size: of those to keep to, the
-        smallest that holds it. One that fits into none compiles its own."""
+        """Rows and columns of the program for a picture: of those to keep to, the smallest that
+        holds it; for one that fits into none, its own."""
         usual = padded_size(height, width)
         if usual in self._only:
             return usual
@@ -140,7 +137,7 @@ def _is_grey(photo: np.ndarray) -> bool:
 
 
 def _as_colored_as(photo: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    """The answer, or its luminance in all three channels where the photo is black and white."""
+    """The answer, or of a black-and-white photo its luminance in all three channels."""
     if _is_grey(photo):
         return cv2.cvtColor(cv2.cvtColor(answer, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return answer

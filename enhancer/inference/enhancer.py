@@ -7,10 +7,10 @@ enhancer.enhance_file("kitchen.jpg", "kitchen_enhanced.jpg")
 `python -m enhancer` does folders.
 """
 
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import keras
@@ -27,13 +27,11 @@ from enhancer.photo.metadata import MetadataPolicy, kept_metadata
 _ACCELERATOR_BATCH = 4
 
 
-@dataclasses.dataclass(frozen=True)
-class EnhancedFile:
+class EnhancedFile(NamedTuple):
     """A result that was written."""
 
     destination: Path
     width: int
-    """Pixels of the result, which are those of the upright source."""
     height: int
     notes: tuple[str, ...]
     """What happened to the photo on the way that its owner may want to know, a sentence each."""
@@ -46,14 +44,12 @@ class Enhancer:
     answers is applied to the photo's own pixels (`enhancer.inference.full_size`). One that answers
     with pictures sees the short side reduced to `working_size`, as in training, aspect ratio kept
     and never enlarged; of panoramas the long side is bounded instead (`MOST_ELONGATED`). A photo
-    that already fits comes back as that network made it; a larger one gets its edit carried over to
-    its own pixels (`enhancer.inference.edit`). A black-and-white photo stays one.
+    that fits comes back as that network made it; a larger one gets its edit carried over to its own
+    pixels (`enhancer.inference.edit`). A black-and-white photo stays one.
 
     Args:
-        model: from float32 `(batch, H, W, 3)` in [0, 1] to the same shape. Its weights are read at
-            each call.
-        working_size: side of what the network sees, in pixels; the resolution that it was trained
-            at.
+        model: from float32 `(batch, H, W, 3)` in [0, 1] to the same; weights are read each time.
+        working_size: side in pixels of what the network sees, and was trained at.
         description: one line for people about the model.
         batch_size: photos that the network sees together (`enhance_many`); by default 1 on a CPU,
             where more gain nothing, and 4 on an accelerator.
@@ -83,8 +79,7 @@ class Enhancer:
         """Load the best weights of a trained run.
 
         Args:
-            workdir: the run's folder, of which the fine-tuned stage is taken, or the folder of one
-                stage in it (`pretrain`, `finetune`, `scratch`).
+            workdir: a run's folder, whose fine-tuned stage is taken, or that of one stage.
 
         Raises:
             CheckpointError: there is no trained model in `workdir`.
@@ -113,11 +108,10 @@ class Enhancer:
         """Compile what photos of common shapes need, so that the first photo does not wait for it.
 
         Args:
-            on_progress: called with the number of sizes that are done, and of all, before the first
-                and after each.
+            on_progress: called with the number of sizes that are done, and of all, as they are.
             keep_to_these: compile nothing afterwards. Photos of other shapes are continued by
-                reflection to the next larger size, so that a server's time and memory are bounded
-                whatever is sent; their edits differ a little from those made without.
+                reflection to the next larger size, which changes their edits a little, so that a
+                server's time and memory are bounded whatever is sent.
         """
         self._search.warm_up(on_progress, keep_to_these)
 
@@ -139,8 +133,7 @@ class Enhancer:
     def enhance_many(
         self, photos: Sequence[np.ndarray], *, strength: float = 1.0
     ) -> list[np.ndarray]:
-        """`enhance` several photos; those of one size bucket pass the network `batch_size` at a
-        time."""
+        """`enhance` several photos; those of one size pass the network `batch_size` at a time."""
         check_strength(strength)
         for photo in photos:
             check_photo(photo)
@@ -150,11 +143,7 @@ class Enhancer:
         return [edit.apply(photo, strength) for edit, photo in zip(edits, photos, strict=True)]
 
     def find_edit(self, photo: np.ndarray) -> Edit | PhotoRetouch:
-        """Run the network alone; what it did can be applied at several strengths.
-
-        Args:
-            photo: as for `enhance`.
-        """
+        """Run the network alone; what it did can be applied at several strengths."""
         check_photo(photo)
         return self._search([photo], self.batch_size)[0]
 
@@ -167,8 +156,7 @@ class Enhancer:
         metadata: MetadataPolicy = "keep",
         overwrite: bool = False,
     ) -> EnhancedFile:
-        """Read a photo, enhance it and write it whole or not at all, in 16 bits where both files
-        can.
+        """Read a photo, enhance it and write it whole or not at all, in 16 bits where both can.
 
         Args:
             source: a photo in any format that `enhancer.photo.io` reads.
@@ -179,8 +167,7 @@ class Enhancer:
 
         Raises:
             PhotoError: `source` is not a readable photo, or `destination` has another suffix.
-            FileExistsError: `destination` exists, or is `source`.
-            OSError: reading or writing failed.
+            OSError: reading or writing failed; FileExistsError, if `destination` is there.
         """
         source, destination = Path(source), Path(destination)
         refuse_overwriting(source, destination, overwrite)
@@ -210,7 +197,7 @@ def refuse_overwriting(source: Path, destination: Path, overwrite: bool) -> None
 
 
 def find_stage(workdir: Path) -> Path:
-    """Return the stage folder that `workdir` names: itself, or the fine-tuned stage in it.
+    """The stage folder that `workdir` names: the fine-tuned stage in it, or itself.
 
     Raises:
         CheckpointError: there is none.

@@ -5,17 +5,24 @@ Of each kind (being read, edited, written) at most `Enhancer.batch_size` photos 
 
 import collections
 import dataclasses
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from enhancer.inference.comparison import write_comparison
 from enhancer.inference.enhancer import EnhancedFile, Enhancer, refuse_overwriting, write_result
 from enhancer.inference.plan import Job
-from enhancer.photo.io import Photo, read_photo
+from enhancer.inference.sizes import reduce_photo
+from enhancer.photo.color import to_uint8
+from enhancer.photo.io import Photo, encode_jpeg, read_photo
 from enhancer.photo.metadata import MetadataPolicy
 from enhancer.system.errors import EnhancerError
+from enhancer.system.files import write_atomically
+
+_COMPARED_SIDE, _COMPARED_GAP = 800, 8  # pixels, of a short side at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,14 +34,61 @@ class Settings:
     overwrite: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a photo."""
 
     job: Job
     made: EnhancedFile | None
-    problem: str | None = None
+    problem: str = ""
     """A sentence, where nothing was made."""
+
+    def failure(self) -> str:
+        """The problem behind the photo's path, with which many sentences begin themselves."""
+        source = self.job.source
+        if self.problem.startswith(source.name):
+            return f"{source}{self.problem.removeprefix(source.name)}"
+        return self.problem if self.problem.startswith(str(source)) else f"{source}: {self.problem}"
+
+
+@dataclasses.dataclass
+class RunSummary:
+    """Counts outcomes of `total` photos, of which `skipped` had a result before."""
+
+    total: int
+    skipped: int
+    started: float = dataclasses.field(default_factory=time.monotonic)
+    done: int = 0
+    megapixels: float = 0.0
+    notes: int = 0
+    failures: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count a photo."""
+        if outcome.made is None:
+            self.failures.append(outcome.failure())
+            return
+        self.done += 1
+        self.megapixels += outcome.made.width * outcome.made.height / 1e6
+        self.notes += bool(outcome.made.notes)
+
+    def table(self) -> str:
+        """Lines of done, skipped and failed photos, and below them each failure with its reason."""
+        seconds = time.monotonic() - self.started
+        rate = f"{self.megapixels:.1f} MP, {seconds / max(1, self.done):.1f} s per photo"
+        left = self.total - self.done - self.skipped - len(self.failures)
+        rows = [
+            ("done", self.done, rate * bool(self.done)),
+            ("  with a note", self.notes, "see above"),
+            ("skipped", self.skipped, "the result exists already; --overwrite makes it again"),
+            ("failed", len(self.failures), "each is named below"),
+            ("not begun", left, "the same command continues"),
+        ]
+        lines = [
+            f"{name:<13}  {count:>{len(str(self.total))}}  {remark}".rstrip()
+            for name, count, remark in rows
+            if count or name == "done"
+        ]
+        return "\n".join([*lines, *(f"  {failure}" for failure in self.failures)])
 
 
 def enhance_files(
@@ -45,9 +99,8 @@ def enhance_files(
 ) -> None:
     """Enhance photos in their order, whatever becomes of each.
 
-    Args: enhancer: with a trained network. jobs: what is to be made of what. settings: for all of
-        them. on_outcome: called once for each photo, in the calling thread. After Ctrl-C it still
-        hears of the photos whose writing had begun; no file is left half-written.
+    `on_outcome` is called once for each photo, in the calling thread. After Ctrl-C it still hears
+    of the photos whose writing had begun; no file is left half-written.
     """
     with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
         waiting = iter(jobs)
@@ -113,11 +166,19 @@ def _write(job: Job, photo: Photo, edited: np.ndarray, settings: Settings) -> Ou
         refuse_overwriting(job.source, job.destination, settings.overwrite)
         job.destination.parent.mkdir(parents=True, exist_ok=True)
         if job.comparison:
-            write_comparison(job.comparison, photo.pixels, edited)
+            _write_comparison(job.comparison, photo.pixels, edited)
         # Last, because the photo counts as done once its result is there.
         return Outcome(job, write_result(photo, edited, job.destination, settings.metadata))
     except Exception as error:
         return Outcome(job, None, _sentence(error))
+
+
+def _write_comparison(path: Path, before: np.ndarray, after: np.ndarray) -> None:
+    """Both photos, reduced, beside each other on white as a JPEG."""
+    left, right = (to_uint8(reduce_photo(photo, _COMPARED_SIDE)) for photo in (before, after))
+    gap = np.full((left.shape[0], _COMPARED_GAP, 3), 255, np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, encode_jpeg(np.hstack([left, gap, right]), quality=90))
 
 
 def _sentence(error: object) -> str:

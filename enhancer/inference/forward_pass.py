@@ -13,10 +13,8 @@ from enhancer.system.compiler import compiler_options
 class ForwardPass:
     """Answers batches of any shape with one program a shape. Safe to share between threads.
 
-    Args:
-        model: from float32 `(batch, height, width, 3)` in [0, 1]. Its weights are read at each
-            call.
-        call: keyword arguments of the model's call.
+    `model` takes float32 `(batch, height, width, 3)` in [0, 1], and `call`, keyword arguments. Its
+    weights are read each time.
     """
 
     def __init__(self, model: keras.Model, **call: Any):
@@ -34,8 +32,7 @@ class ForwardPass:
 
     @property
     def compiled_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """`(batch, height, width, 3)` of every program so far, in the order in which they were
-        compiled."""
+        """`(batch, height, width, 3)` of every program so far, in their order."""
         return tuple(self._programs)
 
     def compile(self, *shape: int) -> None:
@@ -44,11 +41,8 @@ class ForwardPass:
             self._program(shape, self._weights())
 
     def __call__(self, x: np.ndarray) -> Any:
-        """The network's answer to float32 `(batch, height, width, 3)`, as NumPy arrays.
-
-        Raises:
-            ValueError: it holds values that are not numbers.
-        """
+        """The network's answer to float32 `(batch, height, width, 3)`, as NumPy arrays; raises
+        ValueError if they hold values that are not numbers."""
         with self._lock:
             weights = self._weights()
             answer = jax.tree.map(np.asarray, self._program(x.shape, weights)(*weights, x))

@@ -2,28 +2,25 @@
 
 Nothing is enlarged but smooth things: the guided filter's coefficients, of the photo reduced to
 `GUIDE_SIDE`, and the bilateral grid. NumPy and OpenCV do it in strips that stay in the processor's
-cache, several at a time; compiled by XLA for a CPU the same takes several times as long.
+cache, several at a time; XLA on a CPU takes several times as long.
 
-Reference: He and Sun, "Fast Guided Filter", arXiv 1505.00996 (the coefficients of a reduced
-picture).
+Reference: He and Sun, "Fast Guided Filter", arXiv 1505.00996.
 """
 
-import concurrent.futures
 import dataclasses
-import os
 from typing import Any
 
 import cv2
 import numpy as np
 
+from enhancer.inference.edit import WHITE, in_threads
 from enhancer.network import retouch as form
 
 GUIDE_SIDE = 512
-"""Sides of the square in which the guided filter's coefficients are computed; its window then has a
-radius of ten pixels."""
+"""Of the square in which the guided filter's coefficients are computed; its window has a radius of
+ten pixels."""
 _STRIP_ROWS = 8
 _TABLE_SIZE = 4096
-_WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,15 +40,8 @@ class PhotoRetouch:
         return PhotoRetouch(numbers, grid)
 
     def apply(self, photo: np.ndarray, strength: float = 1.0) -> np.ndarray:
-        """Return the edited photo.
-
-        Args:
-            photo: uint8 or uint16 `(H, W, 3)` sRGB.
-            strength: 0 gives the photo itself, 1 the whole edit.
-
-        Returns:
-            The same shape and dtype.
-        """
+        """Edit a photo, uint8 or uint16 `(H, W, 3)` sRGB, keeping both.
+        A `strength` of 0 gives the photo itself, 1 the whole edit."""
         height, width = photo.shape[:2]
         guide = _guide(photo)
         table = _tone_table(self.numbers)
@@ -66,10 +56,7 @@ class PhotoRetouch:
             local = np.ascontiguousarray(at_rows) @ columns
             _retouch(photo[strip], filtered, self.numbers, local, table, strength, result[strip])
 
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        with concurrent.futures.ThreadPoolExecutor(cores or 1) as pool:
-            for _ in pool.map(retouch_strip, range(0, height, _STRIP_ROWS)):
-                pass
+        in_threads(retouch_strip, range(0, height, _STRIP_ROWS))
         return result
 
 
@@ -83,7 +70,7 @@ def _retouch(
     result: np.ndarray,
 ) -> None:
     """Retouch some rows into `result`; step by step as in `enhancer.network.retouch.apply`."""
-    white = np.float32(_WHITE[strip.dtype])
+    white = np.float32(WHITE[strip.dtype])
     photo = [np.multiply(strip[..., c], 1 / white, dtype=np.float32) for c in range(3)]
     log_level = np.log(_greatest(photo) + np.float32(form.DARKEST))
     detail = np.exp(log_level - (guide[0] * log_level + guide[1]))
@@ -133,9 +120,8 @@ def _tone_table(numbers: np.ndarray) -> np.ndarray:
 
 
 def _guide(photo: np.ndarray) -> list[np.ndarray]:
-    """The guided filter's slope and offset for the logarithm of max(R, G, B), float32
-    `(GUIDE_SIDE, GUIDE_SIDE)` each."""
-    small = fitted(photo, GUIDE_SIDE).astype(np.float32) / np.float32(_WHITE[photo.dtype])
+    """The guided filter's slope and offset for log max(R, G, B), float32 `GUIDE_SIDE` squares."""
+    small = fitted(photo, GUIDE_SIDE).astype(np.float32) / np.float32(WHITE[photo.dtype])
     log_level = np.log(small.max(axis=-1) + np.float32(form.DARKEST))
     radius = round(form.WINDOW * GUIDE_SIDE)
 

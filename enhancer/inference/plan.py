@@ -39,8 +39,8 @@ def plan_jobs(
 ) -> list[Job]:
     """Decide which photo becomes which result, with no destination twice.
 
-    The same inputs always give the same answer, whatever exists in `output`, so that a second run
-    finds the results of the first.
+    The same inputs give the same answer, whatever exists in `output`: a second run finds the
+    results of the first.
 
     Args:
         inputs: photos, and folders that are searched for photos, subfolders too.

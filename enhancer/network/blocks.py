@@ -34,9 +34,7 @@ class TransformerBlocks(keras.layers.Layer):
     the program that XLA compiles holds one block per group and not `num_blocks` copies.
 
     Args:
-        channels: feature channels.
-        num_blocks: blocks in the group.
-        num_heads: attention heads.
+        channels, num_blocks, num_heads: feature channels, blocks in the group, attention heads.
         model: the rest of the shape.
         remat: "block" recomputes a block's activations in the backward pass.
 
@@ -60,8 +58,7 @@ class TransformerBlocks(keras.layers.Layer):
             raise ValueError(f"{num_heads} heads do not divide {channels} channels; choose others.")
         self.num_blocks, self.remat = num_blocks, remat
         # A loop over strips would starve a GPU, and cutting a batch that lies on several devices
-        # moves data. With convolution biases the projection does not keep the zero border, which
-        # the strips count on.
+        # moves data. With convolution biases the zero border does not stay zero.
         self._in_strips = on_one_cpu_device() and not model.conv_bias
         hidden = int(channels * model.ffn_expansion_factor)
         pieces = {

@@ -3,8 +3,7 @@
 A processor computes these layers faster than it moves their wide tensors (3 to 5.3 times the
 block's channels) to memory and back. Here every strip of rows passes through norm, projection,
 depthwise filter and what follows while it is in the cache, and only narrow tensors are written. The
-gradients keep the half's input and nothing else, and recompute the rest in the cache, which costs
-less than reading it back; so they need little memory without any rematerialisation on top.
+gradients keep the half's input alone and recompute the rest, which costs less than reading it back.
 """
 
 import math
@@ -39,13 +38,10 @@ def attention_statistics_in_strips(
     Args:
         x: float `(batch, height, width, channels)`.
         norm: scale and perhaps bias, float32 `(channels,)`.
-        qkv: float `(channels, 3 channels)`.
-        depthwise: float `(3, 3, 3 channels)`.
+        qkv, depthwise: float `(channels, 3 channels)`, `(3, 3, 3 channels)`.
 
     Returns:
-        As `enhancer.network.layers.attention_statistics`: Gram matrix of query and key, float32
-        `(batch, channels, channels)`, and their squared norms, float32 `(batch, channels)` each.
-        Then the value, shape and dtype of `x`.
+        As `enhancer.network.layers.attention_statistics`, then the value, shape and dtype of `x`.
     """
     return ops.custom_gradient(_attention_statistics)(x, norm, qkv, depthwise)
 
@@ -77,8 +73,7 @@ def _attention_statistics(x: Tensor, norm: Norm, qkv: Tensor, depthwise: Tensor)
             filtered = stencil(ops.matmul(normalised, qkv), depthwise)
             query, key, value = ops.split(without_excess(strips, filtered, index), 3, axis=-1)
             query, key = per_image(query), per_image(key)
-            # Not a product with a transposed query: XLA on a CPU would copy it, which takes as
-            # long.
+            # XLA on a CPU would copy a transposed query, which takes as long as the product.
             products = ops.cast(ops.einsum("bpc,bpd->bcd", query, key), "float32")
             both = ops.concatenate([squares_over_pixels(query), squares_over_pixels(key)], axis=-1)
             gram = strips.add_to_images(gram, products, index)
@@ -131,18 +126,8 @@ def _attention_statistics(x: Tensor, norm: Norm, qkv: Tensor, depthwise: Tensor)
 def add_gated_feed_forward_in_strips(
     x: Tensor, norm: Norm, expansion: Tensor, depthwise: Tensor, projection: Tensor
 ) -> Tensor:
-    """`x + GDFN(norm(x))`, as `enhancer.network.layers.gated_feed_forward`.
-
-    Args:
-        x: float `(batch, height, width, channels)`.
-        norm: scale and perhaps bias, float32 `(channels,)`.
-        expansion: float `(channels, 2 hidden)`, the gate's half first.
-        depthwise: float `(3, 3, 2 hidden)`.
-        projection: float `(hidden, channels)`.
-
-    Returns:
-        Shape and dtype of `x`.
-    """
+    """`x + GDFN(norm(x))` in shape and dtype of `x`; the weights are those of
+    `enhancer.network.layers.gated_feed_forward`, and of the norm scale and perhaps bias."""
     return ops.custom_gradient(_add_feed_forward)(x, norm, expansion, depthwise, projection)
 
 

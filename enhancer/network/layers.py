@@ -5,13 +5,11 @@ Three rewritings of the paper's formulas, all exact up to rounding:
 * A 1x1 convolution without bias commutes with zero padding, so the pair (1x1, depthwise 3x3) pads
   the narrow tensor before the projection instead of the wide one after it.
 * The depthwise 3x3 is a sum of nine shifted slices: XLA fuses it into one loop, where its grouped
-  convolution and above all that convolution's gradients are many times slower on a CPU.
+  convolution and its gradients are many times slower on a CPU.
 * Transposed attention multiplies the value by a (channels x channels) matrix and then projects it.
-  Both are linear in the value, so the attention map is folded into the projection: one matmul an
-  image.
+  Both are linear in the value: the attention map is folded into the projection.
 
-Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al.,
-CVPR 2022).
+Reference: Restormer (Zamir et al., CVPR 2022).
 """
 
 import math
@@ -29,8 +27,8 @@ EPSILON_L2 = 1e-12  # PyTorch's F.normalize, which the published weights were tr
 def fan_in_uniform(fan_in: int) -> Callable[..., np.ndarray]:
     """PyTorch's initializer of convolutions, as in the paper's training: uniform, ±1/sqrt(fan_in).
 
-    Drawn by NumPy, whose generator `keras.utils.set_random_seed` seeds: on JAX, Keras' own would
-    compile one program per shape, which takes longer than anything else at start.
+    Drawn by NumPy, whose generator `keras.utils.set_random_seed` seeds: Keras' own would compile
+    one program per shape.
     """
     limit = 1 / math.sqrt(fan_in)
 
@@ -41,15 +39,12 @@ def fan_in_uniform(fan_in: int) -> Callable[..., np.ndarray]:
 
 
 def layer_norm(x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Normalise over channels in float32, whatever the compute dtype.
+    """Normalise over channels in float32, whatever the compute dtype; shape and dtype of `x`.
 
     Args:
         x: float `(batch, height, width, channels)`.
         scale: float `(channels,)`.
         bias: float `(channels,)`; None leaves the mean in, as the paper's BiasFree norm does.
-
-    Returns:
-        Features of the same shape and dtype as `x`.
     """
     wide = ops.cast(x, "float32")
     mean = ops.mean(wide, axis=-1, keepdims=True)
@@ -66,8 +61,7 @@ def normal_cdf(x: Tensor) -> Tensor:
     """Standard normal distribution function, float32 whatever `x` is.
 
     Through erf, as PyTorch has it: XLA computes erfc, which Keras' GELU takes, at twice the cost.
-    The sum cancels for negative x, which costs an absolute 1e-7 in float32 and everything in
-    bfloat16.
+    For negative x the sum cancels: by 1e-7 in float32, and by everything in bfloat16.
     """
     return 0.5 * (1 + ops.erf(ops.cast(x, "float32") * math.sqrt(0.5)))
 
@@ -96,15 +90,12 @@ def stencil(padded: Tensor, kernel: Tensor) -> Tensor:
 def unfolded_convolution(x: Tensor, kernel: Tensor) -> Tensor:
     """3x3 convolution with zero padding as one matrix product over unfolded pixels.
 
-    For few input channels, where XLA's own convolution on a CPU takes three times as long. The
-    unfolded pixels, nine times the input, are kept for the backward pass.
+    For few input channels, where XLA's own on a CPU takes three times as long. The unfolded pixels,
+    nine times the input, are kept for the backward pass.
 
     Args:
         x: float `(batch, height, width, channels_in)`.
         kernel: float `(3, 3, channels_in, channels)`.
-
-    Returns:
-        Float `(batch, height, width, channels)`.
     """
     unfolded = ops.concatenate(list(_shifted(_zero_border(x))), axis=-1)
     return ops.matmul(unfolded, ops.reshape(kernel, (9 * x.shape[-1], -1)))
@@ -121,12 +112,8 @@ def projected_depthwise(
 
     Args:
         x: float `(batch, height, width, channels_in)`.
-        projection: float `(channels_in, channels)`.
-        kernel: float `(3, 3, channels)`.
+        projection, kernel: float `(channels_in, channels)`, `(3, 3, channels)`.
         projection_bias, kernel_bias: float `(channels,)`, both or neither.
-
-    Returns:
-        Float `(batch, height, width, channels)`.
     """
     if projection_bias is None or kernel_bias is None:
         return stencil(ops.matmul(_zero_border(x), projection), kernel)
@@ -147,14 +134,11 @@ def gated_feed_forward(
     """GDFN: expand and filter pixels, let half of the channels gate the others, and project back.
 
     Args:
-        x: float `(batch, height, width, channels)`.
+        x: float `(batch, height, width, channels)`, whose shape the result has.
         expansion: float `(channels, 2 hidden)`, the gate's half first.
         depthwise: float `(3, 3, 2 hidden)`.
         projection: float `(hidden, channels)`.
         expansion_bias, depthwise_bias: float `(2 hidden,)`, both or neither.
-
-    Returns:
-        Float of the shape of `x`.
 
     Reference: Restormer (Zamir et al., CVPR 2022), section 3.2.
     """
@@ -170,16 +154,15 @@ def attention_statistics(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Te
         query, key: float `(batch, positions, channels)`.
 
     Returns:
-        Gram matrix, float32 `(batch, channels, channels)`, and the squared norms of query and key,
-        float32 `(batch, channels)`.
+        Gram matrix, `(batch, channels, channels)`, and the squared norms of query and key, `(batch,
+        channels)` each; float32.
     """
 
     def squared_norms(x):
         wide = ops.cast(x, "float32")
         return ops.sum(wide * wide, axis=1)
 
-    # One Gram matrix over all channels beats a small matmul per head; the blocks off the diagonal
-    # are dropped later.
+    # One Gram matrix over all channels beats a small matmul per head.
     gram = ops.cast(ops.matmul(ops.transpose(query, (0, 2, 1)), key), "float32")
     return gram, squared_norms(query), squared_norms(key)
 
@@ -202,8 +185,7 @@ def folded_attention(
         projection: output projection, float `(channels, channels)`.
 
     Returns:
-        The matrix that each pixel's value is multiplied with, float32 `(batch, channels,
-        channels)`. All that a pixel learns of the rest of its picture is in it.
+        What each pixel's value is multiplied with, float32 `(batch, channels, channels)`.
 
     Reference: Restormer (Zamir et al., CVPR 2022), section 3.1.
     """
@@ -230,11 +212,8 @@ def transposed_attention(value: Tensor, folded: Tensor) -> Tensor:
     The attention map is channels x channels per head, so memory grows linearly with the image area.
 
     Args:
-        value: float `(batch, positions, channels)`.
+        value: float `(batch, positions, channels)`, whose shape and dtype the result has.
         folded: see `folded_attention`; float `(batch, channels, channels)`.
-
-    Returns:
-        Float `(batch, positions, channels)`, dtype of `value`.
 
     Reference: Restormer (Zamir et al., CVPR 2022), section 3.1.
     """

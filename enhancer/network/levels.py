@@ -24,11 +24,8 @@ LEVELS = (
 
 
 def level_of(path: str) -> int:
-    """The level, 0 to 7, of a variable by its path, such as "latent/ffn_expansion".
-
-    Raises:
-        ValueError: No level has such a layer.
-    """
+    """The level, 0 to 7, of a variable by its path, such as "latent/ffn_expansion"; else
+    ValueError."""
     layer = path.split("/")[0]
     for level, layers in enumerate(LEVELS):
         if layer in layers:
@@ -39,8 +36,8 @@ def level_of(path: str) -> int:
 def frozen_levels_in(stage: StageConfig, epoch: int) -> int:
     """How many levels, counted from the photo, stand still in an epoch (from 1).
 
-    `stage.frozen_levels` at first; with `unfreeze_every_epochs` the last of them is set free after
-    that many epochs, then the one before it, as ULMFiT does (Howard & Ruder, ACL 2018).
+    With `unfreeze_every_epochs` the last of them is set free after that many epochs, then the one
+    before it, as ULMFiT does (Howard & Ruder, ACL 2018).
     """
     if not stage.unfreeze_every_epochs:
         return stage.frozen_levels
@@ -54,12 +51,8 @@ def never_trained(stage: StageConfig, paths: Iterable[str]) -> frozenset[str]:
 
 
 def learning_rate_factors(stage: StageConfig, epoch: int) -> np.ndarray:
-    """What each level's learning rate is multiplied with in an epoch.
-
-    Returns:
-        float32 `(8,)`: 0 for frozen levels; for the others `level_decay` to the power of the levels
-        that come after, so that the last level has 1.
-    """
+    """What each level's learning rate is multiplied with in an epoch, float32 `(8,)`: 0 for frozen
+    levels, else `level_decay` to the power of the levels that come after."""
     powers = range(len(LEVELS) - 1, -1, -1)
     factors = np.asarray([stage.level_decay**power for power in powers], "float32")
     factors[: frozen_levels_in(stage, epoch)] = 0

@@ -30,8 +30,7 @@ class Restormer(keras.Model):
         cropped back. With `retouch_only`, of base "retouch": how to retouch them, a
         `enhancer.network.retouch.Retouch`, for photos of any size.
 
-    Reference: Restormer: Efficient Transformer for High-Resolution Image Restoration (Zamir et al.,
-    CVPR 2022).
+    Reference: Restormer (Zamir et al., CVPR 2022).
     """
 
     def __init__(self, model: ModelConfig | dict[str, Any], remat: Remat = "none", **kwargs):

@@ -13,8 +13,7 @@ A network with this base answers not with a picture but with how to retouch one,
 6. The detail is put back.
 
 The gains and the exposure are sums: a number for the whole photo, and a coarse bilateral grid over
-place and brightness, into which the network's answers at its pixels are averaged. Where no pixel
-was seen, the edit is the whole photo's.
+place and brightness, into which the network's answers are averaged.
 
 `enhancer.inference.full_size` does the same to photos at their full size.
 
@@ -89,14 +88,13 @@ def features(latent: Tensor, photos: Tensor) -> Tensor:
 
 
 def splat(local: Tensor, photos: Tensor) -> Tensor:
-    """Average answers at pixels into bilateral grids.
+    """Average answers at pixels into bilateral grids, `Retouch.grid`.
+
+    A cell without pixels holds zeros, one with few of them a part of its mean.
 
     Args:
         local: float32 `(batch, height, width, NUM_LOCAL)`.
         photos: what the answers are to, float32 `(batch, height, width, 3)`, [0, 1].
-
-    Returns:
-        `Retouch.grid`. A cell without pixels holds zeros, one with few of them a part of its mean.
     """
     height, width = photos.shape[1:3]
     rows, columns = grid_weights(height), grid_weights(width)
@@ -109,14 +107,8 @@ def splat(local: Tensor, photos: Tensor) -> Tensor:
 
 
 def apply(retouch: Retouch, photos: Tensor) -> Tensor:
-    """Retouch photos.
-
-    Args:
-        photos: float32 `(batch, height, width, 3)`, [0, 1].
-
-    Returns:
-        The same shape, [0, 1] and, where detail lies on white, a little above.
-    """
+    """Retouch photos, float32 `(batch, height, width, 3)` in [0, 1].
+    The same shape, [0, 1] and, where detail lies on white, a little above."""
     height, width = photos.shape[1:3]
     planes = [photos[..., c] for c in range(3)]
     detail = _detail(_greatest(planes))
@@ -150,16 +142,15 @@ def apply(retouch: Retouch, photos: Tensor) -> Tensor:
 
 
 def curve_steps(numbers: Any) -> Any:
-    """How far each piece of the tone curves rises, `(batch, NUM_NUMBERS)` to `(batch,
-    NUM_STEPS)`."""
+    """How far each piece of the curves rises, `(batch, NUM_NUMBERS)` to `(batch, NUM_STEPS)`."""
     rises = LEAST_RISE + ops.softplus(0.5 * numbers[:, STEPS] + 0.54)  # 1.15 where it is 0
     end = WHITE_FROM + (1 - WHITE_FROM) * ops.sigmoid(numbers[:, END, None] + 2)
     return rises / ops.sum(rises, axis=-1, keepdims=True) * end
 
 
 def grid_weights(length: int) -> np.ndarray:
-    """How much each of `GRID_SIDE` knots counts at the pixels of a side, float32 `(length,
-    GRID_SIDE)`; the first and the last knot lie on the outermost pixels."""
+    """How much each of `GRID_SIDE` knots, the outer ones on the outermost pixels, counts at the
+    pixels of a side, float32 `(length, GRID_SIDE)`."""
     place = np.linspace(0, GRID_SIDE - 1, length, dtype=np.float32)[:, None]
     return np.maximum(1 - np.abs(place - np.arange(GRID_SIDE, dtype=np.float32)), 0)
 

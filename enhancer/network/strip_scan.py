@@ -32,11 +32,8 @@ class RowStrips:
     Args:
         shape: `(batch, height, width, channels)` of the pictures.
         widest: channels of the widest tensor that is computed from a strip.
-        strip_bytes: what that tensor should take, as float32; of wide pictures more
-            (`FEWEST_ROWS`).
-        most_rows: of a strip.
-
-    The last strip of a picture may reach below its edge, over rows of zeros (`excess`).
+        strip_bytes: what that tensor should take, as float32; of wide pictures more.
+        most_rows: of a strip. A picture's last may reach below its edge, over zeros (`excess`).
     """
 
     def __init__(
@@ -114,12 +111,10 @@ class RowStrips:
 
 
 def forward_strips(shape: tuple[int, ...], widest: int) -> RowStrips:
-    """The walk for a forward pass."""
     return RowStrips(shape, widest, FORWARD_STRIP_BYTES)
 
 
 def backward_strips(shape: tuple[int, ...], widest: int) -> RowStrips:
-    """The walk for a backward pass."""
     return RowStrips(shape, widest, BACKWARD_STRIP_BYTES, MOST_BACKWARD_ROWS)
 
 
@@ -164,13 +159,8 @@ def add_filter_gradient(
 ) -> FilterSums:
     """Add what one strip contributes.
 
-    Args:
-        strips: the walk.
-        sums: over the strips before.
-        index: of the strip.
-        forward: the strip with its halo as it came, after the norm, after the projection.
-        d_filtered: gradient of the filter's output on the strip.
-        norm, projection, kernel: the weights.
+    `forward` is the strip with its halo as it came, after the norm, and after the projection;
+    `d_filtered` the gradient of the filter's output on the strip.
     """
     rows, normalised, projected = forward
     # What the strip contributes to the gradient of the filter's input, its halo included.
@@ -179,8 +169,7 @@ def add_filter_gradient(
     d_normalised = ops.cast(ops.matmul(d_projected, ops.transpose(projection)), "float32")
     if len(norm) == 2:
         d_normalised = d_normalised * strips.inside(index)
-    # The norm's gradient is linear in the upstream one: it can be taken before neighbours are
-    # added.
+    # The norm's gradient is linear: it can be taken before those of neighbours are added.
     d_rows, d_norm = _layer_norm_gradient(rows, norm, d_normalised)
     return FilterSums(
         strips.add_with_halo(sums.d_x, d_rows, index),
@@ -193,10 +182,8 @@ def add_filter_gradient(
 def _add_kernel_gradient(
     sums: tuple[Tensor, ...], projected: Tensor, d_filtered: Tensor
 ) -> tuple[Tensor, ...]:
-    """Nine sums of shifted products over a strip's rows: one unrolled expression runs in registers.
-
-    A reduction of each product over all pixels would write and read it all.
-    """
+    """Nine sums of shifted products over a strip's rows, unrolled to run in registers: a reduction
+    of each product over all pixels would write and read it all."""
     width = d_filtered.shape[2]
     projected, d_filtered = ops.cast(projected, "float32"), ops.cast(d_filtered, "float32")
     shifted = [[row[:, j : j + width] for j in range(3)] for row in ops.unstack(projected, axis=1)]
@@ -219,8 +206,7 @@ def _layer_norm_gradient(x: Tensor, norm: Norm, d_normalised: Tensor) -> tuple[T
     inverse = ops.rsqrt(ops.mean(centred * centred, axis=-1, keepdims=True) + EPSILON_NORM)
     d_scale_of_pixels = d_normalised * (x if len(norm) == 1 else centred) * inverse
     normalised = centred * inverse
-    # A product with the scale: XLA runs a sum of products over each pixel's channels 20 times
-    # slower.
+    # XLA runs a sum of products over each pixel's channels 20 times slower than a matrix product.
     products = ops.matmul(d_scale_of_pixels, norm[0]) / x.shape[-1]
     through_variance = normalised * products[..., None]
     d_x = inverse * (d_normalised * norm[0] - through_variance)
@@ -232,10 +218,7 @@ def _layer_norm_gradient(x: Tensor, norm: Norm, d_normalised: Tensor) -> tuple[T
 
 
 def product_over_pixels(a: Tensor, b: Tensor) -> Tensor:
-    """aᵀ b over all pixels, float32 `(channels of a, channels of b)`, rounded as its factors are.
-
-    Faster with the narrower one as `a`.
-    """
+    """aᵀ b over all pixels, float32 `(channels of a, channels of b)`; faster with `a` narrower."""
     a, b = (ops.reshape(x, (-1, x.shape[-1])) for x in (a, b))
     return ops.cast(ops.matmul(ops.transpose(a), b), "float32")
 

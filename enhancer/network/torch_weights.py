@@ -61,15 +61,11 @@ class TorchWeightsError(EnhancerError):
 def read_torch_state(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read a state dict from `.safetensors`, or with PyTorch from what `torch.save` wrote.
 
-    PyTorch reads tensors alone (`weights_only=True`): nothing that a file holds is run.
-
-    Returns:
-        Names to arrays; float16 and bfloat16 become float32. A `params` or `state_dict` around the
-        tensors is opened.
+    PyTorch reads tensors alone (`weights_only=True`): nothing that a file holds is run. A `params`
+    or `state_dict` around the tensors is opened; float16 and bfloat16 become float32.
 
     Raises:
-        TorchWeightsError: The file is missing or damaged, asks for anything but tensors, or PyTorch
-            is missing.
+        TorchWeightsError: the file is missing, damaged, or no state dict, or PyTorch is missing.
     """
     path = Path(path)
     if not path.is_file():
@@ -123,17 +119,14 @@ def _as_array(value: Any) -> np.ndarray:
 
 
 def restormer_from_torch(state: Mapping[str, np.ndarray]) -> Restormer:
-    """Build the model that a PyTorch state dict describes, with its weights.
+    """Build the float32 model that a PyTorch state dict describes, with its weights.
 
     Args:
-        state: official parameter names to float arrays in PyTorch's layout (convolutions OIHW). A
-            `module.` prefix, as DataParallel writes it, is accepted.
-
-    Returns:
-        A float32 `Restormer`. All hyperparameters come from names and shapes.
+        state: official parameter names, a `module.` before them or not, to float arrays in
+            PyTorch's layout (convolutions OIHW). All hyperparameters come from names and shapes.
 
     Raises:
-        TorchWeightsError: A tensor is missing, left over, or of a shape that fits no Restormer.
+        TorchWeightsError: a tensor is missing, left over, or of a shape that fits no Restormer.
     """
     if unnamed := [name for name in state if not isinstance(name, str)]:
         raise TorchWeightsError(f"The keys of a state dict are names; received {unnamed[0]!r}.")
@@ -155,11 +148,7 @@ def restormer_from_torch(state: Mapping[str, np.ndarray]) -> Restormer:
 
 
 def infer_config(state: Mapping[str, np.ndarray]) -> ModelConfig:
-    """Read every hyperparameter off names and shapes.
-
-    Raises:
-        TorchWeightsError: A tensor that decides a hyperparameter is missing or contradicts another.
-    """
+    """Read every hyperparameter off names and shapes; TorchWeightsError if these make no sense."""
 
     def shape(key: str, rank: int) -> tuple[int, ...]:
         if key not in state:

@@ -29,14 +29,10 @@ class CheckpointError(EnhancerError):
 
 
 def load_best(stage_dir: str | os.PathLike[str]) -> Restormer:
-    """The network of a stage with its best weights, computing in float32.
-
-    Raises:
-        CheckpointError: The folder is not a trained stage.
-    """
+    """A stage's network with its best weights, in float32; CheckpointError if there is none."""
     stage_dir = Path(stage_dir)
     model = Restormer(read_config(stage_dir)[0])
-    weights = load_best_weights(stage_dir, {v.path: v.value for v in model.trainable_variables})
+    weights = load_best_weights(stage_dir, weights_of(model))
     for variable in model.trainable_variables:
         variable.assign(weights[variable.path])
     return model
@@ -45,12 +41,10 @@ def load_best(stage_dir: str | os.PathLike[str]) -> Restormer:
 def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, jax.Array]:
     """What a stage leaves: by its `keep` the weights of lowest validation loss, or the last.
 
-    Args:
-        stage_dir: folder of a stage that has trained.
-        like: arrays with the wanted shapes, by variable path.
+    `like` has arrays of the wanted shapes, by variable path.
 
     Raises:
-        CheckpointError: There is no checkpoint, or it belongs to a network of another shape.
+        CheckpointError: there is no checkpoint, or it belongs to a network of another shape.
     """
     checkpoints = stage_dir / "checkpoints"
     if not checkpoints.is_dir():
@@ -89,11 +83,7 @@ def _refuse_other_shape(stage_dir: Path, saved: dict[str, Any], like: dict[str, 
 
 
 def write_config(stage_dir: Path, model: ModelConfig, stage: StageConfig) -> None:
-    """Write what `read_config` reads, unless the folder holds a stage with other settings.
-
-    Raises:
-        CheckpointError: It does.
-    """
+    """Write what `read_config` reads; CheckpointError if the folder holds a stage with others."""
     if (stage_dir / "checkpoints").is_dir() and (saved := read_config(stage_dir)) != (model, stage):
         was, now = {**vars(saved[0]), **vars(saved[1])}, {**vars(model), **vars(stage)}
         changes = [f"{name} {was[name]} -> {now[name]}" for name in now if was[name] != now[name]]
@@ -108,11 +98,8 @@ def write_config(stage_dir: Path, model: ModelConfig, stage: StageConfig) -> Non
 
 
 def read_config(stage_dir: Path) -> tuple[ModelConfig, StageConfig]:
-    """The network's shape and the settings that a stage was trained with.
-
-    Raises:
-        CheckpointError: The folder holds no readable configuration of a stage.
-    """
+    """The network's shape and the settings that a stage was trained with; CheckpointError where
+    these cannot be read."""
     path = stage_dir / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{stage_dir} is not a trained stage: it holds no config.json.")
@@ -121,6 +108,11 @@ def read_config(stage_dir: Path) -> tuple[ModelConfig, StageConfig]:
         return ModelConfig.from_json(saved["model"]), StageConfig.from_json(saved["stage"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a stage's configuration: {error!r}.") from error
+
+
+def weights_of(model: Restormer) -> dict[str, jax.Array]:
+    """A network's weights by variable path."""
+    return {variable.path: variable.value for variable in model.trainable_variables}
 
 
 def weights_sha256(weights: dict[str, jax.Array]) -> str:
@@ -134,10 +126,8 @@ def weights_sha256(weights: dict[str, jax.Array]) -> str:
 
 
 def rank(metrics: Any, keep: Keep) -> tuple[float, float]:
-    """Of a checkpoint by its metrics, higher is better: the lowest validation loss, or the latest.
-
-    The earlier of two equal losses is the better one. Within an epoch nothing is known yet.
-    """
+    """Of a checkpoint by its metrics, higher is better: the lowest validation loss (of equal ones
+    the earlier), or the latest. Within an epoch nothing is known yet."""
     step, history = metrics["step"], metrics["history"]
     if not history or history[-1]["step"] != step:
         return -math.inf, -step

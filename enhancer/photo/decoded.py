@@ -13,22 +13,9 @@ from enhancer.photo import color, metadata, refusal
 Image.MAX_IMAGE_PIXELS = refusal.MAX_PIXELS
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
-# Of more or fewer than 8 bits, which Pillow cannot convert truly.
-_FLAT_MODES = ("1", "I;16", "I;16B", "I", "F")
-_APPROXIMATE_CMYK = "CMYK without a colour profile, colours are approximate"
+_FLAT_MODES = ("1", "I;16", "I;16B", "I", "F")  # not of 8 bits: Pillow cannot convert them truly
 _ON_WHITE = "transparent parts shown on white"
 _NO_PROFILE = "unreadable colour profile, treated as sRGB"
-
-
-@dataclasses.dataclass(frozen=True)
-class DecodedPhoto:
-    """sRGB pixels, uint8 or uint16, with the EXIF orientation that still has to be undone."""
-
-    pixels: np.ndarray
-    orientation: int = 1
-    exif: Image.Exif | None = None
-    xmp: bytes | None = None
-    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,24 +26,26 @@ class Tags:
     exif: Image.Exif | None = None
     xmp: bytes | None = None
     orientation: int = 1
+    """Of EXIF, still to be undone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedPhoto:
+    """sRGB pixels, uint8 or uint16, not turned upright yet."""
+
+    pixels: np.ndarray
+    tags: Tags
+    notes: tuple[str, ...] = ()
 
 
 def tags_of(image: Image.Image) -> Tags:
     """Copy what belongs to a photo from an image whose file is open."""
-    tags = metadata.exif_of_image(image)
-    return Tags(
-        image.info.get("icc_profile"),
-        tags,
-        metadata.xmp_of_image(image),
-        metadata.orientation(tags),
-    )
+    exif, xmp = metadata.of_image(image)
+    return Tags(image.info.get("icc_profile"), exif, xmp, metadata.orientation(exif))
 
 
 def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
-    """Decode an 8-bit picture.
-
-    Args:
-        path, kind, frame: the file, Pillow's name of its format, and which of its pictures.
+    """Decode the 8-bit picture number `frame` of a file that Pillow calls a `kind`.
 
     Raises:
         PhotoError: it is animated, or its size is refused.
@@ -71,8 +60,7 @@ def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
             image.seek(frame)
         refusal.check_size(path, image.width, image.height)
         image.load()
-        # Of some formats, Pillow turns the picture upright while it loads it, and takes the tag
-        # away.
+        # Pillow turns some formats upright while it loads them, and takes the tag away.
         turn = metadata.orientation(image.getexif())
         profile = image.info.get("icc_profile")
         return from_image(image, dataclasses.replace(tags, profile=profile, orientation=turn))
@@ -97,18 +85,17 @@ def from_image(image: Image.Image, tags: Tags) -> DecodedPhoto:
         except color.ProfileError:
             notes.append(_NO_PROFILE)
     elif image.mode == "CMYK":
-        notes.append(_APPROXIMATE_CMYK)
+        notes.append("CMYK without a colour profile, colours are approximate")
     image = image.convert("RGB")
     if alpha is not None and np.asarray(alpha).min() < 255:
         white = Image.new("RGB", image.size, "white")
         image = Image.composite(image, white, alpha)
         notes.append(_ON_WHITE)
-    return DecodedPhoto(np.array(image), tags.orientation, tags.exif, tags.xmp, tuple(notes))
+    return DecodedPhoto(np.array(image), tags, tuple(notes))
 
 
 def from_array(pixels: np.ndarray, tags: Tags) -> DecodedPhoto:
-    """Bring grey, grey + alpha, RGB or RGBA values, uint8 or uint16, to sRGB in their own
-    precision."""
+    """Bring grey, grey + alpha, RGB or RGBA, uint8 or uint16, to sRGB in their own precision."""
     notes: list[str] = []
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     channels = pixels.shape[-1]
@@ -127,5 +114,4 @@ def from_array(pixels: np.ndarray, tags: Tags) -> DecodedPhoto:
         share = alpha.astype(np.float32) / opaque
         values = np.rint(values * share + opaque * (1 - share)).astype(pixels.dtype)
         notes.append(_ON_WHITE)
-    values = np.ascontiguousarray(values)
-    return DecodedPhoto(values, tags.orientation, tags.exif, tags.xmp, tuple(notes))
+    return DecodedPhoto(np.ascontiguousarray(values), tags, tuple(notes))

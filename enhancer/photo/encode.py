@@ -1,5 +1,4 @@
-"""Encoding of sRGB pixels as JPEG, PNG or TIFF, with their profile and metadata. The same input,
-the same bytes."""
+"""Encoding of sRGB pixels as JPEG, PNG or TIFF, with profile and metadata, reproducibly."""
 
 import io
 import zlib
@@ -26,12 +25,9 @@ _TIFF_OFFSETS = 273
 def encode_jpeg(
     pixels: np.ndarray, *, quality: int = 95, exif: bytes | None = None, xmp: bytes | None = None
 ) -> bytes:
-    """Encode as JPEG with full chroma resolution (4:4:4).
+    """Encode uint8 `(height, width, 3)` sRGB as JPEG with full chroma resolution (4:4:4).
 
-    Args:
-        pixels: uint8 `(height, width, 3)`, sRGB, [0, 255].
-        quality: libjpeg's scale, 1 to 95.
-        exif, xmp: what to embed, such as `Photo.exif` and `Photo.xmp`.
+    `quality` is libjpeg's, 1 to 95; `exif` and `xmp` are such as `Photo.exif` and `Photo.xmp`.
     """
     _check(pixels, np.uint8)
     buffer = io.BytesIO()
@@ -48,12 +44,7 @@ def encode_jpeg(
 
 
 def encode_png(pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | None = None) -> bytes:
-    """Encode as PNG.
-
-    Args:
-        pixels: uint8 or uint16 `(height, width, 3)`, sRGB, full range.
-        exif, xmp: what to embed, such as `Photo.exif` and `Photo.xmp`.
-    """
+    """Encode uint8 or uint16 `(height, width, 3)` sRGB, full range, as PNG."""
     _check(pixels, np.uint8, np.uint16)
     content = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), **_PNG_OPTIONS))
     chunks = [_png_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(color.srgb_profile()))]
@@ -67,11 +58,9 @@ def encode_png(pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | No
 def encode_tiff(
     pixels: np.ndarray, *, exif: bytes | None = None, xmp: bytes | None = None
 ) -> bytes:
-    """Encode as an uncompressed little-endian TIFF. Pillow's writer knows no colours of 16 bits.
+    """Encode uint8 or uint16 `(height, width, 3)` sRGB, full range, as uncompressed TIFF.
 
-    Args:
-        pixels: uint8 or uint16 `(height, width, 3)`, sRGB, full range.
-        exif, xmp: what to embed, such as `Photo.exif` and `Photo.xmp`.
+    Pillow's writer knows no colours of 16 bits.
     """
     _check(pixels, np.uint8, np.uint16)
     height, width = pixels.shape[:2]
@@ -80,8 +69,7 @@ def encode_tiff(
     block = Image.Exif()
     block.load(exif or b"")
     for tag, value in block.items():
-        # Directories are stored as offsets, and meant.
-        tags[tag] = block.get_ifd(tag) or value
+        tags[tag] = block.get_ifd(tag) or value  # directories are stored as offsets, and meant
     tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH] = width, height
     tags[TiffImagePlugin.BITSPERSAMPLE] = (8 * pixels.dtype.itemsize,) * 3
     tags[TiffImagePlugin.COMPRESSION] = 1

@@ -19,8 +19,7 @@ def decode(path: Path, *, keep_depth: bool) -> DecodedPhoto:
     """Decode the main picture of a HEIC file, to uint16 if wished and it has more than 8 bits.
 
     Raises:
-        PhotoError: the extra is not installed, the size is refused, or the colours are those of an
-            HDR screen.
+        PhotoError: the extra is missing, the size is refused, or the colours are those of HDR.
     """
     if not _is_installed():
         raise PhotoError(
@@ -31,10 +30,11 @@ def decode(path: Path, *, keep_depth: bool) -> DecodedPhoto:
         refusal.check_size(path, image.width, image.height)
         refusal.check_tail(path)
         tags = decoded.tags_of(image)
-        if profile := image.info.get("nclx_profile"):
-            tags = dataclasses.replace(tags, profile=tags.profile or _profile_of(path, profile))
+        profile = tags.profile
+        if not profile and (code_points := image.info.get("nclx_profile")):
+            profile = _profile_of(path, code_points)
         # libheif has turned the picture upright.
-        tags = dataclasses.replace(tags, orientation=1)
+        tags = dataclasses.replace(tags, profile=profile, orientation=1)
         if keep_depth and image.info.get("bit_depth", 8) > 8:
             return decoded.from_array(_deep_pixels(path), tags)
         image.load()

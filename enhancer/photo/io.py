@@ -1,8 +1,7 @@
 """Decode any photo a user has to upright sRGB of 8 or 16 bits, and write the result.
 
-Preparation of training data, command line and demo all read photos through `read_photo`, so that a
-file is seen in the same way everywhere. (Training reads the JPEGs that preparation wrote with
-OpenCV.)
+Preparation, command line and demo all read photos through `read_photo`, so that a file is seen in
+the same way everywhere. (Training reads the JPEGs that preparation wrote with OpenCV.)
 """
 
 import dataclasses
@@ -18,7 +17,7 @@ import rawpy
 from PIL import Image, UnidentifiedImageError, features
 
 from enhancer.photo import color, encode, heic, jpeg, metadata, png_webp, raw, refusal, tiff
-from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo.decoded import DecodedPhoto, Tags
 from enhancer.photo.encode import encode_jpeg
 from enhancer.photo.raw import RAW_SUFFIXES
 from enhancer.photo.refusal import MAX_PIXELS, FileKind, PhotoError
@@ -62,12 +61,8 @@ def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
     """Decode a JPEG, PNG, TIFF, WebP, HEIC (extra `heic`) or camera RAW file to upright sRGB.
 
     What the file is, is read from its content; RAW goes by the suffix too. Transparent parts become
-    white.
-
-    Args:
-        path: of the photo.
-        keep_depth: return uint16 where the file holds more than 8 bits per channel: PNG and TIFF of
-            16 bits, HEIC of 10 or 12, and every camera RAW.
+    white. With `keep_depth` files of more than 8 bits per channel (PNG and TIFF of 16, HEIC of 10
+    or 12, every RAW) give uint16.
 
     Raises:
         PhotoError: whatever is wrong with the file, including that it is missing or a folder.
@@ -76,9 +71,9 @@ def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
     try:
         decoded = _decode(path, refusal.read_head(path), keep_depth=keep_depth)
         pixels = decoded.pixels if keep_depth else color.to_uint8(decoded.pixels)
-        pixels = _upright(pixels, decoded.orientation)
-        exif = metadata.upright_exif(decoded.exif, *pixels.shape[:2])
-        return Photo(pixels, exif, decoded.xmp, decoded.notes)
+        pixels = _upright(pixels, decoded.tags.orientation)
+        exif = metadata.upright_exif(decoded.tags.exif, *pixels.shape[:2])
+        return Photo(pixels, exif, decoded.tags.xmp, decoded.notes)
     except PhotoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -87,8 +82,7 @@ def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
         raise PhotoError(
             f"{path.name} does not fit in this computer's memory. Export it at a smaller size."
         ) from error
-    # Decoders fed with damaged files raise whatever comes up (struct.error, KeyError, zlib.error,
-    # ...).
+    # Decoders fed with damaged files raise whatever comes up (struct.error, KeyError, ...).
     except Exception as error:
         raise refusal.damaged(path, _reason(error)) from error
 
@@ -103,13 +97,13 @@ def write_photo(
     """Write an sRGB photo, tagged as such; the file appears complete or not at all.
 
     Args:
-        path: ends in .jpg, .jpeg, .png, .tif or .tiff, which decides the format. JPEG (quality 95,
-            4:4:4) holds 8 bits per channel, to which 16 are rounded; PNG and TIFF keep 16.
+        path: its suffix decides: JPEG (.jpg, .jpeg; quality 95, 4:4:4), to whose 8 bits 16 are
+            rounded; PNG and TIFF (.tif, .tiff) keep 16.
         pixels: uint8 or uint16 `(height, width, 3)`, sRGB, full range.
         exif, xmp: what to embed, such as `Photo.exif` and `Photo.xmp`.
 
     Raises:
-        PhotoError: the suffix is none of these.
+        PhotoError: another suffix.
     """
     path = Path(path)
     match path.suffix.lower():
@@ -128,8 +122,7 @@ def write_photo(
 
 
 def decoder_versions() -> dict[str, str]:
-    """Return the versions of everything that can change a decoded or encoded pixel, by library
-    name."""
+    """Versions, by library, of everything that can change a decoded or encoded pixel."""
     try:
         heif = importlib.metadata.version("pillow-heif")
     except importlib.metadata.PackageNotFoundError:
@@ -191,11 +184,9 @@ def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedP
             f"{path.name} {error}. {advice}, or export a TIFF from your RAW converter."
         ) from error
     # LibRaw turns the picture upright itself.
-    exif = metadata.exif_of_tiff(path) if kind is FileKind.TIFF else None
+    exif, xmp = metadata.of_tiff(path) if kind is FileKind.TIFF else (None, None)
     exif = exif or metadata.exif_of_jpeg(raw.preview_jpeg(path))
-    return DecodedPhoto(
-        pixels, exif=exif, xmp=metadata.xmp_of_tiff(path) if kind is FileKind.TIFF else None
-    )
+    return DecodedPhoto(pixels, Tags(exif=exif, xmp=xmp))
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -47,7 +47,7 @@ def decode(path: Path) -> DecodedPhoto:
         return decoded.from_image(Image.fromarray(pixels[..., 0]), tags)
     if tags.profile and not color.is_srgb(tags.profile):
         return decoded.from_image(Image.fromarray(pixels), tags)
-    return DecodedPhoto(pixels, tags.orientation, tags.exif, tags.xmp)
+    return DecodedPhoto(pixels, tags)
 
 
 def _decode_strictly(path: Path, content: bytes, color_space: str) -> np.ndarray | None:

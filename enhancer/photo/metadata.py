@@ -1,10 +1,8 @@
 """What an edited copy keeps of the data that came with a photo: its EXIF block and an XMP packet.
 
 EXIF is carried over but for what describes the original file. Of XMP and IPTC only what people
-wrote about the photo is (captions, credits, copyright, keywords, ratings): the rest describes the
-file it came from (its orientation, the settings of its RAW converter, gain maps, its history), and
-editors would turn or develop the copy again. The packet never holds coordinates; those are in the
-EXIF block.
+wrote is (captions, credits, copyright, keywords, ratings): the rest describes the file it came
+from, and editors would turn or develop the copy again. Coordinates are in the EXIF block alone.
 
 References: Adobe, XMP Specification, part 1 (2012); IPTC Photo Metadata Standard 2023.1.
 """
@@ -25,8 +23,7 @@ MetadataPolicy = Literal["keep", "no-gps", "none"]
 pixels only."""
 
 _MAX_BYTES = 65_000  # of one block in a JPEG
-# Tags that describe how the original file stores its pixels, or hold its profile, previews and
-# metadata blocks (XMP, IPTC, Photoshop, ICC): wrong in a new file.
+# How the original file stores its pixels, its profile, previews and metadata blocks.
 _STORAGE_TAGS = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 301, 317, 318, 319, 320}
     | {322, 323, 324, 325, 330, 338, 339, 347, 513, 514, 529, 530, 531, 532, 33421, 33422}
@@ -34,8 +31,7 @@ _STORAGE_TAGS = frozenset(
 )
 _DNG_TAGS = range(50706, 52553)
 _DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-# What an edited copy has of its own: how it is compressed, and its colours (the interoperability
-# index names Adobe RGB).
+# How the original is compressed, and its colours (the interoperability index names Adobe RGB).
 _STALE_DETAILS = (
     ExifTags.Base.ComponentsConfiguration,
     ExifTags.Base.CompressedBitsPerPixel,
@@ -101,53 +97,51 @@ def kept_metadata(exif: bytes | None, xmp: bytes | None, policy: MetadataPolicy)
     return {"exif": _without_gps(exif) if exif and policy == "no-gps" else exif, "xmp": xmp}
 
 
-def exif_of_image(image: Image.Image) -> Image.Exif | None:
-    """Copy what can be carried over; call it while the image's file is open."""
-    # Cameras and editors write EXIF that no library can read; the photo matters more.
-    try:
-        return _copy(image.getexif())
-    except Exception:
-        return None
+def of_image(image: Image.Image) -> tuple[Image.Exif | None, bytes | None]:
+    """EXIF to carry over and an XMP packet, of an image whose file is open."""
+    tags, iptc = Image.Exif(), b""
+    # Cameras and editors write metadata that no library can read; the photo matters more.
+    with contextlib.suppress(Exception):
+        tags = image.getexif()
+        iptc = image.info.get("photoshop", {}).get(_IPTC_RESOURCE) or _iptc_of(tags)
+    return _carried(tags), _packet(image.info.get("xmp"), iptc)
 
 
-def exif_of_tiff(path: Path) -> Image.Exif | None:
-    """Copy what can be carried over from a TIFF, or a RAW that is TIFF inside (DNG, NEF, ...)."""
-    exif = Image.Exif()
-    try:
-        with open(path, "rb") as file:
-            if file.read(4) in _BIG_TIFF_MAGIC:  # which Pillow's TIFF reader alone can read
-                with Image.open(path, formats=("TIFF",)) as image:
-                    return _copy(image.getexif())
-            file.seek(0)
-            exif.load_from_fp(file)
-            return _copy(exif)
-    except Exception:
-        return None
+def of_tiff(path: Path) -> tuple[Image.Exif | None, bytes | None]:
+    """The same of a TIFF, or of a RAW that is TIFF inside (DNG, NEF, ...)."""
+    with contextlib.suppress(Exception), open(path, "rb") as file:
+        if file.read(4) in _BIG_TIFF_MAGIC:  # which Pillow's TIFF reader alone can read
+            with Image.open(path, formats=("TIFF",)) as image:
+                return of_image(image)
+        file.seek(0)
+        tags, packet = Image.Exif(), None
+        tags.load_from_fp(file)
+        with contextlib.suppress(Exception):
+            packet = _packet(tags.get(_XMP_TAG), _iptc_of(tags))
+        return _carried(tags), packet
+    return None, None
 
 
 def exif_of_jpeg(content: bytes | None) -> Image.Exif | None:
-    """Copy what can be carried over from a JPEG such as a camera's preview; None without one."""
-    try:
-        with Image.open(io.BytesIO(content or b""), formats=("JPEG",)) as image:
-            return _copy(image.getexif())
-    except Exception:
-        return None
+    """EXIF to carry over from a JPEG such as a camera's preview; None without one."""
+    with (
+        contextlib.suppress(Exception),
+        Image.open(io.BytesIO(content or b""), formats=("JPEG",)) as image,
+    ):
+        return _carried(image.getexif())
+    return None
 
 
 def orientation(exif: Image.Exif | None) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 (upright) when there is none or it makes no sense."""
+    """The EXIF orientation, 1 to 8; 1 (upright) when there is none or it makes no sense."""
     value = exif.get(ExifTags.Base.Orientation, 1) if exif else 1
     return value if value in range(1, 9) else 1
 
 
 def upright_exif(exif: Image.Exif | None, height: int, width: int) -> bytes | None:
-    """Serialise for an sRGB picture that has been turned upright; None when that cannot be.
+    """Serialise for an sRGB picture of this size that has been turned upright; None if impossible.
 
     The thumbnail, which shows the photo before the edit, is left out.
-
-    Args:
-        exif: from this module's functions.
-        height, width: of the upright picture, in pixels.
     """
     if not exif:
         return None
@@ -166,25 +160,6 @@ def upright_exif(exif: Image.Exif | None, height: int, width: int) -> bytes | No
     return block if len(block) <= _MAX_BYTES else None
 
 
-def xmp_of_image(image: Image.Image) -> bytes | None:
-    """The packet for a copy of an image whose file is open; None when nobody wrote anything."""
-    # Metadata that nobody can read is no reason to refuse a photo.
-    try:
-        iptc = image.info.get("photoshop", {}).get(_IPTC_RESOURCE) or _iptc_of(image.getexif())
-    except Exception:
-        iptc = b""
-    return _packet(image.info.get("xmp"), iptc)
-
-
-def xmp_of_tiff(path: Path) -> bytes | None:
-    """The packet for a copy of a TIFF, or of a RAW file that is TIFF inside."""
-    with contextlib.suppress(Exception), open(path, "rb") as file:
-        tags = Image.Exif()
-        tags.load_from_fp(file)
-        return _packet(tags.get(_XMP_TAG), _iptc_of(tags))
-    return None
-
-
 def _without_gps(block: bytes) -> bytes:
     """Remove where a photo was taken, and the maker's notes, which may repeat it."""
     exif = Image.Exif()
@@ -192,6 +167,12 @@ def _without_gps(block: bytes) -> bytes:
     kept = _copy(exif, (ExifTags.IFD.Exif,))
     kept.get_ifd(ExifTags.IFD.Exif).pop(ExifTags.Base.MakerNote, None)
     return kept.tobytes()
+
+
+def _carried(exif: Image.Exif) -> Image.Exif | None:
+    with contextlib.suppress(Exception):
+        return _copy(exif)
+    return None
 
 
 def _copy(exif: Image.Exif, directories: tuple[ExifTags.IFD, ...] = _DIRECTORIES) -> Image.Exif:

@@ -17,11 +17,9 @@ _RARE = frozenset(
 )
 RAW_SUFFIXES = _COMMON | _RARE | {".sr2", ".srf", ".x3f"}
 
-# Real files need more than half a bit per pixel even with lossy compression; cut-off ones are far
-# below.
+# Real files need more than half a bit per pixel even with lossy compression.
 _MIN_BITS_PER_PIXEL = 0.1
-# A row is dead when this share of its values repeats the pixel two to the left (or above): the same
-# colour filter.
+# A row is dead when this share of its values repeats the pixel two to the left (or above).
 _DEAD_ROW_SHARE = 0.98
 _MAX_DEAD_SHARE = 0.05
 _MIN_STANDARD_DEVIATION = 1.0
@@ -29,8 +27,7 @@ _NOISE_BANDS = 16
 
 
 class RawError(ValueError):
-    """A RAW file that gives no picture. The message is a clause that says why, without the file's
-    name."""
+    """A RAW file that gives no picture. The message is a clause, without the file's name."""
 
 
 def develop(
@@ -43,10 +40,7 @@ def develop(
     Args:
         path: a file in any format that LibRaw reads.
         max_pixels: larger pictures are refused from their header.
-        bits_per_channel: of the result.
-
-    Returns:
-        sRGB pixels, uint8 or uint16 `(height, width, 3)`, full range.
+        bits_per_channel: of the result, uint8 or uint16 `(height, width, 3)`, full range.
 
     Raises:
         RawError: LibRaw cannot read it, it is too large, or it decodes to what is not a picture.
@@ -74,8 +68,7 @@ def develop(
                 output_color=rawpy.ColorSpace.sRGB,
                 output_bps=bits_per_channel,
             )
-            # The developed picture is the stand-in where LibRaw keeps no sensor values (some Foveon
-            # files).
+            # Where LibRaw keeps no sensor values (some Foveon files), the picture stands in.
             sensor = raw.raw_image_visible if raw.raw_image is not None else pixels
             junk = describe_junk(sensor) or _describe_flat(pixels)
     except rawpy.LibRawError as error:
@@ -112,11 +105,8 @@ def describe_junk(sensor: np.ndarray) -> str | None:
     Damaged files often decode without an error, to constant bands, to repeated rows (a decoder that
     lost its place repeats its prediction) or to noise. A real sensor is noisy even in the dark, so
     its rows never repeat exactly, except where they are overexposed; and no photo is as rough as
-    noise is.
-
-    Args:
-        sensor: undeveloped values, any integer or float dtype, `(height, width)` for a mosaic or
-            `(height, width, channels)`.
+    noise is. `sensor` holds undeveloped values, `(height, width)` for a mosaic or `(height, width,
+    channels)`.
     """
     sensor = sensor.reshape(*sensor.shape[:2], -1)
     height, width = sensor.shape[:2]
@@ -136,8 +126,7 @@ def describe_junk(sensor: np.ndarray) -> str | None:
 
 
 def _dead_share(sensor: np.ndarray, brightest: np.generic) -> float:
-    """Share of rows that are constant, or that repeat the one two above, apart from their
-    overexposed pixels."""
+    """Share of rows that are constant or repeat the one two above, but for overexposed pixels."""
     exposed = sensor != brightest
     dead_left = _is_dead(sensor[:, 2:] == sensor[:, :-2], exposed[:, 2:])
     dead_above = _is_dead(sensor[2:] == sensor[:-2], exposed[2:])

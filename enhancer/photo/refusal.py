@@ -1,7 +1,6 @@
 """Files that are not photos: what decides before anything is decoded, and the sentence for each.
 
-A file is refused by what it is, read from its first bytes and not from its name, or by the size
-that its header claims (`check_size`). Damage that only decoding shows is reported by the decoders.
+A file is refused by its first bytes and not by its name, or by the size that its header claims.
 """
 
 import enum
@@ -13,14 +12,12 @@ from pathlib import Path
 from enhancer.system.errors import EnhancerError
 
 MAX_PIXELS = 200_000_000
-"""Pictures above this are refused from their header; the largest sensors have 150 million pixels.
-"""
+"""Pictures above this are refused by their header; the largest sensors have 150 million pixels."""
 
 HEAD_BYTES = 1024
 _DISK_SECTOR_BYTES = 512  # the least that is copied or lost
 _MAX_ASPECT = 100  # panoramas of a full turn stay below 20
-# Drawings and white pages compress without a limit, and small ones are harmless. No real photo is
-# near half of this.
+# Drawings and white pages compress without a limit, and small ones are harmless.
 _MIN_BITS_PER_PIXEL, _SMALL_ENOUGH_PIXELS = 0.05, 50_000_000
 
 
@@ -81,17 +78,14 @@ _MARKUP = (
 
 
 def recognise(head: bytes) -> FileKind | None:
-    """Return which kind of photo a file's first `HEAD_BYTES` belong to, or None."""
+    """The kind of photo that a file's first `HEAD_BYTES` belong to, or None."""
     matches = (kind for pattern, kind in _KINDS if re.match(pattern, head, re.DOTALL))
     return next(matches, None)
 
 
 def describe_other(head: bytes) -> tuple[str, str] | None:
-    """Say in words what a file is that is not a photo, and what to do; None when nobody knows.
-
-    Returns:
-        Such as `("a PDF document", "Export the photo in it as a JPEG or TIFF.")`.
-    """
+    """What a file is that is not a photo, and what to do, such as `("a PDF document", "Export the
+    photo in it.")`; None when nobody knows."""
     for pattern, name, advice in _NO_PHOTOS:
         if re.match(pattern, head, re.DOTALL):
             return name, advice
@@ -113,16 +107,13 @@ def read_head(path: Path) -> bytes:
     """Return a file's first bytes, `HEAD_BYTES` at most.
 
     Raises:
-        PhotoError: there is no such file, it cannot be read, it is empty, or it is not a file (but
-            a folder, a pipe, a device).
+        PhotoError: it is missing, unreadable, empty, or a folder, a pipe, a device.
     """
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise PhotoError(f"{path} is a folder. Name a photo in it.")
-        if not stat.S_ISREG(
-            status.st_mode
-        ):  # opening a pipe would wait for somebody to write to it
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for somebody to write
             raise PhotoError(f"{path} is not a file but a pipe, socket or device. Name a photo.")
         with open(path, "rb") as file:
             head = file.read(HEAD_BYTES)
@@ -148,8 +139,7 @@ def check_size(path: Path, width: int, height: int, *, bytes_per_pixel: int = 3)
     Args:
         path: the file, for its name and its length.
         width, height: in pixels, as the header has them.
-        bytes_per_pixel: of the decoded picture; no photo has more than eight (four channels of 16
-            bit).
+        bytes_per_pixel: of the decoded picture; eight, of four channels of 16 bits, are the most.
 
     Raises:
         PhotoError: no pixels, too many, a line, or more pixels than the file can hold.
@@ -185,7 +175,6 @@ def check_tail(path: Path) -> None:
 
 
 def too_large(path: Path, claimed: str = "more megapixels than anyone's camera has") -> PhotoError:
-    """Say that a picture is above the limit."""
     return PhotoError(
         f"{path.name} claims {claimed}; the limit is {MAX_PIXELS / 1e6:.0f} megapixels. "
         "Export it at a smaller size."
@@ -193,7 +182,6 @@ def too_large(path: Path, claimed: str = "more megapixels than anyone's camera h
 
 
 def damaged(path: Path, reason: str) -> PhotoError:
-    """Say that a file cannot be decoded, or only in part."""
     return PhotoError(
         f"{path.name} is damaged, cut off, or not a photo ({reason}). "
         "Open it in a photo editor to check it, or copy it again."
@@ -201,7 +189,6 @@ def damaged(path: Path, reason: str) -> PhotoError:
 
 
 def animated(path: Path, kind: str, num_frames: int) -> PhotoError:
-    """Say that a file holds more than one moment."""
     return PhotoError(
         f"{path.name} is an animated {kind} of {num_frames} frames, and not one photo. "
         "Export the frame that you want."

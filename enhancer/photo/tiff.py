@@ -32,16 +32,14 @@ _LEFT_OUT = "an extra channel, such as a saved selection, was left out"
 
 
 def decode(path: Path, head: bytes) -> DecodedPhoto | None:
-    """Decode one page; None when the file holds a camera's sensor values, which have to be
-    developed.
+    """Decode one page; None when the file holds a camera's sensor values, to be developed.
 
     Raises:
         PhotoError: its size is refused, or it stores values of a kind that is not read.
     """
     with tifffile.TiffFile(path) as tiff:
         pages = _pages(tiff)
-        # Where every page is a preview, the sensor's values are kept where TIFF readers do not
-        # look.
+        # Where every page is a preview, the sensor's values are where TIFF readers do not look.
         complete = [page for page in pages if not page.is_reduced and not page.is_mask]
         if not complete or _RAW_SIGNATURE.match(head) or any(_is_raw(page) for page in pages):
             if not pages:
@@ -56,8 +54,7 @@ def decode(path: Path, head: bytes) -> DecodedPhoto | None:
 
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """Return the pages that hold a picture: the file's own in their order, then those nested in
-    them."""
+    """The pages that hold a picture: the file's own in their order, then those nested in them."""
     pages = [tiff.pages.first]
     # A damaged link loses what follows it, not the picture that comes first.
     with contextlib.suppress(tifffile.TiffFileError):
@@ -99,10 +96,8 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
     pixels, notes = _with_true_alpha(pixels, page)
     profile_tag = page.tags.get(_ICC_PROFILE)
     profile = bytes(profile_tag.value) if profile_tag is not None else None
-    tags = metadata.exif_of_tiff(path)
-    photo = decoded.from_array(
-        pixels, Tags(profile, tags, metadata.xmp_of_tiff(path), metadata.orientation(tags))
-    )
+    exif, xmp = metadata.of_tiff(path)
+    photo = decoded.from_array(pixels, Tags(profile, exif, xmp, metadata.orientation(exif)))
     if profile is None and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
         # 16 bits are what editors write their wide working spaces with.
         notes = (*notes, "16 bits without a colour profile, treated as sRGB")
@@ -127,8 +122,7 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
     if 0 in page.databytecounts or end > page.parent.filehandle.size:
         raise refusal.damaged(path, "a part of the picture is missing")
     if page.compression in _JPEG_INSIDE:
-        # The JPEGs inside have sizes of their own, which their decoder allocates whatever the page
-        # says.
+        # The JPEGs inside have sizes of their own, for which their decoder allocates.
         tile = page.tilewidth * page.tilelength, page.imagewidth * page.rowsperstrip
         most_pixels = 2 * tile[0 if page.is_tiled else 1]
         segments = page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)

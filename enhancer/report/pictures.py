@@ -1,7 +1,7 @@
 """Test photos as their versions side by side: before, after, target, and where the two differ."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +15,7 @@ DIFFERENCE_GAIN = 4
 """Differences are shown so many times as strong: invisible ones would be black."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Strip:
+class Strip(NamedTuple):
     """One test photo as its versions side by side."""
 
     title: str
@@ -37,8 +36,7 @@ def make_strips(
 
     Args:
         source: the test pairs, those of `rows` among them.
-        rows: per method what `enhancer.scoring.evaluation.evaluate` returned, "unedited" among
-            them.
+        rows: per method what `evaluate` returned, "unedited" among them.
         methods: the methods of `rows`; shown are "scratch" and the one in question.
         squash: as in `evaluate`, so that what is shown is what was scored.
     """
@@ -68,14 +66,7 @@ def make_strips(
 
 
 def difference_picture(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The mean absolute difference over channels, from black to yellow.
-
-    Args:
-        prediction, target: uint8 `(H, W, 3)`.
-
-    Returns:
-        uint8 `(H, W, 3)` sRGB.
-    """
+    """Mean absolute difference over channels, black to yellow, of uint8 `(H, W, 3)`, as sRGB."""
     difference = cv2.absdiff(prediction, target).mean(axis=2) * DIFFERENCE_GAIN
     levels = np.minimum(difference, 255.0).astype(np.uint8)
     return np.ascontiguousarray(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1])

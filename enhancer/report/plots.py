@@ -1,5 +1,4 @@
-"""Scores and learning curves as plots: a picture file, or SVG in the colours of the page it is
-in."""
+"""Scores and learning curves as plots: a picture file, or SVG in the colours of its page."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -34,10 +33,8 @@ _WIDTH, _PANEL_SIZE = 9.6, (6.4, 4.9)
 def draw_curves(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
     """Draw a run's curves into a PNG: pre-training left, fine-tuning against scratch right.
 
-    Args:
-        histories: per stage ("pretrain", "finetune", "scratch") its rows, epoch 0 first; any may be
-            missing, not all.
-        path: of the file, which appears complete or not at all.
+    `histories` hold per stage ("pretrain", "finetune", "scratch") its rows; any may be missing, not
+    all. The file appears complete or not at all.
     """
     panels = _panels(histories)
 
@@ -60,8 +57,7 @@ def page_curves(histories: Mapping[str, Sequence[Row]]) -> dict[str, Markup]:
 
 
 def plot_photos(results: Mapping[str, Any]) -> Markup:
-    """Each method's L1 on every photo as dots on a line, the mean as a bar: how far they
-    scatter."""
+    """Each method's L1 on every photo as dots on a line, the mean as a bar."""
     methods, main = results["methods"], main_method(results["methods"])
 
     def fill(figure: Figure) -> None:
@@ -87,10 +83,8 @@ def plot_changes(
 ) -> Markup | None:
     """Relative changes of L1 with their 95 % intervals, a line each; None if none has an interval.
 
-    Args:
-        changes: paired differences by what stands beside the line.
-        levels: vertical lines to draw, in percent, by name.
-        label: of the axis.
+    `changes` are paired differences by name, `levels` dotted lines, in percent, by name, and
+    `label` is the axis'.
     """
     known = {name: pair for name, pair in changes.items() if pair["relative_low"] is not None}
     if not known:
@@ -138,11 +132,10 @@ def _plot_losses(axes: Any, stages: Mapping[str, Sequence[Row]]) -> None:
         losses = [row["validation_loss"] for row in history]
         values += [loss for loss in (*train, *losses) if not np.isnan(loss)]
         alone = "o" if np.isfinite(train).sum() == 1 else ""  # one point makes no line
-        axes.plot(
-            epochs, train, marker=alone, ls="--", lw=1.2, ms=4, c=color, label=f"{name}, training"
-        )
-        marked = {"marker": "o", "markersize": 7, "markevery": [epochs.index(best["epoch"])]}
-        axes.plot(epochs, losses, linewidth=2.2, c=color, label=f"{name}, {best_text}", **marked)
+        style = {"marker": alone, "ls": "--", "lw": 1.2, "ms": 4}
+        axes.plot(epochs, train, c=color, label=f"{name}, training", **style)
+        style = {"marker": "o", "ms": 7, "markevery": [epochs.index(best["epoch"])], "lw": 2.2}
+        axes.plot(epochs, losses, c=color, label=f"{name}, {best_text}", **style)
     if len(stages) == 2:
         baseline = best_row(stages["scratch"])
         reached = first_row_at(stages["finetune"], baseline["validation_loss"])
@@ -190,7 +183,7 @@ def _page_svg(size: tuple[float, float], fill: Callable[[Figure], None], salt: s
 def _rendered(
     size: tuple[float, float], fill: Callable[[Figure], None], file_format: str, salt: str = ""
 ) -> bytes:
-    """The file of a figure `size` inches large that `fill` draws into; equal drawings, equal bytes.
+    """A figure, `size` inches large, that `fill` draws into; equal drawings give equal bytes.
 
     `salt` keeps the names within an SVG apart from those of others on the same page.
     """
@@ -201,14 +194,11 @@ def _rendered(
         **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
         **dict.fromkeys(("axes.edgecolor", "grid.color"), _GRID),
     }
+    is_svg = file_format == "svg"
+    unwanted: dict[str, Any] = dict.fromkeys(("Date", "Creator") if is_svg else ("Software",))
     with matplotlib.rc_context(style):
         figure = Figure(figsize=size, layout="constrained")
         fill(figure)
         buffer = io.BytesIO()
-        unwanted = ("Date", "Creator") if file_format == "svg" else ("Software",)
-        metadata: dict[str, Any] = dict.fromkeys(unwanted)
-        transparent = file_format == "svg"
-        figure.savefig(
-            buffer, format=file_format, dpi=150, transparent=transparent, metadata=metadata
-        )
+        figure.savefig(buffer, format=file_format, dpi=150, transparent=is_svg, metadata=unwanted)
     return buffer.getvalue()

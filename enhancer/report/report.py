@@ -22,7 +22,7 @@ def write_report(
     strips: Sequence[Strip],
     levels: Mapping[str, float] | None = None,
 ) -> None:
-    """Write the page; it appears complete or not at all, and needs no other file and no connection.
+    """Write the page, which needs no other file and no connection; it appears complete or not.
 
     Args:
         path: of the `.html` file.
@@ -51,10 +51,8 @@ def write_report(
         changes=[_change_cell(results, main, method) for method in methods],
         changes_plot=plot_changes(changes, levels or {}, f"change of L1 by {method_title(main)}"),
         photos_plot=plot_photos(results),
-        strips=[
-            {"title": strip.title, "id": strip.photo_id, "pictures": _embedded(strip)}
-            for strip in strips
-        ],
+        strips=strips,
+        image_url=image_url,
         curves=page_curves(histories),
         best_tested=config.get("finetune", {}).get("keep", "best") == "best",
         trained_on_validation=config.get("train_on_validation", False),
@@ -74,8 +72,7 @@ def write_report(
 
 
 def _score_rows(methods: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Per score its heading, meaning, and each method's mean, half interval, and whether it is
-    best."""
+    """Per score its heading, meaning, and each method's mean, half interval, whether it is best."""
     rows = []
     for column, heading in COLUMNS.items():
         means = [s["mean"][column] for s in methods.values() if column in s["mean"]]
@@ -103,13 +100,6 @@ def _change_cell(results: Mapping[str, Any], main: str, method: str) -> dict[str
     return {"text": figure, "small": bracket.strip() + interval, "words": words(pair["l1"])}
 
 
-def _embedded(strip: Strip) -> list[dict[str, Any]]:
-    return [
-        {"caption": caption, "l1": l1, "source": image_url(pixels)}
-        for caption, pixels, l1 in strip.pictures
-    ]
-
-
 def _expenses(results: Mapping[str, Any]) -> list[str]:
     """What it ran on, how long that took, what it cost."""
     machine, training = results["hardware"], results["training"]
@@ -118,10 +108,10 @@ def _expenses(results: Mapping[str, Any]) -> list[str]:
         f"JAX computed on {machine['devices']}."
     ]
     if training["seconds"] is not None:
-        minutes = training["seconds"] / 60
+        minutes, cost = training["seconds"] / 60, ""
         time = f"{minutes:.1f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
-        cost = "" if training["cost"] is None else f", at {training['price_per_hour']:g} an hour "
-        cost += "" if training["cost"] is None else f"{training['cost']:.2f} in all"
+        if training["cost"] is not None:
+            cost = f", at {training['price_per_hour']:g} an hour {training['cost']:.2f} in all"
         sentences.append(
             f"Training took {time} of steps{cost}; validation and compilation are not counted."
         )

@@ -25,8 +25,7 @@ and the tables that depend on the photo towards zero: ten photos must not be lea
 
 
 def fit_baselines(pairs: Sequence[Pair]) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """All baselines by method name, fitted on decoded pairs; short sides of `FIT_SIDE` are
-    enough."""
+    """All baselines by method name, fitted on decoded pairs whose short sides are `FIT_SIDE`."""
     return {
         "curve": GlobalCurve(pairs),
         "lookup": ColorLookup(pairs),
@@ -35,22 +34,14 @@ def fit_baselines(pairs: Sequence[Pair]) -> dict[str, Callable[[np.ndarray], np.
 
 
 class GlobalCurve:
-    """For each channel and input level the median level of the targets: the curve with the least
-    L1.
+    """Per channel and input level the median level of the targets: the curve of least L1.
 
-    Every photo has the same weight, whatever its size. Levels that hardly occur take from their
-    neighbours (a Gaussian over input levels), and beyond the known ones the curve runs on straight.
-
-    Attributes:
-        table: uint8 `(256, 3)`: the output by input level and channel.
+    Every photo weighs the same. Levels that hardly occur take from their neighbours (a Gaussian),
+    and beyond the known ones the curve runs on straight. `table`: uint8 `(256, 3)`, by input level.
     """
 
     def __init__(self, pairs: Iterable[Pair]):
-        """Fit on pairs, read once one after the other.
-
-        Raises:
-            ValueError: no pairs.
-        """
+        """Fit on pairs, read once; raises ValueError if there are none."""
         counts = np.zeros((3, _LEVELS, _LEVELS))
         for pair in pairs:
             for channel, count in enumerate(counts):
@@ -67,23 +58,16 @@ class GlobalCurve:
 
 
 class ColorLookup:
-    """A 9 x 9 x 9 table from colour to colour, by ridge regression; every photo has the same
-    weight.
+    """A 9 x 9 x 9 table from colour to colour, by ridge regression; photos weigh the same.
 
-    The adaptive form adds tables that are weighted by what a photo's histogram says (how bright,
-    how contrasty, how warm), as in image-adaptive 3D tables, but linear, so that all are fitted at
-    once.
+    The adaptive form adds tables that are weighted by how bright, contrasty and warm a photo is.
 
     Reference: Zeng, Cai, Li, Cao and Zhang, "Learning Image-adaptive 3D Lookup Tables for High
-    Performance Photo Enhancement in Real-time", TPAMI 2020.
+    Performance Photo Enhancement in Real-time", TPAMI 2020; linear here, and fitted at once.
     """
 
     def __init__(self, pairs: Iterable[Pair], *, adaptive: bool = False):
-        """Fit on pairs, read once one after the other.
-
-        Raises:
-            ValueError: no pairs.
-        """
+        """Fit on pairs, read once; raises ValueError if there are none."""
         self._adaptive = adaptive
         samples = [(_features(pair.input), *_colors(pair)) for pair in pairs]
         if not samples:
@@ -180,8 +164,7 @@ def _interpolation(colors: np.ndarray) -> sparse.csr_matrix:
 
 
 def _second_differences() -> Any:
-    """One row per three nodes in a line, sparse `(rows, nodes)`: how far the middle one is off
-    it."""
+    """One row per three nodes in a line, sparse: how far the middle one is off it."""
     line = sparse.csr_matrix(np.diff(np.eye(_NODES), n=2, axis=0))
     same = sparse.identity(_NODES)
     along = [[line, same, same], [same, line, same], [same, same, line]]

@@ -1,7 +1,5 @@
 """The scores that a photo gets, by name: how each is printed, which way is better, what it means.
-
-Without a suffix a score is of the photo at its stored size, as users get it.
-"""
+Without a suffix a score is of the photo at its stored size, as users get it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,8 +22,7 @@ class ScoreColumn(NamedTuple):
     lower_is_better: bool | None = True
     """None: the best is 0, from either side."""
     has_ratio: bool = True
-    """Whether one score is so many percent of another; decibels, of which ten are tenfold, are
-    not."""
+    """Whether one score is so many percent of another; of decibels ten are tenfold."""
 
     @property
     def heading(self) -> str:
@@ -35,13 +32,11 @@ class ScoreColumn(NamedTuple):
         return f"{self.title} {'↓' if self.lower_is_better else '↑'}"
 
     def best(self, values: Sequence[float]) -> float:
-        """The best of several values."""
         if self.lower_is_better is None:
             return min(values, key=abs)
         return (min if self.lower_is_better else max)(values)
 
     def text(self, value: float, *, signed: bool = False) -> str:
-        """A value with this column's decimals."""
         return number_text(value, self.decimals, signed=signed)
 
 
@@ -54,18 +49,13 @@ _HIGHLIGHTS = "over the pixels that are bright before the edit, L* of 75 and mor
 _SHADOWS = "over the pixels that are dark before the edit, L* of 20 and less"
 _PLAN = f"the plan's protocol: photo and target squashed to {PLAN_SIDE} x {PLAN_SIDE}"
 _NETWORK = "the photo reduced to what the network sees, without the edit transfer"
+_PINK = "CIE a* of what was blown white, where positive; people's edits have 0.4"
+_DETAIL = "contrast of fine detail in bright parts against the photo's; people's edits keep 0.97"
+_EXPOSURE = "mean light against the target's, positive is too bright"
 COLUMNS: Mapping[str, ScoreColumn] = {
     "l1": ScoreColumn("L1", 4, "mean absolute difference, on a scale from 0 (equal) to 1"),
-    "psnr_db": ScoreColumn(
-        "PSNR (dB)",
-        2,
-        "3 dB more is half the squared error",
-        lower_is_better=False,
-        has_ratio=False,
-    ),
-    "ssim": ScoreColumn(
-        "SSIM", 4, "similarity of local structure (Wang et al. 2004)", lower_is_better=False
-    ),
+    "psnr_db": ScoreColumn("PSNR (dB)", 2, "3 dB more is half the squared error", False, False),
+    "ssim": ScoreColumn("SSIM", 4, "similarity of local structure (Wang et al. 2004)", False),
     "delta_e_76": ScoreColumn("ΔE*ab", 2, "distance in CIE L*a*b*, as the FiveK literature has it"),
     "ciede2000": ScoreColumn("CIEDE2000", 2, "colour difference; about 1 is just noticeable"),
     "l1_plan": ScoreColumn("L1, plan", 4, _PLAN),
@@ -75,30 +65,13 @@ COLUMNS: Mapping[str, ScoreColumn] = {
     "ciede2000_highlights": ScoreColumn("ΔE00, highlights", 2, "likewise"),
     "l1_shadows": ScoreColumn("L1, shadows", 4, _SHADOWS),
     "ciede2000_shadows": ScoreColumn("ΔE00, shadows", 2, "likewise"),
-    "pink": ScoreColumn(
-        "pink",
-        2,
-        "CIE a* of what was blown white, where positive; people's edits have 0.4",
-        has_ratio=False,
-    ),
-    "bright_detail": ScoreColumn(
-        "bright detail",
-        2,
-        "contrast of fine detail in bright parts against the photo's; people's edits keep 0.97",
-        lower_is_better=False,
-    ),
+    "pink": ScoreColumn("pink", 2, _PINK, has_ratio=False),
+    "bright_detail": ScoreColumn("bright detail", 2, _DETAIL, lower_is_better=False),
     "newly_clipped": ScoreColumn(
         "newly clipped", 4, "share of the photo that the edit made white", has_ratio=False
     ),
-    "exposure_stops": ScoreColumn(
-        "exposure (stops)",
-        2,
-        "mean light against the target's, positive is too bright",
-        lower_is_better=None,
-        has_ratio=False,
-    ),
+    "exposure_stops": ScoreColumn("exposure (stops)", 2, _EXPOSURE, None, has_ratio=False),
 }
 FAULTS = ("pink", "bright_detail", "newly_clipped", "exposure_stops")
 """What is wrong with edited photos that a mean difference hardly shows."""
 MAIN_COLUMNS = tuple(METRICS)
-"""Of the photo at its stored size."""

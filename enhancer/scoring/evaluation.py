@@ -1,9 +1,8 @@
 """Score methods on test pairs: a row of scores per photo and method.
 
-What is scored is a function from a photo to a photo, the one that users run, and not a network's
-raw output. Each photo is looked at three times: at its stored size, which is what users get (all
-metrics, and those of its regions); squashed to a square, the plan's protocol (L1); and reduced to
-what the network sees, without the edit transfer (L1, CIEDE2000).
+What is scored is the function from photo to photo that users run. Each photo is looked at three
+times: at its stored size (all metrics, and those of its regions); squashed to a square, the plan's
+protocol (L1); and reduced to what the network sees, without the edit transfer (L1, CIEDE2000).
 """
 
 import sys
@@ -51,13 +50,13 @@ def evaluate(
     Args:
         methods: by name; functions from uint8 `(H, W, 3)` to the same, or saved predictions.
         source: the test pairs, encoded or decoded.
-        squash: input and target are first resized to a square of this side in pixels (bilinear with
-            anti-aliasing), and that counts as their stored size. By default they keep their own.
+        squash: side in pixels of a square to which input and target are resized first (bilinear),
+            which then counts as their stored size; None leaves them as they are.
         network_side: short side in pixels of what the network sees; None leaves these scores out.
 
     Returns:
-        Per method one row per photo in the order of `source`, with the columns of
-        `enhancer.scoring.columns`. A photo without a saved prediction has no row.
+        Per method one row per photo, in the order of `source`. A photo without a saved prediction
+        has no row.
 
     Raises:
         ValueError: a prediction has another size than its photo, or a photo is too small for SSIM.
@@ -108,15 +107,15 @@ class _Views:
         prediction, target = enhance(self._pair.input), self._pair.target
         marked = {region: mask for region, mask in self._regions.items() if mask is not None}
         whole, *parts = metrics.color_differences(prediction, target, list(marked.values()))
+        square, square_target = self._square
         scores: PhotoScores = {
             "l1": metrics.l1(prediction, target),
             "psnr_db": metrics.psnr_db(prediction, target),
             "ssim": metrics.ssim(prediction, target),
             **whole._asdict(),
+            **find_faults(self._pair.input, prediction, target),
+            "l1_plan": metrics.l1(enhance(square), square_target),
         }
-        scores |= find_faults(self._pair.input, prediction, target)
-        square, square_target = self._square
-        scores["l1_plan"] = metrics.l1(enhance(square), square_target)
         if self._small:
             small, small_target = self._small
             small_prediction = enhance(small)

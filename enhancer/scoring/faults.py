@@ -1,8 +1,7 @@
 """Faults of edited photos that a mean difference hardly shows: tints, lost detail, clipping, light.
 
-Judged at `WIDTH`, as somebody looks at a photo on a screen. For comparison: over 40 photos edited
-by people, blown whites have a pink of 0.38 on average (90 % of the photos below 0.74), and bright
-parts keep 0.97 of their detail.
+Over 40 photos edited by people, blown whites have a pink of 0.38 on average (90 % of the photos
+below 0.74), and bright parts keep 0.97 of their detail.
 """
 
 import cv2
@@ -25,17 +24,13 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 def find_faults(
     photo: np.ndarray, prediction: np.ndarray, target: np.ndarray | None = None
 ) -> dict[str, float | None]:
-    """Measure the faults of one edited photo.
-
-    Args:
-        photo, prediction, target: uint8 `(H, W, 3)` sRGB, of one size.
+    """Measure the faults of one edited photo; all uint8 `(H, W, 3)` sRGB, of one size.
 
     Returns:
         `pink`: CIE a* of what was blown white, mean where positive. `bright_detail`: contrast of
         fine detail in bright, unclipped parts, as a multiple of the photo's. `newly_clipped`: share
-        of the photo that was bright or darker and is white now. `exposure_stops`: mean linear light
-        against the target's, in stops; positive is too bright. None where the photo has too little
-        of what is judged, or there is no target.
+        of the photo that is white only now. `exposure_stops`: mean linear light against the
+        target's. None where the photo has too little of what is judged, or there is no target.
     """
     before, after = _reduced(photo), _reduced(prediction)
     luma_before, luma_after = before @ _LUMA, after @ _LUMA
@@ -45,8 +40,10 @@ def find_faults(
     if blown.mean() > LEAST_SHARE:
         pink = float(np.maximum(color.rgb2lab(after[blown][None])[..., 1], 0).mean())
     if bright.mean() > LEAST_SHARE:
-        contrast = float(_fine(luma_before)[bright].std())
-        detail = float(_fine(luma_after)[bright].std()) / max(contrast, 1e-6)
+        fine_before, fine_after = (
+            luma - cv2.GaussianBlur(luma, (0, 0), FINE_SIGMA) for luma in (luma_before, luma_after)
+        )
+        detail = float(fine_after[bright].std()) / max(float(fine_before[bright].std()), 1e-6)
     if target is not None:
         wanted = _light(_reduced(target))
         stops = float(np.log2((_light(after) + 1e-4) / (wanted + 1e-4)))
@@ -65,10 +62,6 @@ def _reduced(picture: np.ndarray) -> np.ndarray:
         size = WIDTH, max(1, round(WIDTH * height / width))
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return picture.astype(np.float32) / 255
-
-
-def _fine(luma: np.ndarray) -> np.ndarray:
-    return luma - cv2.GaussianBlur(luma, (0, 0), FINE_SIGMA)
 
 
 def _light(picture: np.ndarray) -> float:

@@ -1,9 +1,8 @@
 """How far a prediction is from its target: L1, PSNR, SSIM, CIE76 and CIEDE2000, and where to look.
 
 Every score takes two uint8 arrays `(H, W, 3)` in [0, 255] of the same size, sRGB under its D65
-white, and returns one float. The definitions are the published ones, computed by scikit-image, so
-that the numbers can be set beside those of other work; photos of 24 MP are handed to it in tiles
-whose many temporaries fit the caches, several at a time.
+white, and returns one float. The definitions are the published ones, computed by scikit-image, in
+tiles whose many temporaries fit the caches, several at a time.
 """
 
 import concurrent.futures
@@ -17,8 +16,7 @@ from skimage import color
 from skimage.metrics import structural_similarity
 
 PSNR_CAP_DB = 100.0
-"""The PSNR of identical pictures, whose true value is infinite and has no place in means and
-JSON."""
+"""The PSNR of identical pictures, whose true value is infinite: no number for means and JSON."""
 SSIM_WINDOW = 11
 """Side of SSIM's Gaussian window in pixels; smaller pictures have no SSIM."""
 HIGHLIGHTS_FROM = 75.0
@@ -41,8 +39,7 @@ class ColorDifference(NamedTuple):
 def l1(prediction: np.ndarray, target: np.ndarray, part: np.ndarray | None = None) -> float:
     """Mean absolute difference over pixels and channels, on the [0, 1] scale; lower is better.
 
-    Args:
-        part: only over the pixels where this is true, bool `(H, W)`, at least one.
+    With `part`, bool `(H, W)`, only over the pixels where that is true, at least one.
     """
     _check_pair(prediction, target)
     if part is None:
@@ -52,21 +49,17 @@ def l1(prediction: np.ndarray, target: np.ndarray, part: np.ndarray | None = Non
 
 
 def psnr_db(prediction: np.ndarray, target: np.ndarray) -> float:
-    """10 log10(1 / MSE), MSE over pixels and channels on the [0, 1] scale; at most
-    `PSNR_CAP_DB`."""
+    """10 log10(1 / MSE) over pixels and channels on the [0, 1] scale; at most `PSNR_CAP_DB`."""
     _check_pair(prediction, target)
     mse = cv2.norm(prediction, target, cv2.NORM_L2SQR) / prediction.size / 255.0**2
     return PSNR_CAP_DB if mse == 0.0 else min(PSNR_CAP_DB, float(-10.0 * np.log10(mse)))
 
 
 def ssim(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Structural similarity in [-1, 1]; 1 is equal.
+    """Structural similarity in [-1, 1]; 1 is equal. Raises ValueError for less than the window.
 
     Gaussian window of 11 x 11 pixels with sigma 1.5, population covariance, K1 = 0.01, K2 = 0.03;
     the mean over the pixels whose window lies inside the picture, then over R, G and B.
-
-    Raises:
-        ValueError: a side is shorter than the window.
 
     Reference: Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility
     to structural similarity", IEEE TIP 2004, section III.
@@ -91,8 +84,7 @@ def ssim(prediction: np.ndarray, target: np.ndarray) -> float:
 
 
 def delta_e_76(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Mean Euclidean distance in CIE L*a*b* (CIE 15, the 1976 formula): the FiveK literature's
-    ΔE*ab."""
+    """Mean Euclidean distance in CIE L*a*b* (CIE 15, 1976): the FiveK literature's ΔE*ab."""
     return color_differences(prediction, target)[0].delta_e_76
 
 
@@ -108,8 +100,7 @@ def ciede2000(prediction: np.ndarray, target: np.ndarray) -> float:
 def color_differences(
     prediction: np.ndarray, target: np.ndarray, parts: Sequence[np.ndarray] = ()
 ) -> list[ColorDifference]:
-    """Both colour differences in one pass: over the picture, then over its `parts`, bool `(H,
-    W)`."""
+    """Both colour differences in one pass, of the picture and then its `parts`, bool `(H, W)`."""
     _check_pair(prediction, target)
     pictures = [picture.reshape(-1, 3) for picture in (prediction, target)]
     masks = [part.reshape(-1) for part in parts]
@@ -138,11 +129,9 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 
 
 def find_regions(photo: np.ndarray) -> dict[str, np.ndarray | None]:
-    """Mark the parts of an unedited photo, uint8 `(H, W, 3)`, that are judged by themselves.
+    """Highlights and shadows of an unedited photo, uint8 `(H, W, 3)`; the same for every method.
 
-    They are the same for every method: highlights (mostly windows and lamps), whose CIE lightness
-        L*
-    is 75 or more, and shadows, where it is 20 or less: what a retoucher lifts.
+    Highlights (mostly windows and lamps) have a CIE lightness L* of 75 or more, shadows 20 or less.
 
     Returns:
         "highlights" and "shadows" as masks, bool `(H, W)`; None where there is too little of it.
@@ -193,6 +182,5 @@ def _check_pair(prediction: np.ndarray, target: np.ndarray) -> None:
             )
     if prediction.shape != target.shape:
         raise ValueError(
-            f"prediction {prediction.shape} and target {target.shape} differ in size; "
-            "resize one of them first."
+            f"prediction {prediction.shape} and target {target.shape} differ in size; resize one."
         )

@@ -15,7 +15,7 @@ _MARKS += ("src", "tar")
 
 
 class SavedPredictionsError(EnhancerError, ValueError):
-    """Not a folder of predictions; the message says what was found and what is expected."""
+    """Not a folder of predictions."""
 
 
 class SavedPredictions:
@@ -32,9 +32,7 @@ class SavedPredictions:
             SavedPredictionsError: there is none, or two belong to the same pair.
         """
         if not folder.is_dir():
-            raise SavedPredictionsError(
-                f"{folder} is not a folder. Name the folder that holds the predictions."
-            )
+            raise SavedPredictionsError(f"{folder} is not a folder of predictions. Name another.")
         self._files: dict[str, Path] = {}
         self.resized: set[str] = set()
         for path in sorted(folder.iterdir()):
@@ -53,10 +51,7 @@ class SavedPredictions:
 
     def of(self, photo: Pair) -> Callable[[np.ndarray], np.ndarray] | None:
         """A function that returns the prediction in the size of a picture; None when there is none.
-
-        Raises:
-            PhotoError: the file is not a readable picture.
-        """
+        Raises PhotoError for what is not a readable picture."""
         path = self._files.get(without_marks(photo.id))
         if path is None:
             return None

@@ -56,11 +56,8 @@ METHOD_TITLES = {
 def summarise(rows: Sequence[PhotoScores]) -> dict[str, dict[str, Any]]:
     """Each score's mean over photos with its 95 % interval, `{"l1": {"mean", "low", "high", "n"}}`.
 
-    The interval is Student's t over photos; one photo has none. Photos without a region do not
-    count in its columns, and columns that no photo has are left out.
-
-    Raises:
-        ValueError: no rows.
+    Student's t over the photos that have the score; one has no interval. Raises ValueError without
+    rows.
     """
     if not rows:
         raise ValueError("There are no scores to summarise; the test set needs at least one pair.")
@@ -74,15 +71,13 @@ def paired_difference(
     column: str,
     scene_of: Mapping[str, int | str] | None = None,
 ) -> dict[str, Any]:
-    """Compare method a with method b in one score; see `comparison_fields` for what is returned.
+    """Compare method a with method b in one score, as `comparison_fields` returns it.
 
     Args:
-        rows_a, rows_b: of the same photos in the same order; those without the score do not count.
+        rows_a, rows_b: of the same photos in the same order, else ValueError; those without the
+            score do not count.
         column: which score.
         scene_of: the scene of each photo by id, where some show the same one.
-
-    Raises:
-        ValueError: the rows are not about the same photos in the same order.
     """
     ids_a, ids_b = _ids(rows_a), _ids(rows_b)
     if ids_a != ids_b:
@@ -108,10 +103,10 @@ def comparison_fields(
     relative = found.relative if column.has_ratio else None
     shares = (relative.estimate, relative.low, relative.high, found.detectable) if relative else ()
     percent = [None if share is None else 100.0 * share for share in shares] or [None] * 4
-    fields: dict[str, Any]
-    fields = dict(zip(("mean", "low", "high"), dataclasses.astuple(found.difference), strict=True))
-    fields |= {"n": found.photos, "scenes": found.scenes, "equal": found.equal}
     names = ("relative_percent", "relative_low", "relative_high", "detectable_percent")
+    mean, low, high = dataclasses.astuple(found.difference)
+    fields: dict[str, Any] = {"mean": mean, "low": low, "high": high}
+    fields |= {"n": found.photos, "scenes": found.scenes, "equal": found.equal}
     fields |= dict(zip(names, percent, strict=True))
     return fields | {"outcome": outcome_of(fields, bool(column.lower_is_better))}
 
@@ -132,14 +127,14 @@ def build_results(
 
     Args:
         rows: per method ("unedited", "scratch", "finetuned", or others) what `evaluate` returned.
-        weights_sha256: per method the hash over its weights; "unedited" has none.
+        weights_sha256: per method that has weights the hash over them.
         config: the run's resolved configuration.
         stages: what is worth keeping about each training stage; its `seconds` are added up.
         scene_of: the scene of each photo by id, where some show the same one.
         notes: what a reader must know about this test, a sentence each.
         price_per_hour: of the machine that trained.
-        seen: ids of the photos whose scene was among the pairs of fine-tuning; None: not known.
-        seen_in_pretraining: likewise, of stage 1.
+        seen, seen_in_pretraining: ids of the photos whose scene was among the pairs of fine-tuning,
+            of stage 1; None: not known.
 
     Raises:
         ValueError: a number is not finite or a value has no place in JSON.
@@ -202,8 +197,7 @@ def score_text(scores: Mapping[str, Any], column: str) -> str:
 
 
 def results_table(results: Mapping[str, Any]) -> str:
-    """The scores for a terminal: of regions and other protocols L1; then what was compared in
-    L1."""
+    """The scores for a terminal: of regions and other protocols L1; then the changes of L1."""
     methods = results["methods"]
     shown = ["l1_plan", "l1", *MAIN_COLUMNS[1:]]
     shown += [column for column in COLUMNS if column.startswith("l1_") and column not in shown]
@@ -214,24 +208,22 @@ def results_table(results: Mapping[str, Any]) -> str:
         cells = [score_text(scores, column) for column in shown]
         cells[2:] = [cell.partition(" ± ")[0] for cell in cells[2:]]
         lines.append([scores["title"], str(scores["n"]), *cells])
+    changes = []
     for key, pair in results["paired"].items():
-        main, _, other = key.partition("_vs_")
+        main, other = map(method_title, key.split("_vs_"))
         photos = photos_text(pair["l1"]["n"], pair["l1"]["scenes"])
-        change = f"{method_title(main)} vs {method_title(other)}: L1 {change_text(pair['l1'])}"
-        lines.append([f"{change}, {photos}"])
-    scored = len(methods) + 1
-    return "\n".join([text_table(lines[:scored]), "", *(line for (line,) in lines[scored:])])
+        changes.append(f"{main} vs {other}: L1 {change_text(pair['l1'])}, {photos}")
+    return "\n".join([text_table(lines), "", *changes])
 
 
 def text_table(lines: Sequence[Sequence[str]]) -> str:
-    """Aligned text, a rule under the first line; the first column to the left, others to the
-    right."""
+    """Aligned text with a rule under the first line; all but the first column to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    table = [
+    head, *table = (
         "  ".join([first.ljust(widths[0]), *map(str.rjust, cells, widths[1:])])
         for first, *cells in lines
-    ]
-    return "\n".join([table[0], "-" * len(table[0]), *table[1:]])
+    )
+    return "\n".join([head, "-" * len(head), *table])
 
 
 def _paired_columns(rows_a, rows_b, scene_of) -> dict[str, Any]:
@@ -251,11 +243,12 @@ def _ids(rows: Sequence[PhotoScores]) -> list[str]:
 
 def _mean_with_interval(values: Sequence[float]) -> dict[str, Any]:
     mean, number = float(np.mean(values)), len(values)
-    if number < 2:
-        return {"mean": mean, "low": None, "high": None, "n": number}
-    deviation = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf(0.975, number - 1)) * deviation / math.sqrt(number)
-    return {"mean": mean, "low": mean - half, "high": mean + half, "n": number}
+    low = high = None
+    if number > 1:
+        deviation = float(np.std(values, ddof=1))
+        half = float(stats.t.ppf(0.975, number - 1)) * deviation / math.sqrt(number)
+        low, high = mean - half, mean + half
+    return {"mean": mean, "low": low, "high": high, "n": number}
 
 
 def _json_value(value: Any) -> Any:

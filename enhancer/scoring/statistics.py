@@ -1,5 +1,4 @@
-"""Compare two methods on the same photos, over one or several training seeds: difference, interval,
-power.
+"""Compare two methods on the same photos, over one or several training seeds.
 
 Photos are paired, which removes what makes one photo harder than another for both methods. The luck
 of training varies besides, so photos and seeds are both resampled (crossed factors, each by itself;
@@ -10,11 +9,10 @@ photos 83 % hold the truth. Its quantiles are therefore stretched about the esti
 Student's t with Satterthwaite's degrees of freedom over photos and seeds, and keep the bootstrap's
 skew; `docs/evaluation.md` has their coverage.
 
-References: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993. Hesterberg, "What
-    Teachers Should Know About the Bootstrap", The American Statistician 2015, 4.3. Owen, "The
-    pigeonhole bootstrap", Annals of Applied Statistics 2007. Satterthwaite, "An approximate
-    distribution of estimates of variance components", 1946. Bloom, "Minimum Detectable Effects",
-    Evaluation Review 1995.
+References: Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician
+    2015, 4.3. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007. Satterthwaite,
+    "An approximate distribution of estimates of variance components", 1946. Bloom, "Minimum
+    Detectable Effects", Evaluation Review 1995.
 """
 
 import dataclasses
@@ -50,8 +48,8 @@ class Comparison:
     relative: Interval | None
     """Mean a / mean b - 1; None where b's mean may be 0."""
     detectable: float | None
-    """The smallest true relative difference that such a test finds 80 times of 100: (t(0.975) +
-    t(0.8)) standard errors (Bloom 1995); None for a single photo."""
+    """The smallest true relative difference that such a test finds 80 times of 100 (Bloom 1995);
+    None for a single photo."""
     photos: int
     scenes: int
     equal: bool
@@ -59,15 +57,12 @@ class Comparison:
 
 
 def compare(a: np.ndarray, b: np.ndarray, scenes: Sequence[int | str] | None = None) -> Comparison:
-    """Compare two methods.
+    """Compare two methods; raises ValueError without photos, or with different numbers of them.
 
     Args:
         a, b: scores, float `(seeds, photos)` or `(photos,)`: the same photos in the same order,
             each method's own seeds.
         scenes: per photo what scene it shows, and by default each its own.
-
-    Raises:
-        ValueError: no photo, or the methods were scored on different numbers of photos.
     """
     a, b = np.atleast_2d(np.asarray(a, np.float64)), np.atleast_2d(np.asarray(b, np.float64))
     if a.shape[1] != b.shape[1] or a.shape[1] == 0:
@@ -99,17 +94,14 @@ def compare(a: np.ndarray, b: np.ndarray, scenes: Sequence[int | str] | None = N
     return Comparison(difference, relative, detectable, a.shape[1], num_scenes, equal)
 
 
-def _resampled_means(
-    a: np.ndarray, b: np.ndarray, scene: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _resampled_means(a: np.ndarray, b: np.ndarray, scene: np.ndarray) -> list[np.ndarray]:
     """Both means in each resample: the same photos for both, each method's seeds by themselves."""
     photos = _counts(int(scene.max()) + 1, 0)[:, scene]
     photos = photos / photos.sum(axis=1, keepdims=True)
-    means = [
+    return [
         np.einsum("rs,rs->r", _counts(len(scores), stream) / len(scores), photos @ scores.T)
         for stream, scores in ((1, a), (2, b))
     ]
-    return means[0], means[1]
 
 
 @functools.lru_cache(maxsize=64)
@@ -120,8 +112,7 @@ def _counts(number: int, stream: int) -> np.ndarray:
 
 
 def _variance(a: np.ndarray, b: np.ndarray, ratio: float, scene: np.ndarray) -> tuple[float, float]:
-    """Variance of mean a - ratio x mean b over scenes and seeds (the delta method), and its degrees
-    of freedom."""
+    """Of mean a - ratio x mean b over scenes and seeds (delta method), and degrees of freedom."""
     scenes = int(scene.max()) + 1
     per_photo = a.mean(axis=0) - ratio * b.mean(axis=0)
     squares = np.square(np.bincount(scene, per_photo - per_photo.mean(), scenes)).sum()

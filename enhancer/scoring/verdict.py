@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from enhancer.scoring.columns import COLUMNS, number_text
+from enhancer.scoring.columns import number_text
 
 Outcome = Literal["better", "worse", "same", "open"]
 
@@ -12,8 +12,7 @@ FEW_PHOTOS = 10
 SAME_PERCENT = 2.0
 """A relative change whose whole interval is smaller than this nobody would see."""
 FEWEST_SCENES = 3
-"""Two differences that happen to be alike would make an interval of no width: nothing is
-concluded."""
+"""Two differences that happen to be alike would make an interval of no width."""
 
 _HEADLINES: dict[str, dict[Outcome, str]] = {
     "scratch": {
@@ -35,24 +34,20 @@ def verdict(results: Mapping[str, Any]) -> tuple[str, list[str]]:
     """The answer as a headline, and the sentences that qualify it.
 
     The question is whether pre-training helps; a network that is no better than leaving the photos
-    alone comes first.
-
-    Args:
-        results: what `enhancer.scoring.results.build_results` returned.
+    alone comes first. `results` are of `enhancer.scoring.results.build_results`.
     """
     pairs = {key.partition("_vs_")[2]: pair["l1"] for key, pair in results["paired"].items()}
     photos = min(scores["n"] for scores in results["methods"].values())
+    seen_by = {
+        "seen_in_training": "fine-tuning was given, so that all scores are too good",
+        "seen_in_pretraining": "was seen in pre-training, so that pre-trained networks may score "
+        "too well",
+    }
     sentences = [
         f"Of {photos_text(photos)} {len(seen)} show{'s' * (len(seen) == 1)} a scene that {how}: "
         f"{some(seen)}."
-        for seen, how in (
-            (results["seen_in_training"], "fine-tuning was given, so that all scores are too good"),
-            (
-                results["seen_in_pretraining"],
-                "was seen in pre-training, so that pre-trained networks may score too well",
-            ),
-        )
-        if seen
+        for key, how in seen_by.items()
+        if (seen := results[key])
     ]
     helps = "unedited" not in pairs or pairs["unedited"]["outcome"] == "better"
     order = ("scratch", "unedited") if helps else ("unedited", "scratch")
@@ -93,11 +88,10 @@ def difference_sentence(pair: Mapping[str, Any], title: str, other: str) -> str:
 
 
 def outcome_of(pair: Mapping[str, Any], lower_is_better: bool = True) -> Outcome:
-    """What a paired difference says; "open" unless its interval keeps clear of zero or close to it.
+    """What a paired difference says: the relative interval where there is one, else the absolute.
 
-    The relative interval decides where there is one, else the absolute one. "same" are two methods
-    with the same scores on every photo, or a relative interval that holds 0 and lies within
-    `SAME_PERCENT`. Fewer than `FEWEST_SCENES` scenes leave everything else open.
+    "same" are equal scores on every photo, or a relative interval that holds 0 and lies within
+    `SAME_PERCENT`; others that hold 0, and fewer than `FEWEST_SCENES` scenes, are "open".
     """
     if pair.get("equal"):
         return "same"
@@ -124,16 +118,14 @@ def detectable_sentence(pair: Mapping[str, Any]) -> str:
     return f"With {photos} that scatter as these do, {found}."
 
 
-def change_text(pair: Mapping[str, Any], column: str = "l1") -> str:
-    """A difference with its 95 % interval, `−12.3 % [−20.0, −4.0]`, in percent where it has one."""
-    if pair["relative_low"] is not None:
-        keys, text, unit = ("relative_percent", "relative_low", "relative_high"), _percent, " %"
-    elif pair["low"] is not None:
-        keys, text, unit = ("mean", "low", "high"), COLUMNS[column].text, ""
-    else:
-        change = COLUMNS[column].text(pair["mean"], signed=True)
-        return f"{change} (one photo has no interval)"
-    change, low, high = (text(pair[key], signed=True) for key in keys)
+def change_text(pair: Mapping[str, Any]) -> str:
+    """A change of L1 with its 95 % interval, `−12.3 % [−20.0, −4.0]`, in percent if it has one."""
+    if pair["low"] is None:
+        return f"{number_text(pair['mean'], 4, signed=True)} (one photo has no interval)"
+    keys, decimals, unit = ("relative_percent", "relative_low", "relative_high"), 1, " %"
+    if pair["relative_low"] is None:
+        keys, decimals, unit = ("mean", "low", "high"), 4, ""
+    change, low, high = (number_text(pair[key], decimals, signed=True) for key in keys)
     return f"{change}{unit} [{low}, {high}]"
 
 
@@ -146,7 +138,3 @@ def photos_text(photos: int, scenes: int | None = None) -> str:
 def some(names: Sequence[str]) -> str:
     """The first five names, and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _percent(value: float, *, signed: bool) -> str:
-    return number_text(value, 1, signed=signed)

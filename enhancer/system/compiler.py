@@ -6,8 +6,7 @@ from pathlib import Path
 
 import jax
 
-# XLA's latency-minded CPU scheduler keeps so many buffers alive that page faults cost a third of a
-# step.
+# The scheduler keeps so many buffers alive that page faults cost a third of a step.
 CPU_COMPILER_OPTIONS = {"xla_cpu_enable_concurrency_optimized_scheduler": False}
 
 
@@ -19,9 +18,7 @@ def compiler_options() -> dict[str, bool]:
 def enable_cache() -> None:
     """Cache compiled programs in `$JAX_COMPILATION_CACHE_DIR`, or else in the user's cache folder.
 
-    Programs for a CPU go to a folder of their host: compiled for one CPU's instructions, they need
-    not run on another's that shares the home. Programs for GPUs are shared: only the first process
-    writes them.
+    Those for a CPU need not run on another host that shares the home, and have a folder by host.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return

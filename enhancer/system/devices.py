@@ -11,15 +11,11 @@ from enhancer.system.errors import EnhancerError
 
 
 class UnequalSharesError(EnhancerError):
-    """A batch that cannot be cut evenly; the message says what to change."""
+    """A batch that cannot be cut evenly."""
 
 
 class Devices:
-    """Places arrays: batches cut along the devices, everything else copied to each.
-
-    Attributes:
-        process, num_processes: this process and how many there are.
-    """
+    """Places arrays: batches cut along the devices, everything else copied to each."""
 
     def __init__(self):
         mesh = Mesh(np.asarray(jax.devices()), ("batch",))

@@ -3,10 +3,7 @@
 
 class EnhancerError(Exception):
     """Something that whoever ran the command can mend; the message says what, and what to do.
-
-    Commands print the message and end with `exit_code`. A subclass says where the error comes from,
-    and changes the code where it means something else.
-    """
+    Commands print it and end with `exit_code`."""
 
     exit_code = 2
-    """What the process ends with: 2, as for wrong usage; 1 where the command itself was right."""
+    """As for wrong usage; 1 where the command itself was right."""

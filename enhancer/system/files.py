@@ -7,32 +7,29 @@ import platform
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tqdm import tqdm
 
 from enhancer.system.errors import EnhancerError
 
-# Bytes of the name itself: file systems take 255, and the rest of the temporary one needs some.
-_LONGEST_NAME = 200
-# A file server takes a lock from a host that died after a minute or two.
-_OTHER_HOST_SECONDS = 180.0
+_LONGEST_NAME = 200  # bytes, of the 255 that file systems take
+_OTHER_HOST_SECONDS = 180.0  # a file server takes a lock from a dead host after a minute or two
 _TRY_AGAIN_SECONDS = 2.0
 
 
 class FolderLockError(EnhancerError):
-    """A folder that cannot be locked; the message says why and what to do."""
+    """A folder that cannot be locked."""
 
 
 class FolderInUseError(FolderLockError):
-    """Another process works on the folder; the message names it."""
+    """Another process works on the folder."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write under a temporary name beside it, then rename: a kill leaves no torn file behind."""
     name = os.fsdecode(os.fsencode(path.name)[:_LONGEST_NAME])
-    # The thread's number, which no process and no thread shares: two threads may write the same
-    # file.
+    # No process and no thread shares this number: two may write the same file.
     temporary = path.with_name(f".{name}.{threading.get_native_id()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -53,8 +50,8 @@ def write_json(path: Path, content: Any) -> None:
 class FolderLock:
     """Keeps other processes off a folder while the context is open.
 
-    The system lets go of it when the process dies, however it dies. A process of another host is
-    waited for a while: it may have died with its host, and this be the job that continues.
+    The system lets go of it however the process dies. One of another host is waited for a while: it
+    may have died with its host, and this be the job that continues.
 
     Raises:
         FolderInUseError: on entering, when another process holds it.
@@ -82,9 +79,8 @@ class FolderLock:
         self._file.close()
 
     def _acquire(self) -> None:
-        began = time.monotonic()
-        told = False
-        while not self._try(self._file):
+        began, told = time.monotonic(), False
+        while not self._try():
             self._file.seek(0)
             holder = self._file.read().strip() or "another process"
             elsewhere = " on " in holder and holder.rpartition(" on ")[2] != platform.node()
@@ -96,9 +92,9 @@ class FolderLock:
                 told = True
             time.sleep(min(_TRY_AGAIN_SECONDS, self._patience))
 
-    def _try(self, file: IO[str]) -> bool:
+    def _try(self) -> bool:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError as error:

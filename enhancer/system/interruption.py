@@ -15,11 +15,7 @@ NOTHING, SAVE, STOP = 0, 1, 2
 
 class Interrupted(BaseException):
     """A signal asked the program to end, and what was to be saved is saved. Not an error.
-
-    Attributes:
-        signal_number: which one.
-        exit_code: what the process ends with: 130 after Ctrl-C; 75, "try again", after the others.
-    """
+    Its `exit_code` is 130 after Ctrl-C, and 75, "try again", after the others."""
 
     def __init__(self, signal_number: int):
         super().__init__(signal.Signals(signal_number).name)
@@ -41,11 +37,8 @@ def signals_raise() -> Iterator[None]:
 class SaveRequests:
     """Notes signals instead of obeying them at once, and when it is time for a checkpoint.
 
-    A second Ctrl-C does not wait any longer.
-
-    Args:
-        save_minutes: between checkpoints, counted from now.
-        agree: what several processes do about their requests, such as taking the greatest.
+    A second Ctrl-C does not wait any longer. Checkpoints come every `save_minutes`; with `agree`
+    several processes come to one request, such as the greatest.
     """
 
     def __init__(self, save_minutes: float, agree: Callable[[int], int] = lambda request: request):

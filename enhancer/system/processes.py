@@ -1,8 +1,7 @@
 """The processes that train together: how they find, wait for, and end with each other.
 
-The first one announces in a file of the run's folder, which all see, how work ended that all depend
-on. A collective operation could say so too, but it runs into a time-out when the work takes hours,
-and no signal is heard in the middle of it.
+The first one announces in a file of the run's folder how work ended that all depend on: in a
+collective operation there is a time-out, and no signal is heard.
 """
 
 import contextlib
@@ -31,7 +30,7 @@ _SHUTDOWN_SECONDS = 60  # how long a process that ends waits for the others
 
 
 class JoinError(EnhancerError):
-    """Processes that cannot find each other; the message says what to set."""
+    """Processes that cannot find each other."""
 
 
 class OtherProcessFailed(EnhancerError):
@@ -50,22 +49,18 @@ class _Meetings:
 def join_other_processes() -> None:
     """Join the others that train together, before JAX is used for anything; alone, do nothing.
 
-    Under Slurm, `srun` with several tasks says all that is needed. Elsewhere
-    JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID
-    do.
+    `srun` with several tasks says all that is needed; elsewhere JAX_COORDINATOR_ADDRESS (host:port
+    of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
 
     Raises:
-        JoinError: JAX_COORDINATOR_ADDRESS stands alone, or the others were not found in five
-            minutes.
+        JoinError: these make no sense, or the others were not found in five minutes.
     """
     # Its SIGTERM handler would replace ours, which saves a checkpoint.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
-            numbers = _numbers(address)
-            jax.distributed.initialize(
-                address, *numbers, shutdown_timeout_seconds=_SHUTDOWN_SECONDS
-            )
+            numbers, seconds = _numbers(address), _SHUTDOWN_SECONDS
+            jax.distributed.initialize(address, *numbers, shutdown_timeout_seconds=seconds)
         elif "SLURM_STEP_NODELIST" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
             jax.distributed.initialize(
                 local_device_ids=slurm_device_ids(os.environ),
@@ -102,14 +97,10 @@ def _numbers(address: str) -> tuple[int, int]:
 
 
 def slurm_device_ids(environment: Mapping[str, str]) -> list[int] | None:
-    """Which of the GPUs that Slurm shows a task are its own, by their number among those.
+    """Which of the GPUs that Slurm shows a task are its own; None leaves the choice to JAX.
 
-    JAX takes a task for the owner of the GPU with its number on the node. That is right when each
-    task sees all of the node's GPUs, and wrong when Slurm shows each its own only
-    (--gpus-per-task).
-
-    Returns:
-        Numbers; None leaves the choice to JAX.
+    JAX gives a task the GPU with its number on the node, which is wrong when Slurm shows each task
+    its own only (--gpus-per-task).
     """
     visible = [gpu for gpu in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
     if visible and ("SLURM_GPUS_PER_TASK" in environment or len(visible) == 1):
@@ -126,15 +117,13 @@ def is_first_process() -> bool:
 def first_process_first(what: str, folder: Path) -> Iterator[None]:
     """Let the first process run the block alone, then the others, which find its work done.
 
-    It may take hours.
-
     Args:
         what: the block, in words for the others' error.
         folder: of the run; all processes see it.
 
     Raises:
-        OtherProcessFailed: In the others, when the block raised in the first.
-        Interrupted: In the others, when a signal stopped it in the first.
+        OtherProcessFailed: in the others, when the block raised in the first.
+        Interrupted: in the others, when a signal stopped it in the first.
     """
     if jax.process_count() == 1:
         yield
@@ -201,16 +190,14 @@ def are_several() -> bool:
 def leave(code: int, *, failed: bool) -> NoReturn:
     """End the process with an exit code.
 
-    After a failure it does not wait for the others, which may be waiting for it in the middle of a
-    step: they find out and end, at the latest when its heartbeat is missed, after a hundred
-    seconds.
+    After a failure it does not wait for the others, which may wait for it in the middle of a step:
+    they end at the latest when its heartbeat is missed, after a hundred seconds.
     """
     if failed and are_several():
         sys.stdout.flush()
         sys.stderr.flush()
         if is_first_process():
-            # With the first one JAX ends the others; they may be about to say themselves why they
-            # end.
+            # With the first one JAX ends the others, which may be about to say why they end.
             time.sleep(_LEAVE_SECONDS)
         os._exit(code)
     sys.exit(code)

@@ -1,23 +1,19 @@
 """What a stage leaves on disk: Orbax checkpoints, of the latest step and the best epoch.
 
     <stage>/config.json        the network's shape and the stage's settings
-    <stage>/checkpoints/<n>/   after step n: weights, optimizer, live_weights (with a moving
-    average) and
-                               metrics, separate items
-    <stage>/history.json       a row per epoch, for people and plots; the checkpoint's own copy
-    counts
+    <stage>/checkpoints/<n>/   after step n: weights, optimizer, live_weights, metrics
+    <stage>/history.json       a row per epoch, for people; the checkpoint's own copy counts
 
-"weights" are what is validated: the moving average in a stage that keeps one, and then
-"live_weights" are what the optimizer changes. "metrics" hold the progress, which with the seed says
-where the data stand. Resuming takes everything from the latest checkpoint; the next stage takes the
-weights of the best one alone, or of the last one where `StageConfig.keep` says so.
+"weights" are what is validated: in a stage that keeps a moving average this, and "live_weights" are
+what the optimizer changes. "metrics" hold the progress, which with the seed says where the data
+stand. Resuming takes everything from the latest checkpoint; the next stage takes the weights of the
+best one alone, or of the last one where `StageConfig.keep` says so.
 """
 
 import dataclasses
 import functools
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,13 +44,11 @@ class Progress:
     history: list[Row] = dataclasses.field(default_factory=list)
     """A row per finished epoch, epoch 0 being the state before the first step."""
     loss_sum: float = 0.0
-    """Over the finite losses of the epoch that has begun."""
+    """Over the `num_losses` finite losses of the epoch that has begun."""
     num_losses: int = 0
-    """Their number."""
     skipped_steps: int = 0
-    """Steps of the epoch that has begun that changed nothing."""
+    """Of that epoch: those that changed nothing."""
     skips_in_a_row: int = 0
-    """The latest steps without a break that changed nothing."""
 
     @property
     def epoch(self) -> int:
@@ -85,20 +79,11 @@ class Progress:
         self.history.append(row)
         self.loss_sum, self.num_losses, self.skipped_steps = 0.0, 0, 0
 
-    def to_json(self) -> dict[str, Any]:
-        """A copy as JSON holds it."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> "Progress":
-        return cls(**fields)
-
 
 class Checkpoints:
-    """The checkpoints of one stage. Use as a context manager.
+    """The checkpoints of one stage, as a context manager.
 
-    Orbax writes to a temporary folder and renames it, so a killed save leaves the one before
-    intact.
+    Orbax writes to a temporary folder and renames it: a killed save leaves the one before intact.
     """
 
     def __init__(self, stage_dir: Path, keep: Keep = "best"):
@@ -106,9 +91,7 @@ class Checkpoints:
         with first_process_first("incomplete checkpoints are put aside", stage_dir):
             if is_first_process():
                 _put_incomplete_aside(stage_dir / "checkpoints")
-        policies: Any = (
-            ocp.training.preservation_policies
-        )  # whose annotations contradict each other
+        policies: Any = ocp.training.preservation_policies  # its annotations contradict each other
         best = policies.BestN(n=1, get_metric_fn=functools.partial(rank, keep=keep))
         self._checkpointer = ocp.training.Checkpointer(
             str((stage_dir / "checkpoints").absolute()),
@@ -130,21 +113,20 @@ class Checkpoints:
         """Begin to save everything as it is now, and write `history.json`.
 
         Files are written while training goes on; the next save, and leaving the context, wait for
-        them. An error in writing them is raised there.
+        them.
 
         Raises:
-            CheckpointError: This or the previous checkpoint could not be written.
+            CheckpointError: this or the previous checkpoint could not be written.
         """
         items = {"weights": state.scored_weights, "optimizer": state.optimizer}
         if state.average:
             items[_LIVE_WEIGHTS] = state.weights
         try:
-            # The next step donates the state's buffers; where host and device share memory, they
-            # are what would be written.
+            # The next step donates the state's buffers, which may be what would be written.
             self._checkpointer.save_checkpointables_async(
                 progress.step,
                 jax.tree.map(jnp.copy, items),
-                metrics=cast(Any, progress.to_json()),
+                metrics=cast(Any, dataclasses.asdict(progress)),
                 force=True,
             )
             if is_first_process():
@@ -156,18 +138,17 @@ class Checkpoints:
         """Restore the latest checkpoint, or return None where there is none.
 
         Args:
-            like: a state with the shapes, dtypes and placement that are wanted: the devices may be
-                others than before.
+            like: a state with the wanted shapes, dtypes and placement; devices may be others now.
             num_pairs: training pairs now.
 
         Raises:
-            CheckpointError: The stage was begun with another number of pairs, or the checkpoint is
+            CheckpointError: the stage was begun with another number of pairs, or the checkpoint is
                 damaged.
         """
         latest = self._checkpointer.latest
         if latest is None:
             return None
-        progress = Progress.from_json(cast(Any, latest.metrics))
+        progress = Progress(**cast(Any, latest.metrics))
         if progress.num_pairs != num_pairs:
             raise CheckpointError(
                 f"{self.stage_dir} was begun with {progress.num_pairs} training pairs, and now "
@@ -187,11 +168,9 @@ class Checkpoints:
         if is_first_process():  # a kill may have come between the checkpoint and this file
             write_json(self.stage_dir / "history.json", progress.history)
         skips = jax.device_put(np.int32(progress.skips_in_a_row), like.skips_in_a_row.sharding)
-        if like.average:
-            average, weights = loaded["weights"], loaded[_LIVE_WEIGHTS]
-        else:
-            average, weights = {}, loaded["weights"]
-        return TrainState(weights, loaded["optimizer"], average, skips), progress
+        live = loaded.get(_LIVE_WEIGHTS, loaded["weights"])
+        average = loaded["weights"] if like.average else {}
+        return TrainState(live, loaded["optimizer"], average, skips), progress
 
     def _unwritable(self, error: Exception) -> CheckpointError:
         return CheckpointError(
@@ -203,9 +182,8 @@ class Checkpoints:
 def _put_incomplete_aside(folder: Path) -> None:
     """Take checkpoints that lack something away from Orbax, which trips over them.
 
-    A kill leaves such a one half deleted, since Orbax deletes in place: what is left of it goes. A
-    power cut may leave one whole but for an empty or torn file, and it may be the best one: that is
-    kept for a person to look at.
+    A kill leaves one half deleted, since Orbax deletes in place: what is left of it goes. A power
+    cut may leave one whole but for a torn file; perhaps the best one, it is kept to look at.
     """
     numbered = [path for path in folder.glob("[0-9]*") if path.name.isdigit()]
     incomplete = [path for path in numbered if not is_complete(path)]

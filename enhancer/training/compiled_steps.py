@@ -36,11 +36,7 @@ class Programs:
         settings: a stage's, of which `COMPILED_FIELDS` count.
 
     Attributes:
-        network: builds the network that is trained, with new weights.
-        train_step, eval_step, optimizer: see `enhancer.training.step`,
-            `enhancer.training.optimizer`.
-        compile_seconds: what compiling train steps, or loading them from the cache, has taken so
-            far.
+        compile_seconds: what compiling train steps, or loading them from the cache, has taken.
     """
 
     def __init__(self, network: Callable[..., keras.Model], settings: StageConfig):

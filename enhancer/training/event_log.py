@@ -25,17 +25,12 @@ _UNKNOWN_IN_EPOCH_0 = ("learning_rate", "images_per_second", "skipped_steps")
 
 
 class EventLog:
-    """Writes one stage's rows into `folder`, for `tensorboard --logdir` of it or of one above it.
+    """Writes one stage's rows into `folder`, for `tensorboard --logdir`; the first process alone.
 
-    Of several processes the first one writes.
-
-    Each start of the stage writes a file of its own, which begins where it continues: TensorBoard
-    forgets what earlier files hold from that step on, so that a continued stage shows no step
-    twice. Write a row before the checkpoint that belongs to it: a kill between the two then leaves
-    an epoch that is written again, and not one that is missing.
-
-    An epoch is on the disk when `epoch` returns. The file is opened with the first one, so a
-    finished stage that is started again adds nothing.
+    Each start of the stage writes a file of its own: TensorBoard forgets what earlier files hold
+    from its first step on, so that a continued stage shows no step twice. Write a row before its
+    checkpoint: a kill between the two then leaves an epoch that is written again, not one that is
+    missing. The file is opened with the first epoch, which is on the disk when `epoch` returns.
     """
 
     def __init__(self, folder: Path):
@@ -49,11 +44,7 @@ class EventLog:
         self.close()
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """Write one epoch at its global step.
-
-        Args:
-            row: of the stage's history (see `enhancer.training.history`); what is None in it, such
-                as epoch 0's training loss, is left out of the curve.
+        """Write a row of the stage's history at its global step, without what is None in it.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -81,15 +72,13 @@ class EventLog:
 
     def _start(self, step: int) -> RecordWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads the files in the order of their names. A number keeps that the order of
-        # the starts, whatever the clocks of the machines say; "tfevents" is how it knows them.
-        starts = [
-            int(path.name.split(".")[3]) for path in self._folder.glob("events.out.tfevents.*.*")
-        ]
-        name = f"events.out.tfevents.{max(starts, default=0) + 1:010d}.{socket.gethostname()}"
+        # TensorBoard reads the files in the order of their names, which a number keeps whatever the
+        # clocks of the machines say; "tfevents" is how it knows them.
+        files = self._folder.glob("events.out.tfevents.*.*")
+        last = max((int(path.name.split(".")[3]) for path in files), default=0)
+        name = f"events.out.tfevents.{last + 1:010d}.{socket.gethostname()}"
         file = RecordWriter(str(self._folder / name))
         self._write(file, Event(wall_time=time.time(), file_version="brain.Event:2"))
-        # Events of this and later steps in earlier files are void.
         session = SessionLog(status=SessionLog.START)
         self._write(file, Event(wall_time=time.time(), step=step, session_log=session))
         return file

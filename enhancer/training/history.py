@@ -57,9 +57,7 @@ def percent_fewer(epochs: int, of: int) -> float | None:
 
 def stopped_early(history: Sequence[Row], stage: StageConfig) -> bool:
     """Whether `early_stopping_patience` epochs have passed without a better validation loss.
-
-    Never in a stage that keeps its last epoch, whose number of epochs was fixed beforehand.
-    """
+    Never in a stage that keeps its last epoch."""
     waited = history[-1]["epoch"] - best_row(history)["epoch"]
     return stage.keep == "best" and waited >= stage.early_stopping_patience
 
@@ -72,11 +70,9 @@ def is_finished(history: Sequence[Row], stage: StageConfig) -> bool:
 def sentence(label: str, history: Sequence[Row], stage: StageConfig) -> str:
     """The latest row for a log."""
     row, best = history[-1], best_row(history)
-    marker = (
-        "best so far"
-        if best is row
-        else f"best {best['validation_loss']:.4f} in epoch {best['epoch']}"
-    )
+    marker = f"best {best['validation_loss']:.4f} in epoch {best['epoch']}"
+    if best is row:
+        marker = "best so far"
     train_loss = "–" if row["train_loss"] is None else f"{row['train_loss']:.4f}"
     skipped = f"  {row['skipped_steps']} steps skipped" if row["skipped_steps"] else ""
     return (

@@ -53,27 +53,26 @@ def train(
 ) -> StageResult:
     """Train one stage to its end, from where it stopped if it did.
 
-    With several processes (`enhancer.system.processes.join_other_processes`) each calls this with
-    equal arguments, and reads its own share of the pairs.
+    Several processes (`enhancer.system.processes`) call this with equal arguments, and each reads
+    its own share of the pairs.
 
     Args:
         stage: the settings.
         model_config: shape of the network.
-        train_source, validation_source: encoded pairs, see `enhancer.data.batches`.
+        train_source, validation_source: encoded pairs, see `enhancer.data.pairs`.
         stage_dir: folder for configuration, checkpoints and history; a stage found there is
             continued exactly.
-        initialise_from: folder of a finished stage whose best weights a new stage starts from; None
-            starts from scratch.
+        initialise_from: folder of a finished stage whose best weights a new stage starts from.
         mixed_in: sources that make up `stage.mix_weight` of the training pairs, in equal shares.
         save_minutes: time between checkpoints within an epoch. Each epoch's end has one too.
         programs: what is compiled; None takes those of a Restormer.
 
     Raises:
-        TrainingError: Too many steps in a row were not finite, or the validation was not.
+        TrainingError: too many steps in a row were not finite, or the validation was not.
         CheckpointError: `initialise_from` holds no checkpoint, or one of another shape; `stage_dir`
             holds a stage with other settings or begun on other data, or cannot be written.
-        UnequalSharesError: The batch cannot be cut evenly.
-        Interrupted: A signal asked for an end; everything is saved.
+        UnequalSharesError: the batch cannot be cut evenly.
+        Interrupted: a signal asked for an end; everything is saved.
     """
     devices = Devices()
     devices.refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)
@@ -194,8 +193,8 @@ def validate(
     """Mean L1 over the readable validation pairs' central squares, in [0, 1].
 
     Raises:
-        TrainingError: It is not finite.
-        UnreadableDataError: There is no readable pair.
+        TrainingError: it is not finite.
+        UnreadableDataError: there is no readable pair.
     """
     sums = []
     in_flight = collections.deque()  # a short one: each holds a batch in the device's memory
@@ -208,9 +207,7 @@ def validate(
     sums += jax.device_get(list(in_flight))
     error, weight = np.sum(sums, axis=0, dtype="float64")
     if not weight:
-        raise UnreadableDataError(
-            "None of the validation pairs can be read; build the data set again."
-        )
+        raise UnreadableDataError("None of the validation pairs can be read; build the set again.")
     if not math.isfinite(loss := float(error / weight)):
         raise TrainingError(
             f"{label}: the validation loss is {loss}. The last good checkpoint is kept. Try a "

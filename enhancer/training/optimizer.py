@@ -8,11 +8,8 @@ from enhancer.config import StageConfig
 
 
 def learning_rate_at(stage: StageConfig, steps_per_epoch: int, step: int) -> float:
-    """The learning rate of a step, counted from 0.
-
-    Linear from 0 to the peak in `warmup_epochs`, then half a cosine that reaches 0 with the last
-    epoch's end.
-    """
+    """The learning rate of a step, counted from 0: linear from 0 to the peak in `warmup_epochs`,
+    then half a cosine that reaches 0 with the last epoch's end."""
     num_train_steps = stage.epochs * steps_per_epoch
     warmup_steps = min(stage.warmup_epochs * steps_per_epoch, max(0, num_train_steps - 1))
     if step < warmup_steps:
@@ -25,10 +22,7 @@ def make_optimizer(
     weight_decay: float, variables: list[keras.Variable]
 ) -> keras.optimizers.Optimizer:
     """AdamW, built for `variables`. Its learning rate is a variable that each step sets.
-
-    Norms, temperatures, biases and tone curves are not decayed: shrinking a scale is no
-    regulariser.
-    """
+    Norms, temperatures, biases and tone curves are not decayed."""
     optimizer = keras.optimizers.AdamW(
         name="adamw",  # a fixed name keeps variable paths equal between processes
         learning_rate=0.0,

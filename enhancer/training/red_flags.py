@@ -1,8 +1,7 @@
 """What a stage's history warns of, in numbers: it does not fall, it rises, its gap is large.
 
-Every flag asks for several epochs of evidence, measured against the history's own noise, and a flag
-once raised stays raised with the words of its first epoch: called after each epoch, `stage_flags`
-never takes back and never repeats itself.
+Every flag asks for several epochs of evidence, measured against the history's own noise, and once
+raised stays raised with the words of its first epoch.
 """
 
 import dataclasses
@@ -19,8 +18,7 @@ LEAST_FALL = 0.02
 LEAST_RISE = 0.05
 """A smoothed loss that rises by this fraction has left its minimum: flat ends wander by less."""
 RISE_IN_JUMPS = 4.0
-"""It must also rise by this many typical jumps: of simulated falling runs of 60 epochs with 10 %
-noise 1 in 100 then rings falsely."""
+"""It must also rise by this many typical jumps: 1 in 100 falling runs with 10 % noise then errs."""
 LARGE_GAP = 0.5
 """Half again as much loss on validation photos as on training photos."""
 
@@ -41,8 +39,7 @@ def stage_flags(history: Sequence[Row], *, pretrained: bool = False) -> list[Red
     """The flags that a stage has raised so far, oldest first; any longer history gives the same.
 
     Args:
-        history: the stage's rows, epoch 0 first; at least `epoch`, `train_loss`, `validation_loss`,
-            `learning_rate` of each.
+        history: the stage's rows, epoch 0 first.
         pretrained: whether the stage started from trained weights, which may be near their best.
     """
     return [flag for _, flag in _raised(history, pretrained)]
@@ -83,15 +80,14 @@ def _not_falling(history: Sequence[Row]) -> RedFlag | None:
         return None
     if best["validation_loss"] <= (1 - LEAST_FALL) * start["validation_loss"]:
         return None
+    remedy = (
+        "The learning rate is too high, or the targets do not belong to the inputs: try "
+        f"{_lower_rate(history)}."
+    )
     if _training_falls(history, since=start["epoch"]):
         remedy = (
             "The training loss falls and the validation loss does not: look at the data of both "
             "splits first, then try augmentation strong."
-        )
-    else:
-        remedy = (
-            "The learning rate is too high, or the targets do not belong to the inputs: try "
-            f"{_lower_rate(history)}."
         )
     return RedFlag(
         "it does not learn",
@@ -115,15 +111,14 @@ def _rising(history: Sequence[Row]) -> RedFlag | None:
     high = max((1 + LEAST_RISE) * lowest, lowest + RISE_IN_JUMPS * jump)
     if medians[-1] <= high or min(losses[-EVIDENCE_EPOCHS:]) <= (1 + LEAST_RISE) * lowest:
         return None
+    remedy = (
+        "The training loss does not fall either: the learning rate is too high; try "
+        f"{_lower_rate(history)}."
+    )
     if _training_falls(history, since=turned):
         remedy = (
             "The training loss still falls: the network learns its few photos by heart "
             "(overfitting); try frozen_levels 2 or augmentation strong."
-        )
-    else:
-        remedy = (
-            "The training loss does not fall either: the learning rate is too high; try "
-            f"{_lower_rate(history)}."
         )
     return RedFlag(
         "validation loss rises",

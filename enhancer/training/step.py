@@ -49,13 +49,11 @@ def make_train_step(
     """Compile-once step: `(state, batch, controls) -> (state, report)`.
 
     The batch is uint8 `(batch, height, width, 3)` under "input" and "target". The state given in is
-    donated: its buffers are gone afterwards. A step whose loss or gradient is not finite leaves
-    weights, optimizer and average as they are.
+    donated. A step whose loss or gradient is not finite changes nothing.
 
     Args:
         model, optimizer: describe the computation; their own values are not used.
-        stage: of it count `gradient_accumulation_steps`, `gradient_clip_norm`, `ema_decay`,
-            `frozen_levels`, `unfreeze_every_epochs` and whether `level_decay` is 1.
+        stage: of which `enhancer.training.compiled_steps.COMPILED_FIELDS` count.
     """
     variables = model.trainable_variables
     still = never_trained(stage, (variable.path for variable in variables))
@@ -109,11 +107,8 @@ def make_train_step(
 
 
 def make_eval_step(model: keras.Model) -> EvalStep:
-    """Compile-once validation: `(weights, batch, pair_weights) -> (error, weight)`, sums.
-
-    The error is each pair's mean |error| times its weight. The prediction is clipped to [0, 1], as
-    the photo that a user gets is.
-    """
+    """Compile-once validation: `(weights, batch, pair_weights) -> (error, weight)`, both sums.
+    The prediction is clipped to [0, 1], as the photo that a user gets is."""
 
     def eval_step(
         weights: dict[str, jax.Array], batch: dict[str, jax.Array], pair_weights: jax.Array
@@ -126,14 +121,10 @@ def make_eval_step(model: keras.Model) -> EvalStep:
 
 
 def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
-    """Mean absolute error, the loss of both stages and the score.
+    """Mean absolute error, the loss of both stages and the score, float32 `()`.
 
     Args:
-        prediction, target: float `(batch, height, width, channels)` in [0, 1]; the prediction may
-            leave it.
-
-    Returns:
-        float32 `()`: the mean over everything. Computed in float32 whatever the inputs' dtype.
+        prediction, target: float `(batch, height, width, channels)`, about [0, 1].
     """
     return jnp.mean(jnp.abs(prediction.astype("float32") - target.astype("float32")))
 

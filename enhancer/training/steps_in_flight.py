@@ -34,13 +34,11 @@ class StepsInFlight:
     def add(self, batch: TrainBatch, report: StepReport) -> int:
         """Note the step that was sent off, and count those that `LAG` others have followed.
 
-        Reading these waits for nothing new.
-
         Returns:
-            The greatest request that came with them.
+            The greatest request that came with these; reading them waits for nothing new.
 
         Raises:
-            TrainingError: Too many steps in a row were skipped.
+            TrainingError: too many steps in a row were skipped.
         """
         self._steps.append((self._progress.step, batch, report))
         return self._count(len(self._steps) - LAG)

@@ -17,7 +17,7 @@ from enhancer.scoring.baselines import FIT_SIDE, fit_baselines
 from enhancer.scoring.evaluation import evaluate, unedited
 from enhancer.system.files import write_json
 from enhancer.training.loop import train
-from recipes.ablation.folds import subset
+from recipes.ablation.folds import Fold, subset
 from recipes.ablation.strategies import TRANSFER, Strategy
 from recipes.data_sets import DataSets, JoinedSources, Subset
 from recipes.experiment import Experiment, UsageError
@@ -45,25 +45,20 @@ class Cell(NamedTuple):
         return f"{name}_{self.pairs}pairs_fold{self.fold}_seed{self.seed}"
 
 
-class FoldData(NamedTuple):
-    """What a fold trains, validates and tests on: sources of encoded pairs."""
-
-    train: Any
-    validation: Any
-    test: Any
-
-
-@dataclasses.dataclass(frozen=True)
 class Cells:
-    """Runs cells in an experiment's work folder."""
+    """Runs cells in an experiment's work folder; the folds hold sources of encoded pairs."""
 
-    experiment: Experiment
-    strategies: Mapping[str, Strategy]
-    data: DataSets
-    folds: Sequence[FoldData]
-    pretrained: dict[Path, bool] = dataclasses.field(default_factory=dict)
-    """Pre-trainings that are finished: looking into their checkpoints takes seconds."""
-    fitted: dict[Cell, Mapping[str, Callable]] = dataclasses.field(default_factory=dict)
+    def __init__(
+        self,
+        experiment: Experiment,
+        strategies: Mapping[str, Strategy],
+        data: DataSets,
+        folds: Sequence[Fold],
+    ):
+        self._experiment, self._strategies = experiment, strategies
+        self._data, self._folds = data, folds
+        self._pretrained: set[Path] = set()  # looking into their checkpoints takes seconds
+        self._fitted: dict[Cell, Mapping[str, Callable]] = {}
 
     def read(self, cell: Cell) -> dict[str, Any] | None:
         """A finished cell's `{"cell", "settings", "seconds", "rows", "history"}`, else None.
@@ -73,14 +68,14 @@ class Cells:
         Raises:
             UsageError: a network was trained or tested with other settings.
         """
-        path = self.experiment.workdir / "cells" / cell.folder / "scores.json"
+        path = self._experiment.workdir / "cells" / cell.folder / "scores.json"
         try:
             saved = json.loads(path.read_text())
         except (OSError, ValueError):
             return None
         if saved["settings"] == self._settings(cell):
             return saved
-        if cell.strategy in self.strategies or cell.strategy == "pretrained":
+        if cell.strategy in (*self._strategies, "pretrained"):
             raise UsageError(
                 f"{path.parent} was run with other settings; name another --workdir, another name "
                 "for the strategy, or delete that folder."
@@ -89,30 +84,31 @@ class Cells:
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """Train and test one cell, from where it stopped if it did."""
-        folder, started = self.experiment.workdir / "cells" / cell.folder, time.monotonic()
-        strategy, history = self.strategies.get(cell.strategy, self.strategies[TRANSFER]), []
+        folder, started = self._experiment.workdir / "cells" / cell.folder, time.monotonic()
+        strategy, fold, history = self._strategy(cell), self._folds[cell.fold], []
         stage = dataclasses.replace(strategy.experiment.finetune, seed=cell.seed)
         if cell.strategy == "unedited":
             method = unedited
         elif cell.strategy in FITTED:
             method = self._fit(cell)[cell.strategy]
-        elif cell.strategy == "pretrained":
-            pretrained = load_best(self._pretrain(strategy, cell.seed))
-            method = Enhancer(pretrained, stage.resolution).enhance
         else:
-            history = train(
-                stage,
-                strategy.experiment.network_shape,
-                self._train_source(cell),
-                self.folds[cell.fold].validation,
-                folder,
-                self._pretrain(strategy, cell.seed) if strategy.pretrained else None,
-                mixed_in=[self.data.fivek("train")] if stage.mix_weight else [],
-                save_minutes=self.experiment.save_minutes,
-            ).history
-            method = Enhancer(load_best(folder), stage.resolution).enhance
-        test = WithoutDamaged(self.folds[cell.fold].test, "test data")
-        rows = evaluate({"": method}, test, squash=self.experiment.squash)[""]
+            start = self._pretrain(strategy, cell.seed) if strategy.pretrained else None
+            if cell.strategy != "pretrained":
+                history = train(
+                    stage,
+                    strategy.experiment.network_shape,
+                    self._train_source(cell),
+                    fold.validation,
+                    folder,
+                    start,
+                    mixed_in=[self._data.fivek("train")] if stage.mix_weight else [],
+                    save_minutes=self._experiment.save_minutes,
+                ).history
+                start = folder
+            assert start is not None
+            method = Enhancer(load_best(start), stage.resolution).enhance
+        test = WithoutDamaged(fold.test, "test data")
+        rows = evaluate({"": method}, test, squash=self._experiment.squash)[""]
         trained_for = sum(row["seconds"] for row in history)
         saved = {
             "cell": cell._asdict(),
@@ -127,6 +123,9 @@ class Cells:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return saved
 
+    def _strategy(self, cell: Cell) -> Strategy:
+        return self._strategies.get(cell.strategy, self._strategies[TRANSFER])
+
     def _pretrain(self, strategy: Strategy, seed: int) -> Path:
         """The folder of the pre-training that a strategy starts from, trained if need be."""
         experiment = strategy.experiment
@@ -135,40 +134,38 @@ class Cells:
         stage = dataclasses.replace(experiment.pretrain, seed=seed)
         shape = experiment.network_shape
         name = f"{_digest(dataclasses.asdict(shape), dataclasses.asdict(stage))}_seed{seed}"
-        folder = self.experiment.workdir / "pretrain" / name
-        if folder not in self.pretrained:
-            splits = self.data.fivek("train"), self.data.fivek("validation")
-            minutes = self.experiment.save_minutes
-            train(stage, shape, *splits, folder, mixed_in=self.data.extra, save_minutes=minutes)
-            self.pretrained[folder] = True
+        folder = self._experiment.workdir / "pretrain" / name
+        if folder not in self._pretrained:
+            splits = self._data.fivek("train"), self._data.fivek("validation")
+            minutes = self._experiment.save_minutes
+            train(stage, shape, *splits, folder, mixed_in=self._data.extra, save_minutes=minutes)
+            self._pretrained.add(folder)
         return folder
 
     def _train_source(self, cell: Cell) -> Any:
-        """What a cell is trained or fitted on."""
-        fold = self.folds[cell.fold]
+        fold = self._folds[cell.fold]
         drawn = Subset(fold.train, subset(cell.pairs, len(fold.train), cell.seed, cell.fold))
-        both = self.experiment.train_on_validation
+        both = self._experiment.train_on_validation
         return JoinedSources([drawn, fold.validation]) if both else drawn
 
     def _fit(self, cell: Cell) -> Mapping[str, Callable]:
         key = cell._replace(strategy="")
-        if key not in self.fitted:
+        if key not in self._fitted:
             pairs = ReadablePairs(self._train_source(cell), "training data")
-            self.fitted[key] = fit_baselines(read_reduced(pairs, FIT_SIDE, "fitting"))
-        return self.fitted[key]
+            self._fitted[key] = fit_baselines(read_reduced(pairs, FIT_SIDE, "fitting"))
+        return self._fitted[key]
 
     def _settings(self, cell: Cell) -> str:
         """A digest of all settings that a cell's scores depend on."""
-        strategy = self.strategies.get(cell.strategy, self.strategies[TRANSFER])
-        used = strategy.experiment
+        pretrained, used = self._strategy(cell)
         parts: list[Any] = [used.squash, used.finetune.resolution]
         if cell.strategy != "unedited":
             parts.append(used.train_on_validation)
-        if cell.strategy in self.strategies:
+        if cell.strategy in self._strategies:
             parts.append(dataclasses.asdict(used.finetune))
-        if cell.strategy in (*self.strategies, "pretrained"):
+        if cell.strategy in (*self._strategies, "pretrained"):
             parts.append(dataclasses.asdict(used.network_shape))
-            if strategy.pretrained:
+            if pretrained:
                 parts += [dataclasses.asdict(used.pretrain), str(used.pretrained)]
         return _digest(*parts)
 

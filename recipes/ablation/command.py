@@ -23,7 +23,7 @@ import tyro
 from enhancer.config import StageConfig
 from recipes.ablation.strategies import ALTERNATIVES, SCRATCH, TRANSFER, parse_strategies
 from recipes.experiment import Experiment, UsageError, refuse_other_run, save_configuration
-from recipes.presets import PRESETS, preset_and_rest
+from recipes.presets import PRESETS, parse_options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,43 +54,28 @@ class Ablation(Experiment):
         if len(set(self.seeds)) != len(self.seeds) or not all(0 <= s < 2**32 for s in self.seeds):
             raise UsageError(f"--seeds lie in [0, {2**32 - 1}] and differ, received {self.seeds}.")
         if self.folds < 1 or not (self.seeds and (self.fractions or self.pairs)):
-            raise UsageError(
-                "Name one of --seeds, one of --fractions or --pairs, and --folds >= 1."
-            )
-        if (
-            not all(0 < fraction <= 1 for fraction in self.fractions)
-            or min(self.pairs, default=1) < 1
-        ):
+            raise UsageError("Give --seeds, --fractions or --pairs, and --folds >= 1.")
+        if not all(0 < share <= 1 for share in self.fractions) or min(self.pairs, default=1) < 1:
             raise UsageError("--fractions lie in (0, 1], and --pairs are at least 1.")
 
 
 def defaults(preset: str) -> Ablation:
     """The options of a grid for which nothing else was asked."""
-    usual = dataclasses.replace(PRESETS[preset], from_scratch=True, require_gain=False)
-    grid = Ablation(**vars(usual))
-    grid = dataclasses.replace(grid, workdir=Path(f"runs/ablation_{preset}"))
+    own = {"workdir": Path(f"runs/ablation_{preset}"), "from_scratch": True, "require_gain": False}
+    grid = Ablation(**{**vars(PRESETS[preset]), **own})
     if preset != "quick":
         return grid
-    return dataclasses.replace(
-        grid,
-        pretrain=dataclasses.replace(grid.pretrain, epochs=6, early_stopping_patience=6),
-        finetune=dataclasses.replace(grid.finetune, epochs=6, early_stopping_patience=6),
-        seeds=(0, 1),
-        fractions=(0.4, 1.0),
-        strategies=("30 % FiveK mixed in:mix_weight=0.3",),  # needs no program of its own
-    )
+    stages = {
+        name: dataclasses.replace(getattr(grid, name), epochs=6, early_stopping_patience=6)
+        for name in ("pretrain", "finetune")
+    }
+    mixed = ("30 % FiveK mixed in:mix_weight=0.3",)  # needs no program of its own
+    return dataclasses.replace(grid, **stages, seeds=(0, 1), fractions=(0.4, 1.0), strategies=mixed)
 
 
 def parse(arguments: list[str]) -> Ablation:
     """Read what follows `ablate` on the command line."""
-    preset, rest = preset_and_rest(arguments)
-    return tyro.cli(
-        Ablation,
-        default=defaults(preset),
-        args=rest,
-        prog=f"python -m recipes.fivek_transfer ablate {preset}",
-        description=__doc__,
-    )
+    return parse_options(arguments, defaults, "ablate", __doc__)
 
 
 def run(grid: Ablation) -> int:
@@ -99,12 +84,11 @@ def run(grid: Ablation) -> int:
     from enhancer.data.pairs import ReadablePairs, WithoutDamaged
     from enhancer.scoring.baselines import FIT_SIDE
     from enhancer.system import compiler, processes
-    from recipes import data_sets
-    from recipes.ablation.cells import FITTED, Cell, Cells, FoldData
-    from recipes.ablation.folds import grouped_folds
+    from recipes.ablation.cells import FITTED, Cell, Cells
+    from recipes.ablation.folds import Fold, grouped_folds
     from recipes.ablation.table import write
-    from recipes.leaks import find_scenes
-    from recipes.scored_pairs import read_reduced
+    from recipes.data_sets import JoinedSources, Subset, open_or_build
+    from recipes.scored_pairs import find_scenes, read_reduced
 
     if processes.are_several():
         raise UsageError(
@@ -114,33 +98,34 @@ def run(grid: Ablation) -> int:
     strategies = parse_strategies(grid.strategies, grid)
     compiler.enable_cache()
     refuse_other_run(grid)
-    data, fingerprints = data_sets.open_or_build(grid)
+    data, fingerprints = open_or_build(grid)
     save_configuration(grid, fingerprints)
 
     # Scenes are looked for on small pictures; damaged pairs are left out of everything.
     splits = ("train", "validation", "test")
     parts = [WithoutDamaged(data.real_estate(split), f"{split} data") for split in splits]
-    pooled = data_sets.JoinedSources(parts if grid.folds > 1 else parts[2:])
+    pooled = JoinedSources(parts if grid.folds > 1 else parts[2:])
     small = read_reduced(ReadablePairs(pooled, "pairs"), FIT_SIDE, "looking for scenes")
     scenes = find_scenes(small)
-    try:
-        folds = grouped_folds(scenes, grid.folds) if grid.folds > 1 else []
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    fold_data = [FoldData(*(data_sets.Subset(pooled, part) for part in fold)) for fold in folds]
-    fold_data = fold_data or [FoldData(*(data.real_estate(split) for split in splits))]
-    available = min(len(fold.train) for fold in fold_data)
+    folds = [Fold(*map(data.real_estate, splits))]
+    if grid.folds > 1:
+        try:
+            indices = grouped_folds(scenes, grid.folds)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        folds = [Fold(*(Subset(pooled, part) for part in fold)) for fold in indices]
+    available = min(len(fold.train) for fold in folds)
     counts = {max(1, round(fraction * available)) for fraction in grid.fractions}
     *fewer, most = sorted(counts | {min(number, available) for number in grid.pairs})
 
     todo = []  # seeds come last, so that a run that is stopped holds whole comparisons of some
     for seed in grid.seeds:
-        for fold in range(len(fold_data)):
+        for fold in range(len(folds)):
             todo += [Cell("unedited", most, fold, seed)] if seed == grid.seeds[0] else []
             todo += [Cell(name, most, fold, seed) for name in ("pretrained", *FITTED, *strategies)]
             names = (*FITTED, SCRATCH, TRANSFER)
             todo += [Cell(name, few, fold, seed) for few in reversed(fewer) for name in names]
-    cells = Cells(grid, strategies, data, fold_data)
+    cells = Cells(grid, strategies, data, folds)
     finished, ran, started = [], 0, time.monotonic()
     left = sum(cells.read(cell) is None for cell in todo)
     print(f"{len(todo)} cells, of which {len(todo) - left} are done.", flush=True)
@@ -154,6 +139,6 @@ def run(grid: Ablation) -> int:
         finished.append(saved)
     scene_of = {pair.id: scene for pair, scene in zip(small, scenes, strict=True)}
     config = grid.configuration(fingerprints)
-    text = write(grid.workdir, config, finished, len(fold_data), scene_of)
+    text = write(grid.workdir, config, finished, len(folds), scene_of)
     print(f"\n{text}\n\n{grid.workdir / 'ablation.json'}\n{grid.workdir / 'ablation.html'}")
     return 0

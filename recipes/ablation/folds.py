@@ -1,7 +1,7 @@
 """Small sets cut into folds for cross-validation, photos of one scene kept together."""
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,11 +10,11 @@ _VALIDATION_SHARE = 0.15
 
 
 class Fold(NamedTuple):
-    """Indices of the pairs, each in rising order."""
+    """What is trained, validated and tested on: indices of pairs in rising order, or sources."""
 
-    train: list[int]
-    validation: list[int]
-    test: list[int]
+    train: Any
+    validation: Any
+    test: Any
 
 
 def grouped_folds(scenes: Sequence[Hashable], number: int) -> list[Fold]:

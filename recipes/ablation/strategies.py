@@ -35,10 +35,7 @@ def parse_strategies(texts: tuple[str, ...], experiment: Experiment) -> dict[str
         UsageError: one does not read so, or asks for what no run can use.
         SystemExit: a key or value is not the recipe's; its own parser has said so.
     """
-    strategies = {
-        SCRATCH: Strategy(False, experiment),
-        TRANSFER: Strategy(True, experiment),
-    }
+    strategies = {name: Strategy(name == TRANSFER, experiment) for name in (SCRATCH, TRANSFER)}
     for text in texts:
         name, _, changes = (part.strip() for part in text.partition(":"))
         pairs = [change.partition("=") for change in changes.split(",")]

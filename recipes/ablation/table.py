@@ -8,16 +8,8 @@ import numpy as np
 
 from enhancer.report.page import flat_settings, render
 from enhancer.report.plots import plot_changes
-from enhancer.scoring import statistics
-from enhancer.scoring.columns import FAULTS, MAIN_COLUMNS
+from enhancer.scoring import statistics, verdict
 from enhancer.scoring.results import comparison_fields, method_title, summarise, text_table
-from enhancer.scoring.verdict import (
-    change_text,
-    detectable_sentence,
-    difference_sentence,
-    headline,
-    words,
-)
 from enhancer.system.files import write_atomically, write_json
 from enhancer.system.hardware import describe
 from recipes.ablation.cells import FITTED
@@ -25,8 +17,7 @@ from recipes.ablation.strategies import SCRATCH, TRANSFER
 from recipes.experiment import SUCCESS_LEVELS
 
 HEADINGS = ["", "pairs", "seeds", "photos", "L1 ↓", "between seeds", "vs scratch", "vs transfer"]
-_MEANS = (*MAIN_COLUMNS, *FAULTS)
-_WITHOUT_PAIRS = ("unedited", "pretrained")
+_WITHOUT_PAIRS = ("unedited", "pretrained")  # fitted on none
 
 
 def write(
@@ -58,7 +49,7 @@ def write(
         for row in table
         if row["vs_scratch"] and row["strategy"] not in _WITHOUT_PAIRS
     }
-    rows = [_cells(row) for row in table]
+    rows = [_texts(row) for row in table]
     page = render(
         "ablation.html",
         subject="ablation",
@@ -85,55 +76,47 @@ def summarise_cells(
         `vs_transfer`, `vs_curve`, `vs_adaptive_lookup`: L1 against these on as many pairs, as
         `enhancer.scoring.results.comparison_fields`; None where there is nothing to compare with.
     """
-    by_seed: dict[tuple[str, int], dict[int, list[Mapping[str, Any]]]] = {}
-    for cell in sorted(cells, key=lambda cell: cell["cell"]["fold"]):
+    groups: dict[tuple[str, int], dict[int, list[Mapping[str, Any]]]] = {}
+    # By seed and fold: so all rows are about the same photos in the same order.
+    for cell in sorted(cells, key=lambda cell: (cell["cell"]["seed"], cell["cell"]["fold"])):
         place = cell["cell"]
-        seeds = by_seed.setdefault((place["strategy"], place["pairs"]), {})
+        seeds = groups.setdefault((place["strategy"], place["pairs"]), {})
         seeds.setdefault(place["seed"], []).append(cell)
-    groups = {  # cells by seed and fold: so all rows are about the same photos in the same order
-        key: whole
-        for key, seeds in by_seed.items()
-        if (whole := [found for _, found in sorted(seeds.items()) if len(found) == folds])
+    whole = {
+        key: [found for found in seeds.values() if len(found) == folds]
+        for key, seeds in groups.items()
     }
-    l1 = {key: _scores(group, "l1") for key, group in groups.items()}
+    rows = {
+        key: [[row for cell in found for row in cell["rows"]] for found in seeds]
+        for key, seeds in whole.items()
+        if seeds
+    }
+    l1 = {key: np.array([[row["l1"] for row in seed] for seed in rows[key]]) for key in rows}
     table = []
     for (strategy, pairs), scores in l1.items():
-        group = groups[strategy, pairs]
-        ids = [row["id"] for cell in group[0] for row in cell["rows"]]
         over_photos = summarise([{"l1": float(value)} for value in scores.mean(axis=0)])["l1"]
+        over_all = summarise([row for seed in rows[strategy, pairs] for row in seed])
+        between = float(scores.mean(axis=1).std(ddof=1)) if len(scores) > 1 else None
         row = {
             "strategy": strategy,
             "pairs": pairs,
             "seeds": len(scores),
-            "n": len(ids),
-            "mean": _means(group),
+            "n": scores.shape[1],
+            "mean": {column: found["mean"] for column, found in over_all.items()},
             "l1_low": over_photos["low"],
             "l1_high": over_photos["high"],
-            "l1_between_seeds": None,
-            "seconds": sum(cell["seconds"] for seed in group for cell in seed),
+            "l1_between_seeds": between,
+            "seconds": sum(cell["seconds"] for seed in whole[strategy, pairs] for cell in seed),
         }
-        if len(scores) > 1:
-            row["l1_between_seeds"] = float(scores.mean(axis=1).std(ddof=1))
+        scenes = [scene_of[photo["id"]] for photo in rows[strategy, pairs][0]]
         for baseline in (SCRATCH, TRANSFER, *FITTED):
             row[f"vs_{baseline}"], other = None, l1.get((baseline, pairs))
             if other is not None and strategy != baseline:
-                found = statistics.compare(scores, other, [scene_of[name] for name in ids])
+                found = statistics.compare(scores, other, scenes)
                 row[f"vs_{baseline}"] = comparison_fields(found)
         table.append(row)
     # Stable: within a number of pairs the order is the grid's.
     return sorted(table, key=lambda row: (row["strategy"] not in _WITHOUT_PAIRS, row["pairs"]))
-
-
-def _means(group: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, float]:
-    """Of each score over seeds and the photos that have it."""
-    rows = [row for seed in group for cell in seed for row in cell["rows"]]
-    known = {c: [row[c] for row in rows if row.get(c) is not None] for c in _MEANS}
-    return {column: float(np.mean(values)) for column, values in known.items() if values}
-
-
-def _scores(group: Sequence[Sequence[Mapping[str, Any]]], column: str) -> np.ndarray:
-    """A group's scores by seed and photo, float `(seeds, photos)`."""
-    return np.array([[row[column] for cell in seed for row in cell["rows"]] for seed in group])
 
 
 def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[str]]:
@@ -144,12 +127,12 @@ def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[
     main = max(compared, key=lambda row: row["pairs"])
     pair = main["vs_scratch"]
     sentences = [
-        difference_sentence(main[f"vs_{other}"], "transfer", method_title(other))
+        verdict.difference_sentence(main[f"vs_{other}"], "transfer", method_title(other))
         for other in (SCRATCH, *FITTED)
         if main[f"vs_{other}"]
     ]
     if pair["detectable_percent"] is not None:
-        sentences.append(detectable_sentence(pair))
+        sentences.append(verdict.detectable_sentence(pair))
     if main["seeds"] < 3:
         sentences.append("Fewer than three seeds say little about the luck of training.")
     if folds > 1:
@@ -157,21 +140,19 @@ def conclude(table: Sequence[Mapping[str, Any]], folds: int) -> tuple[str, list[
             f"Training sets of the {folds} folds overlap, which the intervals do not know: they "
             "are somewhat too narrow."
         )
-    return headline(SCRATCH, pair), sentences
+    return verdict.headline(SCRATCH, pair), sentences
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    """A row as text."""
+def _texts(row: Mapping[str, Any]) -> list[str]:
     half = "" if row["l1_low"] is None else f" ± {(row['l1_high'] - row['l1_low']) / 2:.4f}"
     between = row["l1_between_seeds"]
     pairs = [row["vs_scratch"], None if row["strategy"] == SCRATCH else row["vs_transfer"]]
     return [
         method_title(row["strategy"]),
-        # An unedited photo or a pre-trained network has been fitted on no pairs.
         "–" if row["strategy"] in _WITHOUT_PAIRS else str(row["pairs"]),
         str(row["seeds"]),
         str(row["n"]),
         f"{row['mean']['l1']:.4f}{half}",
         "–" if between is None else f"{between:.4f}",
-        *(f"{change_text(pair)} {words(pair)}" if pair else "–" for pair in pairs),
+        *(f"{verdict.change_text(pair)} {verdict.words(pair)}" if pair else "–" for pair in pairs),
     ]

@@ -1,5 +1,4 @@
-"""What a run would take, before anything is trained: steps, FLOPs and memory, by XLA's own
-analysis.
+"""What a run would take, before it is trained: steps, FLOPs and memory, by XLA's own analysis.
 
     python -m recipes.fivek_transfer estimate                              the plan's settings
     python -m recipes.fivek_transfer estimate --finetune.remat none        others
@@ -19,11 +18,8 @@ import time
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
-from enhancer.config import StageConfig
 from recipes.experiment import Experiment, data_dirs_of, folders_of, refuse_contradictions
-from recipes.presets import PRESETS, preset_and_rest
+from recipes.presets import PRESETS, parse_options
 
 PLAN_PAIRS = {"fivek": 4750, "real_estate": 511}
 """Training pairs of the plan: 95 % of 5000, and what is left of 577."""
@@ -41,13 +37,8 @@ class Estimate(Experiment):
 
 def parse(arguments: list[str]) -> Estimate:
     """Read what follows `estimate` on the command line."""
-    preset, rest = preset_and_rest(arguments)
-    return tyro.cli(
-        Estimate,
-        default=Estimate(**vars(PRESETS[preset])),
-        args=rest,
-        prog=f"python -m recipes.fivek_transfer estimate {preset}",
-        description=__doc__,
+    return parse_options(
+        arguments, lambda preset: Estimate(**vars(PRESETS[preset])), "estimate", __doc__
     )
 
 
@@ -61,10 +52,9 @@ def run(command: Estimate) -> int:
     target = find_target(command.target_config)
     table: dict[str, list[str]] = {}
     for name in ("pretrain", "finetune") if command.pretrained is None else ("finetune",):
-        stage: StageConfig = getattr(command, name)
-        data_set = "fivek" if name == "pretrain" else "real_estate"
+        stage = getattr(command, name)
         side = max(stage.resolution, *stage.progressive_resolutions, 0)
-        pairs, assumed = _training_pairs(command, data_set)
+        pairs, assumed = _training_pairs(command, "fivek" if name == "pretrain" else "real_estate")
         steps = steps_per_epoch(range(pairs), stage)  # type: ignore[arg-type]
         started = time.monotonic()
         print(f"compiling the step of {name} for {target.name} ...", file=sys.stderr, flush=True)
@@ -95,8 +85,7 @@ def run(command: Estimate) -> int:
 
 
 def _training_pairs(command: Estimate, name: Literal["fivek", "real_estate"]) -> tuple[int, bool]:
-    """Training pairs of a data set; where it is not built, the plan's or what --miniature
-    renders."""
+    """Training pairs of a data set; where it is not built, those of the plan or of --miniature."""
     from datasets import miniature
     from datasets.types import DatasetNotBuilt
     from recipes.data_sets import open_split

@@ -75,11 +75,9 @@ class StepCost(NamedTuple):
     parameters: int
     """Numbers that are learned, not bytes."""
     flops: float
-    """Of a step, what rematerialisation repeats included, as XLA counts them before it
-    optimises."""
+    """Of a step, repetitions by rematerialisation included, before XLA optimises."""
     state_bytes: int
-    """The state, once because it is donated; the batch; the network's and optimizer's own first
-    values; and the copy of the state while it is saved."""
+    """Of the donated state, the batch, the first values, and the copy while it is saved."""
     temporary_bytes: int
     """What the step needs besides, from its beginning to its end."""
 
@@ -95,7 +93,7 @@ def step_cost(model_config: ModelConfig, stage: StageConfig, device: Any) -> Ste
         lowered = step.lower(*arguments)
         found = lowered.compile().memory_analysis()
     state = arguments[0]
-    weights, others, average = map(_bytes, (state.weights, state.optimizer, state.average))
+    weights, others, average = map(_bytes, state[:3])
     given = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
     return StepCost(
         sum(math.prod(x.shape) for x in state.weights.values()),
@@ -110,20 +108,18 @@ def step_arguments(
     model: Restormer, optimizer: keras.optimizers.Optimizer, stage: StageConfig, device: Any
 ) -> tuple[TrainState, dict[str, Any], StepControls]:
     """A train step's arguments as `jax.ShapeDtypeStruct`s on `device`, without any memory."""
-    state = jax.eval_shape(
-        lambda: initial_state(model, optimizer, with_average=stage.ema_decay > 0)
-    )
-    side = stage.resolution
-    picture = jax.ShapeDtypeStruct((stage.batch_size, side, side, 3), jnp.uint8)
-    controls = StepControls(
-        learning_rate=jax.ShapeDtypeStruct((), jnp.float32),
-        level_factors=jax.ShapeDtypeStruct((len(LEVELS),), jnp.float32),
-        request=jax.ShapeDtypeStruct((1,), jnp.int32),
-    )
+
+    def arguments():
+        state = initial_state(model, optimizer, with_average=stage.ema_decay > 0)
+        picture = jnp.zeros((stage.batch_size, stage.resolution, stage.resolution, 3), jnp.uint8)
+        rate, factors, request = jnp.zeros(()), jnp.zeros(len(LEVELS)), jnp.zeros(1, jnp.int32)
+        controls = StepControls(rate, factors, request)
+        return state, {"input": picture, "target": picture}, controls
+
     sharding = jax.sharding.SingleDeviceSharding(device)
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        (state, {"input": picture, "target": picture}, controls),
+        jax.eval_shape(arguments),
     )
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from enhancer.config import StageConfig
 from enhancer.scoring.metrics import METRICS
-from recipes.ablation.cells import Cell, Cells, FoldData
+from recipes.ablation.cells import Cell, Cells
 from recipes.ablation.command import Ablation, parse
+from recipes.ablation.folds import Fold
 from recipes.ablation.strategies import ALTERNATIVES, parse_strategies
 from recipes.ablation.table import conclude, summarise_cells, write
 from recipes.data_sets import DataSets
@@ -143,7 +144,7 @@ def fitting_cells(workdir: Path, pairs: list[dict], **options) -> Cells:
     unchanged = [pair | {"target": pair["input"]} for pair in pairs[:3]]
     experiment = Experiment(workdir=workdir, **options)
     data = DataSets(fivek=lambda _: [], real_estate=lambda _: [], extra=[])
-    folds = [FoldData(unchanged, pairs[3:6], pairs[6:])]
+    folds = [Fold(unchanged, pairs[3:6], pairs[6:])]
     return Cells(experiment, parse_strategies((), experiment), data, folds)
 
 

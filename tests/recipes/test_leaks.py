@@ -9,8 +9,9 @@ from datasets import build, miniature
 from datasets.types import SourceError
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import read_photo
-from recipes.leaks import SeenScenes, built_scenes, find_leaks, seen_scenes
+from recipes.data_sets import open_trained
 from recipes.run_folder import Run
+from recipes.scored_pairs import find_leaks
 
 CONFIG = "long_1536"
 
@@ -39,7 +40,7 @@ def test_what_was_trained_on_is_found_in_the_built_set(sets, judged):
     fingerprint = build.fingerprint("real_estate", sets / "data", CONFIG)
 
     def leaks(*splits):
-        seen = built_scenes("real_estate", [sets / "data"], CONFIG, fingerprint, splits)
+        seen = open_trained("real_estate", [sets / "data"], CONFIG, fingerprint, splits)
         return find_leaks(judged, [0, 1], seen)
 
     assert leaks("train", "validation") == ["train"]
@@ -47,14 +48,14 @@ def test_what_was_trained_on_is_found_in_the_built_set(sets, judged):
 
 
 def test_decoded_pairs_that_were_trained_on_are_found(judged):
-    assert find_leaks(judged, [0, 1], seen_scenes(judged[1:])) == ["test"]
-    assert find_leaks(judged, [0, 0], seen_scenes(judged[1:])) == ["train", "test"]  # one scene
-    assert find_leaks(judged, [0, 1], SeenScenes()) == []
+    assert find_leaks(judged, [0, 1], judged[1:]) == ["test"]
+    assert find_leaks(judged, [0, 0], judged[1:]) == ["train", "test"]  # one scene
+    assert find_leaks(judged, [0, 1], []) == []
 
 
 def test_another_data_set_at_the_same_place_does_not_count(sets):
-    with pytest.raises(SourceError, match="is not the one that the run was pre-trained on"):
-        built_scenes("real_estate", [sets / "data"], CONFIG, "another", ("train",))
+    with pytest.raises(SourceError, match="is not the one that the run was trained on"):
+        open_trained("real_estate", [sets / "data"], CONFIG, "another", ("train",))
 
 
 def test_a_run_names_its_data_sets_and_that_of_the_run_it_started_from(sets, tmp_path):
@@ -79,8 +80,8 @@ def test_a_run_names_its_data_sets_and_that_of_the_run_it_started_from(sets, tmp
         Run(tmp_path / "first", settings, {"finetune": tmp_path}),
         Run(tmp_path / "second", second, {"finetune": tmp_path}),
     ):  # FiveK, and all lists of the extra pairs
-        assert len(run.pretraining_scenes().hashes) == 3 + 5
+        assert len(run.pretraining_pairs()) == 3 + 5
 
 
 def test_a_run_from_scratch_has_seen_nothing_before(tmp_path):
-    assert Run(tmp_path, {}, {"scratch": tmp_path}).pretraining_scenes() == SeenScenes()
+    assert Run(tmp_path, {}, {"scratch": tmp_path}).pretraining_pairs() == []

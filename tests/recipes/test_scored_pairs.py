@@ -9,8 +9,7 @@ import pytest
 from datasets.types import SourceError
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import write_photo
-from recipes.leaks import find_leaks, find_scenes, seen_scenes
-from recipes.scored_pairs import ScoredPairs, read_reduced
+from recipes.scored_pairs import ScoredPairs, find_leaks, find_scenes, read_reduced
 from tests.helpers.pair_folders import write_pairs
 
 
@@ -98,17 +97,17 @@ def test_exposures_of_one_room_are_one_scene():
 
 
 def test_photos_of_scenes_that_were_trained_on_are_found():
-    trained = seen_scenes([scene("x", 3), scene("y", 2, gain=0.8)])
+    trained = [scene("x", 3), scene("y", 2, gain=0.8)]
     assert find_leaks([scene("a", 1), scene("b", 2)], [0, 1], trained) == ["b"]
 
 
 def test_with_a_photo_all_of_its_scene_have_been_seen():
     tested = [scene("a", 1), scene("b", 2), scene("c", 4)]
-    assert find_leaks(tested, [0, 0, 2], seen_scenes([scene("y", 2, gain=0.8)])) == ["a", "b"]
+    assert find_leaks(tested, [0, 0, 2], [scene("y", 2, gain=0.8)]) == ["a", "b"]
 
 
 def test_without_training_pairs_nothing_was_seen():
-    assert find_leaks([scene("a", 1)], [0], seen_scenes([])) == []
+    assert find_leaks([scene("a", 1)], [0], []) == []
 
 
 def test_reduced_pairs_keep_their_shape_and_are_never_enlarged():

@@ -56,12 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         return run(command)
-    except EnhancerError as error:
+    except (EnhancerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_USAGE
+        return getattr(error, "exit_code", WRONG_USAGE)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return INTERRUPTED
@@ -72,61 +69,59 @@ def run(command: RunComparison) -> int:
     # Imports of seconds wait until here, so that --help answers at once.
     import absl.logging
 
-    from datasets.types import DatasetNotBuilt, SourceError, Split
+    from datasets.types import SourceError
     from enhancer.data.pairs import Pair
-    from enhancer.photo.io import PhotoError
     from enhancer.report.pictures import make_strips
     from enhancer.report.report import write_report
     from enhancer.scoring.baselines import FIT_SIDE, fit_baselines
     from enhancer.scoring.evaluation import evaluate, unedited
     from enhancer.scoring.predictions import SavedPredictions
-    from enhancer.scoring.results import build_results, results_table
+    from enhancer.scoring.results import METHOD_TITLES, build_results, results_table
     from enhancer.scoring.verdict import verdict
     from enhancer.system import compiler
     from enhancer.system.files import write_json
     from recipes.experiment import SUCCESS_LEVELS
-    from recipes.leaks import find_leaks, find_scenes, seen_scenes
     from recipes.run_folder import open_run
-    from recipes.scored_pairs import ScoredPairs, read_reduced
+    from recipes.scored_pairs import ScoredPairs, find_leaks, find_scenes, read_reduced
 
     absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of data sets that are not there
     for path in (command.json, command.report):
         if path is not None and not path.absolute().parent.is_dir():
             raise NotADirectoryError(f"{path.parent}, where {path.name} would go, is not a folder.")
-    folders = _named_folders(command.predictions)
-    saved = {name: SavedPredictions(folder) for name, folder in folders.items()}
+    saved: dict[str, SavedPredictions] = {}
+    for text in command.predictions:
+        name, _, folder = text.partition("=")
+        if not (name and folder):
+            raise EnhancerError(f"--predictions takes NAME=FOLDER, received {text!r}.")
+        if name in (*saved, *METHOD_TITLES) or "_vs_" in name:
+            raise EnhancerError(f"--predictions: choose another name, {name!r} is taken.")
+        saved[name] = SavedPredictions(Path(folder))
     compared = open_run(command.workdir)
     pairs = ScoredPairs(command.pairs, command.split)
     compiler.enable_cache()
 
     small, notes = read_reduced(pairs, FIT_SIDE, "looking for scenes"), []
     scenes = find_scenes(small)
-    trained: dict[Split, list[Pair]] = {"train": [], "validation": []}
+    trained: list[list[Pair]] = []
     baselines, seen, seen_before = {}, None, None
     try:
-        for split in trained:
-            trained[split] = read_reduced(
-                compared.training_pairs(split), FIT_SIDE, f"{split} pairs"
-            )
+        for split in ("train", "validation"):
+            source = compared.training_pairs(split)
+            trained.append(read_reduced(source, FIT_SIDE, f"{split} pairs"))
     except SourceError as error:
-        if not trained["train"]:
+        if not trained:
             notes.append(
                 "No curve and no lookup table could be fitted, and nobody can tell whether these "
                 f"photos were trained on: the training pairs are gone. {error}"
             )
-    if trained["train"]:
-        both = [*trained["train"], *trained["validation"]]
+    if trained:
+        both = [pair for split in trained for pair in split]
         with_validation = compared.config.get("train_on_validation")
-        baselines = fit_baselines(both if with_validation else trained["train"])
-        seen = find_leaks(small, scenes, seen_scenes(both))
+        baselines = fit_baselines(both if with_validation else trained[0])
+        seen = find_leaks(small, scenes, both)
     try:
-        seen_before = find_leaks(small, scenes, compared.pretraining_scenes())
-    except (
-        SourceError,
-        DatasetNotBuilt,
-        PhotoError,
-        OSError,
-    ) as error:  # targets are read where hashes are alike
+        seen_before = find_leaks(small, scenes, compared.pretraining_pairs())
+    except (EnhancerError, OSError) as error:
         notes.append(
             "Nobody can tell whether these photos were seen in pre-training: its pairs are gone. "
             f"{error}"
@@ -161,21 +156,6 @@ def run(command: RunComparison) -> int:
         write_report(command.report, results, compared.histories(), strips, SUCCESS_LEVELS)
         print(command.report)
     return DONE
-
-
-def _named_folders(predictions: tuple[str, ...]) -> dict[str, Path]:
-    from enhancer.scoring.predictions import SavedPredictionsError
-    from enhancer.scoring.results import METHOD_TITLES
-
-    folders: dict[str, Path] = {}
-    for text in predictions:
-        name, equals, folder = text.partition("=")
-        if not (name and equals and folder):
-            raise SavedPredictionsError(f"--predictions takes NAME=FOLDER, received {text!r}.")
-        if name in folders or name in METHOD_TITLES or "_vs_" in name:
-            raise SavedPredictionsError(f"--predictions: choose another name, {name!r} is taken.")
-        folders[name] = Path(folder)
-    return folders
 
 
 def _notes(pairs: Any, rows: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:

@@ -1,1 +1,0 @@
-"""Score the networks of a run on any pairs of photos, beside what needs no network."""
