@@ -57,6 +57,12 @@ class Arguments:
     """EXIF data, captions and copyright in the results: all, all but the place, or nothing."""
     compare: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also write a small picture of before and after for each photo, into OUT/before_after/."""
+    one_home: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """All the photos are of one home: draw their white balance and brightness together. Every photo
+    is read twice."""
+    changes: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None
+    """Also write what was done to each photo: brightness, shadows, highlights, warmth,
+    saturation."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Make results again that exist already."""
 
@@ -133,22 +139,43 @@ def _enhance(arguments: Arguments) -> int:
         enhancer = Enhancer.load(arguments.workdir)
         arguments.output.mkdir(parents=True, exist_ok=True)
         try:
-            _run(enhancer, waiting, arguments, summary)
+            # Of photos that are done already too: what is left has to match them.
+            edits = _match(enhancer, jobs) if arguments.one_home else None
+            _run(enhancer, waiting, arguments, summary, edits)
         except (KeyboardInterrupt, Interrupted):
             print(f"\n{summary.table()}\ninterrupted; run the same command to continue")
             return INTERRUPTED
+        if arguments.changes:
+            summary.write_changes(arguments.changes)
     print(f"{summary.table()}\nresults are in {arguments.output}")
     return SOME_FAILED if summary.failures else ALL_DONE
 
 
-def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
+def _match(enhancer, jobs: list) -> dict:
+    """Find the edits of one home's photos, and say how far apart they would be and are."""
+    from enhancer.inference.one_home import find_edits
+
+    with tqdm.tqdm(desc="matching", total=len(jobs), unit="photo", mininterval=_interval()) as bar:
+        edits, before, after = find_edits(enhancer, [job.source for job in jobs], bar.update)
+    print(
+        f"one home: white balance differs by {after.white_balance:.1f} % from photo to photo "
+        f"({before.white_balance:.1f} % if each were edited alone), brightness by "
+        f"{after.stops:.2f} stops ({before.stops:.2f})"
+    )
+    return edits
+
+
+def _interval() -> float:
+    return 0.1 if sys.stderr.isatty() else _LOG_SECONDS
+
+
+def _run(enhancer, waiting: list, arguments: Arguments, summary, edits: dict | None) -> None:
     from enhancer.inference.folder import Outcome, Settings, enhance_files
 
     settings = Settings(arguments.strength, arguments.metadata, arguments.overwrite)
     # The first photo also pays for the compilation: smoothing 0 averages over all, and the ETA
     # recovers.
-    interval = 0.1 if sys.stderr.isatty() else _LOG_SECONDS
-    with tqdm.tqdm(total=len(waiting), unit="photo", smoothing=0, mininterval=interval) as bar:
+    with tqdm.tqdm(total=len(waiting), unit="photo", smoothing=0, mininterval=_interval()) as bar:
 
         def show(outcome: Outcome) -> None:
             summary.add(outcome)
@@ -158,7 +185,7 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary) -> None:
                 bar.write(f"{outcome.job.source}: {note}", file=sys.stderr)
             bar.update()
 
-        enhance_files(enhancer, waiting, settings, show)
+        enhance_files(enhancer, waiting, settings, show, edits)
 
 
 def _export(arguments: ExportArguments) -> int:

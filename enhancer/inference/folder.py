@@ -4,16 +4,20 @@ Of each kind (being read, edited, written) at most `Enhancer.batch_size` photos 
 """
 
 import collections
+import csv
 import dataclasses
+import io
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from enhancer.inference.change import Change, measure, median
 from enhancer.inference.enhancer import EnhancedFile, Enhancer, refuse_overwriting, write_result
+from enhancer.inference.full_size import PhotoRetouch
 from enhancer.inference.plan import Job
 from enhancer.inference.sizes import reduce_photo
 from enhancer.photo.color import to_uint8
@@ -41,6 +45,8 @@ class Outcome(NamedTuple):
     made: EnhancedFile | None
     problem: str = ""
     """A sentence, where nothing was made."""
+    change: Change | None = None
+    """What the edit did to it."""
 
     def failure(self) -> str:
         """The problem behind the photo's path, with which many sentences begin themselves."""
@@ -61,6 +67,7 @@ class RunSummary:
     megapixels: float = 0.0
     notes: int = 0
     failures: list[str] = dataclasses.field(default_factory=list)
+    changes: list[tuple[Path, Change]] = dataclasses.field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         """Count a photo."""
@@ -70,6 +77,8 @@ class RunSummary:
         self.done += 1
         self.megapixels += outcome.made.width * outcome.made.height / 1e6
         self.notes += bool(outcome.made.notes)
+        if outcome.change is not None:
+            self.changes.append((outcome.job.source, outcome.change))
 
     def table(self) -> str:
         """Lines of done, skipped and failed photos, and below them each failure with its reason."""
@@ -88,7 +97,18 @@ class RunSummary:
             for name, count, remark in rows
             if count or name == "done"
         ]
+        if self.changes:
+            lines.append(f"of a middle photo: {median([change for _, change in self.changes])}")
         return "\n".join([*lines, *(f"  {failure}" for failure in self.failures)])
+
+    def write_changes(self, path: Path) -> None:
+        """Write what was done to each photo as a table of comma-separated values."""
+        text = io.StringIO()
+        table = csv.writer(text)
+        table.writerow(["photo", *Change._fields])
+        for source, change in self.changes:
+            table.writerow([source, *(f"{value:.3f}" for value in change)])
+        write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def enhance_files(
@@ -96,8 +116,11 @@ def enhance_files(
     jobs: Iterable[Job],
     settings: Settings,
     on_outcome: Callable[[Outcome], None],
+    edits: Mapping[Path, PhotoRetouch] | None = None,
 ) -> None:
     """Enhance photos in their order, whatever becomes of each.
+
+    `edits`, by photo, stand in place of what the network would do.
 
     `on_outcome` is called once for each photo, in the calling thread. After Ctrl-C it still hears
     of the photos whose writing had begun; no file is left half-written.
@@ -117,7 +140,7 @@ def enhance_files(
                 batch = [(job, _result_of(future)) for job, future in reading]
                 reading.clear()
                 read_ahead()
-                for job, photo, edited in _edit(enhancer, batch, settings.strength):
+                for job, photo, edited in _edit(enhancer, batch, settings.strength, edits or {}):
                     while len(writing) >= enhancer.batch_size:
                         on_outcome(writing.popleft().result())
                     if isinstance(photo, Photo) and isinstance(edited, np.ndarray):
@@ -139,12 +162,15 @@ def _result_of(future: "Future[Photo]") -> Photo | Exception:
 
 
 def _edit(
-    enhancer: Enhancer, batch: list[tuple[Job, Photo | Exception]], strength: float
+    enhancer: Enhancer,
+    batch: list[tuple[Job, Photo | Exception]],
+    strength: float,
+    edits: Mapping[Path, PhotoRetouch],
 ) -> Iterable[tuple[Job, Photo | Exception, np.ndarray | Exception]]:
     """Edit together what can be; when that fails, each photo alone, to find out which it is."""
     readable = [photo.pixels for _, photo in batch if isinstance(photo, Photo)]
     together: list[np.ndarray] = []
-    if len(readable) > 1:
+    if len(readable) > 1 and not edits:
         try:
             together = enhancer.enhance_many(readable, strength=strength)
         except Exception:
@@ -154,11 +180,16 @@ def _edit(
             yield job, photo, photo
             continue
         try:
-            edited = together or enhancer.enhance_many([photo.pixels], strength=strength)
+            if together:
+                edited = together.pop(0)
+            elif job.source in edits:
+                edited = edits[job.source].apply(photo.pixels, strength)
+            else:
+                edited = enhancer.enhance(photo.pixels, strength=strength)
         except Exception as error:
             yield job, photo, error
         else:
-            yield job, photo, edited.pop(0)
+            yield job, photo, edited
 
 
 def _write(job: Job, photo: Photo, edited: np.ndarray, settings: Settings) -> Outcome:
@@ -167,8 +198,10 @@ def _write(job: Job, photo: Photo, edited: np.ndarray, settings: Settings) -> Ou
         job.destination.parent.mkdir(parents=True, exist_ok=True)
         if job.comparison:
             _write_comparison(job.comparison, photo.pixels, edited)
+        change = measure(photo.pixels, edited)
         # Last, because the photo counts as done once its result is there.
-        return Outcome(job, write_result(photo, edited, job.destination, settings.metadata))
+        made = write_result(photo, edited, job.destination, settings.metadata)
+        return Outcome(job, made, change=change)
     except Exception as error:
         return Outcome(job, None, _sentence(error))
 
