@@ -6,13 +6,15 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from enhancer.scoring.columns import PhotoScores
+from enhancer.scoring.columns import COLUMNS, FAULTS, PhotoScores
 from enhancer.scoring.evaluation import Method, Pairs, decoded
 from enhancer.scoring.predictions import SavedPredictions
 from enhancer.scoring.results import main_method, method_title
 
 DIFFERENCE_GAIN = 4
 """Differences are shown so many times as strong: invisible ones would be black."""
+WORST = 3
+"""Photos shown of each fault."""
 
 
 class Strip(NamedTuple):
@@ -23,6 +25,8 @@ class Strip(NamedTuple):
     photo_id: str
     pictures: tuple[tuple[str, np.ndarray, float | None], ...]
     """Caption, pixels uint8 `(H, W, 3)`, and L1 against the target, if that means anything."""
+    fault: str = ""
+    """Of `enhancer.scoring.columns.FAULTS`, the one that it is an example of."""
 
 
 def make_strips(
@@ -32,7 +36,8 @@ def make_strips(
     *,
     squash: int | None = None,
 ) -> list[Strip]:
-    """The photos on which the method in question did best, middling and worst by L1.
+    """The photos on which the method in question did best, middling and worst by L1, and the
+    `WORST` of each fault.
 
     Args:
         source: the test pairs, those of `rows` among them.
@@ -48,20 +53,31 @@ def make_strips(
         picks = {"Best photo": 0, "Worst photo": 1} if last else {"The only photo": 0}
     places = {row["id"]: index for index, row in enumerate(rows["unedited"])}  # it scores them all
     l1 = {method: {row["id"]: row["l1"] for row in scores} for method, scores in rows.items()}
-    strips = []
-    for title, rank in picks.items():
-        name = ranking[rank]["id"]
+
+    def strip(title: str, name: str, shown: tuple[str, ...], fault: str = "") -> Strip:
         pair = decoded(source[places[name]], squash)
         pictures = [("before", pair.input, l1["unedited"][name])]
-        for method in dict.fromkeys(("scratch", main)):
+        for method in dict.fromkeys(shown):
             known = methods.get(method)
             enhance = known.of(pair) if isinstance(known, SavedPredictions) else known
             if enhance is not None and name in l1[method]:
                 pictures.append((method_title(method), enhance(pair.input), l1[method][name]))
         prediction = pictures[-1][1]
         pictures.append(("target", pair.target, None))
-        pictures.append(("difference", difference_picture(prediction, pair.target), None))
-        strips.append(Strip(title, name, tuple(pictures)))
+        if not fault:
+            pictures.append(("difference", difference_picture(prediction, pair.target), None))
+        return Strip(title, name, tuple(pictures), fault)
+
+    strips = [strip(title, ranking[rank]["id"], ("scratch", main)) for title, rank in picks.items()]
+    for fault in FAULTS:
+        column = COLUMNS[fault]
+        # 0 is no fault, and None says that the photo has no such part.
+        found = [(row[fault], row["id"]) for row in rows[main] if row.get(fault)]
+        good = {None: abs, True: float, False: lambda value: -value}[column.lower_is_better]
+        found.sort(key=lambda pair: good(pair[0]), reverse=True)
+        for value, name in found[:WORST]:
+            title = f"{column.title}: {column.text(value)}"
+            strips.append(strip(title, name, (main,), fault))
     return strips
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from enhancer.photo.io import encode_jpeg
 from enhancer.report.pictures import Strip, difference_picture, make_strips
 from enhancer.report.report import write_report
+from enhancer.scoring.columns import FAULTS
 from enhancer.scoring.evaluation import evaluate, unedited
 from enhancer.scoring.metrics import METRICS
 from enhancer.scoring.results import build_results
@@ -140,7 +141,24 @@ def test_the_page_says_when_the_last_weights_are_tested_and_validation_photos_we
 
 def shown(source: list[dict], **options) -> list[Strip]:
     methods = {"unedited": unedited, "scratch": unedited, "finetuned": unedited}
-    return make_strips(source, evaluate(methods, source, **options), methods, **options)
+    strips = make_strips(source, evaluate(methods, source, **options), methods, **options)
+    return [strip for strip in strips if not strip.fault]
+
+
+def test_the_three_worst_of_each_fault_are_shown_worst_first(tmp_path):
+    source = [pair(name, offset) for name, offset in zip("abcd", (20, 60, 30, 5), strict=True)]
+    methods = {"unedited": unedited, "finetuned": unedited}
+    rows = evaluate(methods, source)
+    for row, pink in zip(rows["finetuned"], (0.3, None, 2.5, 0.9), strict=True):
+        row["pink"] = pink
+    strips = make_strips(source, rows, methods)
+    found = {fault: [s.photo_id for s in strips if s.fault == fault] for fault in FAULTS}
+    assert found["pink"] == ["c", "d", "a"]
+    assert found["exposure_stops"] == ["b", "c", "a"]
+    assert found["newly_clipped"] == []  # nothing became white
+    page = page_of(tmp_path, strips=strips)
+    assert "The worst of each fault" in page
+    assert "pink: 2.50" in page
 
 
 def pair(name: str, offset: int, height: int = 16, width: int = 20) -> dict:
