@@ -199,7 +199,9 @@ class Storage:
                 folder.used, folder.size = time.monotonic(), size
 
     def make_room(self, visitor: Visitor, path: Path, size: int) -> None:
-        """Count what lies in a folder by now, and see that `size` bytes more have room.
+        """Count what lies in a folder by now, and keep room in it for `size` bytes more.
+
+        It is kept until the folder is no longer in use (`using`), or is asked for room again.
 
         Raises:
             NoRoom: they do not.
@@ -207,8 +209,10 @@ class Storage:
         """
         measured = _size(path)
         with self._lock:
-            self._known(path.name).size = measured
+            folder = self._known(path.name)
+            folder.size = measured
             self._make_room(visitor.account, size)
+            folder.size += size
 
     def remove(self, folder: Path) -> None:
         """Delete a folder, now."""

@@ -337,7 +337,7 @@ def test_decoders_are_told_no_passwords(tmp_path, monkeypatch):
 def test_moving_the_slider_fills_no_disk(tmp_path):
     source = tmp_path / "photo.jpg"
     write_photo(source, np.indices((40, 60))[1][..., None].repeat(3, 2).astype(np.uint8))
-    made = enhance_photo(FakeEnhancer(), source, tmp_path / "photo", LIMITS, 100)
+    made = enhance_photo(FakeEnhancer(), source, tmp_path / "photo", LIMITS, 100, lambda size: None)
     for percent in range(1, 30):
-        assert all(path.exists() for path in compare(made, percent))
+        assert all(path.exists() for path in compare(made, percent, lambda size: None))
     assert len(list((tmp_path / "photo").glob("after-*.jpg"))) <= 3

@@ -110,15 +110,24 @@ def test_a_bomb_is_told_this_servers_limit(tmp_path):
 
 def test_the_result_has_the_photos_size_depth_and_exif(tmp_path):
     made = enhance_photo(
-        FakeEnhancer(), write_gradient(tmp_path / "a.jpg", 30, 40), tmp_path / "1", Limits(), 100
+        FakeEnhancer(),
+        write_gradient(tmp_path / "a.jpg", 30, 40),
+        tmp_path / "1",
+        Limits(),
+        100,
+        lambda size: None,
     )
-    result = read_photo(render_result(made, 100, Limits()))
+    result = read_photo(render_result(made, 100, Limits(), lambda size: None))
     assert (made.width, made.height, made.result_name) == (40, 30, "a_enhanced.jpg")
     assert b"Kitchen" in (result.exif or b"")
     deep = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), dtype=np.uint16)
     write_photo(tmp_path / "deep.png", deep)
-    made = enhance_photo(FakeEnhancer(), tmp_path / "deep.png", tmp_path / "2", Limits(), 100)
-    inverted = read_photo(render_result(made, 100, Limits()), keep_depth=True).pixels
+    made = enhance_photo(
+        FakeEnhancer(), tmp_path / "deep.png", tmp_path / "2", Limits(), 100, lambda size: None
+    )
+    inverted = read_photo(
+        render_result(made, 100, Limits(), lambda size: None), keep_depth=True
+    ).pixels
     np.testing.assert_allclose(inverted.astype(int), 65535 - deep.astype(int), atol=1)
 
 
@@ -128,20 +137,29 @@ def test_another_strength_needs_no_network_and_zero_is_the_photo_itself(tmp_path
         tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     )
     photo = read_photo(tmp_path / "a.png").pixels
-    made = enhance_photo(enhancer, tmp_path / "a.png", tmp_path / "1", Limits(), 100)
+    made = enhance_photo(
+        enhancer, tmp_path / "a.png", tmp_path / "1", Limits(), 100, lambda size: None
+    )
     for percent in (0, 50):
-        pixels = read_photo(render_result(made, percent, Limits())).pixels
+        pixels = read_photo(render_result(made, percent, Limits(), lambda size: None)).pixels
         np.testing.assert_allclose(pixels, photo + percent / 100 * (255.0 - 2.0 * photo), atol=0.51)
-    before, after = (read_photo(path).pixels.astype(int) for path in compare(made, 0))
+    before, after = (
+        read_photo(path).pixels.astype(int) for path in compare(made, 0, lambda size: None)
+    )
     assert np.abs(before - after).mean() < 3  # both are JPEG previews
     assert enhancer.calls == 1
 
 
 def test_only_the_last_strength_is_kept_on_the_disk(tmp_path):
     made = enhance_photo(
-        FakeEnhancer(), write_gradient(tmp_path / "a.jpg", 30, 40), tmp_path / "1", Limits(), 100
+        FakeEnhancer(),
+        write_gradient(tmp_path / "a.jpg", 30, 40),
+        tmp_path / "1",
+        Limits(),
+        100,
+        lambda size: None,
     )
-    render_result(made, 40, Limits())
+    render_result(made, 40, Limits(), lambda size: None)
     assert [path.parent.name for path in made.folder.rglob("*_enhanced.jpg")] == ["at-40"]
 
 
@@ -160,6 +178,7 @@ def run_batch(queue, entries, folder, enhancer=None):
                 entries,
                 100,
                 account="anna",
+                keep_room=lambda size: None,
             )
         ]
 
