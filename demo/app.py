@@ -34,7 +34,6 @@ from enhancer.inference.enhancer import Enhancer
 _SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.jpg"))
 """Rendered rooms to try the page with; `python -m datasets samples demo/samples` makes them."""
 _FAVICON = Path(__file__).parent / "page" / "favicon.png"
-_SESSIONS = 10_000
 
 
 def mount_page(
@@ -66,7 +65,6 @@ def mount_page(
     page = GuardedBlocks(storage, streams, title="Photo enhancer")
     with page:
         _fill(handlers, card or ModelCard(enhancer.description), limits, storage)
-    page.state_session_capacity = _SESSIONS
     page.queue(default_concurrency_limit=None, max_size=20 * limits.visitors)
     page.guard_queue()
     gr.mount_gradio_app(
