@@ -76,8 +76,7 @@ def main(argv: list[str] | None = None) -> int:
             return STOPPED
         except _NoModel as error:
             return _cannot_start(str(error))
-        # Who is known by another name has a proxy in front; its word for who asks is taken.
-        with running(app, listening, behind_proxy=bool(arguments.allowed_host)):
+        with running(app, listening):
             host, port = listening.getsockname()[:2]
             _greet(host, port, model, has_login=credentials is not None)
             wait_for_stop(queue)

@@ -14,7 +14,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from gradio import utils as gradio_utils
 from starlette.routing import Mount
 
@@ -84,8 +86,15 @@ def mount_page(
     page.has_launched = True  # Gradio's own check of paths, see `demo.page.blocks`
     mount = app.routes[-1]
     assert isinstance(mount, Mount)
+    assert isinstance(mount.app, FastAPI)
+    mount.app.add_exception_handler(RequestValidationError, _refuse)
     mount.app = IdentifyVisitor(Routes(mount.app, storage, limits, streams), VisitorCookie())
     storage.sweep_regularly()
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    """Answer without what was sent: FastAPI's own answer repeats it, and fails where it cannot."""
+    return JSONResponse({"detail": "This request cannot be understood."}, 422)
 
 
 def _fill(handlers: Handlers, card: ModelCard, limits: Limits, storage: Storage) -> None:

@@ -60,12 +60,13 @@ class GuardedBlocks(gr.Blocks):
                 self._drop_answers(deserted)
             if sum(len(pending.get(name, ())) for name in names) >= _MOST_UNREAD:
                 return False, _UNREAD, "error"
+            body.batched = False  # nothing here is, whatever a request says
             try:
                 answer = await push(body, request, username)
             except KeyError:
                 return False, "There is no such function.", "error"
             if answer[0] and not name:
-                self._streams.belongs(answer[1], visitor)
+                self._streams.belongs(str(answer[1]), visitor)
             return answer
 
         self._queue.push = push_own

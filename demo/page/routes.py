@@ -76,8 +76,9 @@ class Routes:
             # the first visitor says in a header of its own.
             kept = [header for header in scope["headers"] if header[0] != b"x-gradio-server"]
             seen = {"headers": kept, "query_string": urlencode(names, doseq=True).encode()}
-            answer = await self._answer(path, session, upload, scope | seen, receive)
-            await answer(scope | seen, receive, send)
+            scope = {**scope, **seen}
+            answer = await self._answer(path, session, upload, scope, receive)
+            await answer(scope, receive, send)
         # A WebSocket gets no answer: nothing here speaks it.
 
     async def _answer(

@@ -14,7 +14,7 @@ from demo.photos.photo_queue import PhotoQueue
 from demo.server.credentials import Credentials
 from demo.server.health import add_health
 from demo.server.login import RequireLogin
-from demo.server.middleware import BoundedRequests, KnownHosts, SafeHeaders
+from demo.server.middleware import BoundedRequests, KnownHosts, SafeHeaders, TrustedProxy
 from enhancer.inference.enhancer import Enhancer
 
 
@@ -44,4 +44,6 @@ def create_app(
         guarded = RequireLogin(guarded, credentials, cookie)
     guarded = IdentifyVisitor(guarded, cookie)
     guarded = SafeHeaders(KnownHosts(guarded, host, allowed_hosts))
-    return BoundedRequests(guarded, unbounded=[UPLOAD])
+    guarded = BoundedRequests(guarded, unbounded=[UPLOAD])
+    # Who is known by another name has a proxy in front; its word for who asks is taken.
+    return TrustedProxy(guarded, has_proxy=bool(allowed_hosts))
