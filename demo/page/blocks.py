@@ -29,13 +29,7 @@ _GONE = "These photos were deleted in the meantime. Drop them again."
 
 
 class GuardedBlocks(gr.Blocks):
-    """`gr.Blocks` whose calls are made by known visitors, with handles.
-
-    Args:
-        storage: where files lie.
-        streams: knows whether anybody waits for an answer.
-        options: of `gr.Blocks`.
-    """
+    """`gr.Blocks` whose calls are made by known visitors, with handles."""
 
     def __init__(self, storage: Storage, streams: Streams, **options: Any):
         super().__init__(**options)

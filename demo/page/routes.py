@@ -44,14 +44,7 @@ _SHOWN = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 class Routes:
-    """ASGI application.
-
-    Args:
-        page: Gradio's application.
-        storage: where files lie.
-        limits: of uploads.
-        streams: told of every stream of answers.
-    """
+    """ASGI application."""
 
     def __init__(self, page: ASGIApp, storage: Storage, limits: Limits, streams: Streams):
         self._page = page

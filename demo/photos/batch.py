@@ -31,14 +31,10 @@ async def enhance_batch(
     keep_room: Callable[[int], None],
     is_awaited: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Entry]:
-    """Work on each entry in its turn; yield the entry whenever something about it has changed.
+    """Work on some of a session's entries, each in its turn; yield one whenever it has changed.
 
-    Args:
-        entries: those of the session to work on.
-        percent: strength of the edit, 0 to 100.
-        account: on which the place in the queue is counted.
-        keep_room: see `enhance_photo`.
-        is_awaited: see `PhotoQueue.run`.
+    `account` is that of the place in the queue; `keep_room` as in `enhance_photo`, `is_awaited` as
+    in `PhotoQueue.run`.
     """
     try:
         with queue.place(account):

@@ -28,13 +28,7 @@ def create_app(
     host: str = "127.0.0.1",
     allowed_hosts: Sequence[str] = (),
 ) -> ASGIApp:
-    """Return the application: the page at `/`, and `/health`.
-
-    Args:
-        credentials: what visitors have to give; None lets everybody in.
-        host: address that the server listens on.
-        allowed_hosts: names that it is known by besides.
-    """
+    """Return the application: the page at `/`, and `/health`. Without credentials all may enter."""
     app = FastAPI(title="Photo enhancer", docs_url=None, redoc_url=None, openapi_url=None)
     add_health(app, queue, enhancer.description)
     mount_page(app, enhancer, card=card, limits=limits, queue=queue)

@@ -5,6 +5,7 @@ While the model is loaded `STARTING` answers; the page takes its place on the sa
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -32,6 +33,7 @@ _TOO_MANY = (
     b"Content-Length: 0\r\n\r\n"
 )
 _CLOSE_SECONDS = 2
+_M_ARENA_MAX = -8  # malloc.h
 _FETCH_SECONDS = 5.0
 """How long a stopping server still hands out results, after the last photo was finished."""
 _STARTING_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
@@ -126,6 +128,17 @@ def running(app: ASGIApp, listening: socket.socket) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def share_arenas() -> None:
+    """Let all threads allocate from two arenas instead of eight for each core (glibc only).
+
+    Each request may run in another thread, and each arena keeps some of what was freed in it:
+    under load the server held 15 % more memory than after a single photo, for good.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 2)
 
 
 def wait_for_stop(queue: PhotoQueue) -> None:

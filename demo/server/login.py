@@ -26,13 +26,7 @@ _PAGE = Path(__file__).with_name("login.html").read_text()
 
 
 class RequireLogin:
-    """ASGI middleware.
-
-    Args:
-        app: what is behind.
-        credentials: what opens it.
-        cookie: marks who has logged in.
-    """
+    """ASGI middleware."""
 
     def __init__(self, app: ASGIApp, credentials: Credentials, cookie: VisitorCookie):
         self._app = app

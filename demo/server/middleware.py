@@ -94,12 +94,7 @@ class _Bounded(Exception):
 
 
 class TrustedProxy:
-    """What a request says in a proxy's name counts only from a proxy, which is on this computer.
-
-    Args:
-        app: what is behind.
-        has_proxy: whether there is one.
-    """
+    """What a request says in a proxy's name counts only from a proxy, which is on this computer."""
 
     def __init__(self, app: ASGIApp, *, has_proxy: bool):
         self._app = app
@@ -124,11 +119,6 @@ class KnownHosts:
 
     A web page elsewhere can give its own name this computer's address (DNS rebinding); its requests
     then come with that name. Addresses written in digits cannot be misused in this way.
-
-    Args:
-        app: what is behind.
-        host: address that the server listens on.
-        allowed: names that it is known by besides.
     """
 
     def __init__(self, app: ASGIApp, host: str, allowed: Iterable[str] = ()):

@@ -20,7 +20,6 @@ from demo import __main__ as command
 from demo.app import mount_page  # before gradio's own modules: it turns the analytics off
 from demo.photos.limits import Limits
 from demo.server.http_server import running
-from demo.server.port import open_port
 from enhancer.inference import enhancer as inference
 from enhancer.photo.io import read_photo, write_photo
 from enhancer.system import compiler
@@ -240,7 +239,7 @@ def test_the_page_mounts_into_an_application_of_ones_own(photo, tmp_path, monkey
     app = fastapi.FastAPI()
     app.get("/")(lambda: {"mine": True})
     mount_page(app, FakeEnhancer(), path="/enhance")
-    with open_port("127.0.0.1", 0) as listening, running(app, listening):
+    with socket.create_server(("127.0.0.1", 0)) as listening, running(app, listening):
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         assert httpx.get(address).json() == {"mine": True}
         assert httpx.get(f"{address}/enhance/gradio_api/file=/etc/passwd").status_code == 404
@@ -384,7 +383,9 @@ def _wait_for(condition, seconds: float) -> None:
 def test_a_port_that_a_starting_server_has_taken_is_named(monkeypatch, capsys):
     monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
     monkeypatch.setattr(compiler, "enable_cache", lambda: None)
-    with open_port("127.0.0.1", 0) as taken:  # as it is while the first server still compiles
+    with socket.create_server(
+        ("127.0.0.1", 0)
+    ) as taken:  # as it is while the first server still compiles
         assert command.main(["--workdir", "unused", "--port", str(taken.getsockname()[1])]) == 2
     assert "cannot be opened" in capsys.readouterr().err
 
