@@ -11,17 +11,20 @@ from demo.page import blocks, routes, streams
 from demo.photos.visitor import Visitor
 from tests.helpers.demo_page import as_file, call, inside
 
+# Gradio leaves sockets and event loops to the garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ANNA, BEN = Visitor("anna", "10.0.0.1"), Visitor("ben", "10.0.0.2")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def collect_garbage_here():
     yield
     gc.collect()
+
+
+ANNA, BEN = Visitor("anna", "10.0.0.1"), Visitor("ben", "10.0.0.2")
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +160,73 @@ def test_the_progress_of_an_upload_is_told_to_its_visitor_only(server):
     told, still_waiting = server.run(visit())
     assert '"msg": "done"' in told
     assert still_waiting
+
+
+@pytest.mark.parametrize("query", ["session_hash", "upload_id"])
+def test_long_names_are_not_remembered(server, query):
+    async def ask() -> int:
+        async with server.client() as client:
+            path = {"session_hash": "queue/data", "upload_id": "upload_progress"}[query]
+            return (await client.get(f"/gradio_api/{path}?{query}={'n' * 65}")).status_code
+
+    assert server.run(ask()) == 404
+
+
+def test_a_session_that_is_named_twice_is_not_found(server):
+    async def listen() -> int:
+        async with server.client() as client:
+            page = "/gradio_api/queue/data?session_hash=mine&session_hash=yours"
+            return (await client.get(page)).status_code
+
+    assert server.run(listen()) == 404
+
+
+@pytest.mark.parametrize("route", ["queue/join", "call/enhance"])
+def test_nobody_puts_an_event_into_anothers_session(server, route):
+    session = f"own{route[:4]}"
+
+    async def push() -> tuple[int, str]:
+        async with server.client() as own, server.client() as other:
+            for client in (own, other):
+                await client.get("/")
+            body = {"data": [[], None], "fn_index": 1, "session_hash": session}
+            assert (await own.post("/gradio_api/queue/join", json=body)).status_code == 200
+            await own.get(f"/gradio_api/queue/data?session_hash={session}")
+            answer = await other.post(f"/gradio_api/{route}", json=body)
+            return answer.status_code, answer.text
+
+    status, told = server.run(push())
+    assert status >= 400
+    assert "another visitor's" in told
+
+
+def test_too_many_streams_of_one_account_are_refused(server, monkeypatch):
+    monkeypatch.setattr(streams, "_STREAMS", 1)
+
+    async def listen() -> list[int]:
+        async with server.client() as client:
+            await client.get("/")
+            first = asyncio.create_task(client.get("/gradio_api/heartbeat/first"))
+            await asyncio.sleep(0.05)
+            refused = await client.get("/gradio_api/queue/data?session_hash=second")
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            later = await client.get("/gradio_api/queue/data?session_hash=second")
+            return [refused.status_code, later.status_code]
+
+    assert server.run(listen()) == [429, 200]
+
+
+def test_cookies_of_others_that_hold_json_do_not_hide_ours(server):
+    other = 'settings={"size": 3, "names": ["a, b"]}'
+
+    async def visit() -> int:
+        async with server.client() as first:
+            page = await first.get("/", headers={"cookie": other})
+            ours = page.headers["set-cookie"].split(";")[0]
+            session = "/gradio_api/queue/data?session_hash=json"
+            await first.get(session)
+        async with server.client(headers={"cookie": f"{other}; {ours}"}) as again:
+            return (await again.get(session)).status_code
+
+    assert server.run(visit()) == 200
