@@ -27,15 +27,16 @@ FILE = "/gradio_api/file="
 SCRIPT = "/page.js"
 _OPEN = re.compile(
     r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
-    r"|/(assets|static|svelte)/(?!.*\.\.)[\w./@-]+"
+    r"|/(assets|static|svelte)/(?!.*\.\.)[\w./@-]{1,200}"
     r"|/gradio_api/(info/?|openapi\.json|theme\.css|app_id/?|startup-events)"
     r"|/gradio_api/(upload_progress|heartbeat/\w{1,64}|queue/(join|data|status))"
-    r"|/gradio_api/call/enhance(/\w{1,64})?/?"
+    r"|/gradio_api/call/enhance(/\w{1,64})?/?",
+    re.ASCII,
 )
 _STREAM = re.compile(
     r"/gradio_api/(queue/data|heartbeat/(?P<page>\w+)|call/enhance/(?P<event>\w+)/?)"
 )
-NAME = re.compile(r"[\w-]{1,64}")
+NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
 """Of a session, an event or an upload."""
 _PROGRESS_SECONDS = 5.0
 """For so long the page may still ask how an upload went."""

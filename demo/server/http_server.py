@@ -63,9 +63,11 @@ class BoundedConnection(H11Protocol):
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _place = ""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._place = network(self.client[0]) if self.client else ""
         self._await_request()
         if self._is_too_many():
             transport.write(_TOO_MANY)
@@ -81,11 +83,10 @@ class BoundedConnection(H11Protocol):
         super().connection_lost(exc)
 
     def _is_too_many(self) -> bool:
-        address = self.client[0] if self.client else ""
         others = [other for other in self.connections if isinstance(other, BoundedConnection)]
-        places = [network(other.client[0]) for other in others if other.client]
-        most = _MOST_CONNECTIONS if is_loopback(address) else _MOST_OF_ADDRESS
-        return len(others) > _MOST_CONNECTIONS or places.count(network(address)) > most
+        beside = sum(other._place == self._place for other in others)
+        most = _MOST_CONNECTIONS if is_loopback(self._place) else _MOST_OF_ADDRESS
+        return beside > most or len(others) > _MOST_CONNECTIONS
 
     def _await_request(self) -> None:
         if self._deadline is not None:

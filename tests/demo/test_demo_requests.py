@@ -34,6 +34,7 @@ def server():
 
 
 PAGES = ["/", "/config", "/config/", "/health", "/theme.css", "/favicon.ico", "/robots.txt"]
+PAGES += [f"/static/{'a' * 5000}", f"/gradio_api/file=/photos/{'a' * 5000}/x"]
 PAGES += ["/manifest.json", "/page.js", "/login", "/static/img/logo.svg", "/assets/x.js"]
 PAGES += [
     f"/gradio_api/{name}"

@@ -28,17 +28,24 @@ ANNA, BEN = Visitor("anna", "10.0.0.1"), Visitor("ben", "10.0.0.2")
 
 
 @pytest.fixture(scope="module")
-def server():
-    with inside() as (server, _):
-        yield server
+def server_and_page():
+    """The server, and Gradio's page in it, whose tables are looked at."""
+    made, guard = [], blocks.GuardedBlocks.guard_queue
+    with pytest.MonkeyPatch.context() as patch:
+        noted = lambda page: (made.append(page), guard(page))  # noqa: E731
+        patch.setattr(blocks.GuardedBlocks, "guard_queue", noted)
+        with inside() as (server, _):
+            yield server, made[0]
 
 
 @pytest.fixture
-def page(server):
-    """Gradio's page behind the server, whose tables are looked at."""
-    gc.collect()
-    pages = [found for found in gc.get_objects() if isinstance(found, blocks.GuardedBlocks)]
-    return next(found for found in pages if found.state_holder.blocks is found)
+def server(server_and_page):
+    return server_and_page[0]
+
+
+@pytest.fixture
+def page(server_and_page):
+    return server_and_page[1]
 
 
 async def join(client: httpx.AsyncClient, session: str) -> httpx.Response:
