@@ -4,6 +4,7 @@ import dataclasses
 import ipaddress
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +14,6 @@ import tyro
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.server.credentials import Credentials, CredentialsError, read_credentials
-from demo.server.freed_memory import share_arenas
-from demo.server.port import open_port
 from demo.server.temporary_files import private_folder
 
 # What needs JAX and gradio is imported when the port is open and answers: that takes a while.
@@ -55,18 +54,21 @@ def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, args=argv, prog="python -m demo")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("demo").setLevel(logging.INFO)
-    share_arenas()
     try:
         credentials = read_credentials(arguments.user, arguments.password_file, os.environ)
-        listening = open_port(arguments.host, arguments.port)
+        family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
+        address = arguments.host, arguments.port
+        listening = socket.create_server(address, family=family, backlog=256)
     except CredentialsError as error:
         return _cannot_start(str(error))
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number and number > 0 else str(error)
         place = f"port {arguments.port} of {arguments.host}"
         return _cannot_start(f"{place} cannot be opened ({reason})")
-    from demo.server.http_server import STARTING, running, wait_for_stop
+    from demo.server.http_server import STARTING, running, share_arenas, wait_for_stop
 
+    share_arenas()
     queue = PhotoQueue(arguments.limits)
     with listening, private_folder():
         try:
@@ -76,8 +78,7 @@ def main(argv: list[str] | None = None) -> int:
             return STOPPED
         except _NoModel as error:
             return _cannot_start(str(error))
-        # Who is known by another name has a proxy in front; its word for who asks is taken.
-        with running(app, listening, behind_proxy=bool(arguments.allowed_host)):
+        with running(app, listening):
             host, port = listening.getsockname()[:2]
             _greet(host, port, model, has_login=credentials is not None)
             wait_for_stop(queue)

@@ -14,7 +14,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from gradio import utils as gradio_utils
 from starlette.routing import Mount
 
@@ -34,7 +36,6 @@ from enhancer.inference.enhancer import Enhancer
 _SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.jpg"))
 """Rendered rooms to try the page with; `python -m datasets samples demo/samples` makes them."""
 _FAVICON = Path(__file__).parent / "page" / "favicon.png"
-_SESSIONS = 10_000
 
 
 def mount_page(
@@ -66,7 +67,6 @@ def mount_page(
     page = GuardedBlocks(storage, streams, title="Photo enhancer")
     with page:
         _fill(handlers, card or ModelCard(enhancer.description), limits, storage)
-    page.state_session_capacity = _SESSIONS
     page.queue(default_concurrency_limit=None, max_size=20 * limits.visitors)
     page.guard_queue()
     gr.mount_gradio_app(
@@ -86,8 +86,15 @@ def mount_page(
     page.has_launched = True  # Gradio's own check of paths, see `demo.page.blocks`
     mount = app.routes[-1]
     assert isinstance(mount, Mount)
+    assert isinstance(mount.app, FastAPI)
+    mount.app.add_exception_handler(RequestValidationError, _refuse)
     mount.app = IdentifyVisitor(Routes(mount.app, storage, limits, streams), VisitorCookie())
     storage.sweep_regularly()
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    """Answer without what was sent: FastAPI's own answer repeats it, and fails where it cannot."""
+    return JSONResponse({"detail": "This request cannot be understood."}, 422)
 
 
 def _fill(handlers: Handlers, card: ModelCard, limits: Limits, storage: Storage) -> None:

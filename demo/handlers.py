@@ -9,6 +9,7 @@ import contextvars
 import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,14 +19,12 @@ from demo.photos.enhanced_photo import compare, enhance_photo, render_result
 from demo.photos.limits import Limits, Refused
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.session import Entry, Session
-from demo.photos.storage import NoRoom, NotFound, Storage
+from demo.photos.storage import NotFound, Storage
 from demo.photos.visitor import Visitor
 from enhancer.inference.enhancer import Enhancer
 from enhancer.photo.io import PhotoError
 
 T = TypeVar("T")
-_RESULT_SIZES = 3
-"""Room that is kept for what is made of a photo, in sizes of its file."""
 _NO_PHOTO = "There is no photo; upload one first."
 
 
@@ -88,43 +87,43 @@ class Handlers:
                 entries,
                 percent,
                 account=caller.visitor.account,
+                keep_room=self._room_in(session.folder),
                 is_awaited=caller.is_listening,
             ):
                 finished = sum(other.is_finished for other in entries)
                 pace = (time.monotonic() - started) / finished if finished else None
                 left = pace * (len(entries) - finished) if pace else None
-                if entry.photo is not None:
-                    self._refuse_without_room(session, entries)
-                    if session.shown is None:
-                        session.shown = entry.number
+                if entry.photo is not None and session.shown is None:
+                    session.shown = entry.number
                 yield Progress(session, left, entry if entry.photo is not None else None)
 
     def previews(self, session: Session | None, percent: int) -> tuple[Path, Path]:
         """Return before and after of the photo that is shown."""
         session = _own(session)
         with self._storage.using(session.folder):
-            return compare(session.shown_photo, percent)
+            return compare(session.shown_photo, percent, self._room_in(session.folder))
 
     async def render_shown(self, session: Session | None, percent: int) -> Path:
         """Return the full-size result of the photo that is shown."""
         session, visitor = _own(session), CALLER.get().visitor
-        photo = session.shown_photo
+        photo, keep_room = session.shown_photo, self._room_in(session.folder)
         with self._storage.using(session.folder), self._queue.place(visitor.account):
-            return await self._in_turn(lambda: render_result(photo, percent, self._limits))
+            return await self._in_turn(
+                lambda: render_result(photo, percent, self._limits, keep_room)
+            )
 
     async def render_all(
         self, session: Session | None, percent: int
     ) -> AsyncIterator[tuple[int, int, Path | None]]:
         """Yield how many of the results are ready, of how many, and at last the ZIP with all."""
         session, visitor = _own(session), CALLER.get().visitor
-        photos, paths = session.photos.values(), []
+        photos, paths, keep_room = session.photos.values(), [], self._room_in(session.folder)
         with self._storage.using(session.folder), self._queue.place(visitor.account):
             for photo in photos:
                 yield len(paths), len(photos), None
-                render = lambda photo=photo: render_result(photo, percent, self._limits)  # noqa: E731
+                render = partial(render_result, photo, percent, self._limits, keep_room)
                 paths.append(await self._in_turn(render))
-            size = sum(path.stat().st_size for path in paths)
-            self._storage.make_room(visitor, session.folder, size)
+            keep_room(sum(path.stat().st_size for path in paths))
             archive = session.folder / "enhanced_photos.zip"
             await asyncio.to_thread(write_archive, archive, paths)
         yield len(paths), len(photos), archive
@@ -155,11 +154,13 @@ class Handlers:
             try:
                 with self._storage.using(folder):
                     source = self._storage.take(visitor, photo, folder / "source")
-                    self._storage.make_room(visitor, folder, _RESULT_SIZES * source.stat().st_size)
+                    keep_room = self._room_in(folder)
 
                     def work(source=source) -> Path:
-                        made = enhance_photo(self._enhancer, source, folder, self._limits, percent)
-                        return render_result(made, percent, self._limits)
+                        made = enhance_photo(
+                            self._enhancer, source, folder, self._limits, percent, keep_room
+                        )
+                        return render_result(made, percent, self._limits, keep_room)
 
                     return str(await self._in_turn(work))
             except PhotoError as error:
@@ -185,15 +186,9 @@ class Handlers:
             except NotFound:
                 entry.fail(f"{entry.name} was deleted in the meantime. Drop it again.")
 
-    def _refuse_without_room(self, session: Session, entries: list[Entry]) -> None:
-        """Take no more photos of a batch when there is no room for what is made of the next."""
-        waiting = [entry for entry in entries if entry.state == "waiting" and entry.source]
-        size = max((entry.source.stat().st_size for entry in waiting if entry.source), default=0)
-        try:
-            self._storage.make_room(CALLER.get().visitor, session.folder, _RESULT_SIZES * size)
-        except NoRoom as full:
-            for entry in waiting:
-                entry.fail(str(full))
+    def _room_in(self, folder: Path) -> Callable[[int], None]:
+        """Return what keeps room in a folder of the caller's."""
+        return partial(self._storage.make_room, CALLER.get().visitor, folder)
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
         async for kind, value in self._queue.run(lambda _: work(), CALLER.get().is_listening):

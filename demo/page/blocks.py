@@ -21,18 +21,15 @@ from demo.photos.limits import Refused
 from demo.photos.storage import Storage
 
 _LONGEST_HANDLE = 300
+_MOST_UNREAD = 64
+"""Events of one account whose answers nobody has read yet."""
+_UNREAD = "Many answers of yours wait to be read. Read them, or try again in a minute."
 _FAILED = "This could not be done; the server's log says why."
 _GONE = "These photos were deleted in the meantime. Drop them again."
 
 
 class GuardedBlocks(gr.Blocks):
-    """`gr.Blocks` whose calls are made by known visitors, with handles.
-
-    Args:
-        storage: where files lie.
-        streams: knows whether anybody waits for an answer.
-        options: of `gr.Blocks`.
-    """
+    """`gr.Blocks` whose calls are made by known visitors, with handles."""
 
     def __init__(self, storage: Storage, streams: Streams, **options: Any):
         super().__init__(**options)
@@ -40,17 +37,48 @@ class GuardedBlocks(gr.Blocks):
         self._streams = streams
 
     def guard_queue(self) -> None:
-        """Let nobody put events into another visitor's session, whose stream would tell of them."""
-        push = self._queue.push
+        """Let nobody put events into another visitor's session, or leave many answers unread."""
+        push, pending = self._queue.push, self._queue.pending_event_ids_session
+        self._queue.ANALYTICS_MAX_EVENTS = 0  # a table of all events, made anew after each
+        self._streams.on_forgotten = self._forget
 
         async def push_own(body: Any, request: Any, username: Any) -> Any:
             visitor = request.scope["state"]["visitor"]
             name = body.session_hash
             if name and not (NAME.fullmatch(name) and self._streams.belongs(name, visitor)):
+                if name not in self._streams:
+                    self._forget(name)  # Gradio has begun it already
                 return False, ANOTHERS, "error"
-            return await push(body, request, username)
+            names = self._streams.of_account(visitor.account)
+            for deserted in filter(self._streams.is_deserted, names):
+                self._drop_answers(deserted)
+            if sum(len(pending.get(name, ())) for name in names) >= _MOST_UNREAD:
+                return False, _UNREAD, "error"
+            body.batched = False  # nothing here is, whatever a request says
+            try:
+                answer = await push(body, request, username)
+            except KeyError:
+                return False, "There is no such function.", "error"
+            if answer[0] and not name:
+                self._streams.belongs(str(answer[1]), visitor)
+            return answer
 
         self._queue.push = push_own
+
+    def _forget(self, name: str) -> None:
+        """End a session: its answers, its photos, and what Gradio keeps of it."""
+        self._drop_answers(name)
+        self.state_holder.delete_state(name)
+        self.state_holder.session_data.pop(name, None)
+        self.state_holder.time_last_used.pop(name, None)
+
+    def _drop_answers(self, name: str) -> None:
+        queue = self._queue
+        for event in list(queue.event_ids_to_events.values()):
+            if event.session_hash == name:
+                event.alive = False
+        queue.pending_messages_per_session.pop(name, None)
+        queue.pending_event_ids_session.pop(name, None)
 
     async def process_api(self, *arguments: Any, **named: Any) -> dict[str, Any]:
         session_hash = named.get("session_hash")

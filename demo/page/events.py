@@ -26,15 +26,7 @@ _CAPTION = Markup('<p><span class="name">{}</span> <span class="size">{} × {} p
 
 
 class Events:
-    """The page's answers; each method returns what changes, by component.
-
-    Args:
-        layout: the components.
-        session: the component that keeps a visitor's `Session`.
-        handlers: do the work.
-        storage: names files.
-        samples: in the order of their gallery.
-    """
+    """The page's answers; each method returns what changes, by component."""
 
     def __init__(
         self,

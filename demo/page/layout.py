@@ -57,13 +57,7 @@ CSS = Path(__file__).with_name("style.css").read_text()
 
 
 class Layout:
-    """The components that change or are clicked on, put into the page that is being built.
-
-    Args:
-        limits: are told to the visitor.
-        card: of the model.
-        samples: rendered rooms to try the page with.
-    """
+    """The components that change or are clicked on, put into the page that is being built."""
 
     def __init__(self, limits: Limits, card: ModelCard, samples: list[Path]):
         gr.Markdown(_HEADING, elem_id="heading")

@@ -4,9 +4,10 @@ Gradio's upload answers with paths of the server and its download takes them. Bo
 ours, which know handles only; its routes that fetch web addresses, or that nothing needs, are shut.
 """
 
+import asyncio
 import re
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from gradio.route_utils import GradioMultiPartParser, GradioUploadFile
 from gradio.routes import file_upload_statuses
@@ -26,28 +27,25 @@ FILE = "/gradio_api/file="
 SCRIPT = "/page.js"
 _OPEN = re.compile(
     r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
-    r"|/(assets|static|svelte)/(?!.*\.\.)[\w./@-]+"
+    r"|/(assets|static|svelte)/(?!.*\.\.)[\w./@-]{1,200}"
     r"|/gradio_api/(info/?|openapi\.json|theme\.css|app_id/?|startup-events)"
     r"|/gradio_api/(upload_progress|heartbeat/\w{1,64}|queue/(join|data|status))"
-    r"|/gradio_api/call/enhance(/\w{1,64})?/?"
+    r"|/gradio_api/call/enhance(/\w{1,64})?/?",
+    re.ASCII,
 )
 _STREAM = re.compile(
     r"/gradio_api/(queue/data|heartbeat/(?P<page>\w+)|call/enhance/(?P<event>\w+)/?)"
 )
-NAME = re.compile(r"[\w-]{1,64}")
+NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
 """Of a session, an event or an upload."""
+_PROGRESS_SECONDS = 5.0
+"""For so long the page may still ask how an upload went."""
+_NO_PAGE = JSONResponse({"detail": "There is no such page."}, 404)
 _SHOWN = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 class Routes:
-    """ASGI application.
-
-    Args:
-        page: Gradio's application.
-        storage: where files lie.
-        limits: of uploads.
-        streams: told of every stream of answers.
-    """
+    """ASGI application."""
 
     def __init__(self, page: ASGIApp, storage: Storage, limits: Limits, streams: Streams):
         self._page = page
@@ -60,39 +58,60 @@ class Routes:
             await self._page(scope, receive, send)
         elif scope["type"] == "http":
             path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
-            # Gradio would tell everybody the address that the first visitor says here.
+            query = parse_qs(scope["query_string"].decode("latin-1"))
+            names = {key: query[key] for key in ("session_hash", "upload_id") if key in query}
+            if not all(len(said) == 1 and NAME.fullmatch(said[0]) for said in names.values()):
+                await _NO_PAGE(scope, receive, send)
+                return
+            session, upload = (names.get(key, [""])[0] for key in ("session_hash", "upload_id"))
+            if upload:  # Gradio does not know whose an upload is
+                names["upload_id"] = [upload := f"{scope['state']['visitor'].owner} {upload}"]
+            # Of queries Gradio sees no more than this; and it would tell everybody the address that
+            # the first visitor says in a header of its own.
             kept = [header for header in scope["headers"] if header[0] != b"x-gradio-server"]
-            scope = {**scope, "headers": kept}
-            await (await self._answer(path, scope, receive))(scope, receive, send)
+            seen = {"headers": kept, "query_string": urlencode(names, doseq=True).encode()}
+            scope = {**scope, **seen}
+            answer = await self._answer(path, session, upload, scope, receive)
+            await answer(scope, receive, send)
         # A WebSocket gets no answer: nothing here speaks it.
 
-    async def _answer(self, path: str, scope: Scope, receive: Receive) -> ASGIApp:
+    async def _answer(
+        self, path: str, session: str, upload: str, scope: Scope, receive: Receive
+    ) -> ASGIApp:
         visitor: Visitor = scope["state"]["visitor"]
         if path == UPLOAD and scope["method"] == "POST":
-            return await self._receive_upload(Request(scope, receive), visitor)
+            return await self._receive_upload(Request(scope, receive), visitor, upload)
         if path.startswith(FILE) and scope["method"] in ("GET", "HEAD"):
             return self._send_file(path.removeprefix(FILE), visitor)
         if path == SCRIPT:
             return FileResponse(Path(__file__).with_name("page.js"), media_type="text/javascript")
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        names = [*query.get("session_hash", []), *query.get("upload_id", [])]
-        if not _OPEN.fullmatch(path) or not all(map(NAME.fullmatch, names)):
-            return JSONResponse({"detail": "There is no such page."}, 404)
+        if not _OPEN.fullmatch(path):
+            return _NO_PAGE
+        if path.endswith("/upload_progress"):
+            return self._tell_progress(upload)
         if not (stream := _STREAM.fullmatch(path)):
             return self._page
-        sessions = query.get("session_hash", [""])
-        name = stream["page"] or stream["event"] or sessions[0]
-        if len(sessions) > 1 or not self._streams.belongs(name, visitor):
+        name = stream["page"] or stream["event"] or session
+        if not self._streams.belongs(name, visitor):
             return JSONResponse({"detail": ANOTHERS}, 404)
         if self._streams.are_too_many(visitor):
             return JSONResponse({"detail": "You have too many pages open."}, 429)
 
         async def listen(scope: Scope, receive: Receive, send: Send) -> None:
             # An open page is not yet somebody who waits for an answer.
-            with self._streams.open(visitor, None if stream["page"] else name):
+            with self._streams.open(visitor, name, is_page=bool(stream["page"])):
                 await self._page(scope, receive, send)
 
         return listen
+
+    def _tell_progress(self, upload: str) -> ASGIApp:
+        async def tell(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await self._page(scope, receive, send)
+            finally:
+                _forget_progress(upload)
+
+        return tell
 
     def _send_file(self, handle: str, visitor: Visitor) -> Response:
         try:
@@ -108,16 +127,14 @@ class Routes:
             headers={"Cache-Control": "private, no-cache"},
         )
 
-    async def _receive_upload(self, request: Request, visitor: Visitor) -> Response:
+    async def _receive_upload(self, request: Request, visitor: Visitor, upload: str) -> Response:
         length = request.headers.get("content-length", "")
         # Chunks would be believed in place of the length.
         if not length.isdecimal() or not int(length) or "transfer-encoding" in request.headers:
             return PlainTextResponse("An upload has to say its length (Content-Length).", 411)
-        upload_id = request.query_params.get("upload_id", "")
-        upload_id = upload_id if re.fullmatch(r"\w{1,64}", upload_id) else None
         try:
             with self._storage.receiving(visitor, int(length)) as folder:
-                files = await self._read_upload(request, folder, upload_id)
+                files = await self._read_upload(request, folder, upload)
                 return JSONResponse(self._storage.put(visitor, files))
         except NoRoom as full:
             return PlainTextResponse(str(full), 507)
@@ -127,19 +144,21 @@ class Routes:
         except (TypeError, ValueError, KeyError, OSError):
             return PlainTextResponse("There is no file in this upload, or its name is bad.", 400)
         finally:
-            if upload_id:
-                file_upload_statuses.set_done(upload_id)
+            if upload:
+                file_upload_statuses.set_done(upload)
+                loop = asyncio.get_running_loop()
+                loop.call_later(_PROGRESS_SECONDS, _forget_progress, upload)
 
     async def _read_upload(
-        self, request: Request, folder: Path, upload_id: str | None
+        self, request: Request, folder: Path, upload: str
     ) -> list[tuple[Path, str]]:
         """Write the files of a request into a folder; return where they lie, and their names.
 
         Gradio's parser writes to the disk as bytes come in, and tells the page how far it is.
         Fields that are not files it would hold in memory: there may be none.
         """
-        if upload_id:
-            file_upload_statuses.track(upload_id)
+        if upload:
+            file_upload_statuses.track(upload)
         parser = GradioMultiPartParser(
             request.headers,
             request.stream(),
@@ -147,8 +166,8 @@ class Routes:
             max_fields=0,
             upload_dir=str(folder),
             max_file_size=self._limits.upload_megabytes * 1_000_000,
-            upload_id=upload_id,
-            upload_progress=file_upload_statuses if upload_id else None,
+            upload_id=upload or None,
+            upload_progress=file_upload_statuses if upload else None,
         )
         files = []
         for part in (await parser.parse()).getlist("files"):
@@ -160,3 +179,9 @@ class Routes:
         if not files:
             raise ValueError("no files")
         return files
+
+
+def _forget_progress(upload: str) -> None:
+    """Gradio itself keeps the names of uploads for good."""
+    file_upload_statuses.stop_tracking(upload)
+    file_upload_statuses._signals.pop(upload, None)

@@ -10,6 +10,7 @@ from demo.photos.enhanced_photo import EnhancedPhoto, enhance_photo
 from demo.photos.limits import Limits, Refused
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.session import Entry, Session
+from demo.photos.storage import NoRoom
 from enhancer.inference.enhancer import Enhancer
 from enhancer.photo.io import PhotoError
 
@@ -27,15 +28,13 @@ async def enhance_batch(
     percent: int,
     *,
     account: str,
+    keep_room: Callable[[int], None],
     is_awaited: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Entry]:
-    """Work on each entry in its turn; yield the entry whenever something about it has changed.
+    """Work on some of a session's entries, each in its turn; yield one whenever it has changed.
 
-    Args:
-        entries: those of the session to work on.
-        percent: strength of the edit, 0 to 100.
-        account: on which the place in the queue is counted.
-        is_awaited: see `PhotoQueue.run`.
+    `account` is that of the place in the queue; `keep_room` as in `enhance_photo`, `is_awaited` as
+    in `PhotoQueue.run`.
     """
     try:
         with queue.place(account):
@@ -44,13 +43,23 @@ async def enhance_batch(
                     continue
 
                 def work(on_step, source=entry.source, entry=entry) -> EnhancedPhoto:
-                    folder = session.folder_of(entry)
-                    return enhance_photo(enhancer, source, folder, limits, percent, on_step)
+                    return enhance_photo(
+                        enhancer,
+                        source,
+                        session.folder_of(entry),
+                        limits,
+                        percent,
+                        keep_room,
+                        on_step,
+                    )
 
                 try:
                     async for kind, value in queue.run(work, is_awaited):
                         _note(entry, kind, value)
                         yield entry
+                except NoRoom as full:
+                    entry.fail(str(full))
+                    yield entry
                 except Refused:
                     raise
                 except PhotoError as error:

@@ -22,6 +22,8 @@ from enhancer.photo.io import Photo, encode_jpeg, read_photo, write_photo
 
 _LOG = logging.getLogger(__name__)
 _KEPT_PREVIEWS = 3
+_FRAME_BYTES = 50_000
+"""More than a result's headers, its colour profile, and the edit's file take besides pixels."""
 PREVIEW_PIXELS = 1600
 """Long edge of the pictures in the before/after view; the download is at full size."""
 THUMBNAIL_PIXELS = 320
@@ -55,6 +57,7 @@ def enhance_photo(
     folder: Path,
     limits: Limits,
     percent: int,
+    keep_room: Callable[[int], None],
     on_step: Callable[[str], None] = lambda step: None,
 ) -> EnhancedPhoto:
     """Decode, edit, and write result, previews and the edit itself into `folder`.
@@ -63,6 +66,7 @@ def enhance_photo(
         source: any file; it has to stay as long as the results.
         folder: of this photo alone.
         percent: strength of the edit, 0 to 100.
+        keep_room: is told how many bytes will be written at most, and raises if they have no place.
         on_step: called with the name of each step before it begins.
 
     Raises:
@@ -78,20 +82,27 @@ def enhance_photo(
     edit = enhancer.find_edit(pixels)
     edited = edit.apply(pixels)
     on_step("Writing the result")
-    save_edit(folder / "edit.npz", edit)
-    _write_preview(folder / "before.jpg", pixels, PREVIEW_PIXELS)
-    _write_preview(folder / "after.jpg", edited, PREVIEW_PIXELS)
-    _write_preview(folder / "thumbnail.jpg", edited, THUMBNAIL_PIXELS)
+    previews = {
+        "before.jpg": _preview(pixels, PREVIEW_PIXELS),
+        "after.jpg": _preview(edited, PREVIEW_PIXELS),
+        "thumbnail.jpg": _preview(edited, THUMBNAIL_PIXELS),
+    }
     photo = EnhancedPhoto(folder, source, width, height, tuple(decoded.notes), 0.0)
-    _write_result(
-        photo, edited if percent == 100 else edit.apply(pixels, percent / 100), decoded, percent
-    )
+    besides = sum(map(len, previews.values())) + sum(part.nbytes for part in vars(edit).values())
+    keep_room(besides + most_bytes(photo, decoded))
+    save_edit(folder / "edit.npz", edit)
+    for name, content in previews.items():
+        (folder / name).write_bytes(content)
+    at_strength = edited if percent == 100 else edit.apply(pixels, percent / 100)
+    _write_result(photo, at_strength, decoded, percent)
     seconds = time.perf_counter() - started
     _LOG.info("enhanced %d x %d in %.1f s", width, height, seconds)
     return dataclasses.replace(photo, seconds=seconds)
 
 
-def render_result(photo: EnhancedPhoto, percent: int, limits: Limits) -> Path:
+def render_result(
+    photo: EnhancedPhoto, percent: int, limits: Limits, keep_room: Callable[[int], None]
+) -> Path:
     """Return the full-size result at a strength.
 
     Where it is not there yet the photo is decoded again; the network is not run.
@@ -102,16 +113,25 @@ def render_result(photo: EnhancedPhoto, percent: int, limits: Limits) -> Path:
     path = _result_path(photo, percent)
     if not path.exists():
         decoded = read_upload(photo.source, limits)
-        _write_result(
-            photo,
-            load_edit(photo.folder / "edit.npz").apply(decoded.pixels, percent / 100),
-            decoded,
-            percent,
-        )
+        keep_room(most_bytes(photo, decoded))
+        edited = load_edit(photo.folder / "edit.npz").apply(decoded.pixels, percent / 100)
+        _write_result(photo, edited, decoded, percent)
     return path
 
 
-def compare(photo: EnhancedPhoto, percent: int) -> tuple[Path, Path]:
+def most_bytes(photo: EnhancedPhoto, decoded: Photo) -> int:
+    """Return how large a result may become: its pixels uncompressed, and what comes with them."""
+    height, width = (
+        -(-side // 8) * 8 for side in decoded.pixels.shape[:2]
+    )  # JPEG has whole blocks
+    depth = 1 if photo.result_name.endswith(".jpg") else decoded.pixels.itemsize
+    beside = len(decoded.exif or b"") + len(decoded.xmp or b"") + _FRAME_BYTES
+    return round(1.01 * 3 * depth * height * width) + beside
+
+
+def compare(
+    photo: EnhancedPhoto, percent: int, keep_room: Callable[[int], None]
+) -> tuple[Path, Path]:
     """Return previews of before and after, the latter at a strength.
 
     Raises:
@@ -127,7 +147,9 @@ def compare(photo: EnhancedPhoto, percent: int) -> tuple[Path, Path]:
         # As the result is made, and not by mixing the previews: those are clipped, the edit is not.
         pixels = read_photo(before).pixels
         edited = load_edit(photo.folder / "edit.npz").apply(pixels, percent / 100)
-        blended.write_bytes(encode_jpeg(edited, quality=90))
+        content = encode_jpeg(edited, quality=90)
+        keep_room(len(content))
+        blended.write_bytes(content)
         # The page may still be loading the one before; whoever moves the slider fills no disk.
         made = sorted(photo.folder.glob("after-*.jpg"), key=lambda path: path.stat().st_mtime_ns)
         for earlier in made[:-_KEPT_PREVIEWS]:
@@ -148,11 +170,11 @@ def _write_result(photo: EnhancedPhoto, pixels: np.ndarray, decoded: Photo, perc
     write_photo(path, pixels, exif=decoded.exif, xmp=decoded.xmp)
 
 
-def _write_preview(path: Path, pixels: np.ndarray, long_edge: int) -> None:
+def _preview(pixels: np.ndarray, long_edge: int) -> bytes:
     scale = long_edge / max(pixels.shape[:2])
     if scale < 1.0:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     if pixels.dtype == np.uint16:
         pixels = np.rint(pixels / np.float32(257.0)).astype(np.uint8)
-    path.write_bytes(encode_jpeg(pixels, quality=90))
+    return encode_jpeg(pixels, quality=90)

@@ -40,14 +40,7 @@ class PhotoQueue:
 
     @contextlib.contextmanager
     def place(self, account: str) -> Iterator[None]:
-        """Keep a place for a batch of photos.
-
-        Args:
-            account: whose place it is, see `Visitor.account`.
-
-        Raises:
-            Refused: there are too many batches, or too many of this visitor, or the server stops.
-        """
+        """Keep a place for a batch of an account's photos, or raise Refused."""
         with self._lock:
             if self._is_closed:
                 raise Refused(_STOPPING)
@@ -71,14 +64,11 @@ class PhotoQueue:
         """Do one photo's work in its turn.
 
         Yields what happens as `("ahead", n)`, `("step", text)` and at last `("done", result)`.
+        Raises what `work` raised, or Refused: the server stops, or nobody waits for the photo.
 
         Args:
             work: runs in a thread; gets a function that it calls with each step's name.
             is_awaited: asked while the photo waits; False gives its place away.
-
-        Raises:
-            Refused: the server is being stopped, or nobody waits for the photo.
-            Exception: whatever `work` raised.
         """
         loop, events = asyncio.get_running_loop(), asyncio.Queue()
         ticket = object()

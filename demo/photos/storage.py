@@ -60,12 +60,7 @@ class _Folder:
 
 
 class Storage:
-    """Safe to use from several threads.
-
-    Args:
-        folder: what else lies in it is only swept.
-        limits: its size, and each visitor's share.
-    """
+    """Safe to use from several threads."""
 
     def __init__(self, folder: Path, limits: Limits):
         self.folder = folder
@@ -76,8 +71,7 @@ class Storage:
     def find(self, visitor: Visitor, handle: str) -> Path:
         """Return the file that the handle names: regular, in a folder of the visitor or everybody.
 
-        Raises:
-            NotFound: there is none, it is another's, or a link lies on the way.
+        Raises NotFound where there is none, it is another's, or a link lies on the way.
         """
         steps = handle.removeprefix(_PREFIX).split("/")
         if not handle.startswith(_PREFIX) or len(steps) < 2 or {"", ".", ".."} & set(steps):
@@ -108,14 +102,9 @@ class Storage:
 
     @contextlib.contextmanager
     def receiving(self, visitor: Visitor, size: int) -> Iterator[Path]:
-        """Keep room for an upload and yield a folder to write it into, which is deleted afterwards.
+        """Keep room for an upload of `size` bytes; yield a folder to write it into, for the time.
 
-        Args:
-            visitor: whose upload it is.
-            size: bytes of the whole request.
-
-        Raises:
-            NoRoom: the visitor has sent too much, or the storage is full.
+        Raises NoRoom where the visitor has sent too much, or the storage is full.
         """
         folder = self._add(visitor, is_upload=True, size=size)
         try:
@@ -125,15 +114,9 @@ class Storage:
             self.remove(folder)
 
     def put(self, visitor: Visitor, files: Sequence[tuple[Path, str]]) -> list[str]:
-        """Take over files that were received, all or none; return their handles.
+        """Take over files, each with its name, all or none; return their handles.
 
-        Args:
-            visitor: whose they are.
-            files: where each lies, and its name.
-
-        Raises:
-            NoRoom: the visitor has sent too many.
-            OSError, ValueError: a name cannot be used.
+        Raises NoRoom if they are too many, OSError or ValueError if a name cannot be used.
         """
         folders, handles = [], []
         try:
@@ -152,11 +135,7 @@ class Storage:
     def take(self, visitor: Visitor, handle: str, into: Path) -> Path:
         """Move an upload into another folder, where it keeps its name; its handle ends.
 
-        What belongs to everybody is copied.
-
-        Raises:
-            NotFound: see `find`; or the handle names a result.
-            FileNotFoundError: the other folder has been deleted.
+        What belongs to everybody is copied. Raises NotFound as `find` does, and for a result.
         """
         path = self.find(visitor, handle)
         with self._lock:
@@ -182,11 +161,7 @@ class Storage:
 
     @contextlib.contextmanager
     def using(self, path: Path) -> Iterator[None]:
-        """Keep a folder from being deleted; count its files afterwards.
-
-        Raises:
-            FileNotFoundError: it has been deleted already.
-        """
+        """Keep a folder from being deleted; count its files afterwards."""
         with self._lock:
             folder = self._known(path.name)
             folder.users += 1
@@ -199,16 +174,16 @@ class Storage:
                 folder.used, folder.size = time.monotonic(), size
 
     def make_room(self, visitor: Visitor, path: Path, size: int) -> None:
-        """Count what lies in a folder by now, and see that `size` bytes more have room.
+        """Count what lies in a folder, and keep room in it for `size` bytes more, or raise NoRoom.
 
-        Raises:
-            NoRoom: they do not.
-            FileNotFoundError: the folder has been deleted.
+        It is kept until the folder is no longer in use (`using`), or is asked for room again.
         """
         measured = _size(path)
         with self._lock:
-            self._known(path.name).size = measured
+            folder = self._known(path.name)
+            folder.size = measured
             self._make_room(visitor.account, size)
+            folder.size += size
 
     def remove(self, folder: Path) -> None:
         """Delete a folder, now."""

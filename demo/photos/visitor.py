@@ -22,7 +22,24 @@ class Visitor:
 
         On this computer itself all share an address, so there it is the cookie.
         """
-        try:
-            return self.owner if ipaddress.ip_address(self.address).is_loopback else self.address
-        except ValueError:
-            return self.owner
+        return self.owner if is_loopback(self.address) else network(self.address)
+
+
+def network(address: str) -> str:
+    """Return what counts as one address: an IPv6 customer has 2**64 of them."""
+    if parse_address(address.split("%")[0]) is None or ":" not in address:
+        return address
+    return str(ipaddress.ip_network(f"{address.split('%')[0]}/64", strict=False))
+
+
+def is_loopback(name: str) -> bool:
+    address = parse_address(name)
+    return name == "localhost" or (address is not None and address.is_loopback)
+
+
+def parse_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return None for what is not an address in digits."""
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None

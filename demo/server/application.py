@@ -14,7 +14,7 @@ from demo.photos.photo_queue import PhotoQueue
 from demo.server.credentials import Credentials
 from demo.server.health import add_health
 from demo.server.login import RequireLogin
-from demo.server.middleware import BoundedRequests, KnownHosts, SafeHeaders
+from demo.server.middleware import BoundedRequests, KnownHosts, SafeHeaders, TrustedProxy
 from enhancer.inference.enhancer import Enhancer
 
 
@@ -28,13 +28,7 @@ def create_app(
     host: str = "127.0.0.1",
     allowed_hosts: Sequence[str] = (),
 ) -> ASGIApp:
-    """Return the application: the page at `/`, and `/health`.
-
-    Args:
-        credentials: what visitors have to give; None lets everybody in.
-        host: address that the server listens on.
-        allowed_hosts: names that it is known by besides.
-    """
+    """Return the application: the page at `/`, and `/health`. Without credentials all may enter."""
     app = FastAPI(title="Photo enhancer", docs_url=None, redoc_url=None, openapi_url=None)
     add_health(app, queue, enhancer.description)
     mount_page(app, enhancer, card=card, limits=limits, queue=queue)
@@ -44,4 +38,6 @@ def create_app(
         guarded = RequireLogin(guarded, credentials, cookie)
     guarded = IdentifyVisitor(guarded, cookie)
     guarded = SafeHeaders(KnownHosts(guarded, host, allowed_hosts))
-    return BoundedRequests(guarded, unbounded=[UPLOAD])
+    guarded = BoundedRequests(guarded, unbounded=[UPLOAD])
+    # Who is known by another name has a proxy in front; its word for who asks is taken.
+    return TrustedProxy(guarded, has_proxy=bool(allowed_hosts))

@@ -22,13 +22,8 @@ def read_credentials(
 ) -> Credentials | None:
     """Return what visitors have to give, or None when the page is open to everybody.
 
-    Args:
-        user: from the command line, or else `ENHANCER_DEMO_USER` is taken.
-        password_file: its first line is the password, or else `ENHANCER_DEMO_PASSWORD` is taken.
-        environment: such as `os.environ`.
-
-    Raises:
-        CredentialsError: only one of the two is there, or the file holds none.
+    What is not given is taken from `ENHANCER_DEMO_USER` and `ENHANCER_DEMO_PASSWORD`. Raises
+    CredentialsError if only one of the two is there, or the file holds no password.
     """
     user, password = user or environment.get(_USER), environment.get(_PASSWORD)
     if password_file is not None:

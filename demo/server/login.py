@@ -1,7 +1,6 @@
 """The login: nothing but `/health` and this page answers without it."""
 
 import hmac
-import ipaddress
 import logging
 import time
 from collections import OrderedDict
@@ -14,6 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.page.cookie import VisitorCookie
+from demo.photos.visitor import network
 from demo.server.credentials import Credentials
 
 _LOG = logging.getLogger(__name__)
@@ -26,13 +26,7 @@ _PAGE = Path(__file__).with_name("login.html").read_text()
 
 
 class RequireLogin:
-    """ASGI middleware.
-
-    Args:
-        app: what is behind.
-        credentials: what opens it.
-        cookie: marks who has logged in.
-    """
+    """ASGI middleware."""
 
     def __init__(self, app: ASGIApp, credentials: Credentials, cookie: VisitorCookie):
         self._app = app
@@ -98,16 +92,16 @@ class _Throttle:
         self._tries: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def wait_seconds(self, address: str) -> float:
-        wrong, last = self._tries.get(_network(address), (0, 0.0))
+        wrong, last = self._tries.get(network(address), (0, 0.0))
         if wrong < _FREE_TRIES:
             return 0.0
         pause = min(2.0 ** (wrong - _FREE_TRIES), _LONGEST_WAIT)
         return max(0.0, last + pause - time.monotonic())
 
     def note(self, address: str, *, is_right: bool) -> None:
-        wrong, _ = self._tries.pop(_network(address), (0, 0.0))
+        wrong, _ = self._tries.pop(network(address), (0, 0.0))
         if not is_right:
-            self._tries[_network(address)] = (wrong + 1, time.monotonic())
+            self._tries[network(address)] = (wrong + 1, time.monotonic())
             if len(self._tries) > _REMEMBERED:
                 self._tries.popitem(last=False)
 
@@ -115,10 +109,3 @@ class _Throttle:
 def _page(problem: str, status: int, headers: dict[str, str] | None = None) -> Response:
     page = _PAGE.replace("{problem}", str(escape(problem)))
     return HTMLResponse(page, status, {"Cache-Control": "no-store", **(headers or {})})
-
-
-def _network(address: str) -> str:
-    """An IPv6 customer has 2**64 addresses: they count as one."""
-    if ":" not in address:
-        return address
-    return str(ipaddress.ip_network(f"{address.split('%')[0]}/64", strict=False))

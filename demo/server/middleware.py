@@ -3,15 +3,16 @@
 import asyncio
 import base64
 import hashlib
-import ipaddress
 import re
 import time
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from demo.photos.visitor import is_loopback, parse_address
 
 _IDLE_SECONDS = 20.0
 """Longest silence in the middle of a request or an answer."""
@@ -19,6 +20,7 @@ _GRACE_SECONDS, _SLOWEST_BYTES_PER_SECOND = 30.0, 10_000
 _MOST_BODY = 1_000_000
 """Bytes of a request; uploads have a limit of their own."""
 _INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?")
 _NOT_OURS = (
     "This server does not answer to this name. Use its address, or start it with --allowed-host "
     "and the name."
@@ -39,6 +41,12 @@ class BoundedRequests:
             return
         begun, received, is_whole, has_answered = time.monotonic(), 0, False, False
         most = float("inf") if scope["path"] in self._unbounded else _MOST_BODY
+        bound: _Bounded | None = None
+
+        def exceeded(status: int, sentence: str) -> "_Bounded":
+            nonlocal bound
+            bound = _Bounded(status, sentence)
+            return bound
 
         async def receive_bounded() -> Message:
             nonlocal received, is_whole
@@ -48,26 +56,33 @@ class BoundedRequests:
             try:
                 message = await asyncio.wait_for(receive(), min(_IDLE_SECONDS, max(spare, 0.001)))
             except TimeoutError:
-                raise _Bounded(408, "The request came too slowly.") from None
+                raise exceeded(408, "The request came too slowly.") from None
             received += len(message.get("body", b""))
             is_whole = not message.get("more_body", False)
             if received > most:
-                raise _Bounded(413, "The request is too long.")
+                raise exceeded(413, "The request is too long.")
             return message
 
         async def send_bounded(message: Message) -> None:
             nonlocal has_answered
+            if bound is not None and not has_answered:
+                return  # whoever read the request made an answer of the exception: ours follows
             has_answered = True
             try:
                 await asyncio.wait_for(send(message), _IDLE_SECONDS)
             except TimeoutError:
                 raise _Bounded(408, "The answer was not read.") from None
 
-        try:
-            await self._app(scope, receive_bounded, send_bounded)
-        except _Bounded as bound:
-            if has_answered:
-                raise  # the server closes the connection
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and int(length) > most:
+            exceeded(413, "The request is too long.")
+        else:
+            try:
+                await self._app(scope, receive_bounded, send_bounded)
+            except Exception:
+                if bound is None or has_answered:
+                    raise  # the server closes the connection
+        if bound is not None and not has_answered:
             answer = JSONResponse({"detail": str(bound)}, bound.status, {"Connection": "close"})
             await answer(scope, receive, send)
 
@@ -78,22 +93,38 @@ class _Bounded(Exception):
         self.status = status
 
 
+class TrustedProxy:
+    """What a request says in a proxy's name counts only from a proxy, which is on this computer."""
+
+    def __init__(self, app: ASGIApp, *, has_proxy: bool):
+        self._app = app
+        self._behind_proxy = ProxyHeadersMiddleware(app, ["127.0.0.1", "::1"])  # type: ignore
+        self._has_proxy = has_proxy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = (scope.get("client") or ("", 0))[0]
+        if scope["type"] == "http" and self._has_proxy and is_loopback(client):
+            await self._behind_proxy(scope, receive, send)  # type: ignore
+            return
+        if scope["type"] == "http":
+            own = [
+                h for h in scope["headers"] if not h[0].startswith((b"x-forwarded", b"forwarded"))
+            ]
+            scope = {**scope, "headers": own}
+        await self._app(scope, receive, send)
+
+
 class KnownHosts:
     """Requests have to be meant for this server, and pages of others may not send any.
 
     A web page elsewhere can give its own name this computer's address (DNS rebinding); its requests
     then come with that name. Addresses written in digits cannot be misused in this way.
-
-    Args:
-        app: what is behind.
-        host: address that the server listens on.
-        allowed: names that it is known by besides.
     """
 
     def __init__(self, app: ASGIApp, host: str, allowed: Iterable[str] = ()):
         self._app = app
         self._names = {"localhost", *(name.lower().rstrip(".") for name in (host, *allowed))}
-        self._is_local = _is_loopback(host)
+        self._is_local = is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (refusal := self._refusal(Headers(scope=scope))):
@@ -104,24 +135,24 @@ class KnownHosts:
     def _refusal(self, headers: Headers) -> str | None:
         # A proxy says in X-Forwarded-Host what its visitor asked for; web pages cannot set it.
         asked = [*headers.getlist("host"), *headers.getlist("x-forwarded-host")]
-        try:
-            names = [urlsplit(f"//{netloc}").hostname or "" for netloc in asked]
-            origins = [urlsplit(origin) for origin in headers.getlist("origin")]
-        except ValueError:
+        if "host" not in headers or not all(map(self._is_own, asked)):
             return _NOT_OURS
-        if "host" not in headers or not all(map(self._is_own, names)):
-            return _NOT_OURS
-        for origin in origins:
-            default = {"http": ":80", "https": ":443"}.get(origin.scheme, "")
-            own = {name.lower().removesuffix(default) for name in asked}
-            if origin.netloc.lower().removesuffix(default) not in own:
+        for origin in headers.getlist("origin"):
+            scheme, _, host = origin.lower().partition("://")
+            default = {"http": ":80", "https": ":443"}.get(scheme, "")
+            if host.removesuffix(default) not in {
+                name.lower().removesuffix(default) for name in asked
+            }:
                 return _FROM_ELSEWHERE
         return None
 
-    def _is_own(self, name: str) -> bool:
-        if name.rstrip(".") in self._names or _is_loopback(name):
+    def _is_own(self, host: str) -> bool:
+        if not (parts := _HOST.fullmatch(host.lower())):
+            return False
+        name = parts[1].strip("[]")
+        if name.rstrip(".") in self._names or is_loopback(name):
             return True
-        return not self._is_local and _address(name) is not None
+        return not self._is_local and parse_address(name) is not None
 
 
 class SafeHeaders:
@@ -175,15 +206,3 @@ def _policy(page: bytes) -> str:
         "img-src 'self' data: blob:; font-src 'self' data:; object-src 'none'; base-uri 'self'; "
         "form-action 'self'; frame-ancestors 'none'"
     )
-
-
-def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(name)
-    except ValueError:
-        return None
-
-
-def _is_loopback(name: str) -> bool:
-    address = _address(name)
-    return name == "localhost" or (address is not None and address.is_loopback)

@@ -17,7 +17,6 @@ from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.server.application import create_app
 from demo.server.http_server import running
-from demo.server.port import open_port
 from demo.server.temporary_files import private_folder
 from enhancer.inference.edit import Edit
 from enhancer.photo.io import write_photo
@@ -70,7 +69,7 @@ def serving(
     """Serve the page on a free port; yield its address."""
     limits = limits or Limits()
     queue = queue or PhotoQueue(limits)
-    with private_folder(), open_port("127.0.0.1", 0) as listening:
+    with private_folder(), socket.create_server(("127.0.0.1", 0)) as listening:
         app = create_app(enhancer, ModelCard(enhancer.description), limits, queue, credentials)
         with running(app, listening):
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/"

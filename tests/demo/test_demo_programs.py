@@ -1,50 +1,42 @@
-"""The demo's server: what programs get from it, and that it can be left running."""
+"""What programs get from the server."""
 
 import concurrent.futures
 import gc
-import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
-import numpy as np
-import pytest
-
-from demo import __main__ as command
-from demo.app import mount_page  # before gradio's own modules: it turns the analytics off
-from demo.photos.limits import Limits
-from demo.server.http_server import running
-from demo.server.port import open_port
-from enhancer.inference import enhancer as inference
-from enhancer.photo.io import read_photo, write_photo
-from enhancer.system import compiler
-from tests.helpers.demo_page import FakeEnhancer, as_file, free_port, serving, write_gradient
-from tests.helpers.lift import Lift
-
-# isort: split
 import fastapi
 import gradio_client
 import httpx
+import numpy as np
+import pytest
 
-# Gradio and its client leave sockets and event loops to the garbage collector.
+from demo.app import mount_page  # before gradio's own modules: it turns the analytics off
+from demo.photos.limits import Limits
+from demo.server.http_server import running
+from enhancer.inference import enhancer as inference
+from enhancer.photo.io import read_photo, write_photo
+from tests.helpers.demo_page import FakeEnhancer, as_file, serving, write_gradient
+from tests.helpers.lift import Lift
+
+# Gradio leaves sockets and event loops to the garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def collect_garbage_here():
-    """Let what the servers leave behind be collected while this module's filters hold."""
     yield
     gc.collect()
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +136,6 @@ def test_each_of_many_clients_gets_its_own_photo(address, tmp_path):
         np.testing.assert_allclose(blues, 255 - (20 + 25 * number), atol=2)
 
 
-# What does not leave the server, and what does not get in
-
-
 def upload(address: str, path: Path, **options) -> httpx.Response:
     return httpx.post(
         f"{address}gradio_api/upload", files={"files": (path.name, path.read_bytes())}, **options
@@ -240,7 +229,7 @@ def test_the_page_mounts_into_an_application_of_ones_own(photo, tmp_path, monkey
     app = fastapi.FastAPI()
     app.get("/")(lambda: {"mine": True})
     mount_page(app, FakeEnhancer(), path="/enhance")
-    with open_port("127.0.0.1", 0) as listening, running(app, listening):
+    with socket.create_server(("127.0.0.1", 0)) as listening, running(app, listening):
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         assert httpx.get(address).json() == {"mine": True}
         assert httpx.get(f"{address}/enhance/gradio_api/file=/etc/passwd").status_code == 404
@@ -250,9 +239,6 @@ def test_the_page_mounts_into_an_application_of_ones_own(photo, tmp_path, monkey
         )
         assert read_photo(enhance(client, photo)).pixels.shape == (130, 195, 3)
         client.close()
-
-
-# The model
 
 
 def test_after_the_warm_up_a_photo_of_a_usual_shape_compiles_nothing(tmp_path):
@@ -272,132 +258,3 @@ def test_after_the_warm_up_a_photo_of_a_usual_shape_compiles_nothing(tmp_path):
             enhance(client, write_gradient(tmp_path / f"tall{number}.jpg", 300, 150))
             assert len(model.compiled_shapes) == 1
         client.close()
-
-
-# The command
-
-_SLOW_SERVER = """
-import sys, time
-def watch(event, arguments):
-    if event == "socket.connect" and isinstance(arguments[1], tuple):
-        if not arguments[1][0].startswith("127."):
-            print("OUTSIDE", arguments[1], flush=True)
-    if event == "socket.getaddrinfo" and arguments[0] not in ("127.0.0.1", "localhost", None):
-        print("OUTSIDE", arguments[0], flush=True)
-sys.addaudithook(watch)
-from demo.__main__ import main
-from enhancer.inference import enhancer as inference
-from enhancer.inference.edit import Edit
-class Slow:
-    description = "takes its time (for tests)"
-    def warm_up(self, on_progress, keep_to_these):
-        on_progress(1, 1)
-    def find_edit(self, photo):
-        print("IN HAND", flush=True)
-        time.sleep(1.0)
-        return Edit(photo, photo / 300)
-inference.Enhancer.load = classmethod(lambda cls, workdir: Slow())
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def test_a_stopping_server_finishes_the_photo_in_hand_refuses_others_and_connects_to_nobody(
-    photo, tmp_path
-):
-    port = free_port()
-    address = f"http://127.0.0.1:{port}/"
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "GRADIO_TEMP_DIR": ""}
-    (tmp_path / "tmp").mkdir()
-    (tmp_path / "run" / "finetune" / "checkpoints").mkdir(parents=True)
-    server = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            _SLOW_SERVER,
-            "--workdir",
-            str(tmp_path / "run"),
-            "--port",
-            str(port),
-        ],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(iter(server.stdout.readline, "")))
-    reader.start()
-    try:
-        _wait_for(lambda: any("The page is open" in line for line in lines), 60)
-        client = gradio_client.Client(address, verbose=False, download_files=tmp_path / "downloads")
-        in_hand = client.submit(gradio_client.handle_file(str(photo)), 1.0, api_name="/enhance")
-        _wait_for(lambda: any("IN HAND" in line for line in lines), 30)
-        server.send_signal(signal.SIGTERM)
-        _wait_for(lambda: httpx.get(f"{address}health").status_code == 503, 5)
-        with pytest.raises(Exception, match="is being stopped and takes no more photos"):
-            enhance(client, photo)
-        assert Path(in_hand.result(timeout=30)).name == "kitchen_enhanced.jpg"
-        client.close()
-        assert server.wait(timeout=30) == 0
-    finally:
-        server.kill()
-        server.wait()
-        reader.join()
-        server.stdout.close()
-    output = "".join(lines)
-    assert "OUTSIDE" not in output
-    assert "enhanced 195 x 130" in output
-    assert "kitchen" not in output
-    assert "Traceback" not in output
-    assert list((tmp_path / "tmp").iterdir()) == []
-
-
-def test_without_a_model_the_command_says_what_to_run(tmp_path, capsys):
-    assert command.main(["--workdir", str(tmp_path / "nowhere")]) == 2
-    assert "nowhere does not exist; name the folder of a run" in capsys.readouterr().err
-
-
-def test_a_port_that_is_taken_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
-    monkeypatch.setattr(compiler, "enable_cache", lambda: None)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        assert command.main(["--workdir", "unused", "--port", str(taken.getsockname()[1])]) == 2
-    assert "cannot be opened" in capsys.readouterr().err
-
-
-def test_half_a_login_stops_the_command(monkeypatch, capsys):
-    monkeypatch.delenv("ENHANCER_DEMO_PASSWORD", raising=False)
-    assert command.main(["--workdir", "unused", "--user", "anna"]) == 2
-    assert "There is a user and no password" in capsys.readouterr().err
-
-
-def _wait_for(condition, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def test_a_port_that_a_starting_server_has_taken_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
-    monkeypatch.setattr(compiler, "enable_cache", lambda: None)
-    with open_port("127.0.0.1", 0) as taken:  # as it is while the first server still compiles
-        assert command.main(["--workdir", "unused", "--port", str(taken.getsockname()[1])]) == 2
-    assert "cannot be opened" in capsys.readouterr().err
-
-
-def test_a_port_that_is_none_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
-    monkeypatch.setattr(compiler, "enable_cache", lambda: None)
-    assert command.main(["--workdir", "unused", "--port", "70000"]) == 2
-    assert "port 70000 of 127.0.0.1 cannot be opened" in capsys.readouterr().err
-
-
-def test_limits_that_admit_nobody_are_usage_errors(capsys):
-    with pytest.raises(SystemExit) as ended:
-        command.main(["--workdir", "unused", "--photos-at-once", "0"])
-    assert ended.value.code == 2
-    assert "photos_at_once must be at least 1, received 0" in capsys.readouterr().err

@@ -1,0 +1,228 @@
+"""From a file to its results: decoding, one photo, many photos."""
+
+import asyncio
+import json
+import struct
+import time
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+
+from demo.photos import isolated_decoding
+from demo.photos.archive import write_archive
+from demo.photos.batch import enhance_batch
+from demo.photos.enhanced_photo import compare, enhance_photo, render_result
+from demo.photos.isolated_decoding import read_upload
+from demo.photos.limits import Limits
+from demo.photos.photo_queue import PhotoQueue
+from demo.photos.session import Entry, Session
+from enhancer.photo.io import PhotoError, read_photo, write_photo
+from tests.helpers.demo_page import FakeEnhancer, write_gradient
+
+LIMITS = Limits(photos_per_batch=2)
+
+
+def test_a_16_bit_tiff_comes_back_from_its_process_as_it_is(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), dtype=np.uint16)
+    write_photo(tmp_path / "deep.tif", pixels)
+    np.testing.assert_array_equal(read_upload(tmp_path / "deep.tif", Limits()).pixels, pixels)
+
+
+def test_a_bad_file_gets_the_same_sentence_from_the_process(tmp_path):
+    (tmp_path / "broken.tif").write_bytes(b"II*\0" + bytes(range(200)))
+    with pytest.raises(PhotoError) as direct:
+        read_photo(tmp_path / "broken.tif", keep_depth=True)
+    with pytest.raises(PhotoError) as isolated:
+        read_upload(tmp_path / "broken.tif", Limits())
+    assert str(isolated.value) == str(direct.value)
+
+
+def test_a_decoder_that_needs_too_much_memory_is_told_in_words(tmp_path):
+    write_photo(tmp_path / "big.tif", np.zeros((6000, 9000, 3), np.uint8))
+    with pytest.raises(PhotoError, match=r"big\.tif .*memory"):
+        read_upload(tmp_path / "big.tif", Limits(decoder_megabytes=450))
+
+
+def test_a_decoder_that_takes_too_long_is_stopped(tmp_path):
+    write_photo(tmp_path / "slow.tif", np.zeros((8, 8, 3), np.uint8))
+    limits = Limits()
+    object.__setattr__(
+        limits, "decoder_seconds", 0
+    )  # less than one may choose: no decoder is so fast
+    started = time.monotonic()
+    with pytest.raises(PhotoError, match=r"slow\.tif was not decoded within 0 seconds"):
+        read_upload(tmp_path / "slow.tif", limits)
+    assert time.monotonic() - started < 10
+
+
+def test_a_decoder_that_dies_is_told_in_words(tmp_path, monkeypatch):
+    write_photo(tmp_path / "deadly.tif", np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(
+        isolated_decoding, "_DECODER", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    )
+    with pytest.raises(
+        PhotoError, match=r"deadly\.tif could not be decoded: its decoder was stopped"
+    ):
+        read_upload(tmp_path / "deadly.tif", Limits())
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("huge.jpg", "has 2100 × 1000 pixels, and this server takes at most 1 megapixels"),
+        ("huge.tif", r"claims 2 megapixels \(2100 x 1000\); the limit is 1 megapixels"),
+    ],
+)
+def test_a_photo_above_the_pixel_limit_is_refused_with_its_size(tmp_path, name, told):
+    write_photo(tmp_path / name, np.zeros((1000, 2100, 3), np.uint8))
+    with pytest.raises(PhotoError, match=rf"{name} {told}"):
+        read_upload(tmp_path / name, Limits(megapixels=1))
+
+
+def test_a_bomb_is_told_this_servers_limit(tmp_path):
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    crc = struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + crc)
+    with pytest.raises(PhotoError, match="the limit is 100 megapixels"):
+        read_upload(tmp_path / "bomb.png", Limits())
+
+
+def test_the_result_has_the_photos_size_depth_and_exif(tmp_path):
+    made = enhance_photo(
+        FakeEnhancer(),
+        write_gradient(tmp_path / "a.jpg", 30, 40),
+        tmp_path / "1",
+        Limits(),
+        100,
+        lambda size: None,
+    )
+    result = read_photo(render_result(made, 100, Limits(), lambda size: None))
+    assert (made.width, made.height, made.result_name) == (40, 30, "a_enhanced.jpg")
+    assert b"Kitchen" in (result.exif or b"")
+    deep = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), dtype=np.uint16)
+    write_photo(tmp_path / "deep.png", deep)
+    made = enhance_photo(
+        FakeEnhancer(), tmp_path / "deep.png", tmp_path / "2", Limits(), 100, lambda size: None
+    )
+    inverted = read_photo(
+        render_result(made, 100, Limits(), lambda size: None), keep_depth=True
+    ).pixels
+    np.testing.assert_allclose(inverted.astype(int), 65535 - deep.astype(int), atol=1)
+
+
+def test_another_strength_needs_no_network_and_zero_is_the_photo_itself(tmp_path):
+    enhancer = FakeEnhancer()
+    write_photo(
+        tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    )
+    photo = read_photo(tmp_path / "a.png").pixels
+    made = enhance_photo(
+        enhancer, tmp_path / "a.png", tmp_path / "1", Limits(), 100, lambda size: None
+    )
+    for percent in (0, 50):
+        pixels = read_photo(render_result(made, percent, Limits(), lambda size: None)).pixels
+        np.testing.assert_allclose(pixels, photo + percent / 100 * (255.0 - 2.0 * photo), atol=0.51)
+    before, after = (
+        read_photo(path).pixels.astype(int) for path in compare(made, 0, lambda size: None)
+    )
+    assert np.abs(before - after).mean() < 3  # both are JPEG previews
+    assert enhancer.calls == 1
+
+
+def test_only_the_last_strength_is_kept_on_the_disk(tmp_path):
+    made = enhance_photo(
+        FakeEnhancer(),
+        write_gradient(tmp_path / "a.jpg", 30, 40),
+        tmp_path / "1",
+        Limits(),
+        100,
+        lambda size: None,
+    )
+    render_result(made, 40, Limits(), lambda size: None)
+    assert [path.parent.name for path in made.folder.rglob("*_enhanced.jpg")] == ["at-40"]
+
+
+def run_batch(queue, entries, folder, enhancer=None):
+    async def collect():
+        return [
+            (entry.number, entry.state, entry.text)
+            async for entry in enhance_batch(
+                enhancer or FakeEnhancer(),
+                queue,
+                Limits(),
+                Session("anna", folder),
+                entries,
+                100,
+                account="anna",
+                keep_room=lambda size: None,
+            )
+        ]
+
+    return asyncio.run(collect())
+
+
+def test_one_bad_file_does_not_stop_the_others(tmp_path):
+    (tmp_path / "bad.jpg").write_text("no photo")
+    paths = [
+        write_gradient(tmp_path / "a.jpg", 20, 30),
+        tmp_path / "bad.jpg",
+        write_gradient(tmp_path / "c.jpg", 20, 30),
+    ]
+    entries = [Entry(path.name, number, source=path) for number, path in enumerate(paths)]
+    steps = run_batch(PhotoQueue(), entries, tmp_path / "visit")
+    assert [entry.state for entry in entries] == ["done", "failed", "done"]
+    assert "bad.jpg" in entries[1].text
+    assert str(tmp_path) not in entries[1].text
+    assert {text.split()[0] for number, state, text in steps if number == 0} >= {
+        "Reading",
+        "Enhancing",
+        "Writing",
+        "30",
+    }
+
+
+def test_an_unexpected_failure_is_logged_without_the_names_of_files(tmp_path, caplog):
+    write_photo(tmp_path / "private_name.png", np.full((20, 30, 3), 128, np.uint8))
+    entry = Entry("private_name.png", 0, source=tmp_path / "private_name.png")
+    run_batch(PhotoQueue(), [entry], tmp_path / "visit")
+    assert entry.text == "private_name.png could not be enhanced; the server's log says why."
+    assert "RuntimeError" in caplog.text
+    assert "find_edit" in caplog.text  # where it happened
+    assert "private_name" not in caplog.text
+    assert "secret detail" not in caplog.text
+
+
+def test_results_of_one_name_are_told_apart_in_the_zip(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.jpg").write_text(folder)
+    write_archive(tmp_path / "all.zip", [tmp_path / "a" / "x.jpg", tmp_path / "b" / "x.jpg"])
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            "x.jpg": b"a",
+            "x_2.jpg": b"b",
+        }
+
+
+def test_decoders_are_told_no_passwords(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCER_DEMO_PASSWORD", "s3cret")
+    tell = "import json, os; print(json.dumps({'problem': json.dumps(dict(os.environ))}))"
+    monkeypatch.setattr(isolated_decoding, "_DECODER", tell)
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    with pytest.raises(PhotoError) as told:
+        isolated_decoding.read_upload(tmp_path / "a.tif", LIMITS)
+    environment = json.loads(str(told.value))
+    assert "PATH" in environment
+    assert "s3cret" not in environment.values()
+
+
+def test_moving_the_slider_fills_no_disk(tmp_path):
+    source = tmp_path / "photo.jpg"
+    write_photo(source, np.indices((40, 60))[1][..., None].repeat(3, 2).astype(np.uint8))
+    made = enhance_photo(FakeEnhancer(), source, tmp_path / "photo", LIMITS, 100, lambda size: None)
+    for percent in range(1, 30):
+        assert all(path.exists() for path in compare(made, percent, lambda size: None))
+    assert len(list((tmp_path / "photo").glob("after-*.jpg"))) <= 3
