@@ -100,7 +100,7 @@ async def _refuse(request: Request, error: Exception) -> JSONResponse:
 def _fill(handlers: Handlers, card: ModelCard, limits: Limits, storage: Storage) -> None:
     samples = storage.publish("samples", _SAMPLES)
     session = gr.State(None, time_to_live=limits.keep_minutes * 60, delete_callback=handlers.forget)
-    layout = Layout(limits, card, samples)
+    layout = Layout(limits, card, samples, handlers.are_adjustable)
     # The endpoint `/enhance` for programs; its components are not on the page.
     gr.Button(visible=False).click(
         handlers.enhance_file,

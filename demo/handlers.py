@@ -20,6 +20,7 @@ from demo.photos.limits import Limits, Refused
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.session import Entry, Session
 from demo.photos.storage import NotFound, Storage
+from demo.photos.taste import Taste
 from demo.photos.visitor import Visitor
 from enhancer.inference.enhancer import Enhancer
 from enhancer.photo.io import PhotoError
@@ -60,8 +61,13 @@ class Handlers:
         self._storage = storage
         self._limits = limits
 
+    @property
+    def are_adjustable(self) -> bool:
+        """Whether brightness and warmth of the edits can be moved, and photos matched."""
+        return self._enhancer.retouches
+
     async def enhance(
-        self, session: Session | None, uploads: list[str], percent: int
+        self, session: Session | None, uploads: list[str], taste: Taste
     ) -> AsyncIterator[Progress]:
         """Add files to the session and work on them; yield at every change."""
         caller = CALLER.get()
@@ -85,7 +91,7 @@ class Handlers:
                 self._limits,
                 session,
                 entries,
-                percent,
+                taste,
                 account=caller.visitor.account,
                 keep_room=self._room_in(session.folder),
                 is_awaited=caller.is_listening,
@@ -97,31 +103,32 @@ class Handlers:
                     session.shown = entry.number
                 yield Progress(session, left, entry if entry.photo is not None else None)
 
-    def previews(self, session: Session | None, percent: int) -> tuple[Path, Path]:
+    def previews(self, session: Session | None, taste: Taste) -> tuple[Path, Path]:
         """Return before and after of the photo that is shown."""
         session = _own(session)
         with self._storage.using(session.folder):
-            return compare(session.shown_photo, percent, self._room_in(session.folder))
+            session.match_for(taste)
+            return compare(session.shown_photo, taste, self._room_in(session.folder))
 
-    async def render_shown(self, session: Session | None, percent: int) -> Path:
+    async def render_shown(self, session: Session | None, taste: Taste) -> Path:
         """Return the full-size result of the photo that is shown."""
         session, visitor = _own(session), CALLER.get().visitor
         photo, keep_room = session.shown_photo, self._room_in(session.folder)
         with self._storage.using(session.folder), self._queue.place(visitor.account):
-            return await self._in_turn(
-                lambda: render_result(photo, percent, self._limits, keep_room)
-            )
+            session.match_for(taste)
+            return await self._in_turn(lambda: render_result(photo, taste, self._limits, keep_room))
 
     async def render_all(
-        self, session: Session | None, percent: int
+        self, session: Session | None, taste: Taste
     ) -> AsyncIterator[tuple[int, int, Path | None]]:
         """Yield how many of the results are ready, of how many, and at last the ZIP with all."""
         session, visitor = _own(session), CALLER.get().visitor
         photos, paths, keep_room = session.photos.values(), [], self._room_in(session.folder)
         with self._storage.using(session.folder), self._queue.place(visitor.account):
+            session.match_for(taste)
             for photo in photos:
                 yield len(paths), len(photos), None
-                render = partial(render_result, photo, percent, self._limits, keep_room)
+                render = partial(render_result, photo, taste, self._limits, keep_room)
                 paths.append(await self._in_turn(render))
             keep_room(sum(path.stat().st_size for path in paths))
             archive = session.folder / "enhanced_photos.zip"
@@ -147,7 +154,7 @@ class Handlers:
             raise Refused(_NO_PHOTO)
         if type(strength) not in (int, float) or not 0 <= strength <= 1:
             raise Refused(f"strength must be between 0 and 1, received {strength!r}.")
-        percent, visitor = round(100 * strength), CALLER.get().visitor
+        taste, visitor = Taste(round(100 * strength)), CALLER.get().visitor
         with self._queue.place(visitor.account):
             folder = self._storage.new_folder(visitor)
             source: Path | None = None
@@ -158,9 +165,9 @@ class Handlers:
 
                     def work(source=source) -> Path:
                         made = enhance_photo(
-                            self._enhancer, source, folder, self._limits, percent, keep_room
+                            self._enhancer, source, folder, self._limits, taste, keep_room
                         )
-                        return render_result(made, percent, self._limits, keep_room)
+                        return render_result(made, taste, self._limits, keep_room)
 
                     return str(await self._in_turn(work))
             except PhotoError as error:

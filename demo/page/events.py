@@ -15,6 +15,7 @@ from demo.page.routes import FILE
 from demo.page.status_list import render_status_list
 from demo.photos.session import Session
 from demo.photos.storage import Storage
+from demo.photos.taste import Taste
 
 _HIDDEN: dict[str, Any] = {
     "show_progress": "hidden",
@@ -48,40 +49,44 @@ class Events:
         view = [session, page.shown, page.comparison, page.photos, page.download]
         everything = [*view, page.upload, page.button, page.status, page.sample_box]
         everything += [page.placeholder, page.result_box, page.download_all, page.start_over]
-        chosen = [session, page.strength]
+        everything += [page.one_home]
+        sliders = [page.strength, page.brightness, page.warmth, page.one_home]
+        chosen = [session, *sliders]
         finish = {
             "fn": self.finish,
-            "inputs": [session, page.upload, page.strength],
+            "inputs": [session, page.upload, *sliders],
             "outputs": [*view, page.button, page.start_over],
         }
         page.upload.change(self.count, page.upload, page.button, **_HIDDEN)
         page.button.click(
-            self.enhance, [session, page.upload, page.strength], everything, **_HIDDEN
+            self.enhance, [session, page.upload, *sliders], everything, **_HIDDEN
         ).then(**finish, **_HIDDEN)
         page.samples.select(self.enhance_sample, chosen, everything, **_HIDDEN).then(
             **finish, **_HIDDEN
         )
         page.photos.select(self.choose, chosen, view, **_HIDDEN)
-        page.strength.change(self.show, chosen, view, trigger_mode="always_last", **_HIDDEN)
+        for slider in sliders:
+            slider.change(self.show, chosen, view, trigger_mode="always_last", **_HIDDEN)
         minimal: dict[str, Any] = {**_HIDDEN, "show_progress": "minimal"}
         page.download.click(self.save_shown, chosen, page.file, **minimal)
         page.download_all.click(self.save_all, chosen, [page.download_all, page.file], **_HIDDEN)
         page.start_over.click(self.clear, session, everything, **_HIDDEN)
 
     async def enhance(
-        self, before: Session | None, uploads: list[str] | None, percent: float
+        self, before: Session | None, uploads: list[str] | None, *sliders: float
     ) -> AsyncIterator[dict]:
-        async for progress in self._handlers.enhance(before, uploads or [], int(percent)):
-            yield self._progress(progress) | self._new_result(progress, int(percent))
+        taste = _taste(sliders)._replace(one_home=0)  # that is known when all are there
+        async for progress in self._handlers.enhance(before, uploads or [], taste):
+            yield self._progress(progress) | self._new_result(progress, taste)
 
     async def enhance_sample(
-        self, event: gr.SelectData, before: Session | None, percent: float
+        self, event: gr.SelectData, before: Session | None, *sliders: float
     ) -> AsyncIterator[dict]:
-        async for updates in self.enhance(before, [self._samples[event.index]], percent):
+        async for updates in self.enhance(before, [self._samples[event.index]], *sliders):
             yield updates
 
-    def show(self, current: Session | None, percent: float) -> dict:
-        before, after = self._handlers.previews(current, int(percent))
+    def show(self, current: Session | None, *sliders: float) -> dict:
+        before, after = self._handlers.previews(current, _taste(sliders))
         assert current is not None, "what is gone has been refused"
         photo, name = current.shown_photo, current.entries[current.shown or 0].name
         return {
@@ -91,17 +96,18 @@ class Events:
             self._page.download: gr.Button(_download_label(current)),
         }
 
-    def choose(self, event: gr.SelectData, current: Session | None, percent: float) -> dict:
+    def choose(self, event: gr.SelectData, current: Session | None, *sliders: float) -> dict:
         if current is not None:
             current.shown = list(current.photos)[event.index]
-        return self.show(current, percent)
+        return self.show(current, *sliders)
 
-    async def save_shown(self, current: Session | None, percent: float) -> str:
-        return self._link(await self._handlers.render_shown(current, int(percent)))
+    async def save_shown(self, current: Session | None, *sliders: float) -> str:
+        return self._link(await self._handlers.render_shown(current, _taste(sliders)))
 
-    async def save_all(self, current: Session | None, percent: float) -> AsyncIterator[dict]:
+    async def save_all(self, current: Session | None, *sliders: float) -> AsyncIterator[dict]:
         button = self._page.download_all
-        async for ready, total, archive in self._handlers.render_all(current, int(percent)):
+        taste = _taste(sliders)
+        async for ready, total, archive in self._handlers.render_all(current, taste):
             if archive is None:
                 yield {button: gr.Button(f"Preparing {ready + 1} of {total}", interactive=False)}
             else:
@@ -126,7 +132,7 @@ class Events:
         label = f"Enhance {number} photos" if number > 1 else "Enhance"
         return gr.Button(label, interactive=number > 0)
 
-    def finish(self, current: Session | None, uploads: list[str] | None, percent: float) -> dict:
+    def finish(self, current: Session | None, uploads: list[str] | None, *sliders: float) -> dict:
         updates = {
             self._page.button: self.count(uploads),
             self._page.start_over: gr.Button(interactive=True),
@@ -134,7 +140,7 @@ class Events:
         # Once more: of updates that follow each other closely the browser keeps the last, which may
         # not have had a picture.
         if current and current.shown is not None:
-            updates |= self.show(current, percent)
+            updates |= self.show(current, *sliders)
         return updates
 
     def _link(self, file: Path) -> str:
@@ -157,7 +163,7 @@ class Events:
             page.start_over: gr.Button(interactive=False),
         }
 
-    def _new_result(self, progress: Progress, percent: int) -> dict:
+    def _new_result(self, progress: Progress, taste: Taste) -> dict:
         if progress.new_result is None:
             return {}
         session, page = progress.session, self._page
@@ -168,11 +174,16 @@ class Events:
             page.download: gr.Button(_download_label(session)),
             page.photos: gr.Gallery(thumbnails, visible=number > 1, selected_index=chosen),
             page.download_all: gr.Button(f"Download all {number} (ZIP)", visible=number > 1),
+            page.one_home: gr.Checkbox(visible=number > 1 and self._handlers.are_adjustable),
             page.result_box: gr.Column(visible=True),
         }
         if session.shown == progress.new_result.number:
-            updates |= self.show(session, percent)
+            updates |= self.show(session, *taste)
         return updates
+
+
+def _taste(sliders: tuple[float, ...]) -> Taste:
+    return Taste(*map(int, sliders))
 
 
 def _download_label(session: Session) -> str:

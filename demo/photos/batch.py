@@ -11,6 +11,7 @@ from demo.photos.limits import Limits, Refused
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.session import Entry, Session
 from demo.photos.storage import NoRoom
+from demo.photos.taste import Taste
 from enhancer.inference.enhancer import Enhancer
 from enhancer.photo.io import PhotoError
 
@@ -25,7 +26,7 @@ async def enhance_batch(
     limits: Limits,
     session: Session,
     entries: Sequence[Entry],
-    percent: int,
+    taste: Taste,
     *,
     account: str,
     keep_room: Callable[[int], None],
@@ -48,7 +49,7 @@ async def enhance_batch(
                         source,
                         session.folder_of(entry),
                         limits,
-                        percent,
+                        taste,
                         keep_room,
                         on_step,
                     )

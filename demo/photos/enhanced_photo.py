@@ -1,13 +1,13 @@
-"""One photo from its bytes to the files that its visitor gets, and again at another strength.
+"""One photo from its bytes to the files that its visitor gets, and again in another taste.
 
-For another strength the network is not run again.
+For that the network is not run again.
 """
 
 import dataclasses
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,8 +15,12 @@ import numpy as np
 
 from demo.photos.isolated_decoding import read_upload
 from demo.photos.limits import Limits
+from demo.photos.taste import Taste
+from enhancer.inference.edit import Edit
 from enhancer.inference.edit_search import load_edit, save_edit
 from enhancer.inference.enhancer import Enhancer
+from enhancer.inference.full_size import PhotoRetouch, fitted
+from enhancer.inference.one_home import SEEN_SIDE, draw_together
 from enhancer.inference.plan import result_suffix
 from enhancer.photo.io import Photo, encode_jpeg, read_photo, write_photo
 
@@ -46,6 +50,10 @@ class EnhancedPhoto:
     def thumbnail(self) -> Path:
         return self.folder / "thumbnail.jpg"
 
+    def edit(self, taste: Taste) -> Edit | PhotoRetouch:
+        """What the network did, or that and what makes the photo match the others."""
+        return load_edit(self.folder / ("home.npz" if taste.one_home else "edit.npz"))
+
     @property
     def result_name(self) -> str:
         return f"{self.source.stem}_enhanced{result_suffix(self.source)}"
@@ -56,7 +64,7 @@ def enhance_photo(
     source: Path,
     folder: Path,
     limits: Limits,
-    percent: int,
+    taste: Taste,
     keep_room: Callable[[int], None],
     on_step: Callable[[str], None] = lambda step: None,
 ) -> EnhancedPhoto:
@@ -65,7 +73,7 @@ def enhance_photo(
     Args:
         source: any file; it has to stay as long as the results.
         folder: of this photo alone.
-        percent: strength of the edit, 0 to 100.
+        taste: how the visitor wants it.
         keep_room: is told how many bytes will be written at most, and raises if they have no place.
         on_step: called with the name of each step before it begins.
 
@@ -93,29 +101,29 @@ def enhance_photo(
     save_edit(folder / "edit.npz", edit)
     for name, content in previews.items():
         (folder / name).write_bytes(content)
-    at_strength = edited if percent == 100 else edit.apply(pixels, percent / 100)
-    _write_result(photo, at_strength, decoded, percent)
+    wanted = edited if taste == Taste() else taste.apply(edit, pixels)
+    _write_result(photo, wanted, decoded, taste)
     seconds = time.perf_counter() - started
     _LOG.info("enhanced %d x %d in %.1f s", width, height, seconds)
     return dataclasses.replace(photo, seconds=seconds)
 
 
 def render_result(
-    photo: EnhancedPhoto, percent: int, limits: Limits, keep_room: Callable[[int], None]
+    photo: EnhancedPhoto, taste: Taste, limits: Limits, keep_room: Callable[[int], None]
 ) -> Path:
-    """Return the full-size result at a strength.
+    """Return the full-size result in a taste.
 
     Where it is not there yet the photo is decoded again; the network is not run.
 
     Raises:
         FileNotFoundError: the photo has been deleted in the meantime.
     """
-    path = _result_path(photo, percent)
+    path = _result_path(photo, taste)
     if not path.exists():
         decoded = read_upload(photo.source, limits)
         keep_room(most_bytes(photo, decoded))
-        edited = load_edit(photo.folder / "edit.npz").apply(decoded.pixels, percent / 100)
-        _write_result(photo, edited, decoded, percent)
+        edited = taste.apply(photo.edit(taste), decoded.pixels)
+        _write_result(photo, edited, decoded, taste)
     return path
 
 
@@ -130,9 +138,9 @@ def most_bytes(photo: EnhancedPhoto, decoded: Photo) -> int:
 
 
 def compare(
-    photo: EnhancedPhoto, percent: int, keep_room: Callable[[int], None]
+    photo: EnhancedPhoto, taste: Taste, keep_room: Callable[[int], None]
 ) -> tuple[Path, Path]:
-    """Return previews of before and after, the latter at a strength.
+    """Return previews of before and after, the latter in a taste.
 
     Raises:
         FileNotFoundError: the photo has been deleted in the meantime.
@@ -140,13 +148,13 @@ def compare(
     before, after = photo.folder / "before.jpg", photo.folder / "after.jpg"
     if not (before.exists() and after.exists()):
         raise FileNotFoundError(after.name)
-    if percent == 100:
+    if taste == Taste():
         return before, after
-    blended = photo.folder / f"after-{percent}.jpg"
+    blended = photo.folder / f"after-{taste.name}.jpg"
     if not blended.exists():
         # As the result is made, and not by mixing the previews: those are clipped, the edit is not.
         pixels = read_photo(before).pixels
-        edited = load_edit(photo.folder / "edit.npz").apply(pixels, percent / 100)
+        edited = taste.apply(photo.edit(taste), pixels)
         content = encode_jpeg(edited, quality=90)
         keep_room(len(content))
         blended.write_bytes(content)
@@ -157,12 +165,27 @@ def compare(
     return before, blended
 
 
-def _result_path(photo: EnhancedPhoto, percent: int) -> Path:
-    return photo.folder / f"at-{percent}" / photo.result_name
+def match(photos: Sequence[EnhancedPhoto]) -> None:
+    """Let the photos of one home agree in white balance and brightness.
+
+    Raises:
+        FileNotFoundError: one has been deleted in the meantime.
+    """
+    edits = [photo.edit(Taste()) for photo in photos]
+    seen = [fitted(read_photo(photo.folder / "before.jpg").pixels, SEEN_SIDE) for photo in photos]
+    matched, _, _ = draw_together([e for e in edits if isinstance(e, PhotoRetouch)], seen)
+    for photo, edit in zip(photos, matched, strict=True):
+        for made_before in photo.folder.glob("a*-home*"):  # with fewer photos
+            shutil.rmtree(made_before) if made_before.is_dir() else made_before.unlink()
+        save_edit(photo.folder / "home.npz", edit)
 
 
-def _write_result(photo: EnhancedPhoto, pixels: np.ndarray, decoded: Photo, percent: int) -> None:
-    path = _result_path(photo, percent)
+def _result_path(photo: EnhancedPhoto, taste: Taste) -> Path:
+    return photo.folder / f"at-{taste.name}" / photo.result_name
+
+
+def _write_result(photo: EnhancedPhoto, pixels: np.ndarray, decoded: Photo, taste: Taste) -> None:
+    path = _result_path(photo, taste)
     for earlier in photo.folder.glob("at-*"):
         if earlier != path.parent:
             shutil.rmtree(earlier, ignore_errors=True)

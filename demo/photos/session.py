@@ -4,7 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from demo.photos.enhanced_photo import EnhancedPhoto
+from demo.photos.enhanced_photo import EnhancedPhoto, match
+from demo.photos.taste import Taste
 
 
 @dataclasses.dataclass
@@ -45,6 +46,8 @@ class Session:
     entries: list[Entry] = dataclasses.field(default_factory=list)
     shown: int | None = None
     """Number of the entry in the before/after view."""
+    matched: int = 0
+    """Photos that `match_for` made agree."""
 
     def add(self, uploads: list[str]) -> list[Entry]:
         added = [Entry(upload, number) for number, upload in enumerate(uploads, len(self.entries))]
@@ -58,6 +61,12 @@ class Session:
     def photos(self) -> dict[int, EnhancedPhoto]:
         """The results, by the number of their entry."""
         return {entry.number: entry.photo for entry in self.entries if entry.photo is not None}
+
+    def match_for(self, taste: Taste) -> None:
+        """See that the photos agree, where the taste wants them to."""
+        if taste.one_home and self.matched != len(self.photos):
+            match(list(self.photos.values()))
+            self.matched = len(self.photos)
 
     @property
     def shown_photo(self) -> EnhancedPhoto:

@@ -70,8 +70,8 @@ class Enhancer:
         self.description = description or f"{model.name}, {working_size} pixels"
         on_cpu = jax.default_backend() == "cpu"
         self.batch_size = batch_size or (1 if on_cpu else _ACCELERATOR_BATCH)
-        retouches = isinstance(model, Restormer) and model.config.base == "retouch"
-        search = RetouchSearch if retouches else PictureSearch
+        self.retouches = isinstance(model, Restormer) and model.config.base == "retouch"
+        search = RetouchSearch if self.retouches else PictureSearch
         self._search: EditSearch = search(model, working_size)
 
     @classmethod

@@ -19,6 +19,11 @@ from enhancer.network import retouch as form
 GUIDE_SIDE = 512
 """Of the square in which the guided filter's coefficients are computed; its window has a radius of
 ten pixels."""
+STOP = 0.5
+"""What a number for exposure changes by for about one stop, in a picture that is neither dark nor
+bright."""
+WARMTH = 0.4
+"""What gains change by at most; of red over blue that is 27 %."""
 _STRIP_ROWS = 8
 _TABLE_SIZE = 4096
 
@@ -38,6 +43,14 @@ class PhotoRetouch:
         numbers[form.GAINS] = 0
         grid[..., form.GAINS] = 0
         return PhotoRetouch(numbers, grid)
+
+    def adjusted(self, stops: float, warmth: float) -> "PhotoRetouch":
+        """The same, brighter by about so many stops, and in [-1, 1] bluer or more yellow. What is
+        white stays white."""
+        numbers = self.numbers.copy()
+        numbers[form.EXPOSURE] += STOP * stops
+        numbers[form.GAINS] += WARMTH * warmth * np.array([1, 0, -1], np.float32)
+        return dataclasses.replace(self, numbers=numbers)
 
     def apply(self, photo: np.ndarray, strength: float = 1.0) -> np.ndarray:
         """Edit a photo, uint8 or uint16 `(H, W, 3)` sRGB, keeping both.

@@ -16,7 +16,7 @@ import numpy as np
 
 from enhancer.inference.edit import Edit
 from enhancer.inference.enhancer import Enhancer
-from enhancer.inference.full_size import PhotoRetouch, fitted
+from enhancer.inference.full_size import STOP, PhotoRetouch, fitted
 from enhancer.network import retouch as form
 from enhancer.photo.io import PhotoError, read_photo
 from enhancer.system.errors import EnhancerError
@@ -134,10 +134,9 @@ def _corrected(
     numbers = edit.numbers.copy()
     numbers[0] += red / form.SCALE
     numbers[2] += blue / form.SCALE
-    # Near the middle a stop of light is a change of about one half in the exponent's logarithm.
-    numbers[form.EXPOSURE] += 0.5 * stops
+    numbers[form.EXPOSURE] += STOP * stops
     furthest = np.full_like(numbers, np.inf)
-    furthest[form.GAINS], furthest[form.EXPOSURE] = _FURTHEST_GAIN, 0.5 * _FURTHEST_STOPS
+    furthest[form.GAINS], furthest[form.EXPOSURE] = _FURTHEST_GAIN, STOP * _FURTHEST_STOPS
     numbers = np.clip(numbers, given.numbers - furthest, given.numbers + furthest)
     return dataclasses.replace(edit, numbers=numbers)
 

@@ -19,6 +19,7 @@ from demo.photos.limits import Limits, Refused
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.session import Entry, Session
 from demo.photos.storage import Storage
+from demo.photos.taste import Taste
 from demo.photos.visitor import Visitor
 from tests.helpers.demo_page import FakeEnhancer, inside, write_gradient
 
@@ -35,7 +36,7 @@ def run_batch(queue, entries, folder, enhancer=None):
                 Limits(),
                 Session("anna", folder),
                 entries,
-                100,
+                Taste(),
                 account="anna",
                 keep_room=lambda size: None,
             )
@@ -256,13 +257,13 @@ def test_a_download_takes_a_place_in_the_queue(tmp_path):
             handle = storage.put(
                 Visitor("anna", "127.0.0.1"), [(photo.rename(folder / "a.jpg"), "a.jpg")]
             )[0]
-        progress = [step async for step in handlers.enhance(None, [handle], 100)][-1]
+        progress = [step async for step in handlers.enhance(None, [handle], Taste())][-1]
         with queue.place("bert"):
             with pytest.raises(Refused, match="busy"):
-                await handlers.render_shown(progress.session, 50)
+                await handlers.render_shown(progress.session, Taste(50))
             with pytest.raises(Refused, match="busy"):
-                await anext(handlers.render_all(progress.session, 50))
-        return await handlers.render_shown(progress.session, 50)
+                await anext(handlers.render_all(progress.session, Taste(50)))
+        return await handlers.render_shown(progress.session, Taste(50))
 
     assert asyncio.run(visit()).exists()
 

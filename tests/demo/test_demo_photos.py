@@ -6,6 +6,7 @@ import struct
 import time
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +14,14 @@ import pytest
 from demo.photos import isolated_decoding
 from demo.photos.archive import write_archive
 from demo.photos.batch import enhance_batch
-from demo.photos.enhanced_photo import compare, enhance_photo, render_result
+from demo.photos.enhanced_photo import EnhancedPhoto, compare, enhance_photo, render_result
 from demo.photos.isolated_decoding import read_upload
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.session import Entry, Session
+from demo.photos.taste import Taste
+from enhancer.inference.full_size import PhotoRetouch
+from enhancer.network import retouch as form
 from enhancer.photo.io import PhotoError, read_photo, write_photo
 from tests.helpers.demo_page import FakeEnhancer, write_gradient
 
@@ -96,19 +100,19 @@ def test_the_result_has_the_photos_size_depth_and_exif(tmp_path):
         write_gradient(tmp_path / "a.jpg", 30, 40),
         tmp_path / "1",
         Limits(),
-        100,
+        Taste(),
         lambda size: None,
     )
-    result = read_photo(render_result(made, 100, Limits(), lambda size: None))
+    result = read_photo(render_result(made, Taste(), Limits(), lambda size: None))
     assert (made.width, made.height, made.result_name) == (40, 30, "a_enhanced.jpg")
     assert b"Kitchen" in (result.exif or b"")
     deep = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), dtype=np.uint16)
     write_photo(tmp_path / "deep.png", deep)
     made = enhance_photo(
-        FakeEnhancer(), tmp_path / "deep.png", tmp_path / "2", Limits(), 100, lambda size: None
+        FakeEnhancer(), tmp_path / "deep.png", tmp_path / "2", Limits(), Taste(), lambda size: None
     )
     inverted = read_photo(
-        render_result(made, 100, Limits(), lambda size: None), keep_depth=True
+        render_result(made, Taste(), Limits(), lambda size: None), keep_depth=True
     ).pixels
     np.testing.assert_allclose(inverted.astype(int), 65535 - deep.astype(int), atol=1)
 
@@ -120,13 +124,13 @@ def test_another_strength_needs_no_network_and_zero_is_the_photo_itself(tmp_path
     )
     photo = read_photo(tmp_path / "a.png").pixels
     made = enhance_photo(
-        enhancer, tmp_path / "a.png", tmp_path / "1", Limits(), 100, lambda size: None
+        enhancer, tmp_path / "a.png", tmp_path / "1", Limits(), Taste(), lambda size: None
     )
     for percent in (0, 50):
-        pixels = read_photo(render_result(made, percent, Limits(), lambda size: None)).pixels
+        pixels = read_photo(render_result(made, Taste(percent), Limits(), lambda size: None)).pixels
         np.testing.assert_allclose(pixels, photo + percent / 100 * (255.0 - 2.0 * photo), atol=0.51)
     before, after = (
-        read_photo(path).pixels.astype(int) for path in compare(made, 0, lambda size: None)
+        read_photo(path).pixels.astype(int) for path in compare(made, Taste(0), lambda size: None)
     )
     assert np.abs(before - after).mean() < 3  # both are JPEG previews
     assert enhancer.calls == 1
@@ -138,11 +142,11 @@ def test_only_the_last_strength_is_kept_on_the_disk(tmp_path):
         write_gradient(tmp_path / "a.jpg", 30, 40),
         tmp_path / "1",
         Limits(),
-        100,
+        Taste(),
         lambda size: None,
     )
-    render_result(made, 40, Limits(), lambda size: None)
-    assert [path.parent.name for path in made.folder.rglob("*_enhanced.jpg")] == ["at-40"]
+    render_result(made, Taste(40), Limits(), lambda size: None)
+    assert [path.parent.name for path in made.folder.rglob("*_enhanced.jpg")] == ["at-40-0-0"]
 
 
 def run_batch(queue, entries, folder, enhancer=None):
@@ -155,7 +159,7 @@ def run_batch(queue, entries, folder, enhancer=None):
                 Limits(),
                 Session("anna", folder),
                 entries,
-                100,
+                Taste(),
                 account="anna",
                 keep_room=lambda size: None,
             )
@@ -222,7 +226,70 @@ def test_decoders_are_told_no_passwords(tmp_path, monkeypatch):
 def test_moving_the_slider_fills_no_disk(tmp_path):
     source = tmp_path / "photo.jpg"
     write_photo(source, np.indices((40, 60))[1][..., None].repeat(3, 2).astype(np.uint8))
-    made = enhance_photo(FakeEnhancer(), source, tmp_path / "photo", LIMITS, 100, lambda size: None)
+    made = enhance_photo(
+        FakeEnhancer(), source, tmp_path / "photo", LIMITS, Taste(), lambda size: None
+    )
     for percent in range(1, 30):
-        assert all(path.exists() for path in compare(made, percent, lambda size: None))
+        assert all(path.exists() for path in compare(made, Taste(percent), lambda size: None))
     assert len(list((tmp_path / "photo").glob("after-*.jpg"))) <= 3
+
+
+class Retoucher(FakeEnhancer):
+    """Changes nothing until the visitor does."""
+
+    retouches = True
+
+    def find_edit(self, photo):
+        sides = (form.GRID_SIDE, form.GRID_SIDE, form.GRID_LEVELS, form.NUM_LOCAL)
+        numbers = np.zeros(form.NUM_NUMBERS, "float32")
+        return PhotoRetouch(numbers, np.zeros(sides, "float32"))
+
+
+def retouched(folder: Path, photo: np.ndarray) -> EnhancedPhoto:
+    folder.mkdir()
+    write_photo(folder / "a.png", photo)
+    return enhance_photo(
+        Retoucher(), folder / "a.png", folder / "1", Limits(), Taste(), lambda size: None
+    )
+
+
+def result(made: EnhancedPhoto, taste: Taste) -> np.ndarray:
+    return read_photo(render_result(made, taste, Limits(), lambda size: None)).pixels.astype(int)
+
+
+def test_brightness_and_warmth_move_the_photo_and_white_stays_white(tmp_path):
+    photo = np.full((40, 60, 3), 120, np.uint8)
+    photo[:, 30:] = 255
+    made = retouched(tmp_path / "a", photo)
+    as_it_is, brighter, warmer = (
+        result(made, taste) for taste in (Taste(), Taste(brightness=100), Taste(warmth=100))
+    )
+    grey = (slice(None), slice(0, 20))
+    stops = 2.2 * np.log2(brighter[grey].mean() / as_it_is[grey].mean())
+    assert 0.6 < stops < 1.6
+    assert warmer[grey][..., 0].mean() > 1.15 * warmer[grey][..., 2].mean()
+    for edited in (brighter, warmer):
+        assert np.ptp(edited[:, 45:].mean(axis=(0, 1))) < 1
+        assert edited[:, 45:].min() >= as_it_is[:, 45:].min() - 2
+    np.testing.assert_array_equal(result(made, Taste(0, 100, 100)), photo)
+
+
+def test_photos_of_one_home_match_once_all_are_there(tmp_path):
+    rng = np.random.default_rng(0)
+    wall = np.repeat(rng.uniform(80, 140, (48, 64, 1)), 3, axis=-1)
+    session = Session("anna", tmp_path)
+    for number, red in enumerate((1.0, 1.12, 0.9)):
+        photo = np.rint(wall * (red, 1, 1 / red)).astype(np.uint8)
+        session.entries.append(
+            Entry(f"/{number}", number, photo=retouched(tmp_path / f"{number}", photo))
+        )
+    ratios = []
+    for taste in (Taste(), Taste(one_home=1)):
+        session.match_for(taste)
+        means = [result(made, taste).mean(axis=(0, 1)) for made in session.photos.values()]
+        ratios.append([mean[0] / mean[2] for mean in means])
+    assert np.std(ratios[1]) < 0.5 * np.std(ratios[0])
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/1/home.npz")}
+    assert len(before) == 3
+    session.match_for(Taste(one_home=1))
+    assert {path: path.stat().st_mtime_ns for path in before} == before

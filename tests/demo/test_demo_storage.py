@@ -15,6 +15,7 @@ from demo.photos.enhanced_photo import enhance_photo, most_bytes, render_result
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.storage import NoRoom, NotFound, Storage
+from demo.photos.taste import Taste
 from demo.photos.visitor import Visitor
 from enhancer.photo.io import Photo, write_photo
 from tests.helpers.demo_page import FakeEnhancer, as_file, call, inside, write_gradient
@@ -172,7 +173,7 @@ def test_in_a_batch_it_stops_no_other(handlers, storage, tmp_path):
     handles = [put_file(storage, file) for file in files]
 
     async def visit() -> list[str]:
-        async for step in handlers.enhance(None, handles, 100):
+        async for step in handlers.enhance(None, handles, Taste()):
             last = step
         return [entry.text for entry in last.session.entries]
 
@@ -198,8 +199,8 @@ def test_no_result_is_larger_than_the_room_kept_for_it(tmp_path, suffix, shape):
     source = tmp_path / f"noise{suffix}"
     write_photo(source, noise)
     asked: list[int] = []
-    made = enhance_photo(FakeEnhancer(), source, tmp_path / "1", Limits(), 100, asked.append)
-    result = render_result(made, 100, Limits(), asked.append)
+    made = enhance_photo(FakeEnhancer(), source, tmp_path / "1", Limits(), Taste(), asked.append)
+    result = render_result(made, Taste(), Limits(), asked.append)
     assert result.stat().st_size <= most_bytes(made, Photo(noise, None, None, ()))
     assert bytes_in(made.folder) <= sum(asked)
 
@@ -273,7 +274,7 @@ def test_too_many_names_in_one_batch_are_told_in_words(server):
             functions = (await client.get("/config")).json()["dependencies"]
             number = next(f["id"] for f in functions if f["api_name"] == "enhance_1")
             names = [as_file(f"/photos/x/{i}.jpg") for i in range(4 * LIMITS.photos_per_batch + 1)]
-            body = {"data": [None, names, 100], "fn_index": number, "session_hash": "many"}
+            body = {"data": [None, names, 100, 0, 0, False], "fn_index": number, "session_hash": "many"}
             await client.post("/gradio_api/queue/join", json=body)
             return (await client.get("/gradio_api/queue/data?session_hash=many")).text
 

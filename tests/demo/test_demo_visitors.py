@@ -49,7 +49,7 @@ def page(server_and_page):
 
 
 async def join(client: httpx.AsyncClient, session: str) -> httpx.Response:
-    body = {"data": [None, 100], "fn_index": 3, "session_hash": session}
+    body = {"data": [None, 100, 0, 0, False], "fn_index": 3, "session_hash": session}
     return await client.post("/gradio_api/queue/join", json=body)
 
 

@@ -43,6 +43,7 @@ class FakeEnhancer:
     """Inverts photos; breaks on photos of one colour; counts how often the network ran."""
 
     description = "inverts photos (for tests)"
+    retouches = False
     calls = 0
 
     def __init__(self) -> None:
