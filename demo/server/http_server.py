@@ -108,6 +108,7 @@ def running(app: ASGIApp, listening: socket.socket) -> Iterator[None]:
         app,
         http=BoundedConnection,
         ws="none",
+        log_config=None,  # its own closes what other libraries log to
         log_level="critical",  # its lines hold addresses, which hold the names of files
         access_log=False,
         timeout_graceful_shutdown=_CLOSE_SECONDS,

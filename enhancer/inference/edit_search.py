@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import keras
@@ -23,32 +22,15 @@ from enhancer.inference.sizes import (
 )
 
 
-class EditSearch(Protocol):
-    """Finds what a network would do to photos."""
-
-    @property
-    def compiled_shapes(self) -> tuple[tuple[int, ...], ...]: ...
-
-    def warm_up(self, on_progress: Callable[[int, int], None], keep_to_these: bool) -> None: ...
-
-    def __call__(
-        self, photos: Sequence[np.ndarray], batch_size: int
-    ) -> Sequence[Edit | PhotoRetouch]: ...
-
-
 class RetouchSearch:
     """Asks a network of base "retouch", which sees every photo squashed into one square."""
 
     def __init__(self, model: keras.Model, side: int):
-        self._forward, self._side = ForwardPass(model, retouch_only=True), side
-
-    @property
-    def compiled_shapes(self) -> tuple[tuple[int, ...], ...]:
-        return self._forward.compiled_shapes
+        self.forward, self._side = ForwardPass(model, retouch_only=True), side
 
     def warm_up(self, on_progress: Callable[[int, int], None], keep_to_these: bool) -> None:
         on_progress(0, 1)
-        self._forward.compile(1, self._side, self._side, 3)
+        self.forward.compile(1, self._side, self._side, 3)
         on_progress(1, 1)
 
     def __call__(self, photos: Sequence[np.ndarray], batch_size: int) -> list[PhotoRetouch]:
@@ -56,7 +38,7 @@ class RetouchSearch:
         edits = []
         while len(edits) < len(seen):
             size = batch_size if len(seen) - len(edits) >= batch_size else 1
-            answer = self._forward(_stacked(seen[len(edits) : len(edits) + size]))
+            answer = self.forward(_stacked(seen[len(edits) : len(edits) + size]))
             edits += map(PhotoRetouch, *answer)
         return [
             edit.without_colour() if _is_grey(photo) else edit
@@ -70,22 +52,18 @@ class PictureSearch:
     """
 
     def __init__(self, model: keras.Model, side: int):
-        self._forward, self._side = ForwardPass(model), side
+        self.forward, self._side = ForwardPass(model), side
         self._only: list[tuple[int, int]] = []
-
-    @property
-    def compiled_shapes(self) -> tuple[tuple[int, ...], ...]:
-        return self._forward.compiled_shapes
 
     def warm_up(self, on_progress: Callable[[int, int], None], keep_to_these: bool) -> None:
         aspects = COMMON_ASPECTS + (ELONGATED_ASPECTS if keep_to_these else ())
         for done, (height, width) in enumerate(aspects):
             on_progress(done, len(aspects))
             reduced = reduced_size(height * self._side, width * self._side, self._side)
-            self._forward.compile(1, *padded_size(*reduced), 3)
+            self.forward.compile(1, *padded_size(*reduced), 3)
         on_progress(len(aspects), len(aspects))
         if keep_to_these:
-            sizes = {(shape[1], shape[2]) for shape in self.compiled_shapes}
+            sizes = {(shape[1], shape[2]) for shape in self.forward.compiled_shapes}
             self._only = sorted(sizes, key=lambda size: size[0] * size[1])
 
     def __call__(self, photos: Sequence[np.ndarray], batch_size: int) -> list[Edit]:
@@ -100,7 +78,7 @@ class PictureSearch:
             while indices:
                 size = batch_size if full else 1
                 batch, indices, full = indices[:size], indices[size:], max(0, full - size)
-                found = self._forward(_stacked([pad(reduced[index], padded) for index in batch]))
+                found = self.forward(_stacked([pad(reduced[index], padded) for index in batch]))
                 for index, answer in zip(batch, found, strict=True):
                     answers[index] = crop(answer, *reduced[index].shape[:2])
         return [Edit(x, _as_colored_as(x, answers[index])) for index, x in enumerate(reduced)]

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from enhancer.inference.edit import Edit, check_photo, check_strength
-from enhancer.inference.edit_search import EditSearch, PictureSearch, RetouchSearch
+from enhancer.inference.edit_search import PictureSearch, RetouchSearch
 from enhancer.inference.full_size import PhotoRetouch
 from enhancer.network.restormer import Restormer
 from enhancer.network.trained import CheckpointError, load_best, read_config
@@ -72,7 +72,7 @@ class Enhancer:
         self.batch_size = batch_size or (1 if on_cpu else _ACCELERATOR_BATCH)
         self.retouches = isinstance(model, Restormer) and model.config.base == "retouch"
         search = RetouchSearch if self.retouches else PictureSearch
-        self._search: EditSearch = search(model, working_size)
+        self._search = search(model, working_size)
 
     @classmethod
     def load(cls, workdir: str | os.PathLike[str]) -> "Enhancer":
@@ -97,7 +97,7 @@ class Enhancer:
     def compiled_shapes(self) -> tuple[tuple[int, ...], ...]:
         """`(batch, height, width, 3)` of all that was compiled; a shape's second photo adds
         nothing."""
-        return self._search.compiled_shapes
+        return self._search.forward.compiled_shapes
 
     def warm_up(
         self,

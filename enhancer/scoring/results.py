@@ -73,22 +73,14 @@ def paired_difference(
 ) -> dict[str, Any]:
     """Compare method a with method b in one score, as `comparison_fields` returns it.
 
-    Args:
-        rows_a, rows_b: of the same photos in the same order, else ValueError; those without the
-            score do not count.
-        column: which score.
-        scene_of: the scene of each photo by id, where some show the same one.
+    Only the photos count for which both have the score; ValueError if there are none. `scene_of` is
+    the scene of each photo by id, where some show the same one.
     """
-    ids_a, ids_b = _ids(rows_a), _ids(rows_b)
-    if ids_a != ids_b:
-        different = sorted(set(ids_a) ^ set(ids_b)) or "their order"
-        raise ValueError(
-            f"Only scores of the same photos can be compared; these differ in {different}."
-        )
-    known = [(a, b) for a, b in zip(rows_a, rows_b, strict=True) if a.get(column) is not None]
-    a, b = (np.array([pair[side][column] for pair in known]) for side in (0, 1))
-    scenes = None if scene_of is None else [scene_of[row["id"]] for row, _ in known]
-    return comparison_fields(statistics.compare(a, b, scenes), COLUMNS[column])
+    a, b = ({row["id"]: row.get(column) for row in rows} for rows in (rows_a, rows_b))
+    ids = [photo for photo in a if a[photo] is not None and b.get(photo) is not None]
+    scores_a, scores_b = (np.array([of[photo] for photo in ids]) for of in (a, b))
+    scenes = None if scene_of is None else [scene_of[photo] for photo in ids]
+    return comparison_fields(statistics.compare(scores_a, scores_b, scenes), COLUMNS[column])
 
 
 def comparison_fields(
@@ -161,9 +153,9 @@ def build_results(
         "config": config,
         "methods": methods,
         "paired": {
-            f"{main}_vs_{other}": _paired_columns(rows[main], rows[other], scene_of)
+            f"{main}_vs_{other}": pair
             for other in methods
-            if other != main and set(_ids(rows[main])) & set(_ids(rows[other]))
+            if other != main and (pair := _paired_columns(rows[main], rows[other], scene_of))
         },
         "stages": stages,
         "training": {"seconds": total, "price_per_hour": price_per_hour, "cost": cost},
@@ -226,19 +218,18 @@ def text_table(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([head, "-" * len(head), *table])
 
 
-def _paired_columns(rows_a, rows_b, scene_of) -> dict[str, Any]:
-    common = set(_ids(rows_a)) & set(_ids(rows_b))  # a folder of predictions may lack some photos
-    rows_a, rows_b = ([row for row in rows if row["id"] in common] for rows in (rows_a, rows_b))
+def _paired_columns(
+    rows_a: Sequence[PhotoScores], rows_b: Sequence[PhotoScores], scene_of: Any
+) -> dict[str, Any]:
+    """The paired differences of all scores that some photo has from both methods."""
+    others = {row["id"]: row for row in rows_b}
+    common = [(row, others[row["id"]]) for row in rows_a if row["id"] in others]
     return {
         column: paired_difference(rows_a, rows_b, column, scene_of)
         for column, heading in COLUMNS.items()
         if heading.lower_is_better is not None
-        and all(any(row.get(column) is not None for row in rows) for rows in (rows_a, rows_b))
+        and any(a.get(column) is not None and b.get(column) is not None for a, b in common)
     }
-
-
-def _ids(rows: Sequence[PhotoScores]) -> list[str]:
-    return [row["id"] for row in rows]
 
 
 def _mean_with_interval(values: Sequence[float]) -> dict[str, Any]:
