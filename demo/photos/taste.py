@@ -1,4 +1,4 @@
-"""How a visitor wants a photo: strength, brightness and warmth, without running the network again."""
+"""How a visitor wants a photo; the network is not run again for that."""
 
 from typing import NamedTuple
 

@@ -29,9 +29,7 @@ _BAND_ROWS = 64
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
 
 
-def augmentations(
-    stage: StageConfig, resolution: int, random_edit_share: float
-) -> list[grain.transforms.RandomMap]:
+def augmentations(stage: StageConfig, resolution: int) -> list[grain.transforms.RandomMap]:
     """What is done to a `Pair` in training, in this order, at a side of `resolution`."""
     changes: list[grain.transforms.RandomMap]
     strong = stage.augmentation == "strong"
@@ -44,8 +42,8 @@ def augmentations(
         changes.append(RandomFlip())
     if strong:
         changes.append(RandomInputColour())
-    if random_edit_share:
-        changes.append(RandomEditOfTarget(random_edit_share))
+    if stage.random_edit_share:
+        changes.append(RandomEditOfTarget(stage.random_edit_share))
     return changes
 
 

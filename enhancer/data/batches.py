@@ -64,24 +64,20 @@ def train_batches(
         ValueError: `stage.mix_weight` is above 0 and there is nothing to mix in.
         UnreadableDataError: a source is empty; from the iterator, when no pair of one can be read.
     """
-    side = resolution or stage.resolution
-    share = stage.random_edit_share
     dataset = _shuffled(_readable(source, "training data"), stage.seed)
-    dataset = _augmented(dataset, augmentations(stage, side, 0.0 if stage.mix_weight else share))
     if stage.mix_weight:
         if not mixed_in:
             raise ValueError(
                 f"mix_weight is {stage.mix_weight}, but there are no pairs to mix in; set it to 0."
             )
         others = [
-            _augmented(
-                _shuffled(_readable(source, "data mixed in"), stage.seed + 1 + place),
-                augmentations(stage, side, share),
-            )
+            _shuffled(_readable(source, "data mixed in"), stage.seed + 1 + place)
             for place, source in enumerate(mixed_in)
         ]
         shares = [stage.mix_weight / len(others)] * len(others)
         dataset = grain.MapDataset.mix([dataset, *others], [1 - stage.mix_weight, *shares])
+    for transform in augmentations(stage, resolution or stage.resolution):
+        dataset = dataset.random_map(transform)
     rows = stage.batch_size // num_processes
     own = dataset[process::num_processes]
     return _read_ahead(own.batch(rows, drop_remainder=True, batch_fn=_train_batch)[first_step:])
@@ -127,14 +123,6 @@ def steps_per_epoch(source: Source | ReadablePairs, stage: StageConfig) -> int:
 def _shuffled(pairs: ReadablePairs, seed: int) -> grain.MapDataset[Pair]:
     # Pairs are decoded behind the shuffle, by index.
     return grain.MapDataset.source(cast(Any, pairs)).seed(seed).shuffle().repeat(None)
-
-
-def _augmented(
-    pairs: grain.MapDataset[Pair], transforms: Sequence[grain.transforms.RandomMap]
-) -> grain.MapDataset[Pair]:
-    for transform in transforms:
-        pairs = pairs.random_map(transform)
-    return pairs
 
 
 def _read_ahead(dataset: grain.MapDataset) -> grain.DatasetIterator:

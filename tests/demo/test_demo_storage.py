@@ -274,7 +274,11 @@ def test_too_many_names_in_one_batch_are_told_in_words(server):
             functions = (await client.get("/config")).json()["dependencies"]
             number = next(f["id"] for f in functions if f["api_name"] == "enhance_1")
             names = [as_file(f"/photos/x/{i}.jpg") for i in range(4 * LIMITS.photos_per_batch + 1)]
-            body = {"data": [None, names, 100, 0, 0, False], "fn_index": number, "session_hash": "many"}
+            body = {
+                "data": [None, names, 100, 0, 0, False],
+                "fn_index": number,
+                "session_hash": "many",
+            }
             await client.post("/gradio_api/queue/join", json=body)
             return (await client.get("/gradio_api/queue/data?session_hash=many")).text
 
