@@ -23,7 +23,7 @@ from enhancer.system.errors import EnhancerError
 
 SEEN_SIDE = 96
 """Of the squares that photos are measured on, in pixels."""
-_PULL = 0.9
+_PULL = 1.0
 """Share of the way to what the photos have in common, of a photo that says nothing itself."""
 _OWN_WORD = 0.2
 """How much less of it a photo goes that consists of near-neutral pixels."""
