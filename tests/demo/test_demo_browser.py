@@ -104,7 +104,7 @@ def test_upload_progress_strength_download_with_no_outside_connection(
     np.testing.assert_allclose(pixels_of(content), 255 - original.astype(int), atol=12)
     page.fill("#strength input[type=number]", "0")
     page.press("#strength input[type=number]", "Enter")
-    page.wait_for_selector("#comparison img[src*='after-0.jpg']")
+    page.wait_for_selector("#comparison img[src*='after-0-0-0.jpg']")
     name, content = saved(page, "#download")
     assert pixels_of(content).shape == (1300, 1950, 3)
     np.testing.assert_allclose(pixels_of(content), original, atol=12)

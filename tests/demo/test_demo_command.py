@@ -59,6 +59,7 @@ from enhancer.inference import enhancer as inference
 from enhancer.inference.edit import Edit
 class Slow:
     description = "takes its time (for tests)"
+    retouches = False
     def warm_up(self, on_progress, keep_to_these):
         on_progress(1, 1)
     def find_edit(self, photo):
