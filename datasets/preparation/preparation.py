@@ -39,7 +39,14 @@ from datasets.preparation.splits import (
     refuse_straddling,
 )
 from datasets.sources.pair_source import PairSource
-from datasets.types import SPLITS, PairRecord, PreparationError, SourcePair
+from datasets.types import (
+    DEFAULT_CHOICES,
+    SPLITS,
+    Choices,
+    PairRecord,
+    PreparationError,
+    SourcePair,
+)
 from datasets.workers.pool import WorkerPool
 from enhancer.photo.io import decoder_versions
 from enhancer.system.files import write_atomically
@@ -64,19 +71,6 @@ class Variant:
     """The same for the test split; 0 makes none."""
     published_split: str = ""
     """Name of the published split that is reproduced, near-duplicates included; or empty."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Choices:
-    """What the user decides about doubtful pairs. No pair has to be done again for a change."""
-
-    drop_outliers: bool = False
-    """Refuse the pairs whose edit is unlike the others' instead of flagging them."""
-    allow_near_duplicates: bool = False
-    """Accept lists that have one scene in several splits."""
-
-
-DEFAULT_CHOICES = Choices()
 
 
 def prepare(
