@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 
 from datasets.checks import tone
-from datasets.checks.pair import thumbnail
+from datasets.checks.pictures import thumbnail
 from datasets.checks.raw_framing import MAX_DISPLACEMENT
 from datasets.checks.registration import WORK_EDGE
 from datasets.preparation import prepared_folder
