@@ -1,30 +1,23 @@
 """`python -m datasets`: build a data set without TensorFlow, or write the miniature folders."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from datasets.types import Choices, Request
 from enhancer.system.errors import EnhancerError
 
 
 def build(
     dataset: Annotated[Literal["fivek", "real_estate"], tyro.conf.Positional],
     data_dir: Path,
+    request: Request,
+    choices: Choices,
     manual_dir: Path | None = None,
-    download: bool = False,
-    base_url: str | None = None,
-    names: Path | None = None,
-    limit: int | None = None,
-    keep_originals: Path | None = None,
-    connections: int | None = None,
     config: str | None = None,
     overwrite: bool = False,
-    drop_outliers: bool = False,
-    allow_near_duplicates: bool = False,
     workers: int | None = None,
     beam_pipeline_options: str | None = None,
 ) -> None:
@@ -37,23 +30,12 @@ def build(
     Args:
         dataset: Which one.
         data_dir: Where data sets are kept. This one goes to DATA_DIR/<dataset>/<config>/.
+        request: What to fetch, instead of --manual-dir.
+        choices: What to do with doubtful pairs.
         manual_dir: Folder with the source photos; only read.
-        download: Fetch FiveK from its own server (about 310 GB for all 5,000 photos; never more
-            than 1 GB on the disk).
-        base_url: Fetch FiveK from this server: img/dng/<name>.dng and img/tiff16_c/<name>.tif are
-            below it.
-        names: Fetch the photos of this list only: a text file with a name a line, such as
-            a0001-jmac_DSC1459 or a0001.
-        limit: Fetch the first so many photos only, for a trial.
-        keep_originals: Keep what is fetched in this folder, which is then a --manual-dir of its
-            own.
-        connections: To the server at the same time, at most; by default 4.
         config: Variant, such as c_512 (expert C, long edge 512 px); by default c_1024 or
             long_1536.
         overwrite: Build again although the data set exists.
-        drop_outliers: Leave out the pairs whose edit is unlike the others' instead of flagging
-            them.
-        allow_near_duplicates: Accept split lists in which one scene is in several splits.
         workers: Processes that prepare photos side by side; by default one for each CPU core.
         beam_pipeline_options: Prepare them in an Apache Beam pipeline instead, with these options,
             separated by commas, such as
@@ -61,31 +43,27 @@ def build(
     """
     if workers is not None and workers < 1:
         sys.exit(f"--workers must be at least 1, received {workers}.")
-    if (manual_dir is not None) + download + (base_url is not None) != 1:
+    if (manual_dir is not None) + request.download + (request.base_url is not None) != 1:
         sys.exit("Name one source: --manual-dir FOLDER, or for fivek --download or --base-url URL.")
-    given = {"names": names, "limit": limit, "keep-originals": keep_originals}
-    given |= {"connections": connections}
-    unused = [option for option, value in given.items() if value is not None]
-    if unused and manual_dir is not None:
-        sys.exit(f"--{unused[0]} goes with --download or --base-url, not with --manual-dir.")
+    if manual_dir is not None and request != Request():
+        sys.exit(
+            "--names, --limit, --keep-originals and --connections go with --download or "
+            "--base-url, not with --manual-dir."
+        )
     # Imported late: it takes seconds, and `--help` should not.
     from datasets.build import build as build_dataset
-    from datasets.fetch.request import Request
-    from datasets.preparation.preparation import Choices
 
-    with _in_a_sentence():
-        request = Request(base_url, names, limit, keep_originals, connections or 4)
-        build_dataset(
-            dataset,
-            manual_dir,
-            data_dir,
-            config,
-            overwrite,
-            workers,
-            Choices(drop_outliers, allow_near_duplicates),
-            request=None if manual_dir else request,
-            beam_pipeline_options=beam_pipeline_options,
-        )
+    build_dataset(
+        dataset,
+        manual_dir,
+        data_dir,
+        config,
+        overwrite,
+        workers,
+        choices,
+        request=None if manual_dir else request,
+        beam_pipeline_options=beam_pipeline_options,
+    )
 
 
 def miniature(
@@ -105,11 +83,10 @@ def miniature(
     """
     from datasets.miniature import write
 
-    with _in_a_sentence():
-        try:
-            write(out, long_edge=size, fivek_pairs=fivek_pairs, experts=experts)
-        except ValueError as error:
-            raise EnhancerError(str(error)) from error
+    try:
+        write(out, long_edge=size, fivek_pairs=fivek_pairs, experts=experts)
+    except ValueError as error:
+        raise EnhancerError(str(error)) from error
     print(f"wrote {out / 'fivek'} and {out / 'real_estate'}")
 
 
@@ -124,17 +101,20 @@ def samples(out: Annotated[Path, tyro.conf.Positional], size: int = 1080) -> Non
     """
     from datasets.miniature import write_samples
 
-    with _in_a_sentence():
-        written = write_samples(out, long_edge=size)
+    written = write_samples(out, long_edge=size)
     kilobytes = sum(path.stat().st_size for path in written) / 1e3
     print(f"wrote {', '.join(path.name for path in written)} to {out} ({kilobytes:.0f} KB)")
 
 
-@contextmanager
-def _in_a_sentence() -> Iterator[None]:
-    """End the program with a sentence about what went wrong."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command line, by default the process' own; what goes wrong ends it with a sentence."""
     try:
-        yield
+        tyro.extras.subcommand_cli_from_dict(
+            {"build": build, "miniature": miniature, "samples": samples},
+            prog="python -m datasets",
+            args=arguments,
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
     except EnhancerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -149,6 +129,4 @@ def _in_a_sentence() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict(
-        {"build": build, "miniature": miniature, "samples": samples}, prog="python -m datasets"
-    )
+    main()

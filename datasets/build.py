@@ -11,10 +11,17 @@ import absl.logging
 import grain
 import tensorflow_datasets as tfds
 
-from datasets.fetch.request import Request
 from datasets.pair_builder import PairBuilder
-from datasets.preparation.preparation import DEFAULT_CHOICES, Choices
-from datasets.types import SPLITS, DatasetNotBuilt, PreparationError, SourceError, Split
+from datasets.types import (
+    DEFAULT_CHOICES,
+    SPLITS,
+    Choices,
+    DatasetNotBuilt,
+    PreparationError,
+    Request,
+    SourceError,
+    Split,
+)
 
 DatasetName = Literal["fivek", "real_estate"]
 
@@ -63,19 +70,14 @@ def build(
         if manual_dir is None and request is None and not exists and not overwrite:
             raise _not_built(builder, data_dir)
         modes = tfds.GenerateMode
+        mode = modes.REUSE_CACHE_IF_EXISTS if overwrite else modes.REUSE_DATASET_IF_EXISTS
         builder.download_and_prepare(
             download_dir=str(data_dir / "downloads"),
             download_config=tfds.download.DownloadConfig(
-                manual_dir=manual_dir,
-                download_mode=modes.REUSE_CACHE_IF_EXISTS
-                if overwrite
-                else modes.REUSE_DATASET_IF_EXISTS,
-                beam_options=beam_options,
+                manual_dir=manual_dir, download_mode=mode, beam_options=beam_options
             ),
         )
-    counts = ", ".join(
-        f"{info.num_examples} {split}" for split, info in builder.info.splits.items()
-    )
+    counts = ", ".join(f"{info.num_examples} {key}" for key, info in builder.info.splits.items())
     done = "already built" if exists else "built"
     print(f"{done}: {builder.info.full_name} ({counts}) in {builder.data_dir}")
 
@@ -155,18 +157,15 @@ def _open(name: DatasetName, data_dir: Path, config: str | None) -> PairBuilder:
 def _builder(name: DatasetName, data_dir: Path, config: str | None) -> PairBuilder:
     builder_class = importlib.import_module(f"datasets.{name}.{name}_dataset_builder").Builder
     names = [builder_config.name for builder_config in builder_class.BUILDER_CONFIGS]
-    if config is not None and config not in names:
+    config = config or names[0]
+    if config not in names:
         raise SourceError(f"{name} has no config '{config}'. Choose one of {', '.join(names)}.")
-    return builder_class(
-        data_dir=str(data_dir), config=config or names[0], file_format="array_record"
-    )
+    return builder_class(data_dir=str(data_dir), config=config, file_format="array_record")
 
 
 def _not_built(builder: PairBuilder, data_dir: Path) -> DatasetNotBuilt:
-    return DatasetNotBuilt(
-        f"{builder.info.full_name} is not built in {data_dir}. Build it with: "
-        f"{_command(builder, data_dir)}"
-    )
+    name, command = builder.info.full_name, _command(builder, data_dir)
+    return DatasetNotBuilt(f"{name} is not built in {data_dir}. Build it with: {command}")
 
 
 def _command(builder: PairBuilder, data_dir: Path) -> str:

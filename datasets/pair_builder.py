@@ -13,17 +13,18 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.writer import ExampleWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
-from datasets.fetch.request import Request
 from datasets.preparation import prepared_folder
-from datasets.preparation.preparation import (
-    DEFAULT_CHOICES,
-    Choices,
-    Variant,
-    prepare,
-    source_fingerprint,
-)
+from datasets.preparation.preparation import Variant, prepare, source_fingerprint
 from datasets.sources.pair_source import PairSource
-from datasets.types import SPLITS, PairRecord, SourceError, SourcePair
+from datasets.types import (
+    DEFAULT_CHOICES,
+    SPLITS,
+    Choices,
+    PairRecord,
+    Request,
+    SourceError,
+    SourcePair,
+)
 from enhancer.system.files import FolderLock
 
 MANUAL_DOWNLOAD_INSTRUCTIONS = """
@@ -46,12 +47,12 @@ class _ReproducibleWriter(ExampleWriter):
 
     def write(self, path, examples: Iterable[tuple[Any, bytes]]):
         """Write one shard of serialised records."""
-        return super().write(path, ((key, _reserialise(example)) for key, example in examples))
-
-
-def _reserialise(example: bytes) -> bytes:
-    record = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
-    return record.FromString(example).SerializeToString(deterministic=True)
+        record = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
+        ordered = (
+            (key, record.FromString(example).SerializeToString(deterministic=True))
+            for key, example in examples
+        )
+        return super().write(path, ordered)
 
 
 class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -119,7 +120,18 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         with FolderLock(Path(self.data_path).parent):
             # Before TFDS deletes what it is going to overwrite: a source that gives nothing must
             # not cost the old data.
-            self._prepare_source(source, config.beam_options)
+            self._prepared, metadata = source.folder, self._read_prepared(source.folder)
+            if metadata is None:
+                self._prepared = self.prepared_dir
+                metadata = prepare(
+                    source,
+                    self._prepared,
+                    self.builder_config.variant,
+                    self.choices,
+                    num_workers=self.num_workers,
+                    beam_options=config.beam_options,
+                )
+            self._prepared_metadata = metadata
             # Left behind by a build that was killed.
             for leftover in Path(self.data_path).parent.glob("incomplete.*"):
                 shutil.rmtree(leftover)
@@ -132,20 +144,6 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """The folder of this config's prepared pairs."""
         return Path(self._data_dir_root) / "prepared" / f"{self.name}-{self.builder_config.name}"
 
-    def _prepare_source(self, source: PairSource, beam_options: Any) -> None:
-        folder, metadata = source.folder, self._read_prepared(source.folder)
-        if metadata is None:
-            folder = self.prepared_dir
-            metadata = prepare(
-                source,
-                folder,
-                self.builder_config.variant,
-                self.choices,
-                num_workers=self.num_workers,
-                beam_options=beam_options,
-            )
-        self._prepared, self._prepared_metadata = folder, metadata
-
     def _check_same_source(self, source: PairSource) -> None:
         recorded = self.info.metadata or {}
         place = f"{self.info.full_name} in {self.data_dir}"
@@ -156,17 +154,13 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             )
         is_same_place = source.name == recorded.get("source")
         if is_same_place and source.is_gone():
-            print(
-                f"{source.folder} is no longer there: using {self.info.full_name} as it was built.",
-                file=sys.stderr,
-            )
+            used = f"using {self.info.full_name} as it was built."
+            print(f"{source.folder} is no longer there: {used}", file=sys.stderr)
             return
-        prepared = self._read_prepared(source.folder)
-        found = (
-            prepared["source_fingerprint"]
-            if prepared
-            else source_fingerprint(source, source.find_pairs(), self.builder_config.variant)
-        )
+        if prepared := self._read_prepared(source.folder):
+            found = prepared["source_fingerprint"]
+        else:
+            found = source_fingerprint(source, source.find_pairs(), self.builder_config.variant)
         if found == recorded.get("source_fingerprint"):
             return
         what = "has changed since" if is_same_place else "is another source"
@@ -205,24 +199,19 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return info
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        recorded = {
-            key: self._prepared_metadata[key]
-            for key in ("source", "source_fingerprint", "images_sha256")
-        }
-        recorded["drop_outliers"] = self._prepared_metadata["choices"]["drop_outliers"]
-        metadata = self.info.metadata
+        metadata, made = self.info.metadata, self._prepared_metadata
         assert metadata is not None  # see `_info`
-        metadata.update(recorded)
+        metadata.update({k: made[k] for k in ("source", "source_fingerprint", "images_sha256")})
+        metadata["drop_outliers"] = made["choices"]["drop_outliers"]
         rows = {split: prepared_folder.read_rows(self._prepared, split) for split in SPLITS}
         return {split: self._generate_examples(rows[split]) for split in SPLITS if rows[split]}
 
     def _generate_examples(self, rows: list[PairRecord]) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in rows:
-            photos = {
-                name: (self._prepared / row[name]).read_bytes() for name in ("input", "target")
-            }
-            size = {"width": row["width"], "height": row["height"]}
-            yield row["id"], {**photos, "id": row["id"], **size, **self.extra_values(row["id"])}
+            example = {key: row[key] for key in ("id", "width", "height")}
+            for role in ("input", "target"):
+                example[role] = (self._prepared / row[role]).read_bytes()
+            yield row["id"], example | self.extra_values(row["id"])
 
     def _example_writer(self) -> ExampleWriter:
         file_format = self.info.file_format

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from datasets import build, miniature
 from datasets.build import DatasetName
-from datasets.preparation.preparation import Choices
-from datasets.types import SourceError, Split
+from datasets.types import Choices, SourceError, Split
 from enhancer.data.pairs import ReadablePairs
 from enhancer.system.console import say
 from recipes.experiment import Experiment, data_dirs_of, folders_of

@@ -28,7 +28,8 @@ def refuse_damaged(before: np.ndarray, after: np.ndarray) -> None:
                 f"the {role} is one uniform colour (standard deviation {deviation:.2f} of 255)",
                 round(deviation, 3),
             )
-        bands[role] = _band_share(pixels)
+        # The longest run of rows or of columns.
+        bands[role] = max(_longest_run(pixels), _longest_run(pixels.transpose(1, 0, 2)))
     # A frame that the photographer put around both is none of our business.
     for role, other in (("input", "target"), ("target", "input")):
         if bands[role] > _BAND_SHARE > bands[other]:
@@ -48,22 +49,17 @@ def _deviation(pixels: np.ndarray) -> float:
     return float(small.std(axis=(0, 1)).max())
 
 
-def _band_share(pixels: np.ndarray) -> float:
-    """Share of the longest run of rows or columns that repeat the one before, not clipped."""
-    return max(_longest_run(pixels), _longest_run(pixels.transpose(1, 0, 2)))
-
-
 def _longest_run(rows: np.ndarray) -> float:
+    """Share of the longest run of rows that repeat the one before and are not clipped."""
     # A few columns find the candidates; photos have none, and so cost next to nothing.
     step = max(1, rows.shape[1] // 16)
     sparse = rows[:, ::step]
-    repeats = (sparse[1:] == sparse[:-1]).all(axis=(1, 2))
-    for index in np.flatnonzero(repeats):
-        row = rows[index + 1]
-        clipped = (row < _CLIPPED[0]) | (row > _CLIPPED[1])
-        repeats[index] = clipped.mean() < 0.5 and bool((row == rows[index]).all())
+    candidates = (sparse[1:] == sparse[:-1]).all(axis=(1, 2))
     longest = run = 0
-    for repeated in repeats:
-        run = run + 1 if repeated else 0
+    for row, previous, is_candidate in zip(rows[1:], rows, candidates, strict=False):
+        repeats = is_candidate and bool((row == previous).all())
+        if repeats:
+            repeats = ((row < _CLIPPED[0]) | (row > _CLIPPED[1])).mean() < 0.5
+        run = run + 1 if repeats else 0
         longest = max(longest, run)
     return longest / len(rows)

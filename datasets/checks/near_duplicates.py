@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 
-from datasets.checks.registration import register, to_grey
+from datasets.checks.pictures import to_grey
+from datasets.checks.registration import correlate, register
 
 Hashes = Sequence[tuple[str, str]]
 """Per pair the perceptual hashes of input and target."""
@@ -60,28 +62,15 @@ def find_groups(
     Returns:
         Indices in rising order, of groups of two and more, in the order of their first members.
     """
-    group = list(range(len(hashes)))
-
-    def root(index: int) -> int:
-        while group[index] != index:
-            index = group[index]
-        return index
-
-    def join(one: int, other: int) -> None:
-        first, second = sorted((root(one), root(other)))
-        group[second] = first
-
+    groups = DisjointSet(range(len(hashes)))
     for pair in copies:
-        join(*pair)
+        groups.merge(*pair)
     thumbnails = _Thumbnails(read_target)
     for row, other in _candidates(hashes, hashes, progress):
-        is_new = row < other and root(row) != root(other)
-        if is_new and _same_scene(thumbnails(row), thumbnails(other)):
-            join(row, other)
-    members: dict[int, list[int]] = {}
-    for index in range(len(hashes)):
-        members.setdefault(root(index), []).append(index)
-    return [indices for indices in members.values() if len(indices) > 1]
+        is_new = row < other and not groups.connected(row, other)
+        if is_new and _same_scene(thumbnails[row], thumbnails[other]):
+            groups.merge(row, other)
+    return [sorted(indices) for indices in groups.subsets() if len(indices) > 1]
 
 
 def find_shown(
@@ -91,7 +80,7 @@ def find_shown(
     shown: set[int] = set()
     thumbnails, other_thumbnails = _Thumbnails(read_target), _Thumbnails(read_other)
     for row, other in _candidates(hashes, other_hashes):
-        if row not in shown and _same_scene(thumbnails(row), other_thumbnails(other)):
+        if row not in shown and _same_scene(thumbnails[row], other_thumbnails[other]):
             shown.add(row)
     return sorted(shown)
 
@@ -121,20 +110,17 @@ def _bits(hashes: Hashes) -> list[np.ndarray]:
     ]
 
 
-class _Thumbnails:
-    """Reads each picture that is a candidate once."""
+class _Thumbnails(dict[int, np.ndarray]):
+    """Reads each picture that is a candidate once, grey."""
 
     def __init__(self, read: ReadTarget):
-        self._read, self._kept = read, {}
+        self._read = read
 
-    def __call__(self, index: int) -> np.ndarray:
-        if index not in self._kept:
-            grey = to_grey(self._read(index))
-            scale = min(1.0, _THUMBNAIL_EDGE / max(grey.shape))
-            self._kept[index] = cv2.resize(
-                grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
-            )
-        return self._kept[index]
+    def __missing__(self, index: int) -> np.ndarray:
+        grey = to_grey(self._read(index))
+        scale = min(1.0, _THUMBNAIL_EDGE / max(grey.shape))
+        self[index] = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        return self[index]
 
 
 def _same_scene(first: np.ndarray, second: np.ndarray) -> bool:
@@ -143,13 +129,6 @@ def _same_scene(first: np.ndarray, second: np.ndarray) -> bool:
     found = register(first, second)
     if found.correlation < MIN_CORRELATION or found.texture < _MIN_TEXTURE:
         return False
-    # Pearson's coefficient of the grey levels where the pictures overlap.
-    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    size = second.shape[::-1]
-    moved = cv2.warpAffine(
-        first.astype(np.float32), found.matrix[:2], size, flags=flags, borderValue=(-1.0,)
-    )
-    overlap = moved >= 0
-    moved, second = moved[overlap] - moved[overlap].mean(), second[overlap] - second[overlap].mean()
-    product = (moved * second).sum() / np.sqrt((moved**2).sum() * (second**2).sum() + 1e-9)
-    return bool(product >= MIN_TONE_CORRELATION)
+    grey_levels = (first.astype(np.float32), second.astype(np.float32))
+    tones = correlate(*grey_levels, found.matrix, cv2.INTER_NEAREST)
+    return tones >= MIN_TONE_CORRELATION

@@ -5,14 +5,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from datasets.checks import near_duplicates, tone
 from datasets.checks.damage import refuse_damaged
+from datasets.checks.pictures import describe_sizes, resize, size_within, thumbnail
 from datasets.checks.raw_framing import check_framing, reconcile_framing
 from datasets.types import PairRejected
-from enhancer.photo.io import RAW_SUFFIXES, PhotoError, encode_jpeg, read_photo
+from enhancer.photo.io import RAW_SUFFIXES, PhotoError, read_photo
 
 MIN_SHORT_SIDE = 64
 """Pixels; anything smaller is a thumbnail."""
@@ -21,7 +21,6 @@ MIN_MEAN_DIFFERENCE = 1.0
 photos compressed as JPEG of quality 75 differ by 0.8 at most (6.4 pixel by pixel), 60 real pairs by
 9.8 at least."""
 _AVERAGED = 8
-_THUMBNAIL_EDGE = 240
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,33 +68,24 @@ def prepare_pair(input_path: Path, target_path: Path, long_edge: int | None) -> 
         raise
 
 
-def thumbnail(pixels: np.ndarray) -> bytes:
-    """Return a small JPEG of a picture, for pages that show many.
-
-    Args:
-        pixels: sRGB, uint8 `(height, width, 3)`.
-    """
-    return encode_jpeg(_resize(pixels, _size_within(pixels, _THUMBNAIL_EDGE)), quality=80)
-
-
 def _validate(
     before: np.ndarray, after: np.ndarray, long_edge: int | None, is_raw: bool, remarks: list[str]
 ) -> PreparedPair:
-    sides = [*before.shape[1::-1], *after.shape[1::-1]]
-    if min(sides) < MIN_SHORT_SIDE:
-        shown = "the input is {}x{}, the target {}x{}".format(*sides)
-        _refuse_small(f"the short side is below {MIN_SHORT_SIDE} px: {shown}", min(sides))
+    if (side := min(*before.shape[:2], *after.shape[:2])) < MIN_SHORT_SIDE:
+        reason = f"the short side is below {MIN_SHORT_SIDE} px: {describe_sizes(before, after)}"
+        raise PairRejected("too small", reason, side)
     refuse_damaged(before, after)
     framed = reconcile_framing(before, after) if is_raw else check_framing(before, after)
     before, after = framed.input, framed.target
     smaller = min(before, after, key=lambda pixels: pixels.shape[0] * pixels.shape[1])
-    size = _size_within(smaller, long_edge)
+    size = size_within(smaller, long_edge)
     if min(size) < MIN_SHORT_SIDE:
         shown = f"{size[0]}x{size[1]} at a long edge of {max(size)}"
-        _refuse_small(f"the short side would be below {MIN_SHORT_SIDE} px: {shown}", min(size))
-    before, after = _resize(before, size), _resize(after, size)
+        reason = f"the short side would be below {MIN_SHORT_SIDE} px: {shown}"
+        raise PairRejected("too small", reason, min(size))
+    before, after = resize(before, size), resize(after, size)
     averaged = (max(1, size[0] // _AVERAGED), max(1, size[1] // _AVERAGED))
-    difference = np.subtract(_resize(before, averaged), _resize(after, averaged), dtype=np.int16)
+    difference = np.subtract(resize(before, averaged), resize(after, averaged), dtype=np.int16)
     mean = float(np.abs(difference).mean())
     if mean < MIN_MEAN_DIFFERENCE:
         reason = f"the target equals the input (mean difference {mean:.2f} of 255)"
@@ -109,20 +99,3 @@ def _validate(
     found = {"changes": list(framed.changes), "remarks": remarks}
     measurements |= {name: texts for name, texts in found.items() if texts}
     return PreparedPair(before, after, measurements)
-
-
-def _refuse_small(reason: str, side: int) -> None:
-    raise PairRejected("too small", reason, side)
-
-
-def _size_within(pixels: np.ndarray, long_edge: int | None) -> tuple[int, int]:
-    """Width and height of a picture that is shrunk to a long edge at most."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, long_edge / max(height, width)) if long_edge else 1.0
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if (pixels.shape[1], pixels.shape[0]) == size:
-        return pixels
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

@@ -7,13 +7,12 @@ from typing import NoReturn
 import cv2
 import numpy as np
 
+from datasets.checks import registration
+from datasets.checks.pictures import describe_sizes, resize
 from datasets.checks.registration import (
     WORK_EDGE,
     Registration,
-    mean_displacement,
-    quarter_turns,
     register,
-    scaling,
     translation,
     work_picture,
 )
@@ -71,8 +70,10 @@ def check_framing(before: np.ndarray, after: np.ndarray) -> Framed:
         smaller, larger = sorted((max(before.shape), max(after.shape)))
         if smaller >= (1 - MIN_SCALE_DIFFERENCE) * larger or not _have_one_aspect(before, after):
             _refuse_sizes("sizes differ", "the sizes differ", before, after)
-        role = "input" if max(before.shape) > max(after.shape) else "target"
-        before, after = _shrink(before, after), _shrink(after, before)
+        if max(before.shape) > max(after.shape):
+            role, before = "input", resize(before, after.shape[1::-1])
+        else:
+            role, after = "target", resize(after, before.shape[1::-1])
         changes += (f"{role} shrunk to the other's resolution",)
     found = register(work_picture(before), work_picture(after))
     is_sure = found.correlation >= _SURE
@@ -143,7 +144,7 @@ class _Overlap:
 def _turn(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the input as the target stands, and what to say about it."""
     small_before, small_after = work_picture(before), work_picture(after)
-    turns = quarter_turns(small_before, small_after)
+    turns = registration.quarter_turns(small_before, small_after)
     if turns:
         # At the size that turns are found at, a room may resemble its mirror image on its head.
         turned = np.ascontiguousarray(np.rot90(small_before, turns))
@@ -159,13 +160,6 @@ def _turn(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, tuple[str,
     return np.ascontiguousarray(np.rot90(before, turns)), (text,)
 
 
-def _shrink(pixels: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Bring a picture to another's size if it is larger."""
-    if max(pixels.shape) <= max(other.shape):
-        return pixels
-    return cv2.resize(pixels, other.shape[1::-1], interpolation=cv2.INTER_AREA)
-
-
 def _refuse_another_scene(found: Registration) -> None:
     if found.correlation < _DIFFERENT_SCENE and found.texture > _MIN_TEXTURE:
         raise PairRejected(
@@ -179,12 +173,7 @@ def _refuse_another_scene(found: Registration) -> None:
 
 def _refuse_sizes(kind: str, what: str, before: np.ndarray, after: np.ndarray) -> NoReturn:
     sizes = [*before.shape[1::-1], *after.shape[1::-1]]
-    raise PairRejected(kind, f"{what}: {_describe(before, after)}", sizes)
-
-
-def _describe(before: np.ndarray, after: np.ndarray) -> str:
-    sizes = (*before.shape[1::-1], *after.shape[1::-1])
-    return "the input is {}x{}, the target {}x{}".format(*sizes)
+    raise PairRejected(kind, f"{what}: {describe_sizes(before, after)}", sizes)
 
 
 def _have_one_aspect(before: np.ndarray, after: np.ndarray) -> bool:
@@ -198,7 +187,9 @@ def _overlap(before: np.ndarray, after: np.ndarray, matrix: np.ndarray) -> _Over
     whole_pixels = translation(*np.rint((matrix @ centre - centre)[:2]))
     # In pixels of the pictures that were compared: those of the photo itself where it is small.
     compared = min(1.0, max(after.shape) / WORK_EDGE)
-    away = mean_displacement(np.linalg.inv(whole_pixels) @ matrix, after.shape) * compared
+    away = (
+        registration.mean_displacement(np.linalg.inv(whole_pixels) @ matrix, after.shape) * compared
+    )
     is_cut_only = away < _MAX_FROM_WHOLE_PIXELS
     if is_cut_only:
         matrix = whole_pixels
@@ -209,7 +200,7 @@ def _overlap(before: np.ndarray, after: np.ndarray, matrix: np.ndarray) -> _Over
         raise PairRejected(
             "framing differs",
             f"the input covers only {share:.0%} of what the target shows: "
-            f"{_describe(before, after)}; the limit is {MIN_OVERLAP:.0%}",
+            f"{describe_sizes(before, after)}; the limit is {MIN_OVERLAP:.0%}",
             round(share, 3),
         )
     corner = translation(left, top)
@@ -230,8 +221,8 @@ def _covered(
     """Left, top, right and bottom of the target's largest rectangle whose content the input has."""
     # Where the input's corners lie in the target; the inner ones of them bound the rectangle.
     # Half a pixel outwards is where the outermost pixels end.
-    height, width = before[0] - 0.5, before[1] - 0.5
-    corners = np.array([(-0.5, -0.5, 1), (width, -0.5, 1), (-0.5, height, 1), (width, height, 1)]).T
+    low, height, width = -0.5, before[0] - 0.5, before[1] - 0.5
+    corners = np.array([(low, low, 1), (width, low, 1), (low, height, 1), (width, height, 1)]).T
     x, y, _ = np.linalg.inv(matrix) @ corners + 0.5
     slack = 1e-6
     return (
@@ -247,7 +238,7 @@ def _resample(pixels: np.ndarray, matrix: np.ndarray, width: int, height: int) -
     scale = 1 / max(math.hypot(*matrix[:2, 0]), math.hypot(*matrix[:2, 1]))
     if scale < 0.9:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        matrix = scaling(pixels.shape, size[::-1]) @ matrix
+        matrix = registration.scaling(pixels.shape, size[::-1]) @ matrix
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(

@@ -13,6 +13,8 @@ import functools
 import cv2
 import numpy as np
 
+from datasets.checks.pictures import to_grey
+
 WORK_EDGE = 512
 """Long edge in pixels at which pictures are compared, and of all displacements."""
 _SCREENING_EDGE = 256
@@ -72,13 +74,11 @@ def _register_at(
     scale_after = min(1.0, edge / max(after.shape))
     scale_before = _matching_scale(before, after, scale_after)
     small_before, small_after = _shrink(before, scale_before), _shrink(after, scale_after)
-    to_before, to_after = (
-        scaling(small_before.shape, before.shape),
-        scaling(small_after.shape, after.shape),
-    )
+    to_before = scaling(small_before.shape, before.shape)
+    to_after = scaling(small_after.shape, after.shape)
     structure_before, structure_after = _structure(small_before), _structure(small_after)
     unmoved = translation(*_centre_offset(structure_before, structure_after))
-    correlation_unmoved = _correlation(structure_before, structure_after, unmoved)
+    correlation_unmoved = correlate(structure_before, structure_after, unmoved)
     if start is not None:
         nearby = np.linalg.inv(to_before) @ start @ to_after
     else:
@@ -86,7 +86,7 @@ def _register_at(
     # Pictures this much alike are within a pixel of each other: the shift tells enough.
     is_close = edge == _SCREENING_EDGE and correlation_unmoved > _CLOSE
     matrix = nearby if is_close else _refine(structure_before, structure_after, nearby)
-    correlation = _correlation(structure_before, structure_after, matrix)
+    correlation = correlate(structure_before, structure_after, matrix)
     if correlation < correlation_unmoved:
         matrix, correlation = unmoved, correlation_unmoved
     moved = _displacements(np.linalg.inv(unmoved) @ matrix, small_after.shape)
@@ -114,22 +114,41 @@ def quarter_turns(before: np.ndarray, after: np.ndarray) -> int | None:
     def fit(turns: int) -> float:
         turned = np.ascontiguousarray(np.rot90(before, turns))
         unmoved = translation(*_centre_offset(turned, after))
-        correlation = _correlation(turned, after, unmoved)
-        return _correlation(turned, after, _best_shift(turned, after, unmoved, correlation))
+        shifted = _best_shift(turned, after, unmoved, correlate(turned, after, unmoved))
+        return correlate(turned, after, shifted)
 
-    lies_across = (before.shape[0] > before.shape[1]) != (after.shape[0] > after.shape[1])
     is_square = 0.98 < before.shape[0] / before.shape[1] < 1.02
-    if not lies_across or is_square:
-        as_it_is = fit(0)
-        if as_it_is > 0.4:
-            return 0
-        turns, best = max(
-            ((turn, fit(turn)) for turn in ((1, 2, 3) if is_square else (2,))),
-            key=lambda item: item[1],
-        )
-        return turns if best > max(0.5, as_it_is + 0.25) else 0
-    turns, best = max(((turn, fit(turn)) for turn in (1, 3)), key=lambda item: item[1])
-    return turns if best > 0.25 else None
+    lies_across = (before.shape[0] > before.shape[1]) != (after.shape[0] > after.shape[1])
+    has_to_turn = lies_across and not is_square
+    as_it_is = 0.0 if has_to_turn else fit(0)
+    if as_it_is > 0.4:
+        return 0
+    possible = (1, 2, 3) if is_square else (1, 3) if has_to_turn else (2,)
+    fits = {turns: fit(turns) for turns in possible}
+    turns = max(fits, key=lambda turns: fits[turns])
+    if has_to_turn:
+        return turns if fits[turns] > 0.25 else None
+    return turns if fits[turns] > max(0.5, as_it_is + 0.25) else 0
+
+
+def correlate(
+    before: np.ndarray, after: np.ndarray, matrix: np.ndarray, method: int = cv2.INTER_LINEAR
+) -> float:
+    """Return Pearson's coefficient where both have pixels; 0 where too little overlaps.
+
+    Args:
+        before, after: not negative, float32 `(height, width)`.
+        matrix: pixels of `after` -> pixels of `before`.
+        method: how OpenCV interpolates.
+    """
+    size, flags = after.shape[::-1], method | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(before, matrix[:2], size, flags=flags, borderValue=(-1.0,))
+    overlap = moved >= 0
+    if overlap.mean() < 0.25:
+        return 0.0
+    first, second = moved[overlap], after[overlap]
+    first, second = first - first.mean(), second - second.mean()
+    return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum() + 1e-9))
 
 
 def mean_displacement(matrix: np.ndarray, shape: tuple[int, ...]) -> float:
@@ -152,11 +171,6 @@ def work_picture(pixels: np.ndarray) -> np.ndarray:
     return _shrink(grey, min(1.0, WORK_EDGE / max(grey.shape)))
 
 
-def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """Return the luminance of sRGB pixels, uint8 `(height, width)`; a grey picture as it is."""
-    return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-
-
 def _matching_scale(before: np.ndarray, after: np.ndarray, scale_after: float) -> float:
     """The scale at which the input's pixels are as large as the target's at theirs."""
     ratio = max(before.shape) / max(after.shape)
@@ -170,14 +184,12 @@ def _shrink(grey: np.ndarray, scale: float) -> np.ndarray:
     height, width = (max(1, round(side * scale)) for side in grey.shape)
     if (height, width) == grey.shape:
         return grey
-    while (
-        height * 4 <= grey.shape[0] and width * 4 <= grey.shape[1]
-    ):  # halving is what OpenCV does fastest
+    # Halving is what OpenCV does fastest.
+    while height * 4 <= grey.shape[0] and width * 4 <= grey.shape[1]:
         halves = (round(grey.shape[1] / 2), round(grey.shape[0] / 2))
         grey = cv2.resize(grey, halves, interpolation=cv2.INTER_AREA)
-    return cv2.resize(
-        grey, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    )
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(grey, (width, height), interpolation=method)
 
 
 def _structure(grey: np.ndarray) -> np.ndarray:
@@ -192,9 +204,8 @@ def _gradient(grey: np.ndarray) -> np.ndarray:
 
 
 def _edge_share(grey: np.ndarray) -> float:
-    return float(
-        (_gradient(grey) > 4 * _EDGE_STRENGTH).mean()
-    )  # Sobel's weights add up to 4 per grey level
+    # Sobel's weights add up to 4 per grey level.
+    return float((_gradient(grey) > 4 * _EDGE_STRENGTH).mean())
 
 
 def _best_shift(
@@ -202,14 +213,14 @@ def _best_shift(
 ) -> np.ndarray:
     """The shift that phase correlation finds, if it fits better than none."""
     height, width = (max(16, min(sides)) for sides in zip(before.shape, after.shape, strict=True))
-    offset = _centre_offset(before, after)
-    common_after = _cut(after, -offset[0], -offset[1], width, height)
-    common_before = _cut(before, offset[0], offset[1], width, height)
+    x, y = _centre_offset(before, after)
+    common_after = _cut(after, -x, -y, width, height)
+    common_before = _cut(before, x, y, width, height)
     if common_after.shape != common_before.shape:
         return unmoved
     (dx, dy), _ = cv2.phaseCorrelate(common_after, common_before, _window(*common_after.shape))
     shifted = translation(dx, dy) @ unmoved
-    return shifted if _correlation(before, after, shifted) > correlation else unmoved
+    return shifted if correlate(before, after, shifted) > correlation else unmoved
 
 
 def _cut(structure: np.ndarray, x: float, y: float, width: int, height: int) -> np.ndarray:
@@ -224,7 +235,7 @@ def _window(height: int, width: int) -> np.ndarray:
 
 def _refine(before: np.ndarray, after: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Climb to the best affine map near `start`; `start` itself where there is none."""
-    best, best_correlation = start, _correlation(before, after, start)
+    best, best_correlation = start, correlate(before, after, start)
     # The wide filter sees edges that lie several pixels apart; needed only when they do.
     for filter_size in (5,) if best_correlation > 0.7 else (15, 5):
         criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-3)
@@ -236,28 +247,13 @@ def _refine(before: np.ndarray, after: np.ndarray, start: np.ndarray) -> np.ndar
         except cv2.error:  # it does not converge
             continue
         matrix = np.vstack([found, (0, 0, 1)]).astype(np.float64)
-        if (
-            not np.isfinite(matrix).all()
-            or np.abs(matrix[:2, :2] - np.eye(2)).max() > _MAX_DISTORTION
-        ):
+        distortion = np.abs(matrix[:2, :2] - np.eye(2)).max()
+        if not np.isfinite(matrix).all() or distortion > _MAX_DISTORTION:
             continue
-        correlation = _correlation(before, after, matrix)
+        correlation = correlate(before, after, matrix)
         if correlation > best_correlation:
             best, best_correlation = matrix, correlation
     return best
-
-
-def _correlation(before: np.ndarray, after: np.ndarray, matrix: np.ndarray) -> float:
-    """Pearson's coefficient where both have pixels; 0 where too little overlaps."""
-    height, width = after.shape
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(before, matrix[:2], (width, height), flags=flags, borderValue=-1.0)
-    overlap = moved >= 0
-    if overlap.mean() < 0.25:
-        return 0.0
-    first, second = moved[overlap], after[overlap]
-    first, second = first - first.mean(), second - second.mean()
-    return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum() + 1e-9))
 
 
 def _centre_offset(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import cv2
 import numpy as np
+
+from datasets.checks.pictures import resize, size_within, to_grey
 
 RATIOS = {"brightness_ratio": "brightness", "saturation_ratio": "saturation"}
 MAX_DEVIATIONS = 3.5
@@ -23,10 +24,8 @@ def measure(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
     Args:
         before, after: sRGB, uint8 `(height, width, 3)`.
     """
-    values = [_brightness_and_saturation(pixels) for pixels in (before, after)]
-    return {
-        name: round(values[1][index] / values[0][index], 4) for index, name in enumerate(RATIOS)
-    }
+    values = zip(_brightness_and_saturation(before), _brightness_and_saturation(after), strict=True)
+    return {name: round(b / a, 4) for name, (a, b) in zip(RATIOS, values, strict=True)}
 
 
 def find_outliers(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
@@ -63,12 +62,6 @@ def usual_range(doublings: np.ndarray) -> tuple[float, float]:
 
 
 def _brightness_and_saturation(pixels: np.ndarray) -> tuple[float, float]:
-    scale = _MEASURED_EDGE / max(pixels.shape[:2])
-    if scale < 1:
-        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    brightness = float(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).mean())
-    red, green, blue = cv2.split(pixels)
-    largest, smallest = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
-    saturation = float((largest - smallest).mean())
-    return max(brightness, _SMALLEST), max(saturation, _SMALLEST)
+    pixels = resize(pixels, size_within(pixels, _MEASURED_EDGE))
+    saturation = pixels.max(axis=-1) - pixels.min(axis=-1)
+    return max(float(to_grey(pixels).mean()), _SMALLEST), max(float(saturation.mean()), _SMALLEST)

@@ -1,7 +1,6 @@
 """FiveK's official files, fetched while other pairs are developed, and dropped when used."""
 
 import collections
-import dataclasses
 import shutil
 import sys
 import threading
@@ -11,26 +10,11 @@ from typing import Any
 
 import tqdm
 
-from datasets.fetch.checksums import (
-    FILE_NAME,
-    Checksum,
-    checksum_of,
-    file_url,
-    read_checksums,
-    write_checksums,
-)
-from datasets.fetch.download import (
-    Downloader,
-    NotFetched,
-    NotOnServer,
-    Patience,
-    ServerUnreachable,
-    partial_paths,
-)
-from datasets.fetch.request import Request
 from datasets.preparation.prepared_folder import NOT_FETCHED, NOT_ON_SERVER
+from datasets.sources import checksums, download
+from datasets.sources.checksums import Checksum
 from datasets.sources.pair_source import Develop, PairSource
-from datasets.types import PairRecord, SourcePair
+from datasets.types import PairRecord, Request, SourcePair
 
 BASE_URL = "https://data.csail.mit.edu/graphics/fivek/"
 _IN_DEVELOPMENT = 4  # pairs on disk besides those on the connections
@@ -48,7 +32,7 @@ class OfficialFiles(PairSource):
         names: list[str],
         scratch: Path,
         assign_splits: Callable[[list[SourcePair]], list[SourcePair]] = lambda pairs: pairs,
-        patience: Patience | None = None,
+        patience: download.Patience | None = None,
     ):
         """Fetch nothing yet.
 
@@ -63,23 +47,14 @@ class OfficialFiles(PairSource):
         super().__init__(request.keep_originals or scratch, self._pairs)
         self._request, self._names, self._assign_splits = request, names, assign_splits
         self._targets = f"tiff16_{expert}"
-        self._base_url = request.base_url or BASE_URL
+        self.name = request.base_url or BASE_URL
+        self.arguments = request.arguments
         self.pairs_at_once = request.connections + _IN_DEVELOPMENT
-        self._downloader = Downloader(request.connections, patience)
+        self._downloader = download.Downloader(request.connections, patience)
         self._known: dict[str, Checksum] = {}
         self._lock = threading.Lock()
         self._failures: collections.Counter[str] = collections.Counter()
         self._arrived = 0
-
-    @property
-    def name(self) -> str:
-        """The address."""
-        return self._base_url
-
-    @property
-    def arguments(self) -> list[str]:
-        """The address, and the list or number of photos where not all are taken."""
-        return self._request.arguments
 
     def is_gone(self) -> bool:
         """No: a server is asked when something is needed from it."""
@@ -91,17 +66,16 @@ class OfficialFiles(PairSource):
 
     def begin(self, pairs: list[SourcePair], output: Path) -> None:
         """Say what is going to happen, and take up what earlier runs left."""
-        self._known = read_checksums(output / FILE_NAME)
+        self._known = checksums.read(output / checksums.FILE_NAME)
         if self._request.keep_originals:
-            self._known |= read_checksums(self.folder / FILE_NAME)
+            self._known |= checksums.read(self.folder / checksums.FILE_NAME)
             kept = f"kept in {self.folder}"
         else:
-            wanted = {path for pair in pairs for path in self._paths(pair).values()}
-            wanted |= {part for path in wanted for part in partial_paths(path)}
+            wanted = {file for pair in pairs for file in self._files(pair)}
             for path in set(self.folder.glob("img/*/*")) - wanted:  # of pairs that are done
                 path.unlink()
             kept = f"dropped when used: at most {self.pairs_at_once} pairs in {self.folder}"
-        _say(f"Fetching {len(pairs)} pairs from {self._base_url}; originals are {kept}")
+        _say(f"Fetching {len(pairs)} pairs from {self.name}; originals are {kept}")
 
     def prepare(self, pair: SourcePair, develop: Develop) -> PairRecord:
         """Fetch a pair, develop it, and drop its originals unless they are kept.
@@ -112,22 +86,21 @@ class OfficialFiles(PairSource):
             ServerUnreachable: nothing can be fetched (any more).
         """
         try:
-            checksums = self._bring(pair)
+            fetched = self._bring(pair)
             with self._lock:  # before developing: that may outlast the failures of eight others
                 self._failures[NOT_FETCHED], self._arrived = 0, self._arrived + 1
             record = develop(pair)
-            is_known = all(self._known.get(name) == value for name, value in checksums.items())
-            if record["status"] == "rejected" and not is_known:
+            if record["status"] == "rejected" and not fetched.items() <= self._known.items():
                 again = self._bring(pair, anew=True)
-                if again != checksums:
+                if again != fetched:
                     self._downloader.count_retry("damaged file")
-                    checksums, record = again, develop(pair)
-        except NotOnServer as error:
+                    fetched, record = again, develop(pair)
+        except download.NotOnServer as error:
             return self._refused(pair, NOT_ON_SERVER, error)
-        except NotFetched as error:
+        except download.NotFetched as error:
             return self._refused(pair, NOT_FETCHED, error)
         self._drop(pair)
-        originals = {name: dataclasses.asdict(checksum) for name, checksum in checksums.items()}
+        originals = {name: checksum._asdict() for name, checksum in fetched.items()}
         return {**record, "originals": originals}
 
     def status(self) -> str:
@@ -146,44 +119,47 @@ class OfficialFiles(PairSource):
 
     def finish(self, records: list[PairRecord], output: Path) -> dict[str, Any]:
         """Write the checksums, remove the scratch folder, and return what this run fetched."""
-        checksums = {
+        originals = {
             name: Checksum(**value)
             for record in records
             for name, value in record.get("originals", {}).items()
         }
-        write_checksums(output / FILE_NAME, self._base_url, checksums)
+        checksums.write(output / checksums.FILE_NAME, self.name, originals)
         if self._request.keep_originals:
-            write_checksums(self.folder / FILE_NAME, self._base_url, self._known | checksums)
+            known = self._known | originals
+            checksums.write(self.folder / checksums.FILE_NAME, self.name, known)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
         return {"transfer": self._downloader.report()}
 
     def _pairs(self, folder: Path) -> list[SourcePair]:
         dng, tif = folder / "img" / "dng", folder / "img" / self._targets
-        return self._assign_splits(
-            [
-                SourcePair(name, dng / f"{name}.dng", tif / f"{name}.tif", None)
-                for name in self._names
-            ]
-        )
+        pairs = [
+            SourcePair(name, dng / f"{name}.dng", tif / f"{name}.tif", None) for name in self._names
+        ]
+        return self._assign_splits(pairs)
 
     def _paths(self, pair: SourcePair) -> dict[str, Path]:
         """Both files by their path on the server."""
         paths = (pair.input, pair.target)
         return {path.relative_to(self.folder).as_posix(): path for path in paths}
 
+    def _files(self, pair: SourcePair) -> list[Path]:
+        """Both files, and what is there of them while they are being received."""
+        paths = (pair.input, pair.target)
+        return [file for path in paths for file in (path, *download.partial_paths(path))]
+
     def _bring(self, pair: SourcePair, *, anew: bool = False) -> dict[str, Checksum]:
-        return {
-            name: self._bring_file(name, path, anew) for name, path in self._paths(pair).items()
-        }
+        paths = self._paths(pair).items()
+        return {name: self._bring_file(name, path, anew) for name, path in paths}
 
     def _bring_file(self, name: str, path: Path, anew: bool) -> Checksum:
         if path.is_file() and not anew:
-            checksum = checksum_of(path)
+            checksum = checksums.of(path)
             if checksum == self._known.get(name, checksum):
                 return checksum
             _say(f"{path} is not the file that was fetched: fetching it again")
-        url = file_url(self._base_url, name)
+        url = checksums.url(self.name, name)
         checksum = self._downloader.fetch(url, path)
         if checksum == self._known.get(name, checksum):
             return checksum
@@ -200,12 +176,12 @@ class OfficialFiles(PairSource):
             self._failures[kind] += 1
             failures = self._failures[kind]
             if kind == NOT_FETCHED and failures >= _FAILED_IN_A_ROW:
-                raise ServerUnreachable(
+                raise download.ServerUnreachable(
                     f"The last {failures} photos could not be fetched: {error}. The same command "
                     "continues later."
                 ) from error
             if kind == NOT_ON_SERVER and failures >= _MISSING_AT_FIRST and not self._arrived:
-                raise ServerUnreachable(
+                raise download.ServerUnreachable(
                     f"None of the first {failures} photos is there: {error}. Check the address: "
                     f"below it are expected img/dng/<name>.dng and img/{self._targets}/<name>.tif."
                 ) from error
@@ -214,9 +190,8 @@ class OfficialFiles(PairSource):
 
     def _drop(self, pair: SourcePair) -> None:
         if not self._request.keep_originals:
-            for path in self._paths(pair).values():
-                for file in (path, *partial_paths(path)):
-                    file.unlink(missing_ok=True)
+            for file in self._files(pair):
+                file.unlink(missing_ok=True)
 
 
 def _say(sentence: str) -> None:

@@ -5,10 +5,13 @@ same bytes.
 """
 
 import concurrent.futures
+import itertools
 import json
 import os
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +25,7 @@ from enhancer.photo.io import encode_jpeg, write_photo
 LONG_EDGE = 224
 """Of the photos, in pixels."""
 FIVEK_PAIRS = 40
-REAL_ESTATE_PAIRS = {"train": 20, "val": 4, "test": 8}
+REAL_ESTATE_PAIRS = types.MappingProxyType({"train": 20, "val": 4, "test": 8})
 _TASTES = {"a": 1.15, "b": 0.88, "c": 1.0, "d": 1.07, "e": 0.94}
 """Exponents of the experts' tone curves: above 1 they like it darker than expert C."""
 _OVERSAMPLING = 1.5
@@ -37,7 +40,7 @@ def write(
     long_edge: int = LONG_EDGE,
     fivek_pairs: int = FIVEK_PAIRS,
     experts: str = "c",
-    real_estate_pairs: dict[str, int] | None = None,
+    real_estate_pairs: Mapping[str, int] = REAL_ESTATE_PAIRS,
 ) -> None:
     """Write `out/fivek` (DNG, 16-bit ProPhoto TIFF, names) and `out/real_estate` (JPEG, lists).
 
@@ -46,10 +49,10 @@ def write(
         long_edge: of the photos, in pixels, at least 96.
         fivek_pairs: number of FiveK pairs; about half are landscapes, every third is upright.
         experts: letters of the experts whose versions are written; each has a taste of their own.
-        real_estate_pairs: number of pairs for "train", "val" and "test"; by default 20, 4 and 8.
+        real_estate_pairs: number of pairs for "train", "val" and "test".
 
     Raises:
-        ValueError: `long_edge` is too small.
+        ValueError: `long_edge` is too small, or an expert is unknown.
     """
     if unknown := set(experts) - _TASTES.keys():
         raise ValueError(
@@ -63,30 +66,21 @@ def write(
     fivek, real_estate = out / "fivek", out / "real_estate"
     for folder in (fivek / "img" / "dng", real_estate / "images"):
         folder.mkdir(parents=True, exist_ok=True)
-    first = 1
-    for split, count in (
-        REAL_ESTATE_PAIRS if real_estate_pairs is None else real_estate_pairs
-    ).items():
-        numbers = range(first, first + count)
-        rows = [
-            {"src": f"images/{number}_src.jpg", "tar": f"images/{number}_tar.jpg"}
-            for number in numbers
-        ]
+    rooms = itertools.count(1)
+    jobs: list[tuple[Any, ...]] = []
+    for split, count in real_estate_pairs.items():
+        numbers = list(itertools.islice(rooms, count))
+        rows = ({"src": f"images/{n}_src.jpg", "tar": f"images/{n}_tar.jpg"} for n in numbers)
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (real_estate / f"{split}.jsonl").write_text(lines, encoding="utf-8")
-        first += count
-    names = [_fivek_name(number) for number in range(1, fivek_pairs + 1)]
-    (fivek / "names.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        jobs += [(_write_real_estate_pair, real_estate, number, long_edge) for number in numbers]
+    numbers = range(1, fivek_pairs + 1)
+    names = "".join(f"{_fivek_name(number)}\n" for number in numbers)
+    (fivek / "names.txt").write_text(names, encoding="utf-8")
+    jobs += [(_write_fivek_pair, fivek, number, long_edge, experts) for number in numbers]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        numbers = range(1, fivek_pairs + 1)
-        jobs = [
-            pool.submit(_write_fivek_pair, fivek, number, long_edge, experts) for number in numbers
-        ]
-        jobs += [
-            pool.submit(_write_real_estate_pair, real_estate, number, long_edge)
-            for number in range(1, first)
-        ]
-        for job in tqdm(jobs, desc="rendering photos", unit="pair"):
+        running = [pool.submit(*job) for job in jobs]
+        for job in tqdm(running, desc="rendering photos", unit="pair"):
             job.result()
 
 
@@ -106,11 +100,10 @@ def sample_room(number: int = 0, *, long_edge: int = 960) -> np.ndarray:
 def write_samples(out: Path, *, long_edge: int = 1080) -> list[Path]:
     """Write the demo's sample photos as JPEGs, one for each of `SAMPLES`; return their paths."""
     out.mkdir(parents=True, exist_ok=True)
-    written = []
     for name, number in SAMPLES.items():
-        written.append(out / f"{name}.jpg")
-        written[-1].write_bytes(encode_jpeg(sample_room(number, long_edge=long_edge), quality=80))
-    return written
+        photo = encode_jpeg(sample_room(number, long_edge=long_edge), quality=80)
+        (out / f"{name}.jpg").write_bytes(photo)
+    return [out / f"{name}.jpg" for name in SAMPLES]
 
 
 def fivek_scene(number: int, long_edge: int) -> np.ndarray:
@@ -121,13 +114,10 @@ def fivek_scene(number: int, long_edge: int) -> np.ndarray:
     rng = np.random.default_rng((number, 3))
     height, width = _shape(long_edge, upright=number % 3 == 0)
     if number % 2:
-        scene = camera.expose(
-            _supersample(render_landscape, number, height, width), rng, (0.35, 0.85)
-        )
+        light, brightness = _supersample(render_landscape, number, height, width), (0.35, 0.85)
     else:
-        scene = camera.expose(
-            _supersample(render_room, 500 + number, height, width), rng, (0.5, 1.1)
-        )
+        light, brightness = _supersample(render_room, 500 + number, height, width), (0.5, 1.1)
+    scene = camera.expose(light, rng, brightness)
     # LibRaw takes the brightest value for white when it is between 75 and 100 % of full scale.
     peak = float(scene[..., 1].max())
     return scene * np.float32(1.02 / peak) if 0.7 < peak < 1.02 else scene
@@ -155,14 +145,14 @@ def _write_fivek_pair(folder: Path, number: int, long_edge: int, experts: str) -
     sensor = np.rot90(scene) if held_upright else scene
     rng = np.random.default_rng((number, 5))
     mosaic = camera.add_sensor_noise(files.mosaic_of(np.ascontiguousarray(sensor)), rng)
-    files.write_dng(
-        folder / "img" / "dng" / f"{name}.dng", mosaic, orientation=6 if held_upright else 1
-    )
+    dng = folder / "img" / "dng" / f"{name}.dng"
+    files.write_dng(dng, mosaic, orientation=6 if held_upright else 1)
     retouched = camera.retouch(scene)
     for expert in experts:
-        (folder / "img" / f"tiff16_{expert}").mkdir(exist_ok=True)
+        targets = folder / "img" / f"tiff16_{expert}"
+        targets.mkdir(exist_ok=True)
         light = camera.decode_srgb(retouched ** _TASTES[expert])
-        files.write_prophoto_tiff(folder / "img" / f"tiff16_{expert}" / f"{name}.tif", light)
+        files.write_prophoto_tiff(targets / f"{name}.tif", light)
 
 
 def _write_real_estate_pair(folder: Path, number: int, long_edge: int) -> None:

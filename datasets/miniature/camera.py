@@ -40,16 +40,14 @@ def add_sensor_noise(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray
 def encode_srgb(linear: np.ndarray) -> np.ndarray:
     """Apply sRGB's transfer curve (IEC 61966-2-1): linear to display values, both [0, 1]."""
     linear = np.clip(linear, 0, 1)
-    return np.where(
-        linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055
-    ).astype(np.float32)
+    curve = 1.055 * linear ** (1 / 2.4) - 0.055
+    return np.where(linear <= 0.0031308, linear * 12.92, curve).astype(np.float32)
 
 
 def decode_srgb(display: np.ndarray) -> np.ndarray:
     """Undo sRGB's transfer curve: display to linear values, both [0, 1]."""
-    return np.where(display <= 0.04045, display / 12.92, ((display + 0.055) / 1.055) ** 2.4).astype(
-        np.float32
-    )
+    curve = ((display + 0.055) / 1.055) ** 2.4
+    return np.where(display <= 0.04045, display / 12.92, curve).astype(np.float32)
 
 
 def to_uint8(display: np.ndarray) -> np.ndarray:
@@ -85,9 +83,8 @@ def retouch_interior(linear: np.ndarray) -> np.ndarray:
     middle = linear[(linear.max(axis=-1) < 0.7)]
     cast = middle.mean(axis=0) / middle.mean()
     linear = linear / cast**0.8
-    light = np.log(np.clip(linear @ np.array((0.21, 0.72, 0.07), np.float32), 1e-4, None)).astype(
-        np.float32
-    )
+    luminance = linear @ np.array((0.21, 0.72, 0.07), np.float32)
+    light = np.log(np.clip(luminance, 1e-4, None)).astype(np.float32)
     base = _smooth_between_edges(light, radius=max(2, round(0.06 * max(light.shape))), epsilon=0.08)
     pivot = np.log(0.26)
     even = pivot + 0.42 * (base - pivot) + 1.12 * (light - base)

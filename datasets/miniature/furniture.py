@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from datasets.miniature.landscapes import render_landscape
-from datasets.miniature.texture import Noise
+from datasets.miniature.texture import Noise, rgb
 
 _WALLS = ((0.72, 0.70, 0.66), (0.62, 0.66, 0.68), (0.66, 0.62, 0.52), (0.55, 0.62, 0.56))
 _WALLS += ((0.78, 0.76, 0.72),)
@@ -36,6 +36,11 @@ class Window:
     across: tuple[float, float]
     up: tuple[float, float]
 
+    def position(self, across: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return places on the wall as shares of the opening, from 0 to 1 inside it."""
+        width, height = self.across[1] - self.across[0], self.up[1] - self.up[0]
+        return (across - self.across[0]) / width, (up - self.up[0]) / height
+
 
 @dataclasses.dataclass(frozen=True)
 class Room:
@@ -63,16 +68,13 @@ def furnish(rng: np.random.Generator, seed: int, view_width: int) -> Room:
     kind = rng.choice(["living", "bedroom", "dining"])
     side = rng.choice([-1.0, 1.0])
     windows = _place_windows(rng, half_width, ceiling, depth, side)
-    boxes = {"living": _living_room, "bedroom": _bedroom, "dining": _dining_room}[kind](
-        rng, half_width, depth, side, wood, fabric
-    )
+    furniture = {"living": _living_room, "bedroom": _bedroom, "dining": _dining_room}[kind]
+    boxes = furniture(rng, half_width, depth, side, wood, fabric)
     boxes += _on_the_walls(rng, half_width, depth, side)
     sun = None
     if rng.random() < 0.55:
-        sun = np.array(
-            (side * rng.uniform(0.3, 0.8), rng.uniform(0.5, 0.8), rng.uniform(0.25, 0.9)),
-            np.float32,
-        )
+        sun = rgb(side * rng.uniform(0.3, 0.8), rng.uniform(0.5, 0.8), rng.uniform(0.25, 0.9))
+        sun /= np.linalg.norm(sun)
     return Room(
         low=np.array((-half_width, 0, 0), np.float32),
         high=np.array((half_width, ceiling, depth), np.float32),
@@ -80,7 +82,7 @@ def furnish(rng: np.random.Generator, seed: int, view_width: int) -> Room:
         windows=windows,
         lamp=np.array((rng.uniform(-0.4, 0.4), ceiling - 0.25, depth * 0.55), np.float32),
         lamp_power=float(rng.choice([0.0, 0.15, 0.35])),
-        sun=sun / np.linalg.norm(sun) if sun is not None else None,
+        sun=sun,
         wall_color=np.array(_WALLS[rng.integers(len(_WALLS))], np.float32),
         wood=np.array(wood, np.float32),
         floor=str(rng.choice(["boards", "boards", "tiles", "carpet"])),
@@ -129,15 +131,9 @@ def _bedroom(rng, half_width, depth, side, wood, fabric) -> list[Box]:
     def across(middle, half):
         return middle - half, middle + half
 
+    lying = (0.55, 0.72), (head - 0.55, head - 0.15)
     pillows = [
-        _box(
-            (center + dx, center + dx + 0.6),
-            (0.55, 0.72),
-            (head - 0.55, head - 0.15),
-            _LINEN,
-            "fabric",
-        )
-        for dx in (-0.7, 0.1)
+        _box((left, left + 0.6), *lying, _LINEN, "fabric") for left in (center - 0.7, center + 0.1)
     ]
     return [
         _box(across(center, 0.85), (0.0, 0.3), (foot, head), wood, "wood", True),

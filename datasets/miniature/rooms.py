@@ -1,14 +1,17 @@
 """Interiors through a wide-angle lens: a bright window, light that falls off, furniture."""
 
+import functools
+
 import cv2
 import numpy as np
 
 from datasets.miniature.furniture import FABRICS, Box, Room, furnish
-from datasets.miniature.texture import mix, ramp
+from datasets.miniature.texture import mix, ramp, rgb
 
-_WHITE = (0.75, 0.74, 0.72)
-_DAYLIGHT = np.array((0.92, 0.99, 1.12), np.float32)
-_LAMPLIGHT = np.array((1.25, 0.85, 0.48), np.float32)
+_WHITE = rgb(0.75, 0.74, 0.72)
+_DAYLIGHT = rgb(0.92, 0.99, 1.12)
+_SUNLIGHT = rgb(1.1, 0.98, 0.8)
+_LAMPLIGHT = rgb(1.25, 0.85, 0.48)
 
 
 def render_room(seed: int, height: int, width: int) -> np.ndarray:
@@ -24,20 +27,16 @@ def render_room(seed: int, height: int, width: int) -> np.ndarray:
     """
     rng = np.random.default_rng((seed, 2))
     room = furnish(rng, seed, view_width=max(160, width // 2))
-    eye = np.array(
-        (rng.uniform(-0.5, 0.5) * room.high[0], rng.uniform(1.15, 1.5), 0.25), np.float32
-    )
+    across = rng.uniform(-0.5, 0.5) * room.high[0]
+    eye = np.array((across, rng.uniform(1.15, 1.5), 0.25), np.float32)
     rays = _camera_rays(rng, height, width)
-    points, normal_axis, box_index = _trace(room, eye, rays)
-    inward = -np.sign(np.take_along_axis(rays, normal_axis[..., None], -1)[..., 0])
-    color = _surface_color(room, points, normal_axis, box_index)
-    light = _daylight(room, points, normal_axis, inward) + _lamplight(
-        room, points, normal_axis, inward
-    )
-    light += _indirect(room, points, normal_axis, box_index)
-    picture = color * light
-    picture += _floor_reflection(room, points, rays, normal_axis, box_index)
-    return _look_out(room, picture, points, normal_axis, box_index).astype(np.float32)
+    points, axis, index = _trace(room, eye, rays)
+    inward = -np.sign(_along(rays, axis))
+    light = _daylight(room, points, axis, inward) + _lamplight(room, points, axis, inward)
+    light += _indirect(room, points, axis, index)
+    picture = _surface_color(room, points, axis, index) * light
+    picture += _floor_reflection(room, points, rays, axis, index)
+    return _look_out(room, picture, points, axis, index).astype(np.float32)
 
 
 def _camera_rays(rng, height, width) -> np.ndarray:
@@ -54,15 +53,9 @@ def _camera_rays(rng, height, width) -> np.ndarray:
 def _trace(room: Room, eye, rays):
     """First hits: points `(height, width, 3)`, axis of the normal, index of the box (-1: room)."""
     inverse = _inverse(rays)
-    to_walls = [
-        np.where(
-            inverse[i] > 0,
-            (room.high[i] - eye[i]) * inverse[i],
-            (room.low[i] - eye[i]) * inverse[i],
-        )
-        for i in range(3)
-    ]
-    distance = np.minimum(np.minimum(to_walls[0], to_walls[1]), to_walls[2])
+    high, low = room.high - eye, room.low - eye
+    to_walls = [np.where(inverse[i] > 0, high[i], low[i]) * inverse[i] for i in range(3)]
+    distance = functools.reduce(np.minimum, to_walls)
     axis = _which(to_walls, distance)
     index = np.full(distance.shape, -1)
     for number, box in enumerate(room.boxes):
@@ -73,6 +66,11 @@ def _trace(room: Room, eye, rays):
             axis = np.where(hit, _which(near, entry), axis)
             index = np.where(hit, number, index)
     return eye + rays * distance[..., None], axis, index
+
+
+def _along(vectors, axis) -> np.ndarray:
+    """The component of each vector on its own axis."""
+    return np.take_along_axis(vectors, axis[..., None], -1)[..., 0]
 
 
 def _inverse(rays) -> list[np.ndarray]:
@@ -92,11 +90,7 @@ def _slabs(box: Box, origin, inverse):
     second = [(np.float32(box.high[i]) - origin[i]) * inverse[i] for i in range(3)]
     near = [np.minimum(a, b) for a, b in zip(first, second, strict=True)]
     far = [np.maximum(a, b) for a, b in zip(first, second, strict=True)]
-    return (
-        near,
-        np.maximum(np.maximum(near[0], near[1]), near[2]),
-        np.minimum(np.minimum(far[0], far[1]), far[2]),
-    )
+    return near, functools.reduce(np.maximum, near), functools.reduce(np.minimum, far)
 
 
 def _in_shadow(room: Room, points, rays) -> np.ndarray:
@@ -116,8 +110,7 @@ def _surface_color(room: Room, points, axis, index) -> np.ndarray:
     across = np.where(axis == 0, z, x)
     paint = room.wall_color * (0.93 + 0.14 * noise.octaves(across * 3, y * 3, 5, 0.7))[..., None]
     skirting = (y < 0.11)[..., None]
-    color = np.where(skirting, np.array(_WHITE, np.float32), paint)
-    color = np.where((axis == 1)[..., None], np.array(_WHITE, np.float32), color)
+    color = np.where(skirting | (axis == 1)[..., None], _WHITE, paint)
     color = np.where(((axis == 1) & (y < 0.01))[..., None], _floor_color(room, x, z), color)
     for number, box in enumerate(room.boxes):
         mask = index == number
@@ -128,6 +121,9 @@ def _surface_color(room: Room, points, axis, index) -> np.ndarray:
 
 def _floor_color(room: Room, x, z) -> np.ndarray:
     noise = room.noise
+    if room.floor == "carpet":
+        pile = 0.7 + 0.6 * noise.octaves(x * 25, z * 25, 3, 0.8)
+        return rgb(0.42, 0.37, 0.31) * pile[..., None]
     if room.floor == "boards":
         board = np.floor(x / 0.16)
         along = z + 3 * noise.per_cell(board)
@@ -135,32 +131,19 @@ def _floor_color(room: Room, x, z) -> np.ndarray:
         grain = 0.75 + 0.5 * noise.octaves(x * 38, along * 2.2, 3, 0.7)
         gap = ramp(np.abs(x / 0.16 - board - 0.5), 0.5, 0.46)
         color = room.wood * (tone * grain * (0.45 + 0.55 * gap))[..., None]
-    elif room.floor == "tiles":
+    else:
         u, v = x / 0.45, z / 0.45
         tone = 0.85 + 0.2 * noise.per_cell(np.floor(u) + 9 * np.floor(v))
         marble = 0.8 + 0.4 * noise.octaves(x * 4, z * 4, 6, 0.6)
-        joint = ramp(
-            np.maximum(np.abs(u - np.floor(u) - 0.5), np.abs(v - np.floor(v) - 0.5)), 0.5, 0.475
-        )
-        color = (
-            np.array((0.52, 0.49, 0.45), np.float32)
-            * (tone * marble * (0.55 + 0.45 * joint))[..., None]
-        )
-    else:
-        pile = 0.7 + 0.6 * noise.octaves(x * 25, z * 25, 3, 0.8)
-        color = np.array((0.42, 0.37, 0.31), np.float32) * pile[..., None]
+        from_middle = np.maximum(np.abs(u - np.floor(u) - 0.5), np.abs(v - np.floor(v) - 0.5))
+        joint = ramp(from_middle, 0.5, 0.475)
+        color = rgb(0.52, 0.49, 0.45) * (tone * marble * (0.55 + 0.45 * joint))[..., None]
     middle = room.high[2] * 0.6
     rug = np.maximum(np.abs(x) - 0.9 * room.high[0] * 0.6, np.abs(z - middle) - 1.0)
-    if room.floor == "carpet":
-        return color
     stripes = 0.6 + 0.4 * np.sign(np.sin(rug * 45)) * (np.abs(rug + 0.2) < 0.12)
     weave = (0.75 + 0.5 * noise.octaves(x * 40, z * 40, 2)) * stripes
-    rug_color = (
-        np.array(FABRICS[int(room.wood[0] * 100) % len(FABRICS)], np.float32)
-        * 1.3
-        * weave[..., None]
-    )
-    return np.where((rug < 0)[..., None], rug_color, color)
+    fabric = FABRICS[int(room.wood[0] * 100) % len(FABRICS)]
+    return np.where((rug < 0)[..., None], rgb(*fabric) * 1.3 * weave[..., None], color)
 
 
 def _box_color(room: Room, box: Box, points, axis) -> np.ndarray:
@@ -168,28 +151,24 @@ def _box_color(room: Room, box: Box, points, axis) -> np.ndarray:
     local = points - np.array(box.low, np.float32)
     u = np.where(axis == 0, local[..., 2], local[..., 0])
     v = np.where(axis == 1, local[..., 2], local[..., 1])
-    color = np.broadcast_to(np.array(box.color, np.float32), points.shape)
+    color = np.broadcast_to(rgb(*box.color), points.shape)
     if box.texture == "fabric":
         folds = 0.8 + 0.25 * noise.octaves(u * 6, v * 6, 3) + 0.2 * noise(u * 90, v * 90)
         return color * folds[..., None]
     if box.texture in ("wood", "drawers"):
         color = color * (0.7 + 0.6 * noise.octaves(u * 4, v * 30, 4, 0.7))[..., None]
         if box.texture == "drawers":
-            gap = ramp(np.minimum(np.abs(u % 0.4 - 0.2), 0.5) - 0.2, 0, -0.012) * ramp(
-                np.abs(v % 0.28 - 0.14), 0.14, 0.128
-            )
+            gap = ramp(np.minimum(np.abs(u % 0.4 - 0.2), 0.5) - 0.2, 0, -0.012)
+            gap = gap * ramp(np.abs(v % 0.28 - 0.14), 0.14, 0.128)
             color = color * np.where(axis == 1, 1, 0.4 + 0.6 * gap)[..., None]
         return color
     if box.texture == "picture":
         size = np.array(box.high) - np.array(box.low)
         border = np.minimum(np.minimum(u, size[2] - u), np.minimum(v, size[1] - v))
         paint = noise.octaves(u * 5 + box.low[2] * 9, v * 5, 5)
-        other = np.array(box.color[::-1], np.float32)
-        art = (
-            mix(color, other, ramp(paint, 0.35, 0.65))
-            * (0.6 + 0.8 * noise(u * 12, v * 12))[..., None]
-        )
-        art = np.where((border < 0.09)[..., None], np.array(_WHITE, np.float32), art)
+        art = mix(color, rgb(*box.color[::-1]), ramp(paint, 0.35, 0.65))
+        art = art * (0.6 + 0.8 * noise(u * 12, v * 12))[..., None]
+        art = np.where((border < 0.09)[..., None], _WHITE, art)
         return np.where((border < 0.03)[..., None], room.wood * 0.5, art)
     return color
 
@@ -208,18 +187,13 @@ def _daylight(room: Room, points, axis, inward) -> np.ndarray:
             center[1] = up[0] + u * (up[1] - up[0])
             rays = center - points
             squared = np.einsum("...i,...i", rays, rays) + np.float32(0.15)
-            facing = np.take_along_axis(rays, axis[..., None], -1)[..., 0] * inward
+            facing = _along(rays, axis) * inward
             slant = np.abs(rays[..., window.axis])
             light = np.clip(facing, 0, None) * slant / squared**2 * (area / np.pi / len(samples))
             total += np.where(_in_shadow(room, points, rays), 0, light)
     light = total[..., None] * _DAYLIGHT * 1.5
     if room.sun is not None:
-        light = (
-            light
-            + _sunlit(room, room.sun, points, axis, inward)[..., None]
-            * np.array((1.1, 0.98, 0.8), np.float32)
-            * 2.2
-        )
+        light = light + _sunlit(room, room.sun, points, axis, inward)[..., None] * _SUNLIGHT * 2.2
     return light
 
 
@@ -229,8 +203,7 @@ def _sunlit(room: Room, sun, points, axis, inward) -> np.ndarray:
         step = (window.wall - points[..., window.axis]) / sun[window.axis]
         across = points[..., 2 - window.axis] + step * sun[2 - window.axis]
         up = points[..., 1] + step * sun[1]
-        u = (across - window.across[0]) / (window.across[1] - window.across[0])
-        v = (up - window.up[0]) / (window.up[1] - window.up[0])
+        u, v = window.position(across, up)
         inside = (step > 0.05) & _glass(u, v)
         lit |= inside & ~_in_shadow(room, points, step[..., None] * sun)
     return lit * np.clip(sun[axis] * inward, 0, 1)
@@ -245,11 +218,7 @@ def _glass(u, v) -> np.ndarray:
 def _lamplight(room: Room, points, axis, inward) -> np.ndarray:
     rays = room.lamp - points
     squared = np.einsum("...i,...i", rays, rays) + np.float32(0.1)
-    facing = np.clip(
-        np.take_along_axis(rays, axis[..., None], -1)[..., 0] * inward / np.sqrt(squared),
-        0.15,
-        None,
-    )
+    facing = np.clip(_along(rays, axis) * inward / np.sqrt(squared), 0.15, None)
     return (facing / squared)[..., None] * _LAMPLIGHT * room.lamp_power
 
 
@@ -288,10 +257,9 @@ def _floor_reflection(room: Room, points, rays, axis, index) -> np.ndarray:
         across = points[..., 2 - window.axis] + step * rays[..., 2 - window.axis]
         up = -step * rays[..., 1]
         soft = 0.12 + 0.05 * np.clip(step, 0, 6)
-        inside = ramp(
-            np.abs(across - np.mean(window.across)) - np.ptp(window.across) / 2, soft, -soft
-        )
-        inside *= ramp(np.abs(up - np.mean(window.up)) - np.ptp(window.up) / 2, 2 * soft, -2 * soft)
+        beside = np.abs(across - np.mean(window.across)) - np.ptp(window.across) / 2
+        above = np.abs(up - np.mean(window.up)) - np.ptp(window.up) / 2
+        inside = ramp(beside, soft, -soft) * ramp(above, 2 * soft, -2 * soft)
         glow += np.where(step > 0, inside, 0)
     fresnel = 0.03 + 0.5 * (1 - np.abs(rays[..., 1])) ** 5
     return (np.where(floor, glow * fresnel, 0))[..., None] * _DAYLIGHT * 0.5
@@ -300,27 +268,18 @@ def _floor_reflection(room: Room, points, rays, axis, index) -> np.ndarray:
 def _look_out(room: Room, picture, points, axis, index) -> np.ndarray:
     """Put the view into the windows, with frame and reveal, and a glow around them."""
     for window in room.windows:
-        on_wall = (
-            (index < 0)
-            & (axis == window.axis)
-            & (np.abs(points[..., window.axis] - window.wall) < 0.01)
-        )
-        u = (points[..., 2 - window.axis] - window.across[0]) / (
-            window.across[1] - window.across[0]
-        )
-        v = (points[..., 1] - window.up[0]) / (window.up[1] - window.up[0])
+        on_wall = (index < 0) & (axis == window.axis)
+        on_wall &= np.abs(points[..., window.axis] - window.wall) < 0.01
+        u, v = window.position(points[..., 2 - window.axis], points[..., 1])
         opening = on_wall & (np.abs(u - 0.5) < 0.5) & (np.abs(v - 0.5) < 0.5)
         height, width = room.view.shape[:2]
-        column, row = (
-            (u * width - 0.5).astype(np.float32),
-            ((1 - v) * height - 0.5).astype(np.float32),
-        )
+        column = (u * width - 0.5).astype(np.float32)
+        row = ((1 - v) * height - 0.5).astype(np.float32)
         view = cv2.remap(room.view, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        frame = np.array((0.17, 0.175, 0.18), np.float32) * (1 + picture * 1.5)
+        frame = rgb(0.17, 0.175, 0.18) * (1 + picture * 1.5)
         scene = np.where(_glass(u, v)[..., None], view, frame)
         picture = np.where(opening[..., None], scene, picture)
-    lamp = room.lamp
     if room.lamp_power:
-        glow = np.exp(-((points - lamp) ** 2).sum(-1) / 0.02)
+        glow = np.exp(-((points - room.lamp) ** 2).sum(-1) / 0.02)
         picture = picture + glow[..., None] * _LAMPLIGHT
     return picture

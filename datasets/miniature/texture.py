@@ -17,7 +17,7 @@ class Noise:
     def __call__(self, u: Array, v: Array) -> Array:
         """Return values in [0, 1] at the points (u, v), smooth on the scale of one unit."""
         column, row = np.floor(u), np.floor(v)
-        fraction_u, fraction_v = (_smoothstep(u - column), _smoothstep(v - row))
+        fraction_u, fraction_v = _smoothstep(u - column), _smoothstep(v - row)
         column, row = column.astype(np.int32) % self._PERIOD, row.astype(np.int32) % self._PERIOD
         right, below = (column + 1) % self._PERIOD, (row + 1) % self._PERIOD
         lattice = self._lattice
@@ -30,9 +30,8 @@ class Noise:
         total, weight, amplitude = np.zeros(np.broadcast(u, v).shape, np.float32), 0.0, 1.0
         for octave in range(num_octaves):
             # Shifted, so that the lattice points of the octaves do not coincide.
-            total = total + amplitude * self(
-                u * 2**octave + 17.3 * octave, v * 2**octave + 5.7 * octave
-            )
+            finer = self(u * 2**octave + 17.3 * octave, v * 2**octave + 5.7 * octave)
+            total = total + amplitude * finer
             weight += amplitude
             amplitude *= roughness
         return total / weight
@@ -40,9 +39,8 @@ class Noise:
     def per_cell(self, index: Array, salt: int = 0) -> Array:
         """Return one value in [0, 1] per integer, such as the tone of each floor board."""
         index = index.astype(np.int64)
-        return self._lattice[
-            (index * 7 + salt) % self._PERIOD, (index * 13 + salt * 3) % self._PERIOD
-        ]
+        row, column = index * 7 + salt, index * 13 + salt * 3
+        return self._lattice[row % self._PERIOD, column % self._PERIOD]
 
 
 def _smoothstep(x: Array) -> Array:
@@ -52,6 +50,11 @@ def _smoothstep(x: Array) -> Array:
 def ramp(x: Array, start: float, end: float) -> Array:
     """Return 0 below `start`, 1 above `end`, smooth between; `start` may be the larger."""
     return _smoothstep(np.clip((x - start) / (end - start), 0, 1))
+
+
+def rgb(red: float, green: float, blue: float) -> Array:
+    """Return a colour, float32 `(3,)`."""
+    return np.array((red, green, blue), np.float32)
 
 
 def mix(first: Array, second: Array, share: Array) -> Array:

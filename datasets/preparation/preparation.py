@@ -22,24 +22,18 @@ from typing import Any
 
 import tqdm
 
-from datasets.preparation import beam, prepared_folder
-from datasets.preparation.findings import (
-    Findings,
-    find_groups_with_progress,
-    flag_outliers,
-    refuse_unlisted,
-)
+from datasets.preparation import beam, findings, prepared_folder, splits
 from datasets.preparation.pair_job import JPEG_QUALITY, develop
 from datasets.preparation.report import describe_reasons, print_summary, write_report
-from datasets.preparation.splits import (
-    Shares,
-    assign_splits,
-    find_straddling,
-    refuse_leaks,
-    refuse_straddling,
-)
 from datasets.sources.pair_source import PairSource
-from datasets.types import SPLITS, PairRecord, PreparationError, SourcePair
+from datasets.types import (
+    DEFAULT_CHOICES,
+    SPLITS,
+    Choices,
+    PairRecord,
+    PreparationError,
+    SourcePair,
+)
 from datasets.workers.pool import WorkerPool
 from enhancer.photo.io import decoder_versions
 from enhancer.system.files import write_atomically
@@ -64,19 +58,6 @@ class Variant:
     """The same for the test split; 0 makes none."""
     published_split: str = ""
     """Name of the published split that is reproduced, near-duplicates included; or empty."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Choices:
-    """What the user decides about doubtful pairs. No pair has to be done again for a change."""
-
-    drop_outliers: bool = False
-    """Refuse the pairs whose edit is unlike the others' instead of flagging them."""
-    allow_near_duplicates: bool = False
-    """Accept lists that have one scene in several splits."""
-
-
-DEFAULT_CHOICES = Choices()
 
 
 def prepare(
@@ -120,7 +101,7 @@ def prepare(
         "versions": decoder_versions(),
     }
     metadata = prepared_folder.read_metadata(output)
-    if metadata and _is_current(metadata, output, header, choices):
+    if metadata and _is_current(metadata, output, {**header, "choices": vars(choices)}):
         return metadata
     if beam_options is not None and type(source) is not PairSource:
         raise PreparationError(
@@ -129,7 +110,7 @@ def prepare(
             "folder with --manual-dir."
         )
     finished = prepared_folder.resume(output, header)
-    began = datetime.datetime.now(datetime.UTC)
+    began, start = datetime.datetime.now(datetime.UTC), time.monotonic()
     remaining = [pair for pair in pairs if pair.id not in finished]
     source.begin(remaining, output)
     if beam_options is None:
@@ -137,12 +118,15 @@ def prepare(
     else:
         collected = prepared_folder.records_folder(output, header)
         running = beam.run(remaining, output, variant.long_edge, beam_options, collected)
-    with contextlib.closing(running) as done:
-        _log(done, pairs, finished, output, variant.dataset, source)
+    bar = tqdm.tqdm(
+        total=len(pairs), initial=len(finished), desc=f"preparing {variant.dataset}", unit="pair"
+    )
+    with contextlib.closing(running) as done, bar:
+        _log(done, remaining, finished, output, source, bar)
     records = [finished[pair.id] for pair in pairs]
     run = {
         "started": began.isoformat(timespec="seconds"),
-        "seconds": round((datetime.datetime.now(datetime.UTC) - began).total_seconds(), 1),
+        "seconds": round(time.monotonic() - start, 1),
         "pairs": len(remaining),
         **source.finish(records, output),
     }
@@ -157,12 +141,9 @@ def source_fingerprint(source: PairSource, pairs: list[SourcePair], variant: Var
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
-def _is_current(
-    metadata: dict[str, Any], output: Path, header: PairRecord, choices: Choices
-) -> bool:
+def _is_current(metadata: dict[str, Any], output: Path, wanted: dict[str, Any]) -> bool:
     """Whether a complete folder may stay as it is."""
-    made = {**{key: metadata[key] for key in header}, "choices": metadata["choices"]}
-    if made != {**header, "choices": vars(choices)}:
+    if {key: metadata[key] for key in wanted} != wanted:
         return False
     if prepared_folder.NOT_FETCHED in metadata["rejected_by_reason"]:
         return False
@@ -181,13 +162,12 @@ def _develop_all(
     pool = WorkerPool(num_workers)
     # A thread per pair in hand: it brings the files and waits for a process to develop them.
     threads = concurrent.futures.ThreadPoolExecutor(source.pairs_at_once or max(1, pool.count))
+
+    def develop_it(pair: SourcePair) -> PairRecord:
+        return develop(pool, pair, output, long_edge)
+
     try:
-        jobs = [
-            threads.submit(
-                source.prepare, pair, lambda pair: develop(pool, pair, output, long_edge)
-            )
-            for pair in pairs
-        ]
+        jobs = [threads.submit(source.prepare, pair, develop_it) for pair in pairs]
         for job in concurrent.futures.as_completed(jobs):
             yield job.result()
     finally:
@@ -201,16 +181,13 @@ def _log(
     pairs: list[SourcePair],
     finished: dict[str, PairRecord],
     output: Path,
-    dataset: str,
     source: PairSource,
+    bar: tqdm.tqdm,
 ) -> None:
     """Write each record to the log and add it to `finished`; show how far it is."""
     paths = {pair.id: (pair.input, pair.target) for pair in pairs}
-    bar = tqdm.tqdm(
-        total=len(pairs), initial=len(finished), desc=f"preparing {dataset}", unit="pair"
-    )
     began, num_bytes = time.monotonic(), 0
-    with bar, open(output / prepared_folder.PROGRESS, "ab") as progress:
+    with open(output / prepared_folder.PROGRESS, "ab") as progress:
         for record in done:
             if record["status"] == "rejected":
                 bar.write(f"rejected {record['id']}: {record['reason']}", file=sys.stderr)
@@ -237,9 +214,8 @@ def _finish(
 
     Apart from `run` in the metadata, the same source and variant always give the same folder.
     """
-    accepted, rejected = flag_outliers(
-        refuse_unlisted(records, variant.published_split), drop=choices.drop_outliers
-    )
+    published = variant.published_split
+    accepted, rejected = findings.judge(records, published, drop_outliers=choices.drop_outliers)
     prepared_folder.write_rejected(output, rejected)
     reasons = dict(collections.Counter(record["kind"] for record in rejected).most_common())
     if not accepted:
@@ -248,23 +224,21 @@ def _finish(
             f"{describe_reasons(reasons)}. {output / prepared_folder.REJECTED} has the reason for "
             "each."
         )
-    groups = find_groups_with_progress(accepted, output)
-    shares = Shares(variant.validation_share, variant.test_share)
-    splits = assign_splits(accepted, source, groups, shares)
-    refuse_leaks(splits, source)
-    straddling = find_straddling(splits, groups)
-    findings = Findings(splits, rejected, groups, straddling)
-    write_report(output, findings, title=f"{variant.dataset}, {variant.variant}", source=source)
-    if not (choices.allow_near_duplicates or variant.published_split):
-        refuse_straddling(straddling, source, output / prepared_folder.REPORT)
-    prepared_folder.write_lists(output, splits)
+    groups = findings.find_groups(accepted, output)
+    shares = {"validation": variant.validation_share, "test": variant.test_share}
+    assigned = splits.assign_splits(accepted, source, groups, **shares)
+    splits.refuse_leaks(assigned, source)
+    straddling = splits.find_straddling(assigned, groups)
+    title = f"{variant.dataset}, {variant.variant}"
+    write_report(output, assigned, rejected, groups, straddling, title=title, source=source)
+    if not (choices.allow_near_duplicates or published):
+        splits.refuse_straddling(straddling, source, output / prepared_folder.REPORT)
+    prepared_folder.write_lists(output, assigned)
     prepared_folder.remove_unlisted(output, accepted)
     # Pairs that were redone are at the end of the log: ordered, complete folders are the same.
     prepared_folder.write_rows(output / prepared_folder.PROGRESS, [header, *records])
-    remarks = (
-        remark for record in accepted for remark in record["measurements"].get("remarks", ())
-    )
     counts = {"found": len(records), "accepted": len(accepted), "rejected": len(rejected)}
+    remarks = [text for record in accepted for text in record["measurements"].get("remarks", ())]
     metadata = {
         "preparation_version": PREPARATION_VERSION,
         **dataclasses.asdict(variant),
@@ -275,7 +249,7 @@ def _finish(
         "source_fingerprint": header["source_fingerprint"],
         "source_sha256": _hash_columns(records, "input_source_sha256", "target_source_sha256"),
         "images_sha256": _hash_columns(accepted, "input_sha256", "target_sha256"),
-        "counts": counts | {split: len(splits[split]) for split in SPLITS},
+        "counts": counts | {split: len(assigned[split]) for split in SPLITS},
         "rejected_by_reason": reasons,
         "flagged": sum(bool(record["flags"]) for record in accepted),
         "remarks": dict(collections.Counter(remarks).most_common()),
@@ -293,8 +267,5 @@ def _finish(
 
 def _hash_columns(records: list[PairRecord], *columns: str) -> str:
     """SHA-256 over ids and hashes of files; a file that could not be read counts as "None"."""
-    lines = (
-        " ".join(str(record.get(column)) for column in ("id", *columns)) + "\n"
-        for record in records
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    rows = ([str(record.get(column)) for column in ("id", *columns)] for record in records)
+    return hashlib.sha256("".join(" ".join(row) + "\n" for row in rows).encode()).hexdigest()

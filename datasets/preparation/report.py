@@ -2,6 +2,7 @@
 
 import base64
 import collections
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,12 @@ import jinja2
 import numpy as np
 
 from datasets.checks import tone
-from datasets.checks.pair import thumbnail
+from datasets.checks.pictures import thumbnail
 from datasets.checks.raw_framing import MAX_DISPLACEMENT
 from datasets.checks.registration import WORK_EDGE
 from datasets.preparation import prepared_folder
-from datasets.preparation.findings import Findings
-from datasets.types import SPLITS, PairRecord
+from datasets.preparation.splits import Splits
+from datasets.types import SPLITS, PairRecord, Split
 from enhancer.photo.io import read_photo
 from enhancer.system.files import write_atomically
 
@@ -40,11 +41,9 @@ def print_summary(metadata: dict[str, Any], output: Path, fetched: str) -> None:
         said.append(f"reasons: {output / prepared_folder.REJECTED}")
     if prepared_folder.NOT_FETCHED in rejected:
         said.append("--overwrite tries those again that were not fetched")
-    if metadata["flagged"]:
-        said.append(
-            f"{metadata['flagged']} have an edit unlike the others; kept (--drop-outliers leaves "
-            "them out)"
-        )
+    if flagged := metadata["flagged"]:
+        kept = "kept (--drop-outliers leaves them out)"
+        said.append(f"{flagged} have an edit unlike the others; {kept}")
     said += [f"{count} kept with a remark, {text}" for text, count in metadata["remarks"].items()]
     near = metadata["near_duplicates"]
     if near["groups"]:
@@ -61,50 +60,56 @@ def describe_reasons(reasons: dict[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in reasons.items())
 
 
-def write_report(output: Path, findings: Findings, *, title: str, source: str) -> None:
+def write_report(
+    output: Path,
+    splits: Splits,
+    rejected: list[PairRecord],
+    groups: Sequence[list[PairRecord]],
+    straddling: list[list[tuple[str, Split]]],
+    *,
+    title: str,
+    source: str,
+) -> None:
     """Write `preparation_report.html`; the same folder gives the same bytes.
 
     Args:
         output: the prepared folder, whose pictures are shown.
-        findings: what to tell.
+        splits, rejected: the accepted pairs and the others.
+        groups: of near-duplicates, two pairs and more each.
+        straddling: those that are in more than one split, as ids with their splits.
         title: of the data set.
         source: where the photos are from.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    accepted = [record for split in SPLITS for record in findings.splits[split]]
-    split_of = {row["id"]: split for split, rows in findings.splits.items() for row in rows}
+    accepted = [record for split in SPLITS for record in splits[split]]
     flagged = [record for record in accepted if record["flags"]]
-    across = {name for group in findings.straddling for name, _ in group}
-    groups = sorted(findings.groups, key=lambda group: group[0]["id"] not in across)
+    named = {row["id"]: f"{row['id']} ({split})" for split, rows in splits.items() for row in rows}
+    across = {name for group in straddling for name, _ in group}
+    groups = sorted(groups, key=lambda group: group[0]["id"] not in across)
+
+    def card(row: PairRecord, text: str) -> tuple[str, str, list[tuple[str, str]]]:
+        return row["id"], text, _pictures(row, output)
+
     page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         title=title,
         source=source,
         accepted=len(accepted),
-        found=len(accepted) + len(findings.rejected),
-        splits=[(split, len(rows)) for split, rows in findings.splits.items() if rows],
-        kinds=collections.Counter(row["kind"] for row in findings.rejected).most_common(),
+        found=len(accepted) + len(rejected),
+        splits=[(split, len(rows)) for split, rows in splits.items() if rows],
+        kinds=collections.Counter(row["kind"] for row in rejected).most_common(),
         histograms=_histograms(accepted),
-        rejected=[
-            (row["id"], f"{row['kind']}: {row['reason']}", _pictures(row, output))
-            for row in findings.rejected[:MAX_REJECTED]
-        ],
-        rejected_count=len(findings.rejected),
-        flagged=[
-            (row["id"], "; ".join(row["flags"]), _pictures(row, output))
-            for row in flagged[:MAX_FLAGGED]
-        ],
+        rejected=[card(row, f"{row['kind']}: {row['reason']}") for row in rejected[:MAX_REJECTED]],
+        rejected_count=len(rejected),
+        flagged=[card(row, "; ".join(row["flags"])) for row in flagged[:MAX_FLAGGED]],
         flagged_count=len(flagged),
         groups=[
-            [
-                (f"{row['id']} ({split_of[row['id']]})", _picture(output / row["target"]))
-                for row in group[:MAX_IN_GROUP]
-            ]
+            [(named[row["id"]], _picture(output / row["target"])) for row in group[:MAX_IN_GROUP]]
             for group in groups[:MAX_GROUPS]
         ],
         group_count=len(groups),
-        straddling=["; ".join(f"{id} ({split})" for id, split in g) for g in findings.straddling],
+        straddling=["; ".join(named[name] for name, _ in group) for group in straddling],
         notes=_notes(accepted),
         work_edge=WORK_EDGE,
         max_displacement=f"{MAX_DISPLACEMENT:g}",
@@ -113,28 +118,30 @@ def write_report(output: Path, findings: Findings, *, title: str, source: str) -
 
 
 def _histograms(accepted: list[PairRecord]) -> list[dict[str, Any]]:
+    measured = [record["measurements"] for record in accepted]
     histograms = []
     for name, noun in tone.RATIOS.items():
-        doublings = np.log2([record["measurements"][name] for record in accepted])
+        doublings = np.log2([measurements[name] for measurements in measured])
         usual = tone.usual_range(doublings) if len(accepted) >= tone.MIN_PAIRS else None
-        histograms.append(
-            _histogram(f"{noun.capitalize()}, target ÷ input", doublings, usual, True)
-        )
-    shifts = np.array([record["measurements"]["shift_px"] for record in accepted])
-    limits = (0.0, MAX_DISPLACEMENT)
-    histograms.append(_histogram(f"Displacement, px of {WORK_EDGE}", shifts, limits, False))
+        title = f"{noun.capitalize()}, target ÷ input"
+        histograms.append(_histogram(title, doublings, usual, is_log2=True))
+    shifts = np.array([measurements["shift_px"] for measurements in measured])
     megapixels = np.array([record["width"] * record["height"] / 1e6 for record in accepted])
-    return [*histograms, _histogram("Size as stored, megapixels", megapixels, None, False)]
+    return [
+        *histograms,
+        _histogram(f"Displacement, px of {WORK_EDGE}", shifts, (0.0, MAX_DISPLACEMENT)),
+        _histogram("Size as stored, megapixels", megapixels, None),
+    ]
 
 
 def _histogram(
-    title: str, values: np.ndarray, usual: tuple[float, float] | None, is_log2: bool
+    title: str, values: np.ndarray, usual: tuple[float, float] | None, *, is_log2: bool = False
 ) -> dict[str, Any]:
     """Bars as heights in per cent, whether they hold values outside `usual`, and labels."""
-    low, high = (values.min(), values.max()) if is_log2 else (0.0, values.max())
+    low, high = (values.min() if is_log2 else 0.0), values.max()
     counts, edges = np.histogram(values, _BINS, (low, high or 1.0))
-    inside = (values >= usual[0]) & (values <= usual[1]) if usual else np.ones(len(values), bool)
-    odd = np.histogram(values[~inside], edges)[0]
+    least, most = usual or (-np.inf, np.inf)
+    odd = np.histogram(values[(values < least) | (values > most)], edges)[0]
     ticks = [f"×{2**edge:.3g}" if is_log2 else f"{edge:.3g}" for edge in edges.tolist()]
     bars = [
         (round(100 * count / counts.max()), bool(strange), f"{left} to {right}: {count}")

@@ -1,29 +1,23 @@
 """Which pair is trained on, validated on and tested on; nothing trained on is tested on."""
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.types import SPLITS, PairRecord, PreparationError, Split
 
+Splits = dict[Split, list[PairRecord]]
 _NAMED_GROUPS = 5  # in an error
-
-
-@dataclasses.dataclass(frozen=True)
-class Shares:
-    """How many pairs are held back where the source assigns no splits."""
-
-    validation: float = 0.05
-    test: float = 0.0
 
 
 def assign_splits(
     accepted: list[PairRecord],
     source: str,
     groups: Sequence[Sequence[PairRecord]] = (),
-    shares: Shares | None = None,
-) -> dict[Split, list[PairRecord]]:
+    *,
+    validation: float = 0.05,
+    test: float = 0.0,
+) -> Splits:
     """Take the source's splits; where it has none, hold pairs back by a hash of their ids.
 
     Args:
@@ -32,26 +26,23 @@ def assign_splits(
         groups: pairs that belong together. A group goes whole into one split: the first in the
             order of the hashes that still fit into test, then validation; all others are trained
             on.
-        shares: by default 5 % are validated on.
+        validation, test: shares of the pairs that are held back, [0, 1).
 
     Raises:
         PreparationError: too few pairs.
     """
     if accepted[0]["split"] is not None:
         return {split: [row for row in accepted if row["split"] == split] for split in SPLITS}
-    shares = shares or Shares()
-    wanted: dict[Split, int] = {}
-    if shares.test:
-        wanted["test"] = max(1, round(shares.test * len(accepted)))
-    if shares.validation:
-        wanted["validation"] = max(1, round(shares.validation * len(accepted)))
+    shares: dict[Split, float] = {"test": test, "validation": validation}
+    wanted = {
+        split: max(1, round(share * len(accepted))) for split, share in shares.items() if share
+    }
     together = {row["id"]: [member["id"] for member in group] for group in groups for row in group}
     units = {min(ids): ids for ids in (together.get(row["id"], [row["id"]]) for row in accepted)}
-    if len(units) < len(wanted) + 1:
-        names = " and ".join(("training", *reversed(wanted)))
+    if len(units) <= len(wanted):
         raise PreparationError(
-            f"{source} has {len(accepted)} usable pairs of {len(units)} scenes; {names} need at "
-            "least one scene each."
+            f"{source} has {len(accepted)} usable pairs of {len(units)} scenes; "
+            f"{' and '.join(('training', *reversed(wanted)))} need at least one scene each."
         )
     by_hash = sorted(units.values(), key=lambda ids: hashlib.sha256(min(ids).encode()).hexdigest())
     held_back: dict[str, Split] = {}
@@ -64,13 +55,13 @@ def assign_splits(
                 chosen += len(ids)
         if not chosen:  # every group is larger than the share
             held_back |= dict.fromkeys(min(free, key=len), split)
-    splits: dict[Split, list[PairRecord]] = {split: [] for split in SPLITS}
+    splits: Splits = {split: [] for split in SPLITS}
     for row in accepted:
         splits[held_back.get(row["id"], "train")].append(row)
     return splits
 
 
-def refuse_leaks(splits: dict[Split, list[PairRecord]], source: str) -> None:
+def refuse_leaks(splits: Splits, source: str) -> None:
     """Refuse copies of a photo under other names: tested on them, the test is worthless."""
     seen: dict[str, tuple[Split, PairRecord]] = {}
     for split, rows in splits.items():
@@ -85,7 +76,7 @@ def refuse_leaks(splits: dict[Split, list[PairRecord]], source: str) -> None:
 
 
 def find_straddling(
-    splits: dict[Split, list[PairRecord]], groups: Sequence[Sequence[PairRecord]]
+    splits: Splits, groups: Sequence[Sequence[PairRecord]]
 ) -> list[list[tuple[str, Split]]]:
     """Return the groups that are in more than one split, each as ids with their splits."""
     split_of: dict[str, Split] = {row["id"]: key for key in SPLITS for row in splits[key]}
@@ -98,13 +89,13 @@ def refuse_straddling(straddling: list[list[tuple[str, Split]]], source: str, re
     """Raise an error that names the near-duplicates in different splits, if there are any."""
     if not straddling:
         return
-    shown = "; ".join(map(_describe_group, straddling[:_NAMED_GROUPS]))
+    shown = [_describe_group(group) for group in straddling[:_NAMED_GROUPS]]
     if len(straddling) > _NAMED_GROUPS:
-        shown += f"; and {len(straddling) - _NAMED_GROUPS} more"
+        shown.append(f"and {len(straddling) - _NAMED_GROUPS} more")
     raise PreparationError(
-        f"{source}: scenes in more than one split: {shown}. {report} shows all of them. Validated "
-        "or tested on a scene that was trained on, a network looks better than it is. Move such "
-        "photos into one list, remove the lists to have the splits chosen, or build with "
+        f"{source}: scenes in more than one split: {'; '.join(shown)}. {report} shows all of them. "
+        "Validated or tested on a scene that was trained on, a network looks better than it is. "
+        "Move such photos into one list, remove the lists to have the splits chosen, or build with "
         "`python -m datasets build ... --allow-near-duplicates` to keep the lists as they are."
     )
 

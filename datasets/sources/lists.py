@@ -80,7 +80,7 @@ def find_lists(folder: Path) -> dict[Split, Path]:
 def _read(
     folder: Path, lists: Sequence[tuple[Path, Split | None]], *, anywhere: bool = False
 ) -> list[SourcePair]:
-    rows: list[tuple[Path, Path, Split | None]] = []
+    rows: dict[Path, tuple[Path, Split | None]] = {}
     seen: dict[Path, str] = {}
     for path, split in lists:
         # Not splitlines(): a file name may hold what Unicode calls a line separator.
@@ -88,26 +88,23 @@ def _read(
             if not line.strip():
                 continue
             place = f"{path.name}, line {number}"
-            input_path, target_path = _parse(line, folder, place, anywhere)
-            if input_path in seen:
+            before, after = _parse(line, folder, place, anywhere)
+            if before in rows:
                 raise SourceError(
-                    f"{folder}: '{relative(input_path, folder)}' is in {seen[input_path]} and "
-                    f"again in {place}. A photo may be in one split only, once; remove one of the "
-                    "two lines."
+                    f"{folder}: '{relative(before, folder)}' is in {seen[before]} and again in "
+                    f"{place}. A photo may be in one split only, once; remove one of the two lines."
                 )
-            seen[input_path] = place
-            rows.append((input_path, target_path, split))
+            rows[before], seen[before] = (after, split), place
     if not rows:
         raise SourceError(f"{folder}: the split lists have no rows.")
-    ids = assign_ids([input_path for input_path, _, _ in rows], folder)
-    return [SourcePair(ids[row[0]], *row) for row in rows]
+    ids = assign_ids(list(rows), folder)
+    return [SourcePair(ids[before], before, *row) for before, row in rows.items()]
 
 
 def _read_text(path: Path) -> str:
-    content = path.read_bytes()
     try:
         # Editors on Windows put a byte order mark in front.
-        return content.decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = error.object[: error.start].count(b"\n") + 1
         raise SourceError(

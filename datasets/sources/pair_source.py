@@ -6,31 +6,26 @@ from typing import Any
 
 from datasets.types import PairRecord, SourcePair
 
-FindPairs = Callable[[Path], list[SourcePair]]
-"""Reads the layout of a folder."""
 Develop = Callable[[SourcePair], PairRecord]
 """Decodes, checks, shrinks and stores a pair whose files are there; returns its record."""
 
 
 class PairSource:
-    """A folder of photos, which is only read; the base of sources that fill a folder first."""
+    """A folder of photos, which is only read; the base of sources that fill a folder first.
 
-    pairs_at_once: int | None = None
-    """Pairs in hand at a time; by default one for each worker process."""
+    Attributes:
+        folder: where its files are, or will be.
+        name: what it is called in the metadata.
+        arguments: of `python -m datasets build`, which name it.
+        pairs_at_once: pairs in hand at a time; None for one for each worker process.
+    """
 
-    def __init__(self, folder: Path, find_pairs: FindPairs):
-        """Read nothing yet."""
-        self.folder, self._find_pairs = folder.resolve(), find_pairs
-
-    @property
-    def name(self) -> str:
-        """What it is called in the metadata."""
-        return str(self.folder)
-
-    @property
-    def arguments(self) -> list[str]:
-        """The arguments of `python -m datasets build` that name it."""
-        return ["--manual-dir", str(self.folder)]
+    def __init__(self, folder: Path, read_layout: Callable[[Path], list[SourcePair]]):
+        """Read nothing yet; `read_layout` will find the pairs in the folder."""
+        self.folder, self._read_layout = folder.resolve(), read_layout
+        self.name = str(self.folder)
+        self.arguments = ["--manual-dir", self.name]
+        self.pairs_at_once: int | None = None
 
     def is_gone(self) -> bool:
         """Whether nothing is there: an unmounted disk leaves no folder, or an empty one."""
@@ -42,7 +37,7 @@ class PairSource:
         Raises:
             SourceError: the folder is missing, empty or of no known layout.
         """
-        return self._find_pairs(self.folder)
+        return self._read_layout(self.folder)
 
     def describe(self, pairs: list[SourcePair]) -> list[Any]:
         """Return what changes when the source changes, as JSON: names, sizes and times."""

@@ -1,14 +1,11 @@
 """Worker processes that several threads bring work to, and what happens when one dies over a file.
 
 A damaged file can crash the library that decodes it, or make the system kill whoever asked for too
-much memory: that may cost one pair, not the run. They are processes of our own because those of
-`multiprocessing` start the caller's program a second time, and do not find this package where
-another library goes by the name `datasets`, as in the stock `tfds build`: see decision 6.
+much memory: that may cost one pair, not the run. Decision 6 says why they are processes of our own.
 """
 
 import concurrent.futures
 import contextlib
-import json
 import os
 import queue
 import signal
@@ -16,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,10 @@ _PROGRAM = (
 )
 # The processes are as many as the cores: threads of libraries would only get in each other's way.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TIFFFILE_NUM_THREADS": "1"}
+_DEATHS = {
+    "SIGKILL": ", as the system does when memory runs out",
+    "SIGSEGV": ": the file makes its decoder crash",
+}
 
 
 class WorkerDied(Exception):
@@ -71,7 +73,7 @@ class WorkerPool:
         Args:
             name: of the work, for messages.
             function: of a module, which takes a `Reserve` and the arguments.
-            arguments: and its result: as JSON has them.
+            arguments: and its result: built-in types, since `datasets` may be another library here.
 
         Raises:
             WorkerDied: twice.
@@ -82,7 +84,7 @@ class WorkerPool:
         """
         if not self.count:
             return function(lambda num_bytes: None, **arguments)
-        work = [f"{function.__module__}:{function.__qualname__}", arguments]
+        work = f"{function.__module__}:{function.__qualname__}", arguments
         try:
             return self._call(work, self._budget.hold)
         except WorkerDied as death:
@@ -90,7 +92,7 @@ class WorkerPool:
             tqdm.tqdm.write(sentence, file=sys.stderr)
             return self._call(work, lambda num_bytes: self._budget.hold(self._budget.limit))
 
-    def _call(self, work: list[Any], hold: Callable[[int], Any]) -> Any:
+    def _call(self, work: tuple[str, dict[str, Any]], hold: Callable[[int], Any]) -> Any:
         worker = self._idle.get()
         try:
             with self._lock:
@@ -110,7 +112,8 @@ class WorkerPool:
         with self._lock:
             self._is_closed = True
             for worker in self._workers:
-                worker.kill()
+                if process := worker.process:
+                    process.kill()
         for _ in self._workers:
             self._idle.get().end()
 
@@ -119,79 +122,61 @@ class _Worker:
     """A process, started when there is something to do."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-        self._is_ready = False
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        if self._process is None:
-            self._process, self._is_ready = _start_process(), False
+        if self.process is not None:
+            return
+        self._is_ready = False
+        self._connection, theirs = Pipe()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what C libraries print
+                env=os.environ | _ENVIRONMENT,
+                pass_fds=[theirs.fileno()],
+                process_group=0,  # Ctrl-C is for the parent, which ends its workers itself
+            )
 
-    def do(self, work: list[Any], hold: Callable[[int], Any]) -> Any:
-        process = self._process
-        assert process is not None
+    def do(self, work: tuple[str, dict[str, Any]], hold: Callable[[int], Any]) -> Any:
         with contextlib.ExitStack() as held:
-            self._tell(process, "call", work)
+            self._tell(work)
             while True:
-                match self._hear(process):
+                match self._hear():
                     case "ready", _:
                         self._is_ready = True
                     case "bytes", num_bytes:
                         held.enter_context(hold(num_bytes))
-                        self._tell(process, "go", None)
+                        self._tell("go")
                     case "done", result:
                         return result
-                    case "os error", arguments:
-                        raise OSError(*arguments)
-                    case _, trace:
-                        raise RuntimeError(f"A worker process failed:\n{trace}")
+                    case _, error:
+                        raise error
 
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
+    def end(self) -> int:
+        """Wait for a process that ends, and return its exit code."""
+        if self.process is None:
+            return 0
+        self._connection.close()
+        code, self.process = self.process.wait(), None
+        return code
 
-    def end(self) -> str | None:
-        """Wait for a process that ends, and return how it did."""
-        process, self._process = self._process, None
-        if process is None:
-            return None
-        with process, contextlib.suppress(BrokenPipeError):
-            process.stdin.close()  # pyright: ignore[reportOptionalMemberAccess]
-        return _describe_death(process.returncode)
+    def _tell(self, message: Any) -> None:
+        with contextlib.suppress(ConnectionError):  # the next answer shows that it died
+            self._connection.send(message)
 
-    def _tell(self, process: "subprocess.Popen[str]", kind: str, content: Any) -> None:
-        # A worker that died shows at its output.
-        with contextlib.suppress(BrokenPipeError):
-            print(json.dumps([kind, content]), file=process.stdin, flush=True)
-
-    def _hear(self, process: "subprocess.Popen[str]") -> list[Any]:
-        line = process.stdout.readline()  # pyright: ignore[reportOptionalMemberAccess]
-        if line.endswith("\n"):
-            return json.loads(line)
-        death = self.end()
-        if self._is_ready or process.returncode < 0:
+    def _hear(self) -> tuple[str, Any]:
+        try:
+            return self._connection.recv()
+        except (EOFError, ConnectionError):
+            code = self.end()
+        death = f"ended with exit code {code}"
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            death = f"was killed by {name}{_DEATHS.get(name, '')}"
+        if self._is_ready or code < 0:
             raise WorkerDied(death)
         raise PreparationError(
             f"A worker process {death} before it could begin. What it printed is above."
         )
-
-
-def _start_process() -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", _PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        env=os.environ | _ENVIRONMENT,
-        process_group=0,  # Ctrl-C is for the parent, which ends its workers itself
-    )
-
-
-def _describe_death(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    why = {
-        "SIGKILL": ", as the system does when memory runs out",
-        "SIGSEGV": ": the file makes its decoder crash",
-    }
-    return f"was killed by {name}{why.get(name, '')}"

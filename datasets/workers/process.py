@@ -1,58 +1,54 @@
-"""A process that works for `datasets.workers.pool`; both speak in JSON lines.
+"""A process that works for `datasets.workers.pool`.
 
-It hears ["call", ["module:function", arguments]] and ["go", null]; it says ["ready", null],
-["bytes", number], ["done", result], ["os error", [number, message, file]] or ["error", traceback].
-When its input is closed it ends at once, so that it does not outlive a parent that was killed.
+It receives (function, arguments), and "go" after asking for memory; it sends ("ready", None),
+("bytes", number), ("done", result) or ("failed", exception). When its connection is closed it ends
+at once, so that it does not outlive a parent that was killed.
 """
 
 import contextlib
-import json
 import os
 import pkgutil
 import queue
 import sys
 import threading
 import traceback
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 
 def main() -> None:
-    """Serve until the input is closed."""
-    # What C libraries print must not get between the answers.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    """Serve the connection whose file descriptor is the argument, until it is closed."""
+    connection = Connection(int(sys.argv[1]))
     # Linux only: when memory runs out, this process goes, not the user's others.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
-    messages: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(messages,), daemon=True).start()
-    import cv2
-
     cv2.setNumThreads(1)  # there is a process for each core already
-
-    def say(kind: str, content: Any = None) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the parent is gone, and with it the input
-            answers.write(json.dumps([kind, content]) + "\n")
-            answers.flush()
+    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, messages), daemon=True).start()
 
     def reserve(num_bytes: int) -> None:
-        say("bytes", num_bytes)
+        connection.send(("bytes", num_bytes))
         messages.get()
 
-    say("ready")
+    connection.send(("ready", None))
     while True:
-        _, (function, arguments) = messages.get()
+        function, arguments = messages.get()
         try:
-            say("done", pkgutil.resolve_name(function)(reserve, **arguments))
+            answer = "done", pkgutil.resolve_name(function)(reserve, **arguments)
         except OSError as error:
-            say("os error", [error.errno, error.strerror or str(error), error.filename])
+            reason = error.strerror or str(error)
+            answer = "failed", OSError(error.errno, reason, error.filename)
         except Exception:
-            say("error", traceback.format_exc())
+            answer = "failed", RuntimeError(f"A worker process failed:\n{traceback.format_exc()}")
+        with contextlib.suppress(ConnectionError):
+            connection.send(answer)
 
 
-def _listen(messages: "queue.SimpleQueue[list[Any]]") -> None:
-    with contextlib.suppress(Exception):  # a torn message: the parent is gone as well
-        for line in sys.stdin:
-            messages.put(json.loads(line))
+def _listen(connection: Connection, messages: "queue.SimpleQueue[Any]") -> None:
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            messages.put(connection.recv())
     os._exit(0)

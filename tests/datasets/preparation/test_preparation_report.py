@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from datasets.preparation.preparation import Choices, Variant, prepare
+from datasets.preparation.preparation import Variant, prepare
 from datasets.preparation.prepared_folder import read_rows
 from datasets.sources.lists import find_listed_pairs
 from datasets.sources.named_pairs import find_marked_pairs
 from datasets.sources.pair_source import PairSource
-from datasets.types import PreparationError
+from datasets.types import Choices, PreparationError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.preparation.splits import Shares, assign_splits, find_straddling, refuse_straddling
+from datasets.preparation.splits import assign_splits, find_straddling, refuse_straddling
 from datasets.types import PreparationError
 
 SOURCE = Path("photos")
@@ -19,7 +19,7 @@ def ids(splits):
 
 
 def test_the_shares_are_met_and_each_split_keeps_the_order():
-    splits = ids(assign_splits(rows(100), SOURCE, shares=Shares(validation=0.1, test=0.05)))
+    splits = ids(assign_splits(rows(100), SOURCE, validation=0.1, test=0.05))
     assert {split: len(members) for split, members in splits.items()} == {
         "train": 85,
         "validation": 10,
@@ -30,7 +30,7 @@ def test_the_shares_are_met_and_each_split_keeps_the_order():
 
 def test_a_photo_more_moves_few_others():
     few, more = (
-        set(ids(assign_splits(rows(count), SOURCE, shares=Shares(0.1)))["validation"])
+        set(ids(assign_splits(rows(count), SOURCE, validation=0.1))["validation"])
         for count in (100, 101)
     )
     assert len(few - more) <= 1
@@ -40,7 +40,7 @@ def test_a_photo_more_moves_few_others():
 def test_groups_go_whole_into_one_split(size):
     accepted = rows(84)
     groups = [accepted[start : start + size] for start in range(0, 84, size)]
-    splits = assign_splits(accepted, SOURCE, groups, Shares(validation=0.1, test=0.1))
+    splits = assign_splits(accepted, SOURCE, groups, validation=0.1, test=0.1)
     assert find_straddling(splits, groups) == []
     assert all(splits[split] for split in ("train", "validation", "test"))
     assert len(splits["validation"]) <= 8
@@ -49,7 +49,7 @@ def test_groups_go_whole_into_one_split(size):
 def test_groups_larger_than_the_share_still_leave_something_to_validate():
     accepted = rows(30)
     groups = [accepted[:10], accepted[10:20], accepted[20:]]
-    assert len(assign_splits(accepted, SOURCE, groups, Shares(validation=0.05))["validation"]) == 10
+    assert len(assign_splits(accepted, SOURCE, groups, validation=0.05)["validation"]) == 10
 
 
 def test_one_scene_cannot_be_split():

@@ -9,14 +9,13 @@ import threading
 import pytest
 
 from datasets import build, miniature
-from datasets.fetch.checksums import checksum_of, read_checksums
-from datasets.fetch.download import Downloader, NotFetched, Patience, ServerUnreachable
-from datasets.fetch.request import Request
 from datasets.fivek.layouts import find_fivek_pairs
 from datasets.fivek.official_files import OfficialFiles
 from datasets.preparation.preparation import Variant, prepare
+from datasets.sources import checksums
+from datasets.sources.download import Downloader, NotFetched, Patience, ServerUnreachable
 from datasets.sources.pair_source import PairSource
-from datasets.types import SourceError
+from datasets.types import Request, SourceError
 from tests.helpers import misbehaving_server as fault
 
 NAMES = [f"a{number:04d}-miniature_{number:04d}" for number in range(1, 23)]
@@ -48,7 +47,7 @@ def server(local):
 
 def official(server, tmp_path, names=NAMES, **request):
     scratch = tmp_path / "scratch"
-    request = Request(server.url, **request)
+    request = Request(base_url=server.url, **request)
     return OfficialFiles(request, "c", names, scratch, patience=PATIENCE)
 
 
@@ -182,7 +181,7 @@ def test_a_stopped_run_is_continued_without_fetching_finished_pairs_again(
                 raise KeyboardInterrupt
             return super().prepare(pair, develop)
 
-    request = Request(server.url, connections=1)
+    request = Request(base_url=server.url, connections=1)
     files = StopsAfterTen(request, "c", NAMES, tmp_path / "scratch", patience=PATIENCE)
     with pytest.raises(KeyboardInterrupt):
         fetch(files, tmp_path)
@@ -212,8 +211,8 @@ def test_kept_originals_are_a_source_of_their_own_with_checksums(server, local, 
     fetch(official(server, tmp_path, NAMES[:3], keep_originals=tmp_path / "kept"), tmp_path)
     files = [path[1:] for number in range(3) for path in (dng(number), tif(number))]
     for folder in (tmp_path / "out", tmp_path / "kept"):
-        checksums = read_checksums(folder / "checksums.tsv")
-        assert checksums == {name: checksum_of(local / name) for name in files}
+        recorded = checksums.read(folder / "checksums.tsv")
+        assert recorded == {name: checksums.of(local / name) for name in files}
     assert len(find_fivek_pairs(tmp_path / "kept", "c")) == 3
     for name in files:
         assert (tmp_path / "kept" / name).read_bytes() == (local / name).read_bytes()
@@ -258,11 +257,11 @@ def test_a_wrong_address_is_noticed_after_twenty_photos(server, tmp_path):
 )
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(SourceError, match="is not the address of a server"):
-        Request(url)
+        Request(base_url=url)
 
 
 def test_a_fetched_data_set_has_the_records_of_a_local_one(server, local, tmp_path, monkeypatch):
-    request = Request(server.url, names=local / "names.txt", limit=4)
+    request = Request(base_url=server.url, names=local / "names.txt", limit=4)
     build.build("fivek", None, tmp_path / "fetched", request=request)
     for role in ("dng", "tiff16_c"):
         (tmp_path / "four/img" / role).mkdir(parents=True)

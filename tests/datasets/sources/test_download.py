@@ -8,8 +8,8 @@ from email.utils import formatdate
 import numpy as np
 import pytest
 
-from datasets.fetch.checksums import checksum_of
-from datasets.fetch.download import (
+from datasets.sources import checksums
+from datasets.sources.download import (
     Downloader,
     NotFetched,
     NotOnServer,
@@ -57,7 +57,7 @@ def assert_whole(checksum, tmp_path):
 def test_a_file_arrives_with_its_checksum(downloader, server, tmp_path):
     checksum = fetch(downloader, server, tmp_path)
     assert_whole(checksum, tmp_path)
-    assert checksum == checksum_of(tmp_path / "got/a.dng")
+    assert checksum == checksums.of(tmp_path / "got/a.dng")
     report = downloader.report()
     assert (report["files"], report["bytes"], report["resumed"]) == (1, len(CONTENT), 0)
     assert report["retries"] == {}

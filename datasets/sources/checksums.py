@@ -1,31 +1,35 @@
 """Checksums of original files in TFDS' form: URL, bytes, SHA-256 and file name, by tabs."""
 
-import dataclasses
 import hashlib
 import urllib.parse
 from pathlib import Path
+from typing import NamedTuple
 
 from enhancer.system.files import write_atomically
 
 FILE_NAME = "checksums.tsv"
 
 
-@dataclasses.dataclass(frozen=True)
-class Checksum:
+class Checksum(NamedTuple):
     """Size in bytes and SHA-256, hexadecimal, of a whole file."""
 
     size: int
     sha256: str
 
 
-def checksum_of(path: Path) -> Checksum:
+def of(path: Path) -> Checksum:
     """Read a file to its end."""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return Checksum(file.tell(), digest.hexdigest())
 
 
-def read_checksums(path: Path) -> dict[str, Checksum]:
+def url(base_url: str, name: str) -> str:
+    """Return the address of a file below a server's."""
+    return f"{base_url.rstrip('/')}/{urllib.parse.quote(name)}"
+
+
+def read(path: Path) -> dict[str, Checksum]:
     """Read recorded checksums by path on the server, such as "img/dng/a0001-jmac_DSC1459.dng".
 
     The server's address does not matter: the files of a mirror are the same.
@@ -34,21 +38,16 @@ def read_checksums(path: Path) -> dict[str, Checksum]:
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     for line in text.split("\n"):
         match line.split("\t"):
-            case [url, size, sha256, _] if size.isdigit() and len(sha256) == 64:
-                name = "/".join(urllib.parse.unquote(url).split("/")[-3:])
+            case [address, size, sha256, _] if size.isdigit() and len(sha256) == 64:
+                name = "/".join(urllib.parse.unquote(address).split("/")[-3:])
                 checksums[name] = Checksum(int(size), sha256)
     return checksums
 
 
-def write_checksums(path: Path, base_url: str, checksums: dict[str, Checksum]) -> None:
+def write(path: Path, base_url: str, checksums: dict[str, Checksum]) -> None:
     """Write checksums in the order of their paths; the file appears complete or not at all."""
     lines = (
-        f"{file_url(base_url, name)}\t{file.size}\t{file.sha256}\t{name.rpartition('/')[2]}\n"
+        f"{url(base_url, name)}\t{file.size}\t{file.sha256}\t{name.rpartition('/')[2]}\n"
         for name, file in sorted(checksums.items())
     )
     write_atomically(path, "".join(lines).encode())
-
-
-def file_url(base_url: str, name: str) -> str:
-    """Return the address of a file below a server's."""
-    return f"{base_url.rstrip('/')}/{urllib.parse.quote(name)}"

@@ -16,7 +16,8 @@ from typing import Any
 
 import httpx
 
-from datasets.fetch.checksums import Checksum, checksum_of
+from datasets.sources import checksums
+from datasets.sources.checksums import Checksum
 from datasets.types import SourceError
 from enhancer.system.files import write_atomically
 
@@ -61,10 +62,6 @@ class ServerUnreachable(SourceError):
 class _Fault(Exception):
     """What ended an attempt, and another may cure."""
 
-    def __init__(self, cause: str, pause_s: float | None = None):
-        super().__init__(cause)
-        self.pause_s = pause_s
-
 
 class Downloader:
     """Fetches from any number of threads, over a few connections at a time."""
@@ -100,7 +97,8 @@ class Downloader:
         Raises:
             NotOnServer: it is not there (404, 410), or is not given out (401, 403, ...).
             NotFetched: the attempts are used up.
-            ServerUnreachable: its certificate is not trusted, or it has never answered.
+            ServerUnreachable: it has never answered, its certificate is not trusted, or it asks for
+                more than an hour's pause.
             Stopped: see `stop`.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,11 +120,15 @@ class Downloader:
                 self._resumed += bool(size and not furthest)
                 furthest = max(furthest, size)
                 if failures >= self._patience.max_attempts:
-                    raise self._give_up(url, fault, failures) from fault
+                    if not self._has_answered:
+                        raise _unreachable(url, fault) from fault
+                    raise NotFetched(
+                        f"{url} could not be fetched in {failures} attempts, the last one: {fault}"
+                    ) from fault
                 # Random, so that connections which failed together do not come back together.
                 delay_s = min(self._patience.first_delay_s * 2 ** (failures - 1), 60.0)
-                self._wait(fault.pause_s or delay_s * random.uniform(0.5, 1.0))
-        checksum = checksum_of(part)
+                self._wait(delay_s * random.uniform(0.5, 1.0))
+        checksum = checksums.of(part)
         os.replace(part, path)
         tag.unlink()
         self._files += 1
@@ -156,24 +158,23 @@ class Downloader:
         try:
             with self._client.stream("GET", url, headers=headers) as response:
                 self._has_answered = True
-                said = response.headers.get("Content-Range", "")
-                if response.status_code == 416 and said == f"bytes */{size}":
+                said, status = response.headers.get("Content-Range", ""), response.status_code
+                if status == 416 and said == f"bytes */{size}":
                     return  # all of it was there
-                is_part = response.status_code == 206
-                if response.status_code == 416 or (
-                    is_part and not said.startswith(f"bytes {size}-")
-                ):
+                if status == 416 or (status == 206 and not said.startswith(f"bytes {size}-")):
                     part.unlink()
                     raise _Fault("wrong range")
                 self._refuse(url, response)
-                if not is_part:  # all of it: the first attempt, or it has changed
+                if status != 206:  # all of it: the first attempt, or it has changed
                     write_atomically(tag, _validator(response).encode())
                     part.write_bytes(b"")
                 self._read_body(response, part)
         except httpx.TimeoutException as error:
             raise _Fault("server silent") from error
         except (httpx.ConnectError, httpx.ProxyError) as error:
-            raise self._no_connection(url, error) from error
+            if self._has_answered and "CERTIFICATE_VERIFY_FAILED" not in str(error):
+                raise _Fault("no connection") from error
+            raise _unreachable(url, error) from error
         except httpx.TransportError as error:
             raise _Fault("connection dropped") from error
 
@@ -194,44 +195,24 @@ class Downloader:
 
     def _refuse(self, url: str, response: httpx.Response) -> None:
         """Raise what an answer without the file means."""
-        said = f"{response.status_code} {response.reason_phrase}"
+        status = response.status_code
+        said = f"{status} {response.reason_phrase}"
         if response.is_success:
             # Hotel networks and proxies answer with their own page, and status 200.
             if response.headers.get("Content-Type", "").startswith("text/html"):
                 raise _Fault("web page instead of the file")
             return
-        if response.status_code in (404, 410):
-            raise NotOnServer(f"{url} is not on the server ({said})")
-        if response.status_code not in _TRY_AGAIN:
-            raise NotOnServer(f"the server refuses {url} ({said})")
+        if status not in _TRY_AGAIN:
+            is_missing = status in (404, 410)
+            what = f"{url} is not on the server" if is_missing else f"the server refuses {url}"
+            raise NotOnServer(f"{what} ({said})")
         pause_s = _retry_after_s(response.headers.get("Retry-After", ""))
-        if pause_s and pause_s > _LONGEST_PAUSE_S:
-            raise ServerUnreachable(
-                f"{httpx.URL(url).netloc.decode()} asks to be left alone for "
-                f"{pause_s / 3600:.1f} hours ({said}). Start the same command after that; it "
-                "continues."
-            )
-        if pause_s:  # all connections wait: the server does not mean this file only
-            self._paused_until = max(self._paused_until, time.monotonic() + pause_s)
-        what = "busy" if response.status_code in (429, 503) else "error"
-        raise _Fault(f"server {what} ({response.status_code})", pause_s)
-
-    def _no_connection(self, url: str, error: Exception) -> Exception:
-        """Tell what no attempt will cure from what another one may."""
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return ServerUnreachable(
-                f"The certificate of {httpx.URL(url).netloc.decode()} is not trusted ({error}). "
-                "Check the computer's clock; behind a proxy that opens TLS connections, name its "
-                "certificates in the environment variable SSL_CERT_FILE."
-            )
-        return _Fault("no connection") if self._has_answered else _unreachable(url, error)
-
-    def _give_up(self, url: str, fault: _Fault, failures: int) -> Exception:
-        if not self._has_answered:
-            return _unreachable(url, fault)
-        return NotFetched(
-            f"{url} could not be fetched in {failures} attempts, the last one: {fault}"
-        )
+        if pause_s > _LONGEST_PAUSE_S:
+            hours = f"it asks to be left alone for {pause_s / 3600:.1f} hours, {said}"
+            raise _unreachable(url, hours)
+        # All connections wait: the server does not mean this file only.
+        self._paused_until = max(self._paused_until, time.monotonic() + pause_s)
+        raise _Fault(f"server {'busy' if status in (429, 503) else 'error'} ({status})")
 
     def _wait(self, seconds: float) -> None:
         if self._stopped.wait(max(0.0, seconds)):
@@ -255,21 +236,22 @@ def _validator(response: httpx.Response) -> str:
     return strong or response.headers.get("Last-Modified", '"unknown"')
 
 
-def _retry_after_s(value: str) -> float | None:
-    """Return the seconds of a Retry-After header, which holds seconds or a date."""
+def _retry_after_s(value: str) -> float:
+    """Return the seconds of a Retry-After header, which holds seconds or a date; 0 without."""
     try:
         if value.strip().isdecimal():
             return float(value)
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:
-        return None
+        return 0.0
 
 
 def _unreachable(url: str, reason: object) -> ServerUnreachable:
     parts = httpx.URL(url)
     host = parts.netloc.decode()
     return ServerUnreachable(
-        f"{host} cannot be reached ({reason}). Check the address and the connection, or open "
-        f"{parts.scheme}://{host}/ in a browser; where the network has a proxy, name it in the "
-        f"environment variable {parts.scheme.upper()}_PROXY. The same command continues."
+        f"{host} cannot be reached ({reason}). Check the address, the connection and the "
+        f"computer's clock, or open {parts.scheme}://{host}/ in a browser; where the network has a "
+        f"proxy, name it in the environment variable {parts.scheme.upper()}_PROXY, and its own "
+        "certificates in SSL_CERT_FILE. The same command continues."
     )
