@@ -18,10 +18,9 @@ from PIL import Image
 from datasets import __main__ as command
 from datasets import build, miniature
 from datasets.fivek.photo_names import read_catalogue
-from datasets.types import SPLITS, DatasetNotBuilt, PreparationError, SourceError
+from datasets.types import DatasetNotBuilt, PreparationError, SourceError
 from datasets.workers import pool
 from enhancer.system.files import FolderInUseError, FolderLock
-from recipes import data_sets
 
 ROOT = Path(__file__).parents[2]
 HAS_TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
@@ -282,24 +281,3 @@ def test_a_data_folder_that_cannot_be_used_is_refused_before_anything_is_written
     with pytest.raises(PreparationError, match="inside the source folder"):
         build.build("real_estate", source, source / "data")
     assert sorted(source.rglob("*")) == before
-
-
-def test_a_lone_training_list_is_divided_and_several_sets_are_opened_as_one(sets, built, tmp_path):
-    source, second = tmp_path / "source", tmp_path / "second"
-    split = {"train": 8, "val": 1, "test": 1}
-    miniature.write(tmp_path / "rooms", long_edge=96, fivek_pairs=3, real_estate_pairs=split)
-    shutil.copytree(tmp_path / "rooms" / "real_estate", source)
-    for name in ("val", "test"):
-        (source / f"{name}.jsonl").unlink()
-    build.build("real_estate", source, second)
-    sizes = [len(build.source("real_estate", split, second)) for split in SPLITS]
-    assert sum(sizes) == 8
-    assert min(sizes) >= 1
-
-    both = [built, second]
-    for split, size, first in zip(SPLITS, sizes, (2, 1, 1), strict=True):
-        opened = data_sets.open_split("real_estate", both, None, split)
-        # The small folder's training pairs are shown up to three times as often.
-        repeats = min(3, size // first) if split == "train" else 1
-        assert len(opened) == first * repeats + size
-    assert data_sets.fingerprint("real_estate", both, None).count(" ") == 1

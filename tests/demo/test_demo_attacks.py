@@ -1,6 +1,5 @@
 """Nobody reads what is not theirs: every way in, with every kind of path, watched from below."""
 
-import gc
 import itertools
 import socket
 import urllib.parse
@@ -8,20 +7,8 @@ import urllib.parse
 import httpx
 import pytest
 
-from tests.demo.attack import CONTENT_TYPES, MARKER, WATCH, Victim, attack_everywhere
+from tests.helpers.attack import CONTENT_TYPES, MARKER, WATCH, Victim, attack_everywhere
 from tests.helpers.demo_page import FakeEnhancer, as_file, call, inside, serving, write_gradient
-
-# Gradio leaves sockets and event loops to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect_garbage_here():
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The page in a real browser, where there is one."""
 
-import gc
 import io
 import zipfile
 from pathlib import Path
@@ -14,18 +13,7 @@ from demo.photos.limits import Limits
 from demo.server.credentials import Credentials
 from tests.helpers.demo_page import CHROMIUM, QUIET, FakeEnhancer, serving, write_gradient
 
-# Gradio leaves sockets and event loops to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect_garbage_here():
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The command: starts, says why it cannot, and stops."""
 
-import gc
 import os
 import signal
 import socket
@@ -19,19 +18,6 @@ from demo.server.temporary_files import private_folder
 from enhancer.inference import enhancer as inference
 from enhancer.system import compiler
 from tests.helpers.demo_page import FakeEnhancer, free_port, write_gradient
-
-# Gradio leaves sockets and event loops to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect_garbage_here():
-    yield
-    gc.collect()
-
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,6 +1,5 @@
 """With a login nothing answers without it, and nobody guesses it."""
 
-import gc
 import re
 import urllib.parse
 
@@ -11,18 +10,6 @@ from gradio.routes import App
 
 from demo.server.credentials import Credentials, CredentialsError, read_credentials
 from tests.helpers.demo_page import FakeEnhancer, inside, serving
-
-# Gradio leaves sockets and event loops to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect_garbage_here():
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """For whom a request is, who says so, and what browsers are told."""
 
 import asyncio
-import gc
 
 import httpx
 import pytest
@@ -9,18 +8,6 @@ import pytest
 from demo.photos.visitor import Visitor
 from demo.server.http_server import STARTING
 from tests.helpers.demo_page import inside
-
-# Gradio leaves sockets and event loops to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect_garbage_here():
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """What is shown, and who waits for it: the list, the model's card, and places in the queue."""
 
 import asyncio
-import gc
 import json
 import threading
 import time
@@ -14,35 +13,16 @@ from PIL import Image
 from demo.handlers import CALLER, Caller, Handlers
 from demo.page.model_card import read_model_card, render_model_card, summarise
 from demo.page.status_list import render_status_list
-from demo.photos.batch import enhance_batch, without_paths
+from demo.photos.batch import without_paths
 from demo.photos.limits import Limits, Refused
 from demo.photos.photo_queue import PhotoQueue
-from demo.photos.session import Entry, Session
+from demo.photos.session import Entry
 from demo.photos.storage import Storage
 from demo.photos.taste import Taste
 from demo.photos.visitor import Visitor
-from tests.helpers.demo_page import FakeEnhancer, inside, write_gradient
+from tests.helpers.demo_page import FakeEnhancer, inside, run_batch, write_gradient
 
 SAMPLES = sorted((Path(__file__).parents[2] / "demo" / "samples").glob("*.jpg"))
-
-
-def run_batch(queue, entries, folder, enhancer=None):
-    async def collect():
-        return [
-            (entry.number, entry.state, entry.text)
-            async for entry in enhance_batch(
-                enhancer or FakeEnhancer(),
-                queue,
-                Limits(),
-                Session("anna", folder),
-                entries,
-                Taste(),
-                account="anna",
-                keep_room=lambda size: None,
-            )
-        ]
-
-    return asyncio.run(collect())
 
 
 def test_visitors_take_turns(tmp_path):
@@ -232,18 +212,6 @@ def test_the_sample_photos_are_small_and_are_photos():
     for path in SAMPLES:
         with Image.open(path) as image:
             assert image.size == (1080, 720)
-
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect_garbage_here():
-    yield
-    gc.collect()
 
 
 def test_a_download_takes_a_place_in_the_queue(tmp_path):

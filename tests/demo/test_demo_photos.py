@@ -1,6 +1,5 @@
 """From a file to its results: decoding, one photo, many photos."""
 
-import asyncio
 import json
 import struct
 import time
@@ -13,7 +12,6 @@ import pytest
 
 from demo.photos import isolated_decoding
 from demo.photos.archive import write_archive
-from demo.photos.batch import enhance_batch
 from demo.photos.enhanced_photo import EnhancedPhoto, compare, enhance_photo, render_result
 from demo.photos.isolated_decoding import read_upload
 from demo.photos.limits import Limits
@@ -23,7 +21,7 @@ from demo.photos.taste import Taste
 from enhancer.inference.full_size import PhotoRetouch
 from enhancer.network import retouch as form
 from enhancer.photo.io import PhotoError, read_photo, write_photo
-from tests.helpers.demo_page import FakeEnhancer, write_gradient
+from tests.helpers.demo_page import FakeEnhancer, run_batch, write_gradient
 
 LIMITS = Limits(photos_per_batch=2)
 
@@ -147,25 +145,6 @@ def test_only_the_last_strength_is_kept_on_the_disk(tmp_path):
     )
     render_result(made, Taste(40), Limits(), lambda size: None)
     assert [path.parent.name for path in made.folder.rglob("*_enhanced.jpg")] == ["at-40-0-0"]
-
-
-def run_batch(queue, entries, folder, enhancer=None):
-    async def collect():
-        return [
-            (entry.number, entry.state, entry.text)
-            async for entry in enhance_batch(
-                enhancer or FakeEnhancer(),
-                queue,
-                Limits(),
-                Session("anna", folder),
-                entries,
-                Taste(),
-                account="anna",
-                keep_room=lambda size: None,
-            )
-        ]
-
-    return asyncio.run(collect())
 
 
 def test_one_bad_file_does_not_stop_the_others(tmp_path):

@@ -1,7 +1,6 @@
 """What programs get from the server."""
 
 import concurrent.futures
-import gc
 import re
 import socket
 import subprocess
@@ -22,19 +21,6 @@ from enhancer.inference import enhancer as inference
 from enhancer.photo.io import read_photo, write_photo
 from tests.helpers.demo_page import FakeEnhancer, as_file, serving, write_gradient
 from tests.helpers.lift import Lift
-
-# Gradio leaves sockets and event loops to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect_garbage_here():
-    yield
-    gc.collect()
-
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,7 +1,6 @@
 """Requests of every kind: none makes the server fail, and each is bounded."""
 
 import asyncio
-import gc
 import itertools
 import json
 import socket
@@ -13,18 +12,6 @@ import pytest
 
 from demo.server import http_server, middleware
 from tests.helpers.demo_page import FakeEnhancer, as_file, inside, serving
-
-# Gradio leaves sockets and event loops to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect_garbage_here():
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

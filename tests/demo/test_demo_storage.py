@@ -1,7 +1,6 @@
 """The storage: whose a file is, how long it stays, and how much room there is."""
 
 import asyncio
-import gc
 import os
 from pathlib import Path
 
@@ -203,18 +202,6 @@ def test_no_result_is_larger_than_the_room_kept_for_it(tmp_path, suffix, shape):
     result = render_result(made, Taste(), Limits(), asked.append)
     assert result.stat().st_size <= most_bytes(made, Photo(noise, None, None, ()))
     assert bytes_in(made.folder) <= sum(asked)
-
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect_garbage_here():
-    yield
-    gc.collect()
 
 
 LIMITS = Limits(photos_per_batch=2)

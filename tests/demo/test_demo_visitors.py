@@ -1,7 +1,6 @@
 """What one visitor may have of sessions, streams and unread answers, and what is not theirs."""
 
 import asyncio
-import gc
 
 import httpx
 import pytest
@@ -10,19 +9,6 @@ from gradio.routes import file_upload_statuses
 from demo.page import blocks, routes, streams
 from demo.photos.visitor import Visitor
 from tests.helpers.demo_page import as_file, call, inside
-
-# Gradio leaves sockets and event loops to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect_garbage_here():
-    yield
-    gc.collect()
-
 
 ANNA, BEN = Visitor("anna", "10.0.0.1"), Visitor("ben", "10.0.0.2")
 

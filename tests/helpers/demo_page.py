@@ -13,8 +13,11 @@ import numpy as np
 from PIL import Image
 
 from demo.page.model_card import ModelCard
+from demo.photos.batch import enhance_batch
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
+from demo.photos.session import Session
+from demo.photos.taste import Taste
 from demo.server.application import create_app
 from demo.server.http_server import running
 from demo.server.temporary_files import private_folder
@@ -61,6 +64,27 @@ class FakeEnhancer:
     def warm_up(self, on_progress=None, *, keep_to_these=False) -> None:
         if on_progress is not None:
             on_progress(1, 1)
+
+
+def run_batch(queue, entries, folder, enhancer=None) -> list[tuple[int, str, str]]:
+    """Work on entries; number, state and text of each, whenever it changed."""
+
+    async def collect():
+        return [
+            (entry.number, entry.state, entry.text)
+            async for entry in enhance_batch(
+                enhancer or FakeEnhancer(),
+                queue,
+                Limits(),
+                Session("anna", folder),
+                entries,
+                Taste(),
+                account="anna",
+                keep_room=lambda size: None,
+            )
+        ]
+
+    return asyncio.run(collect())
 
 
 @contextlib.contextmanager

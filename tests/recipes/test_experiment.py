@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from datasets import build
+from datasets.types import SPLITS
 from enhancer.config import StageConfig
+from recipes import data_sets
 from recipes.data_sets import JoinedSources, open_or_build
 from recipes.experiment import (
     Experiment,
@@ -129,6 +132,28 @@ def test_data_lie_in_the_runs_folder_unless_they_were_built_before_or_said_to_li
     assert data_dirs_of(vars(Experiment(fivek=Path("a"))), "real_estate", run) == [shared]
     assert data_dirs_of(vars(PRESETS["quick"]), "fivek", run) == [run / "data"]
     assert data_dirs_of(vars(Experiment(data_dir=Path("b"))), "fivek", run) == [Path("b")]
+
+
+def test_a_lone_training_list_is_divided_and_several_sets_are_opened_as_one(tmp_path):
+    data_dirs, sizes = [], []
+    for name, number in (("small", 4), ("lone", 8)):
+        names = [f"{name}{i}" for i in range(number)]
+        lists = {"train.jsonl": names}
+        if name == "small":
+            lists = {"train.jsonl": names[:2], "val.jsonl": names[2:3], "test.jsonl": names[3:]}
+        write_pairs(tmp_path / name, names, lists, seed=number, height=72, width=96)
+        data_dirs.append(tmp_path / f"{name}_data")
+        build.build("real_estate", tmp_path / name, data_dirs[-1], num_workers=0)
+        sizes.append([len(build.source("real_estate", split, data_dirs[-1])) for split in SPLITS])
+    assert sizes[0] == [2, 1, 1]
+    assert sum(sizes[1]) == 8
+    assert min(sizes[1]) >= 1
+    for split, first, second in zip(SPLITS, *sizes, strict=True):
+        opened = data_sets.open_split("real_estate", data_dirs, None, split)
+        # The small folder's training pairs are shown up to three times as often.
+        repeats = min(3, second // first) if split == "train" else 1
+        assert len(opened) == first * repeats + second
+    assert data_sets.fingerprint("real_estate", data_dirs, None).count(" ") == 1
 
 
 def test_joined_sources_are_one_after_the_other():
