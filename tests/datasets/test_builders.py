@@ -22,6 +22,7 @@ from datasets.types import SPLITS, DatasetNotBuilt, PreparationError, SourceErro
 from datasets.workers import pool
 from enhancer.system.files import FolderInUseError, FolderLock
 from recipes import data_sets
+from tests.helpers.pair_folders import soft_photo, write_png_pair
 
 ROOT = Path(__file__).parents[2]
 HAS_TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
@@ -92,13 +93,9 @@ def test_building_again_does_nothing_and_says_so(sets, built, capsys):
 
 def test_another_process_writes_the_same_bytes(sets, built, tmp_path):
     where = ["--manual-dir", sets / "fivek", "--data-dir", tmp_path, "--workers", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "datasets", "build", "fivek", *where],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONHASHSEED": "1"},
-    )
+    program = [sys.executable, "-m", "datasets", "build", "fivek", *where]
+    environment = os.environ | {"PYTHONHASHSEED": "1"}
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert "built: fivek/c_1024/1.0.0 (2 train, 1 validation)" in done.stdout
     assert len(records(tmp_path)) == 2
@@ -231,9 +228,7 @@ def test_fivek_facts_are_found_by_full_name_and_by_number():
 @pytest.mark.parametrize("name", ["fivek", "real_estate"])
 def test_licence_citation_and_tags_are_valid(name):
     metadata = build._builder(name, Path("unused"), None).get_metadata()
-    assert metadata.description
-    assert metadata.citation
-    assert metadata.tags
+    assert all((metadata.description, metadata.citation, metadata.tags))
     assert set(metadata.tags) <= set(tfds.core.dataset_metadata.valid_tags())
 
 
@@ -284,14 +279,11 @@ def test_a_data_folder_that_cannot_be_used_is_refused_before_anything_is_written
     assert sorted(source.rglob("*")) == before
 
 
-def test_a_lone_training_list_is_divided_and_several_sets_are_opened_as_one(sets, built, tmp_path):
-    source, second = tmp_path / "source", tmp_path / "second"
-    split = {"train": 8, "val": 1, "test": 1}
-    miniature.write(tmp_path / "rooms", long_edge=96, fivek_pairs=3, real_estate_pairs=split)
-    shutil.copytree(tmp_path / "rooms" / "real_estate", source)
-    for name in ("val", "test"):
-        (source / f"{name}.jsonl").unlink()
-    build.build("real_estate", source, second)
+def test_a_lone_training_list_is_divided_and_several_sets_are_opened_as_one(built, tmp_path):
+    second = tmp_path / "second"
+    rows = [write_png_pair(tmp_path / "source", name, soft_photo(name)) for name in range(8)]
+    (tmp_path / "source/train.jsonl").write_text("".join(rows))
+    build.build("real_estate", tmp_path / "source", second)
     sizes = [len(build.source("real_estate", split, second)) for split in SPLITS]
     assert sum(sizes) == 8
     assert min(sizes) >= 1

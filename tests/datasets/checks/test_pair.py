@@ -96,7 +96,6 @@ def test_16_bit_prophoto_and_orientation_are_on_this_path(tmp_path):
     pair = prepare_pair(tmp_path / "src.png", tmp_path / "tar.tif", None)
     expected = np.clip((before / 255.0) ** 2.2 * 1.4, 0, 1) ** (1 / 2.2) * 255
     assert np.abs(pair.target - expected).mean() < 6  # read as sRGB, the values would be 30 lower
-    assert pair.measurements["shift_px"] < 0.2
 
 
 def test_a_raw_file_is_brought_to_the_framing_of_its_export(tmp_path):
