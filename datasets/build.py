@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import absl.logging
-import grain
 import tensorflow_datasets as tfds
 
 from datasets.pair_builder import PairBuilder
@@ -95,6 +94,8 @@ def source(
         DatasetNotBuilt: it, or the split, is not there, or one of its files is cut off or gone. A
             damaged record in a whole file shows when it is read.
     """
+    import grain  # it imports JAX, which takes seconds, and to build needs neither
+
     builder = _open(name, data_dir, config)
     if split not in builder.info.splits:
         raise DatasetNotBuilt(

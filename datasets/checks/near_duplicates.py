@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
-from scipy.cluster.hierarchy import DisjointSet
 
 from datasets.checks.pictures import to_grey
 from datasets.checks.registration import correlate, register
@@ -62,6 +61,8 @@ def find_groups(
     Returns:
         Indices in rising order, of groups of two and more, in the order of their first members.
     """
+    from scipy.cluster.hierarchy import DisjointSet  # takes a second, which workers do not need
+
     groups = DisjointSet(range(len(hashes)))
     for pair in copies:
         groups.merge(*pair)

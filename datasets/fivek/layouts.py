@@ -1,7 +1,7 @@
 """The folders that FiveK's photos are in: downloaded, extracted from the archive, or exported."""
 
-import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 from datasets.sources.lists import find_listed_pairs, find_lists
 from datasets.sources.photo_files import check_folder, describe_content, photos_by_stem
@@ -10,12 +10,10 @@ from datasets.types import SourceError, SourcePair
 _RENDERED = ("tiff16_inputAsShotZeroed", "input_tiff")
 
 
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """Where the two photos of each pair are, under the same name."""
+class Layout(NamedTuple):
+    """Where the two photos of each pair are, under the same name; no input's is in two folders."""
 
     inputs: tuple[Path, ...]
-    """Folders; no name is in two of them."""
     targets: Path
 
 
@@ -75,7 +73,8 @@ def find_layout(folder: Path, expert: str, *, rendered: bool = False) -> Layout 
         inputs = [top / place / name for top in tops for name in _RENDERED for place in ("img", "")]
         layouts = [Layout((path,), targets) for path in inputs for targets in (*tiffs, exported)]
     else:
-        extracted = next(filter(None, map(_extracted, tops)), ())
+        archives = (tuple(sorted(top.glob("raw_photos/HQa*/photos/"))) for top in tops)
+        extracted = next(filter(None, archives), ())
         layouts = [
             Layout((folder / "input",), exported),
             Layout((folder / "img" / "dng",), folder / "img" / name),
@@ -85,10 +84,6 @@ def find_layout(folder: Path, expert: str, *, rendered: bool = False) -> Layout 
         if layout.targets.is_dir() and all(path.is_dir() for path in layout.inputs):
             return layout
     return None
-
-
-def _extracted(top: Path) -> tuple[Path, ...]:
-    return tuple(sorted(path for path in top.glob("raw_photos/HQa*/photos") if path.is_dir()))
 
 
 def _expected(expert: str, rendered: bool) -> str:

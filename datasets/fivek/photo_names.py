@@ -8,6 +8,7 @@ from pathlib import Path
 from datasets.types import SourceError
 
 FACTS = ("name", "licence", "camera_make", "camera_model", "location", "time", "light", "subject")
+_EXPECTED = "Expected a name a line, such as a0001-jmac_DSC1459, or a0001."
 _CATALOGUE = Path(__file__).with_name("catalogue.tsv")
 
 
@@ -40,11 +41,10 @@ def choose_names(names_file: Path | None, limit: int | None) -> list[str]:
         return sorted({facts["name"] for facts in catalogue.values()})[:limit]
     try:
         lines = names_file.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{names_file} is not UTF-8. Save the list as UTF-8 text.") from error
-    except OSError as error:
+    except (UnicodeDecodeError, OSError) as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise SourceError(
-            f"{names_file} cannot be read ({error.strerror}). Name a text file with a name a line."
+            f"{names_file} cannot be read ({why}). Name a UTF-8 text file with a name a line."
         ) from error
     names = set()
     for number, line in enumerate(map(str.strip, lines), start=1):
@@ -52,13 +52,8 @@ def choose_names(names_file: Path | None, limit: int | None) -> list[str]:
             continue
         name = re.sub(r"\.(dng|tif)$", "", line, flags=re.IGNORECASE)
         if name.startswith(".") or not name.isprintable() or set(name) & set('/\\:?*"<>|'):
-            raise SourceError(
-                f"{names_file}, line {number} is {line[:80]!r}. Expected a name such as "
-                "a0001-jmac_DSC1459, or a0001."
-            )
+            raise SourceError(f"{names_file}, line {number} is {line[:80]!r}. {_EXPECTED}")
         names.add(catalogue[name]["name"] if name in catalogue else name)
     if not names:
-        raise SourceError(
-            f"{names_file} has no names. Expected one a line, such as a0001-jmac_DSC1459, or a0001."
-        )
+        raise SourceError(f"{names_file} has no names. {_EXPECTED}")
     return sorted(names)[:limit]

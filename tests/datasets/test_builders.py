@@ -91,13 +91,9 @@ def test_building_again_does_nothing_and_says_so(sets, built, capsys):
 
 def test_another_process_writes_the_same_bytes(sets, built, tmp_path):
     where = ["--manual-dir", sets / "fivek", "--data-dir", tmp_path, "--workers", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "datasets", "build", "fivek", *where],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONHASHSEED": "1"},
-    )
+    program = [sys.executable, "-m", "datasets", "build", "fivek", *where]
+    environment = os.environ | {"PYTHONHASHSEED": "1"}
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert "built: fivek/c_1024/1.0.0 (2 train, 1 validation)" in done.stdout
     assert len(records(tmp_path)) == 2
@@ -230,9 +226,7 @@ def test_fivek_facts_are_found_by_full_name_and_by_number():
 @pytest.mark.parametrize("name", ["fivek", "real_estate"])
 def test_licence_citation_and_tags_are_valid(name):
     metadata = build._builder(name, Path("unused"), None).get_metadata()
-    assert metadata.description
-    assert metadata.citation
-    assert metadata.tags
+    assert all((metadata.description, metadata.citation, metadata.tags))
     assert set(metadata.tags) <= set(tfds.core.dataset_metadata.valid_tags())
 
 

@@ -3,9 +3,28 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from enhancer.photo.io import write_photo
+
+
+def soft_photo(seed: int = 0, height: int = 72, width: int = 96) -> np.ndarray:
+    """A picture of soft patches, uint8 `(height, width, 3)`, another one for each seed."""
+    patches = np.random.default_rng(seed).integers(20, 220, (7, 9, 3), dtype=np.uint8)
+    return cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def write_png_pair(
+    folder: Path, name: object, before: np.ndarray, after: np.ndarray | None = None
+) -> str:
+    """Write a pair to `images/`, by default with a brighter target; return its line of a list."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    row = {"src": f"images/{name}_src.png", "tar": f"images/{name}_tar.png"}
+    Image.fromarray(before).save(folder / row["src"])
+    Image.fromarray(before // 2 + 90 if after is None else after).save(folder / row["tar"])
+    return json.dumps(row) + "\n"
 
 
 def write_pairs(

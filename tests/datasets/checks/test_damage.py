@@ -24,9 +24,8 @@ def test_one_uniform_colour(role):
 def test_the_grey_rest_of_a_file_that_was_cut_off(role):
     pair = [photo(), photo()]
     pair[role][60:] = 128
-    with pytest.raises(
-        PairRejected, match=r"32% of the (input|target) is one empty or striped area"
-    ) as caught:
+    sentence = r"32% of the (input|target) is one empty or striped area"
+    with pytest.raises(PairRejected, match=sentence) as caught:
         refuse_damaged(*pair)
     assert caught.value.measured == pytest.approx(29 / 90, abs=0.001)
 

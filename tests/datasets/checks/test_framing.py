@@ -13,8 +13,8 @@ from datasets.types import PairRejected
 
 
 @functools.cache
-def room(number=1):
-    return real_estate_pair(number, 512)
+def room():
+    return real_estate_pair(1, 512)
 
 
 def shifted(pixels, x, y):
@@ -41,9 +41,8 @@ def test_a_small_displacement_is_measured_and_kept():
 
 def test_a_large_displacement_is_refused_with_its_direction():
     before, after = room()
-    with pytest.raises(
-        PairRejected, match=r"moved by 5\.\d px.*\+4\.\d px across, \+3\.\d px down"
-    ) as caught:
+    sentence = r"moved by 5\.\d px.*\+4\.\d px across, \+3\.\d px down"
+    with pytest.raises(PairRejected, match=sentence) as caught:
         check_framing(shifted(before, 4.05, 3.05), after)
     assert caught.value.kind == "framing differs"
     assert caught.value.measured == pytest.approx(5.07, abs=0.15)
@@ -51,7 +50,7 @@ def test_a_large_displacement_is_refused_with_its_direction():
 
 def test_another_room_is_refused():
     with pytest.raises(PairRejected, match="do not show the same scene") as caught:
-        check_framing(room(2)[0], room(1)[1])
+        check_framing(real_estate_pair(2, 256)[0], real_estate_pair(1, 256)[1])
     assert caught.value.kind == "different scene"
 
 
@@ -62,13 +61,6 @@ def test_a_blank_wall_is_not_refused():
         for level in (90, 200)
     )
     assert check_framing(before, after).displacement == 0.0
-
-
-def test_a_picture_on_its_side_is_turned():
-    before, after = room()
-    framed = check_framing(np.ascontiguousarray(np.rot90(before)), after)
-    np.testing.assert_array_equal(framed.input, before)
-    assert framed.changes == ("input turned by 270° anticlockwise",)
 
 
 def test_raw_margins_are_cut_in_whole_pixels():

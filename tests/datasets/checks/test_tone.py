@@ -7,10 +7,8 @@ from datasets.checks import tone
 
 
 def row(name, brightness, saturation=1.0):
-    return {
-        "id": name,
-        "measurements": {"brightness_ratio": brightness, "saturation_ratio": saturation},
-    }
+    ratios = {"brightness_ratio": brightness, "saturation_ratio": saturation}
+    return {"id": name, "measurements": ratios}
 
 
 def usual_rows(count=40):
@@ -41,9 +39,8 @@ def test_an_edit_unlike_the_others_is_named_with_what_is_usual():
 
 def test_a_quarter_of_strange_edits_does_not_hide_itself():
     strange = [row(f"strange{number}", 12.0) for number in range(10)]
-    assert set(tone.find_outliers([*usual_rows(30), *strange])) == {
-        strange["id"] for strange in strange
-    }
+    outliers = tone.find_outliers([*usual_rows(30), *strange])
+    assert set(outliers) == {row["id"] for row in strange}
 
 
 def test_where_all_edits_are_alike_a_small_difference_is_none():

@@ -4,7 +4,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,35 +16,21 @@ from datasets.sources.named_pairs import find_marked_pairs
 from datasets.sources.pair_source import PairSource
 from datasets.types import PreparationError
 from enhancer.photo.io import read_photo
+from tests.helpers.pair_folders import soft_photo as photo
+from tests.helpers.pair_folders import write_png_pair as write_pair
 
 VARIANT = Variant("real_estate", "all pairs", None)
 SPLIT_COUNTS = {"train": 2, "validation": 1, "test": 1}
-
-
-def photo(seed=0, height=72, width=96):
-    """A picture of soft patches, another one for each seed."""
-    patches = np.random.default_rng(seed).integers(20, 220, (7, 9, 3), dtype=np.uint8)
-    return cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def write_pair(folder, name, seed=0, before=None, after=None):
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    before = photo(seed) if before is None else before
-    Image.fromarray(before).save(folder / f"images/{name}_src.png")
-    Image.fromarray(before // 2 + 90 if after is None else after).save(
-        folder / f"images/{name}_tar.png"
-    )
-    return json.dumps({"src": f"images/{name}_src.png", "tar": f"images/{name}_tar.png"})
 
 
 @pytest.fixture
 def source(tmp_path):
     """Four listed pairs: two to train on, one to validate, one to test."""
     folder = tmp_path / "source"
-    rows = [write_pair(folder, name, seed) for seed, name in enumerate(["1", "2", "3", "4"])]
-    (folder / "train.jsonl").write_text("\n".join(rows[:2]) + "\n")
-    (folder / "val.jsonl").write_text(rows[2] + "\n")
-    (folder / "test.jsonl").write_text(rows[3] + "\n")
+    rows = [write_pair(folder, seed + 1, photo(seed)) for seed in range(4)]
+    (folder / "train.jsonl").write_text(rows[0] + rows[1])
+    (folder / "val.jsonl").write_text(rows[2])
+    (folder / "test.jsonl").write_text(rows[3])
     return folder
 
 
@@ -110,13 +95,6 @@ def test_the_source_is_not_written_to(source, tmp_path):
         prepare_listed(source, source / "out")
 
 
-def test_a_prepared_folder_is_a_source_itself(source, tmp_path):
-    prepare_listed(source, tmp_path / "out")
-    assert [(pair.id, pair.split) for pair in find_listed_pairs(tmp_path / "out")] == [
-        (pair.id, pair.split) for pair in find_listed_pairs(source)
-    ]
-
-
 def test_broken_pairs_are_named_counted_and_skipped(source, tmp_path, capsys):
     (source / "images/1_tar.png").unlink()
     (source / "images/2_src.png").write_bytes(b"")
@@ -136,14 +114,6 @@ def test_when_nothing_can_be_used_it_says_so(source, tmp_path):
         path.unlink()
     with pytest.raises(PreparationError, match=r"None of the 4 pairs.*4 unreadable photo"):
         prepare_listed(source, tmp_path / "out")
-
-
-def test_five_percent_of_fivek_become_validation(fivek, tmp_path):
-    metadata = prepare_fivek(fivek, tmp_path / "out")
-    assert (metadata["counts"]["train"], metadata["counts"]["validation"]) == (20, 1)
-    (row,) = prepared_folder.read_rows(tmp_path / "out", "validation")
-    ids = [f"a{number:04d}" for number in range(21)]
-    assert row["id"] == min(ids, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
 
 
 def test_worker_processes_leave_the_same_folder_however_many_they_are(fivek, tmp_path):
@@ -171,15 +141,17 @@ def test_a_complete_folder_is_left_as_it_is(source, tmp_path):
 
 
 def change_a_photo(source):
-    write_pair(source, "2", seed=9)
+    write_pair(source, "2", photo(9))
 
 
 def remove_a_list(source):
     (source / "test.jsonl").unlink()
 
 
-@pytest.mark.parametrize("change", [change_a_photo, remove_a_list, lambda source: None])
-@pytest.mark.parametrize("long_edge", [None, 90])
+@pytest.mark.parametrize(
+    ("change", "long_edge"),
+    [(change_a_photo, None), (remove_a_list, None), (lambda source: None, 90)],
+)
 def test_what_has_changed_starts_anew_and_never_mixes(source, tmp_path, change, long_edge):
     prepare_listed(source, tmp_path / "out")
     change(source)
@@ -252,7 +224,7 @@ def test_what_was_damaged_costs_its_pair_only(source, tmp_path, damage):
 
 
 def test_a_copy_in_another_split_is_refused_by_its_content(source, tmp_path):
-    write_pair(source, "4", before=photo(1))
+    write_pair(source, "4", photo(1))
     sentence = r"'2' \(train\) and '4' \(test\) are the same picture"
     with pytest.raises(PreparationError, match=sentence):
         prepare_listed(source, tmp_path / "out")
@@ -260,16 +232,13 @@ def test_a_copy_in_another_split_is_refused_by_its_content(source, tmp_path):
 
 
 def test_a_copy_in_the_same_split_is_accepted(source, tmp_path):
-    write_pair(source, "2", before=photo(0), after=255 - photo(0) // 2)
+    write_pair(source, "2", photo(0), 255 - photo(0) // 2)
     assert prepare_listed(source, tmp_path / "out")["counts"]["accepted"] == 4
 
 
 def test_a_folder_per_house(tmp_path):
-    rows = [
-        write_pair(tmp_path / "source" / house, "1", seed)
-        for seed, house in enumerate(["house1", "house2"])
-    ]
-    for row, house, name in zip(rows, ["house1", "house2"], ["train", "val"], strict=True):
+    for seed, house, name in ((0, "house1", "train"), (1, "house2", "val")):
+        row = write_pair(tmp_path / "source" / house, "1", photo(seed))
         (tmp_path / f"source/{name}.jsonl").write_text(row.replace("images", f"{house}/images"))
     metadata = prepare_listed(tmp_path / "source", tmp_path / "out")
     assert metadata["counts"]["accepted"] == 2
@@ -280,11 +249,11 @@ def test_a_folder_per_house(tmp_path):
 def test_one_shot_edited_twice_stays_in_one_split_however_little_is_to_be_seen(tmp_path):
     images = tmp_path / "source/images"
     for number in range(12):
-        write_pair(tmp_path / "source", number, number)
+        write_pair(tmp_path / "source", number, photo(number))
     noise = np.random.default_rng(0).normal(0, 1, (72, 96, 3))
     wall = (np.linspace(120, 160, 96)[None, :, None] + noise).astype(np.uint8)
     for number in range(12, 18):
-        write_pair(tmp_path / "source", number, before=wall, after=wall // 2 + 10 * (number - 12))
+        write_pair(tmp_path / "source", number, wall, wall // 2 + 10 * (number - 12))
     variant = Variant("real_estate", "all pairs", None, validation_share=0.2, test_share=0.2)
     source = PairSource(images, find_marked_pairs)
     metadata = prepare(source, tmp_path / "out", variant, num_workers=0)

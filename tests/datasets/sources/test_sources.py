@@ -7,7 +7,7 @@ import pytest
 
 from datasets.sources.lists import find_any_pairs, find_listed_pairs
 from datasets.sources.named_pairs import find_marked_pairs
-from datasets.types import SPLITS, SourceError
+from datasets.types import SourceError
 
 
 def touch(folder, *names):
@@ -42,10 +42,8 @@ def test_both_row_forms_and_both_names_of_the_validation_list(tmp_path):
 
 def test_lists_of_other_names_and_photos_elsewhere_can_be_looked_at(tmp_path):
     write_list(tmp_path / "mine.jsonl", "/photos/1.jpg", "../2.jpg")
-    assert [(pair.id, pair.split) for pair in find_any_pairs(tmp_path)] == [
-        ("1", None),
-        ("2", None),
-    ]
+    found = [(pair.id, pair.split) for pair in find_any_pairs(tmp_path)]
+    assert found == [("1", None), ("2", None)]
 
 
 @pytest.mark.parametrize("line", ["not json", "[1]", '{"src": "a.jpg"}', '{"src": 1, "tar": 2}'])
@@ -136,11 +134,6 @@ def test_an_unknown_a_missing_and_an_empty_folder(tmp_path):
         find_listed_pairs(tmp_path)
     with pytest.raises(SourceError, match=r"801_src\.jpg and 801_tar\.jpg"):
         find_marked_pairs(tmp_path)
-
-
-def test_the_literature_split_of_real_estate_has_no_leak(shared_data):
-    pairs = find_listed_pairs(shared_data / "real_estate/full_split")
-    assert [sum(pair.split == split for pair in pairs) for split in SPLITS] == [511, 56, 10]
 
 
 def test_both_pairs_of_marks_in_any_format_and_folder(tmp_path):
