@@ -176,7 +176,7 @@ def test_two_processes_run_the_whole_road_together(built, tmp_path):
     assert set(results["methods"]) >= {"unedited", "pretrained", "finetuned"}
 
 
-def test_preempted_run_keeps_others_out_saves_and_exits_with_75(built, tmp_path):
+def test_preempted_run_keeps_others_out_saves_and_exits_with_75(built, tmp_path, capsys):
     """Slurm's signal in the middle of a stage; meanwhile a second process tries the same folder."""
     workdir, log = tmp_path / "run", tmp_path / "log"
     command = [sys.executable, "-m", "tests.helpers.small_network", "quick", *SHORTEST]
@@ -190,9 +190,8 @@ def test_preempted_run_keeps_others_out_saves_and_exits_with_75(built, tmp_path)
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.01)
-        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert second.returncode == 2
-        assert f"is in use by process {process.pid} " in second.stderr
+        assert main(command[3:]) == 2
+        assert f"is in use by process {process.pid} " in capsys.readouterr().err
         process.send_signal(signal.SIGUSR1)
         assert process.wait(120) == 75
     said = log.read_text()

@@ -2,17 +2,34 @@
 
 import dataclasses
 import json
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from enhancer.network.trained import load_best_weights
 from enhancer.system.compiler import CPU_COMPILER_OPTIONS
 from enhancer.system.interruption import NOTHING, SAVE, STOP, Interrupted
 from enhancer.training import loop
 from enhancer.training import step as step_module
 from enhancer.training.history import CLOCK_COLUMNS
-from tests.helpers.small_network import train
+from tests.helpers.small_network import SmallNetwork, train
 from tests.helpers.xla import AS_FOR_USERS
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = """
+import pickle, sys
+from pathlib import Path
+from tests.helpers.small_network import SmallNetwork, train
+stage, pairs = pickle.loads(Path(sys.argv[1]).read_bytes())
+train(stage, pairs, Path(sys.argv[2]))
+"""
 
 
 def without_clock(rows: list[dict]) -> list[dict]:
@@ -93,3 +110,33 @@ def test_checkpoint_within_an_epoch_changes_nothing(
     result = train(nano_stage, brightened_pairs, tmp_path / "stage")
     saved = json.loads((small_stage / "history.json").read_text())
     assert without_clock(result.history) == without_clock(saved)
+
+
+def test_killed_it_continues_to_the_same_weights(
+    tmp_path, small_stage, nano_stage, brightened_pairs, capsys
+):
+    """kill -9 after the first epoch; the same call again ends as if nothing had happened."""
+    arguments, killed, log = (tmp_path / name for name in ("arguments", "killed", "log"))
+    arguments.write_bytes(pickle.dumps((nano_stage, brightened_pairs)))
+    with open(log, "w") as file:
+        command = [sys.executable, "-c", TRAIN, arguments, killed]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
+    try:
+        deadline = time.monotonic() + 300  # seconds suffice on a machine that does nothing else
+        while not (killed / "checkpoints" / "2").exists():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    result = train(nano_stage, brightened_pairs, killed)
+    said = capsys.readouterr().out
+    assert re.search(r"killed: continuing after epoch [12] .*of 3", said), said
+    undisturbed = json.loads((small_stage / "history.json").read_text())
+    assert without_clock(result.history) == without_clock(undisturbed)
+    like = {v.path: v.value for v in SmallNetwork().trainable_variables}
+    ours, theirs = (load_best_weights(folder, like) for folder in (killed, small_stage))
+    for name in like:
+        np.testing.assert_array_equal(ours[name], theirs[name])
