@@ -1,4 +1,4 @@
-"""`python -m demo --workdir RUN`: open the page in a browser on this computer."""
+"""`python -m demo`: open the page in a browser on this computer."""
 
 import dataclasses
 import ipaddress
@@ -23,7 +23,7 @@ STOPPED, CANNOT_START = 0, 2
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Serve a page on which photos are enhanced with a trained model.
+    """Serve a page on which photos are enhanced.
 
     Ctrl-C or SIGTERM finishes the photo in hand, takes no more, and ends; a second one ends at
     once.
@@ -32,8 +32,9 @@ class Arguments:
     Ctrl-C.
     """
 
-    workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
-    """What a recipe left behind: its --workdir, or one stage's folder in it."""
+    workdir: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """What a recipe left behind: its --workdir, or one stage's folder in it. Without: the model in
+    the package, which has seen rendered rooms alone."""
     host: str = "127.0.0.1"
     """Address to listen on. 0.0.0.0 lets every computer of the network in; give --user and
     --password-file then."""

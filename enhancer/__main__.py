@@ -1,4 +1,4 @@
-"""`python -m enhancer IN... --workdir RUN --output OUT/`: enhance photos and folders of photos."""
+"""`python -m enhancer IN... --output OUT/`: enhance photos and folders of photos."""
 
 import dataclasses
 import io
@@ -23,7 +23,7 @@ _LOG_SECONDS = 30.0  # in a log file each update of the bar is a line of its own
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Enhance photos at their full size with a trained model.
+    """Enhance photos at their full size.
 
     (To write the model for other programs: python -m enhancer export --help.)
 
@@ -44,10 +44,11 @@ class Arguments:
         tyro.conf.arg(metavar="IN...", help_behavior_hint=""),
     ]
     """Photos, or folders that are searched for photos, subfolders too."""
-    workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
-    """What a training left behind: its --workdir, or one stage's folder in it."""
     output: Annotated[Path, tyro.conf.arg(metavar="OUT")]
     """Folder for the results; created if missing."""
+    workdir: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """What a training left behind: its --workdir, or one stage's folder in it. Without: the model
+    in the package, which has seen rendered rooms alone."""
     strength: Annotated[float, tyro.conf.arg(metavar="0-1")] = 1.0
     """How much of the edit: 0 gives the photo itself, 1 all of it."""
     format: Literal["keep", "jpeg", "png", "tiff"] = "keep"
@@ -137,6 +138,7 @@ def _enhance(arguments: Arguments) -> int:
 
         compiler.enable_cache()
         enhancer = Enhancer.load(arguments.workdir)
+        print(f"model: {enhancer.description}", flush=True)
         arguments.output.mkdir(parents=True, exist_ok=True)
         try:
             # Of photos that are done already too: what is left has to match them.

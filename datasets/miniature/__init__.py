@@ -26,6 +26,8 @@ LONG_EDGE = 224
 """Of the photos, in pixels."""
 FIVEK_PAIRS = 40
 REAL_ESTATE_PAIRS = types.MappingProxyType({"train": 20, "val": 4, "test": 8})
+EDITOR = 3
+"""Who publishes the rooms of the real-estate set; another number is an editor of other taste."""
 _TASTES = {"a": 1.15, "b": 0.88, "c": 1.0, "d": 1.07, "e": 0.94}
 """Exponents of the experts' tone curves: above 1 they like it darker than expert C."""
 _OVERSAMPLING = 1.5
@@ -123,14 +125,20 @@ def fivek_scene(number: int, long_edge: int) -> np.ndarray:
     return scene * np.float32(1.02 / peak) if 0.7 < peak < 1.02 else scene
 
 
-def real_estate_pair(number: int, long_edge: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a real-estate pair, before and after: sRGB, uint8 `(height, width, 3)`."""
-    rng = np.random.default_rng((number, 4))
-    scene = camera.expose(_supersample(render_room, number, *_shape(long_edge)), rng, (0.95, 1.25))
-    warmth = rng.uniform(-0.05, 0.22)  # of a white balance left on automatic
-    scene = scene * np.array((1 + warmth, 1, 1 - 1.2 * warmth), np.float32)
-    before = camera.to_uint8(camera.encode_srgb(camera.add_sensor_noise(scene, rng)))
-    return before, camera.to_uint8(camera.retouch_interior(scene))
+def real_estate_pair(
+    number: int, long_edge: int, editor: int = EDITOR
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a real-estate pair, before and after: sRGB, uint8 `(height, width, 3)`.
+
+    Args:
+        number: which room.
+        long_edge: in pixels.
+        editor: whose taste the second has.
+    """
+    light = _supersample(render_room, number, *_shape(long_edge))
+    camera_rng, taste = np.random.default_rng((number, 4)), np.random.default_rng((editor, 6))
+    before, after = camera.interior_pair(light, camera_rng, taste)
+    return camera.to_uint8(before), camera.to_uint8(after)
 
 
 def _fivek_name(number: int) -> str:

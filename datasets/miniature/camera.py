@@ -1,8 +1,12 @@
 """What a camera and a retoucher make of a scene's light."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
+LUMA = np.array((0.2126, 0.7152, 0.0722), np.float32)
+"""Of linear light, Rec. 709."""
 SHOT_NOISE = 1e-4
 """Variance of the sensor's noise per unit of signal, where 1 is the sensor's full scale."""
 READ_NOISE = 4e-4
@@ -70,27 +74,85 @@ def retouch(linear: np.ndarray) -> np.ndarray:
     display = display**exponent
     surroundings = cv2.GaussianBlur(display.mean(axis=-1), (0, 0), 0.05 * max(display.shape))
     display = display * (1 + 0.35 * (0.5 - surroundings))[..., None]
-    display = np.clip(display, 0, 1)
-    display = display + 0.3 * (display * display * (3 - 2 * display) - display)
-    return _saturate(display, 1.22)
+    return _saturate(_contrast(np.clip(display, 0, 1), 0.3), 1.22)
 
 
-def retouch_interior(linear: np.ndarray) -> np.ndarray:
-    """Edit as interiors are published: shadows lifted, window recovered, neutral, bright and even.
+def interior_pair(
+    light: np.ndarray, rng: np.random.Generator, taste: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A room as a camera on automatic takes it, and as an editor publishes it.
 
-    Args, Returns: as `retouch`.
+    How bright, warm, contrasty and noisy each is, is drawn so that many pairs have the spread of
+    real ones: what the camera's meter and white balance leave, and what editors disagree about.
+
+    Args:
+        light: linear sRGB, float32 `(height, width, 3)`, not clipped.
+        rng: draws what the camera does.
+        taste: draws what the editor does.
+
+    Returns:
+        Before and after, display values in sRGB, float32 [0, 1].
     """
-    middle = linear[(linear.max(axis=-1) < 0.7)]
-    cast = middle.mean(axis=0) / middle.mean()
-    linear = linear / cast**0.8
-    luminance = linear @ np.array((0.21, 0.72, 0.07), np.float32)
-    light = np.log(np.clip(luminance, 1e-4, None)).astype(np.float32)
-    base = _smooth_between_edges(light, radius=max(2, round(0.06 * max(light.shape))), epsilon=0.08)
-    pivot = np.log(0.26)
-    even = pivot + 0.42 * (base - pivot) + 1.12 * (light - base)
-    linear = linear * np.exp(even - light)[..., None]
-    linear = linear * (0.3 / np.median(linear.mean(axis=-1)))
-    return _saturate(encode_srgb(linear / (1 + 0.18 * linear**2)), 1.15)
+    height, width = light.shape[:2]
+    row, column = np.mgrid[0:height, 0:width].astype(np.float32)
+    radius = np.hypot(row - height / 2, column - width / 2) / np.hypot(height, width) * 2
+    vignette = 1 - rng.uniform(0, 0.45) * radius[..., None] ** 2
+    warmth, tint = np.clip(rng.normal(0.1, 0.1), -0.1, 0.35), rng.normal(0, 0.02)
+    cast = np.array((1 + warmth, 1 + tint, 1 - 1.05 * warmth), np.float32)
+    before = _photograph(light * vignette * cast, rng)
+    left = vignette ** taste.uniform(0.2, 0.9) * cast ** taste.uniform(0.05, 0.55)
+    return before, _publish(np.clip(light * left, 1e-5, None), taste)
+
+
+def _photograph(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a meter, a noisy sensor and a camera's contrast make of linear light."""
+    wanted = float(np.clip(rng.normal(0.385, 0.11), 0.15, 0.62))
+    if rng.random() < 0.25:  # exposed for the room: windows are blown
+        wanted = rng.uniform(0.5, 0.72)
+    contrast, black = rng.uniform(0.2, 1.0), rng.uniform(0, 0.03)
+    noise = rng.uniform(0, 1) ** 2 * 3e-4
+
+    def develop(light: np.ndarray) -> np.ndarray:
+        return _contrast(np.clip((encode_srgb(light) - black) / (1 - black), 0, 1), contrast)
+
+    linear = scene * _exposure(lambda factor: develop(scene[::5, ::5] * factor), wanted)
+    deviation = np.sqrt(noise * np.clip(linear, 0, 1) + (2 * noise) ** 2)
+    linear = linear + deviation * rng.standard_normal(linear.shape, dtype=np.float32)
+    return _saturate(develop(linear), rng.uniform(0.95, 1.2))
+
+
+def _publish(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Light made even between edges, shadows lifted, the view kept; bright, and nearly neutral."""
+    light = np.log(scene @ LUMA + 1e-4).astype(np.float32)
+    radius = max(2, round(rng.uniform(0.04, 0.1) * scene.shape[1]))
+    base = _smooth_between_edges(light, radius, epsilon=0.1)
+    middle, evenness = np.median(base), rng.uniform(0.5, 0.85)
+    even = middle + evenness * (base - middle) + rng.uniform(1.0, 1.15) * (light - base)
+    scene = scene * np.exp(even - light)[..., None]
+    wanted = float(np.clip(rng.normal(0.62, 0.055), 0.47, 0.76))
+    contrast, black, white = rng.uniform(0.1, 1.1), rng.uniform(0, 0.14), rng.uniform(0.86, 0.98)
+
+    def develop(light: np.ndarray) -> np.ndarray:
+        greatest = light.max(axis=-1, keepdims=True)
+        display = encode_srgb(light / np.cbrt(1 + greatest**3))  # a shoulder that keeps colours
+        return white * _contrast(np.clip((display - black) / (1 - black), 0, 1), contrast)
+
+    scene = scene * _exposure(lambda factor: develop(scene[::5, ::5] * factor), wanted)
+    return _saturate(develop(scene), rng.uniform(0.85, 1.2))
+
+
+def _exposure(developed: Callable[[float], np.ndarray], wanted: float) -> np.float32:
+    """The factor with which what is developed has the wanted mean, by bisection in stops."""
+    low, high = -7.0, 8.0
+    for _ in range(18):
+        middle = (low + high) / 2
+        low, high = (middle, high) if developed(2**middle).mean() < wanted else (low, middle)
+    return np.float32(2**low)
+
+
+def _contrast(display: np.ndarray, amount: float) -> np.ndarray:
+    """An S-curve that keeps black and white."""
+    return display + amount * (display * display * (3 - 2 * display) - display)
 
 
 def _smooth_between_edges(image: np.ndarray, radius: int, epsilon: float) -> np.ndarray:

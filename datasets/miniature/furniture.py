@@ -8,12 +8,13 @@ from datasets.miniature.landscapes import render_landscape
 from datasets.miniature.texture import Noise, rgb
 
 _WALLS = ((0.72, 0.70, 0.66), (0.62, 0.66, 0.68), (0.66, 0.62, 0.52), (0.55, 0.62, 0.56))
-_WALLS += ((0.78, 0.76, 0.72),)
+_WALLS += ((0.78, 0.76, 0.72), (0.80, 0.79, 0.77), (0.36, 0.37, 0.40), (0.58, 0.42, 0.30))
 FABRICS = ((0.10, 0.13, 0.18), (0.32, 0.29, 0.25), (0.35, 0.10, 0.07), (0.08, 0.16, 0.13))
-FABRICS += ((0.52, 0.48, 0.42),)
+FABRICS += ((0.52, 0.48, 0.42), (0.03, 0.03, 0.035), (0.70, 0.68, 0.65), (0.06, 0.04, 0.03))
 _PAPER, _LINEN = (0.5, 0.47, 0.42), (0.72, 0.71, 0.70)
 _LAMP_FOOT, _LAMP_SHADE = (0.2, 0.18, 0.15), (0.9, 0.82, 0.68)
 _WOODS = ((0.28, 0.15, 0.075), (0.45, 0.30, 0.17), (0.16, 0.085, 0.045), (0.50, 0.40, 0.28))
+_WOODS += ((0.045, 0.03, 0.022), (0.70, 0.69, 0.67), (0.34, 0.20, 0.12))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +197,10 @@ def _shelf(rng, center, depth, wood) -> list[Box]:
 def _on_the_walls(rng, half_width, depth, side) -> list[Box]:
     wall, z = -side * half_width, depth * 0.3
     boxes = []
+    if rng.random() < 0.4:  # a television, which is black
+        x, near = sorted((wall, wall + side * 0.05)), depth * rng.uniform(0.45, 0.6)
+        boxes.append(_box(x, (0.8, 1.5), (near, near + 1.2), (0.012, 0.012, 0.014)))
+        return boxes
     for _ in range(rng.integers(1, 3)):
         width, height = rng.uniform(0.45, 0.9), rng.uniform(0.4, 0.7)
         x, color = sorted((wall, wall + side * 0.035)), tuple(rng.uniform(0.2, 0.7, 3))

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from enhancer.inference.enhancer import find_stage
+from enhancer.network.trained import load_alone
 
 _METHODS = {"finetune": "finetuned", "pretrain": "pretrained", "scratch": "scratch"}
 _METRICS = {
@@ -47,15 +48,22 @@ class ModelCard:
     unedited: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def read_model_card(workdir: Path, description: str) -> ModelCard:
+def read_model_card(workdir: Path | None, description: str) -> ModelCard:
     """Read the card of the model that `Enhancer.load(workdir)` takes, from `results.json`.
 
-    A missing or damaged file makes a card that says so; it is no error.
+    A missing or damaged file makes a card that says so; it is not an error.
 
     Args:
-        workdir: what a recipe left behind, or one stage's folder in it.
+        workdir: what a recipe left behind, or one stage's folder in it; None for the model in the
+            package.
         description: the `Enhancer`'s.
     """
+    if workdir is None:
+        about = load_alone()[1]
+        scores = about["scores"]
+        return ModelCard(
+            description, about["trained_on"], scores["photos"], scores["model"], scores["unedited"]
+        )
     stage = find_stage(workdir)
     run = workdir if stage != workdir else workdir.parent
     try:

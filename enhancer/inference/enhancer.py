@@ -1,6 +1,6 @@
 """Load a trained model and enhance photos of any size.
 
-enhancer = Enhancer.load("runs/fivek_transfer")
+enhancer = Enhancer.load()  # the model in the package; Enhancer.load("runs/a") loads a run's
 edited = enhancer.enhance(photo)  # uint8 or uint16 (H, W, 3) sRGB in, the same shape and dtype out
 enhancer.enhance_file("kitchen.jpg", "kitchen_enhanced.jpg")
 
@@ -20,10 +20,13 @@ from enhancer.inference.edit import Edit, check_photo, check_strength
 from enhancer.inference.edit_search import PictureSearch, RetouchSearch
 from enhancer.inference.full_size import PhotoRetouch
 from enhancer.network.restormer import Restormer
-from enhancer.network.trained import CheckpointError, load_best, read_config
+from enhancer.network.trained import CheckpointError, load_alone, load_best, read_config
 from enhancer.photo.io import Photo, read_photo, write_photo
 from enhancer.photo.metadata import MetadataPolicy, kept_metadata
 
+PACKAGED_DESCRIPTION = (
+    "the one in the package, trained on rendered rooms; one trained on your own pairs does better"
+)
 _ACCELERATOR_BATCH = 4
 
 
@@ -75,15 +78,19 @@ class Enhancer:
         self._search = search(model, working_size)
 
     @classmethod
-    def load(cls, workdir: str | os.PathLike[str]) -> "Enhancer":
-        """Load the best weights of a trained run.
+    def load(cls, workdir: str | os.PathLike[str] | None = None) -> "Enhancer":
+        """Load the best weights of a trained run, or the model in the package.
 
         Args:
-            workdir: a run's folder, whose fine-tuned stage is taken, or that of one stage.
+            workdir: a run's folder, whose fine-tuned stage is taken, or that of one stage; None
+                for the model in the package, which has seen rendered rooms alone.
 
         Raises:
             CheckpointError: there is no trained model in `workdir`.
         """
+        if workdir is None:
+            model, about = load_alone()
+            return cls(model, about["working_size"], PACKAGED_DESCRIPTION)
         stage_dir = find_stage(Path(workdir))
         _, stage = read_config(stage_dir)
         model = load_best(stage_dir)

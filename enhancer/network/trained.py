@@ -13,13 +13,18 @@ from typing import Any, cast
 
 import jax
 import numpy as np
+import safetensors
 from orbax.checkpoint import v1 as ocp
+from safetensors.numpy import save
 
 from enhancer.config import Keep, ModelConfig, StageConfig
 from enhancer.network.restormer import Restormer
 from enhancer.system.errors import EnhancerError
-from enhancer.system.files import write_json
+from enhancer.system.files import write_atomically, write_json
 from enhancer.system.processes import is_first_process
+
+PACKAGED = Path(__file__).with_name("rooms.safetensors")
+"""The network that comes with the package: `recipes.default_model` makes it."""
 
 
 class CheckpointError(EnhancerError):
@@ -36,6 +41,42 @@ def load_best(stage_dir: str | os.PathLike[str]) -> Restormer:
     for variable in model.trainable_variables:
         variable.assign(weights[variable.path])
     return model
+
+
+def save_alone(path: Path, model: Restormer, about: dict[str, Any]) -> None:
+    """Write a network as one file, safetensors, that `load_alone` reads.
+
+    Args:
+        path: replaced if it exists, whole or not at all.
+        model: its weights are written in float32.
+        about: what else is to be said of it, as JSON.
+    """
+    weights = weights_of(model)
+    about = about | {"model": dataclasses.asdict(model.config), "sha256": weights_sha256(weights)}
+    arrays = {name: np.asarray(value, np.float32) for name, value in weights.items()}
+    content = save(arrays, {name: json.dumps(value) for name, value in about.items()})
+    write_atomically(path, content)
+
+
+def load_alone(path: Path = PACKAGED) -> tuple[Restormer, dict[str, Any]]:
+    """Read a network that is one file, in float32, and what is said about it.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or its weights are not those of its hash.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            about = {name: json.loads(value) for name, value in file.metadata().items()}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model = Restormer(ModelConfig.from_json(about["model"]))
+        for variable in model.trainable_variables:
+            variable.assign(weights[variable.path])
+        intact = weights_sha256(weights) == about["sha256"]
+    except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} does not hold a network: {error!r}.") from error
+    if not intact:
+        raise CheckpointError(f"{path} is damaged: its weights are not those that were written.")
+    return model, about
 
 
 def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, jax.Array]:
