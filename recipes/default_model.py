@@ -12,7 +12,9 @@ everything saved, 130 the same by Ctrl-C.
 
 import concurrent.futures
 import dataclasses
+import itertools
 import logging
+import multiprocessing
 import os
 import subprocess
 from collections.abc import Iterable
@@ -24,6 +26,7 @@ from tqdm import tqdm
 
 from datasets import miniature
 from enhancer.config import MODEL_SIZES, ModelConfig, StageConfig
+from enhancer.photo.io import write_photo
 from recipes.fivek_transfer import exit_code, leave, run_in_folder
 
 LICENCE = "Apache-2.0. It was made from rendered rooms alone, which hold nobody else's work."
@@ -39,7 +42,7 @@ class DefaultModel:
     """Holds the rooms and the training; the same folder continues."""
     output: Path | None = None
     """The file that is written; by default the one in the package."""
-    rooms: int = 1200
+    rooms: int = 1000
     """Rendered for training."""
     stage: StageConfig = StageConfig(
         resolution=64,
@@ -77,11 +80,11 @@ class RenderedRooms:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._numbers = folder, list(numbers)
         missing = [number for number in self._numbers if not self._path(number, "target").exists()]
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), context) as pool:
             try:
-                for _ in tqdm(
-                    pool.map(self._render, missing), "rendering rooms", len(missing), unit="room"
-                ):
+                made = pool.map(_render, itertools.repeat(folder), missing)
+                for _ in tqdm(made, "rendering rooms", len(missing), unit="room"):
                     pass
             except BaseException:
                 pool.shutdown(cancel_futures=True)
@@ -96,14 +99,17 @@ class RenderedRooms:
         return pair | {"id": f"room {number}".encode()}
 
     def _path(self, number: int, role: str) -> Path:
-        return self._folder / f"{number}_{role}.jpg"
+        return _picture(self._folder, number, role)
 
-    def _render(self, number: int) -> None:
-        from enhancer.photo.io import write_photo
 
-        pair = miniature.real_estate_pair(number, _LONG_EDGE, editor=number)
-        for role, picture in zip(("input", "target"), pair, strict=True):
-            write_photo(self._path(number, role), picture)
+def _picture(folder: Path, number: int, role: str) -> Path:
+    return folder / f"{number}_{role}.jpg"
+
+
+def _render(folder: Path, number: int) -> None:
+    pair = miniature.real_estate_pair(number, _LONG_EDGE, editor=number)
+    for role, picture in zip(("input", "target"), pair, strict=True):
+        write_photo(_picture(folder, number, role), picture)
 
 
 def main(arguments: list[str] | None = None) -> int:

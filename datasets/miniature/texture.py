@@ -1,8 +1,10 @@
 """Random textures: smooth noise that looks the same at every resolution."""
 
+import cv2
 import numpy as np
 
 Array = np.ndarray
+_ROW = 1024
 
 
 class Noise:
@@ -13,17 +15,21 @@ class Noise:
     def __init__(self, rng: np.random.Generator):
         """Draw the lattice of values."""
         self._lattice = rng.random((self._PERIOD, self._PERIOD), dtype=np.float32)
+        self._repeated = np.pad(self._lattice, (0, 1), mode="wrap")
 
     def __call__(self, u: Array, v: Array) -> Array:
         """Return values in [0, 1] at the points (u, v), smooth on the scale of one unit."""
-        column, row = np.floor(u), np.floor(v)
-        fraction_u, fraction_v = _smoothstep(u - column), _smoothstep(v - row)
-        column, row = column.astype(np.int32) % self._PERIOD, row.astype(np.int32) % self._PERIOD
-        right, below = (column + 1) % self._PERIOD, (row + 1) % self._PERIOD
-        lattice = self._lattice
-        top = lattice[row, column] * (1 - fraction_u) + lattice[row, right] * fraction_u
-        bottom = lattice[below, column] * (1 - fraction_u) + lattice[below, right] * fraction_u
-        return top * (1 - fraction_v) + bottom * fraction_v
+        u, v = np.broadcast_arrays(u, v)
+        # OpenCV bounds a picture's sides, so the points become rows of a picture.
+        places = np.zeros((2, -(-u.size // _ROW) * _ROW), np.float32)
+        for place, x in zip(places, (u, v), strict=True):
+            whole = np.floor(x)
+            lattice = whole - self._PERIOD * np.floor(whole / self._PERIOD)
+            place[: x.size] = (lattice + _smoothstep(x - whole)).ravel()
+        values = cv2.remap(
+            self._repeated, *places.reshape(2, -1, _ROW), interpolation=cv2.INTER_LINEAR
+        )
+        return values.ravel()[: u.size].reshape(u.shape)
 
     def octaves(self, u: Array, v: Array, num_octaves: int, roughness: float = 0.5) -> Array:
         """Return a sum of ever finer and fainter noise, in [0, 1]: clouds, hills, stone."""
