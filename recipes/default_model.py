@@ -10,27 +10,19 @@ Exit codes: 0 done, 1 training or writing failed, 2 wrong usage, 75 stopped by a
 everything saved, 130 the same by Ctrl-C.
 """
 
-import concurrent.futures
 import dataclasses
-import itertools
 import logging
-import multiprocessing
-import os
 import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import tyro
-from tqdm import tqdm
 
-from datasets import miniature
+from datasets.miniature.rendered_rooms import RenderedRooms
 from enhancer.config import MODEL_SIZES, ModelConfig, StageConfig
-from enhancer.photo.io import write_photo
 from recipes.fivek_transfer import exit_code, leave, run_in_folder
 
 LICENCE = "Apache-2.0. It was made from rendered rooms alone, which hold nobody else's work."
-_LONG_EDGE = 192
 _TEST_ROOMS, _FIRST_TEST_ROOM = 40, 900_000
 
 
@@ -66,50 +58,6 @@ class DefaultModel:
     def network_shape(self) -> ModelConfig:
         """The shape of the network."""
         return dataclasses.replace(MODEL_SIZES["tiny"], base="retouch")
-
-
-class RenderedRooms:
-    """Pairs of rooms as a source of records; each is rendered once and kept in a folder.
-
-    Args:
-        folder: made when missing.
-        numbers: of the rooms, and of their editors.
-    """
-
-    def __init__(self, folder: Path, numbers: Iterable[int]):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._numbers = folder, list(numbers)
-        missing = [number for number in self._numbers if not self._path(number, "target").exists()]
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), context) as pool:
-            try:
-                made = pool.map(_render, itertools.repeat(folder), missing)
-                for _ in tqdm(made, "rendering rooms", len(missing), unit="room"):
-                    pass
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        number = self._numbers[index]
-        pair = {role: self._path(number, role).read_bytes() for role in ("input", "target")}
-        return pair | {"id": f"room {number}".encode()}
-
-    def _path(self, number: int, role: str) -> Path:
-        return _picture(self._folder, number, role)
-
-
-def _picture(folder: Path, number: int, role: str) -> Path:
-    return folder / f"{number}_{role}.jpg"
-
-
-def _render(folder: Path, number: int) -> None:
-    pair = miniature.real_estate_pair(number, _LONG_EDGE, editor=number)
-    for role, picture in zip(("input", "target"), pair, strict=True):
-        write_photo(_picture(folder, number, role), picture)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,61 @@
+"""Rendered rooms as a source of pairs, each with a camera and an editor of its own."""
+
+import concurrent.futures
+import itertools
+import multiprocessing
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from datasets import miniature
+from enhancer.photo.io import write_photo
+
+LONG_EDGE = 192
+"""Of the pictures, in pixels."""
+
+
+class RenderedRooms:
+    """Random access to records of pairs; each pair is rendered once, and kept in a folder.
+
+    Args:
+        folder: made when missing.
+        numbers: of the rooms, and of their editors.
+    """
+
+    def __init__(self, folder: Path, numbers: Iterable[int]):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._numbers = folder, list(numbers)
+        missing = [number for number in self._numbers if not self._path(number, "target").exists()]
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), context) as pool:
+            try:
+                made = pool.map(_render, itertools.repeat(folder), missing)
+                for _ in tqdm(made, "rendering rooms", len(missing), unit="room"):
+                    pass
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        number = self._numbers[index]
+        pair = {role: self._path(number, role).read_bytes() for role in ("input", "target")}
+        return pair | {"id": f"room {number}".encode()}
+
+    def _path(self, number: int, role: str) -> Path:
+        return _picture(self._folder, number, role)
+
+
+def _picture(folder: Path, number: int, role: str) -> Path:
+    return folder / f"{number}_{role}.jpg"
+
+
+def _render(folder: Path, number: int) -> None:
+    pair = miniature.real_estate_pair(number, LONG_EDGE, editor=number)
+    for role, picture in zip(("input", "target"), pair, strict=True):
+        write_photo(_picture(folder, number, role), picture)
