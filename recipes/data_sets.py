@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from datasets import build, miniature
 from datasets.build import DatasetName
+from datasets.miniature.rendered_rooms import RenderedRooms
 from datasets.types import Choices, SourceError, Split
+from enhancer.config import StageConfig
 from enhancer.data.pairs import ReadablePairs
 from enhancer.system.console import say
 from recipes.experiment import Experiment, data_dirs_of, folders_of
@@ -52,7 +54,13 @@ class DataSets(NamedTuple):
     fivek: Callable[[Any], Any]
     real_estate: Callable[[Any], Any]
     extra: list[Any]
-    """Stage 1's: one source, of all its splits, for each folder of extra pairs."""
+    """Stage 1's: one source, of all its splits, for each folder of extra pairs; and `rendered`."""
+    rendered: list[Any]
+    """The source of rendered rooms, if there are any."""
+
+    def mixed_into_rooms(self, stage: StageConfig) -> list[Any]:
+        """What has a share of fine-tuning: rendered rooms, and without them FiveK."""
+        return (self.rendered or [self.fivek("train")]) if stage.mix_weight else []
 
 
 def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
@@ -92,9 +100,11 @@ def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
             extra.append(JoinedSources(sources))
         fingerprints["extra_pairs"] = fingerprint("real_estate", data_dirs, config)
         say(f"extra pairs for stage 1: {', '.join(str(len(source)) for source in extra)}")
-    if experiment.pretrain_on_rooms and experiment.pretrained is None:
-        extra.append(opened["real_estate"]("train"))
-    return DataSets(opened["fivek"], opened["real_estate"], extra), fingerprints
+    rendered = []
+    if count := experiment.rendered_rooms:
+        rendered.append(RenderedRooms(experiment.workdir / "rooms", range(count)))
+    extra += rendered
+    return DataSets(opened["fivek"], opened["real_estate"], extra, rendered), fingerprints
 
 
 def open_split(

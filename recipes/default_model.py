@@ -39,10 +39,10 @@ class DefaultModel:
     stage: StageConfig = StageConfig(
         resolution=64,
         batch_size=8,
-        epochs=12,
+        epochs=8,
         peak_learning_rate=2e-3,
         warmup_epochs=1,
-        early_stopping_patience=12,
+        early_stopping_patience=8,
         keep="last",
         augmentation="strong",
         random_edit_share=0.3,

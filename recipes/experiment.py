@@ -30,9 +30,13 @@ class Experiment:
     extra_pairs: tuple[Path, ...] = ()
     """Source folders of more pairs for stage 1 (JSON lines and images); together they get
     --pretrain.mix-weight of it, each an equal share."""
-    pretrain_on_rooms: bool = False
-    """Stage 1 sees the real-estate training pairs too, as if they were a folder of extra pairs:
-    with --pretrain.random-edit-share it learns from their targets."""
+    rendered_rooms: int = 0
+    """So many rendered rooms take part, each with a camera and an editor of its own: in stage 1 as
+    one more folder of extra pairs, in fine-tuning with --finetune.mix-weight. A few real editors
+    teach their own tastes alone."""
+    start_from_package: bool = False
+    """Stage 1 starts from the model in the package, which rendered rooms have taught, and not from
+    random weights. The network must be of its shape: tiny, retouch."""
     miniature: bool = False
     """Render small stand-ins for the data sets that no folder was named for."""
     data_dir: Path | None = None
@@ -122,7 +126,7 @@ def data_dirs_of(settings: Mapping[str, Any], name: str, workdir: Path) -> list[
 def refuse_contradictions(experiment: Experiment) -> None:
     """Raise UsageError for options that contradict each other, before anything is built."""
     pretrain, finetune = experiment.pretrain, experiment.finetune
-    mixes, extra = pretrain.mix_weight, experiment.extra_pairs or experiment.pretrain_on_rooms
+    mixes, extra = pretrain.mix_weight, experiment.extra_pairs or experiment.rendered_rooms
     if experiment.pretrained is None and mixes and not extra:
         raise UsageError(
             f"pretrain.mix_weight is {mixes}, but there are no pairs to mix into stage 1; name "
@@ -130,7 +134,8 @@ def refuse_contradictions(experiment: Experiment) -> None:
         )
     if extra and not mixes:
         raise UsageError(
-            "extra_pairs would not be used: give them a share with --pretrain.mix-weight."
+            "Extra pairs and rendered rooms would not be used: give them a share with "
+            "--pretrain.mix-weight."
         )
     if experiment.base == "retouch" and not (pretrain.squash and finetune.squash):
         raise UsageError(
@@ -151,10 +156,10 @@ def refuse_other_run(experiment: Experiment, data: Mapping[str, str] | None = No
     if not path.exists():
         return
     trained = ["model", "base", "pretrained", "pretrain", "finetune", "train_on_validation"]
-    trained += ["pretrain_on_rooms"] + (["data"] if data else [])
+    trained += ["rendered_rooms", "start_from_package"] + (["data"] if data else [])
     saved, wanted = json.loads(path.read_text()), experiment.configuration(data or {})
     # Of an earlier version: settings that it did not have are at their defaults.
-    saved.setdefault("pretrain_on_rooms", False)
+    saved = {"rendered_rooms": 0, "start_from_package": False} | saved
     for stage in ("pretrain", "finetune"):
         settings = dataclasses.asdict(StageConfig.from_json(saved[stage]))
         saved[stage] = json.loads(json.dumps(settings))

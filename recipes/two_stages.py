@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from enhancer.data.pairs import ReadablePairs, WithoutDamaged
+from enhancer.network.trained import PACKAGED
 from enhancer.report.pictures import make_strips
 from enhancer.report.plots import draw_curves
 from enhancer.report.report import write_report
@@ -57,18 +58,23 @@ def run(experiment: Experiment) -> int:
             data.fivek("train"),
             data.fivek("validation"),
             workdir / "pretrain",
+            initialise_from=PACKAGED if experiment.start_from_package else None,
             mixed_in=data.extra,
         )
     start = experiment.pretrained or workdir / "pretrain"
     for note in Run(start.parent, {}, {"pretrain": start}).describe_stages()[1]:
         if is_first_process():
             print(f"warning: {note}", file=sys.stderr)
-    mixed_in = [data.fivek("train")] if experiment.finetune.mix_weight else []
     trained, validated = data.real_estate("train"), data.real_estate("validation")
     if experiment.train_on_validation:
         trained = data_sets.JoinedSources([trained, validated])
     finetune = functools.partial(
-        train_stage, experiment.finetune, model, trained, validated, mixed_in=mixed_in
+        train_stage,
+        experiment.finetune,
+        model,
+        trained,
+        validated,
+        mixed_in=data.mixed_into_rooms(experiment.finetune),
     )
     begin("Fine-tune on real estate")
     stages["finetune"] = finetune(workdir / "finetune", initialise_from=start)

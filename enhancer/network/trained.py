@@ -82,11 +82,16 @@ def load_alone(path: Path = PACKAGED) -> tuple[Restormer, dict[str, Any]]:
 def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, jax.Array]:
     """What a stage leaves: by its `keep` the weights of lowest validation loss, or the last.
 
-    `like` has arrays of the wanted shapes, by variable path.
+    `like` has arrays of the wanted shapes, by variable path. In place of a stage's folder, a file
+    that `load_alone` reads.
 
     Raises:
         CheckpointError: there is no checkpoint, or it belongs to a network of another shape.
     """
+    if stage_dir.is_file():
+        weights = weights_of(load_alone(stage_dir)[0])
+        _refuse_other_shape(stage_dir, weights, like)
+        return weights
     checkpoints = stage_dir / "checkpoints"
     if not checkpoints.is_dir():
         raise CheckpointError(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from enhancer.data.pairs import ReadablePairs, WithoutDamaged
 from enhancer.inference.enhancer import Enhancer
-from enhancer.network.trained import load_best
+from enhancer.network.trained import PACKAGED, load_best
 from enhancer.scoring.baselines import FIT_SIDE, fit_baselines
 from enhancer.scoring.evaluation import evaluate, unedited
 from enhancer.system.files import write_json
@@ -101,7 +101,7 @@ class Cells:
                     fold.validation,
                     folder,
                     start,
-                    mixed_in=[self._data.fivek("train")] if stage.mix_weight else [],
+                    mixed_in=self._data.mixed_into_rooms(stage),
                     save_minutes=self._experiment.save_minutes,
                 ).history
                 start = folder
@@ -137,8 +137,15 @@ class Cells:
         folder = self._experiment.workdir / "pretrain" / name
         if folder not in self._pretrained:
             splits = self._data.fivek("train"), self._data.fivek("validation")
-            minutes = self._experiment.save_minutes
-            train(stage, shape, *splits, folder, mixed_in=self._data.extra, save_minutes=minutes)
+            train(
+                stage,
+                shape,
+                *splits,
+                folder,
+                initialise_from=PACKAGED if experiment.start_from_package else None,
+                mixed_in=self._data.extra,
+                save_minutes=self._experiment.save_minutes,
+            )
             self._pretrained.add(folder)
         return folder
 

@@ -96,7 +96,7 @@ def test_a_stage_says_what_its_bounds_are():
     [
         (["--pretrain.mix-weight=0.5"], "or set --pretrain.mix-weight 0"),
         (["--base=retouch"], "add --pretrain.squash and --finetune.squash"),
-        (["--extra-pairs=more"], "extra_pairs would not be used"),
+        (["--extra-pairs=more"], "Extra pairs and rendered rooms would not be used"),
         (["--train-on-validation"], "add --finetune.keep last"),
     ],
 )
@@ -195,9 +195,9 @@ def test_a_run_of_an_earlier_version_continues_and_another_pretraining_does_not(
     save_configuration(run, {})
     path = tmp_path / "config.json"
     saved = json.loads(path.read_text())
-    del saved["pretrain_on_rooms"], saved["pretrain"]["squash"]
+    del saved["rendered_rooms"], saved["pretrain"]["squash"]
     saved["finetune"]["curve_rate"] = 1.0
     path.write_text(json.dumps(saved))
     refuse_other_run(run)
-    with pytest.raises(UsageError, match="pretrain_on_rooms: False -> True"):
-        refuse_other_run(dataclasses.replace(run, pretrain_on_rooms=True))
+    with pytest.raises(UsageError, match="rendered_rooms: 0 -> 9"):
+        refuse_other_run(dataclasses.replace(run, rendered_rooms=9))

@@ -105,6 +105,7 @@ def test_recommended_trains_on_extra_pairs_and_on_validation(
         (extra / f"{name}.jsonl").unlink()
     shortest = [*SHORTEST, "--pretrain.passes-per-epoch=1", "--finetune.passes-per-epoch=1"]
     shortest += [f"--extra-pairs={extra}", f"--workdir={run}", "--squash=64"]
+    shortest += ["--rendered-rooms=2", "--no-start-from-package"]
     assert main(["recommended", *built, *shortest]) == 0
     said = capsys.readouterr().out
     assert "extra pairs for stage 1: 8" in said
