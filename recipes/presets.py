@@ -19,7 +19,8 @@ _QUICK_STAGE = StageConfig(
     peak_learning_rate=2e-3,
     warmup_epochs=2,
     early_stopping_patience=14,
-    min_crop_scale=0.5,
+    squash=True,
+    min_crop_scale=0.7,
     precision="float32",
     remat="none",
 )
@@ -45,6 +46,7 @@ PRESETS = {
         workdir=Path("runs/quick"),
         fivek_config="c_512",
         model="tiny",
+        base="retouch",
         pretrain=_QUICK_STAGE,
         finetune=dataclasses.replace(
             _QUICK_STAGE, epochs=20, early_stopping_patience=20, peak_learning_rate=1e-3
