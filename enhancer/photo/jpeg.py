@@ -24,9 +24,13 @@ _TRANSFORMS = bytes((0, 1)) + bytes([2]) * 254  # of Adobe's colours: what is un
 _TABLES, _ABOUT = {0xC4, 0xCC, 0xDB, 0xDD}, {*range(0xE0, 0xF0), 0xFE}
 _MARKER = re.compile(rb"\xff+([^\0\xff])")
 _AFTER_DATA = re.compile(rb"\xff+([^\0\xff\xd0-\xd7])")  # stuffed bytes and restarts are data
-_LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
-# Some cameras fill up the last bytes; where more is left over, the decoder may have lost its place.
-_MAX_LEFT_OVER_BYTES, _LOOKED_AT_BYTES = 16, 64
+# Some cameras fill up the last bytes; where more is left over, the decoder lost its place.
+_LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d|1[0-6]) extraneous bytes before marker 0xd9")
+# What telephones put behind their pictures, also behind those without an end: Samsung's own data,
+# and videos.
+_TRAILER = re.compile(rb"\0\0..[^\0]\0\0\0[A-Z][A-Za-z_]{3}|....ftyp", re.DOTALL)
+_STUFFED = re.compile(rb"(?:\xff\0)*")
+_EOI = b"\xff\xd9"
 _NO_END = "its end marker is missing, and no part of the picture is"
 
 
@@ -121,15 +125,17 @@ def _decode(
             return None, True
     # Only the first warning is told. Without everything that is not the picture, it is about that.
     segments, has_end = _picture(content, header, start)
-    content = _written(segments) + b"\xff\xd9"
-    try:
-        pixels = simplejpeg.decode_jpeg(content, **options, strict=True)
-    except ValueError as error:
-        warning, left_over = str(error), _LEFT_OVER.match(str(error))
-        if not left_over or not _is_other_data(segments[-1].data, int(left_over[1])):
-            raise refusal.damaged(path, f"a part of the picture is missing: {warning}") from error
-        pixels = simplejpeg.decode_jpeg(content, **options, strict=False)
-    if not has_end and not _is_complete(segments):
+    content = _written(segments)
+    for _ in range(2):
+        try:
+            pixels = simplejpeg.decode_jpeg(content + _EOI, **options, strict=True)
+            break
+        except ValueError as error:
+            warning, left_over = str(error), _LEFT_OVER.match(str(error))
+            content = content[: -int(left_over[1])] if left_over else content
+    else:
+        raise refusal.damaged(path, f"a part of the picture is missing: {warning}")
+    if not _is_complete(segments):
         raise refusal.damaged(path, "a part of the picture is missing: its last scans")
     return pixels, has_end
 
@@ -145,8 +151,12 @@ def _picture(
     is_sequential = any(part.marker in _SEQUENTIAL for part in header)
     while True:
         found = _AFTER_DATA.search(content, start)
-        data = content[start : found.start() if found else None].rstrip(b"\0")
-        data += b"\0" * data.endswith(b"\xff")
+        data = content[start : found.start() if found else None]
+        if trailer := _TRAILER.search(data):
+            data = data[: trailer.start()]
+        # Fill bytes go, but for those that stand for 255 in the data.
+        kept = len(data.rstrip(b"\0\xff"))
+        data = data[: _STUFFED.match(data, kept).end()]
         if is_sequential:  # some programs write nonsense here
             scan = scan._replace(content=scan.content[:-3] + b"\0\x3f\0")
         segments[-1] = scan._replace(data=data)
@@ -180,13 +190,6 @@ def _written(segments: list[_Segment]) -> bytes:
 
 def _is_by_adobe(part: _Segment) -> bool:
     return part.marker == _ADOBE and part.content.startswith(b"Adobe")
-
-
-def _is_other_data(data: bytes, num_bytes: int) -> bool:
-    """Whether what is left over behind the last scan was never a part of it: every other byte of a
-    picture's data is above 127, and hardly any where a maker's own data begin."""
-    begin = data[-num_bytes:][:_LOOKED_AT_BYTES]
-    return num_bytes <= _MAX_LEFT_OVER_BYTES or max(begin) < 128
 
 
 def _is_complete(segments: list[_Segment]) -> bool:

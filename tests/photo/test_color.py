@@ -51,7 +51,7 @@ def test_prophoto_neutrals_stay_neutral(tmp_path):
 
 
 def test_16_bit_stays_16_bit():
-    values = color.array_to_srgb(color_grid().astype(np.uint16) * 257, PROPHOTO)
+    values = color.to_srgb(color_grid().astype(np.uint16) * 257, PROPHOTO)
     assert values.dtype == np.uint16
     assert len(np.unique(values % 257)) > 100
 
@@ -85,28 +85,25 @@ def test_the_srgb_profile_is_reproducible():
     assert color.srgb_profile() == first
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.uint16, 8), (np.uint8, 1)])
-def test_curves_and_a_matrix_give_what_littlecms_gives_pixel_by_pixel(dtype, tolerance):
-    pixels = np.random.default_rng(0).integers(
-        0, np.iinfo(dtype).max, (70, 80, 3), dtype=dtype, endpoint=True
-    )
-    exact = color._transform(pixels, PROPHOTO, color.srgb_profile(), pixels.dtype.str)
-    assert color._matrix_tables(PROPHOTO, pixels.dtype.str)
-    assert np.abs(color.array_to_srgb(pixels, PROPHOTO).astype(int) - exact).max() <= tolerance
+def test_curves_and_a_matrix_give_what_littlecms_gives_pixel_by_pixel():
+    pixels = np.random.default_rng(0).integers(0, 65536, (70, 80, 3), dtype=np.uint16)
+    exact = color._transform(pixels, PROPHOTO, color.srgb_profile())
+    assert color._matrix_tables(PROPHOTO)
+    assert np.abs(color.to_srgb(pixels, PROPHOTO).astype(int) - exact).max() <= 8
 
 
 def test_a_profile_that_is_no_matrix_is_left_to_littlecms(monkeypatch):
     real = color._transform
 
-    def twisted(pixels, profile, target, dtype):
+    def twisted(pixels, profile, target, dtype=""):
         """As if the profile mixed its channels in another way than a matrix does."""
         converted = real(pixels, profile, target, dtype)
-        return converted[..., ::-1] if dtype == "<u2" else converted
+        return converted if dtype else converted[..., ::-1]
 
     color._matrix_tables.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(color, "_transform", twisted)
-        assert color._matrix_tables(PROPHOTO, "<u2") is None
+        assert color._matrix_tables(PROPHOTO) is None
     color._matrix_tables.cache_clear()
 
 
@@ -134,7 +131,7 @@ def test_a_grey_profile_is_applied_in_every_format(tmp_path, name):
 def test_display_p3_red_is_redder_than_srgb_can_show():
     profile = color.display_p3_profile()
     greys = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=-1)
-    np.testing.assert_array_equal(color.array_to_srgb(greys, profile), greys)
+    np.testing.assert_array_equal(color.to_srgb(greys, profile), greys)
     # Linear light 0.1274, 0.5776, 0.0319 through the matrix of P3 to sRGB, by hand.
-    shown = color.array_to_srgb(np.array([[[100, 200, 50]]], np.uint8), profile)
+    shown = color.to_srgb(np.array([[[100, 200, 50]]], np.uint8), profile)
     np.testing.assert_allclose(shown, [[[45, 203, 0]]], atol=1)

@@ -16,13 +16,25 @@ def pixels():
     return np.stack([x * 5, y * 7, 255 - x * 3], axis=-1).astype(np.uint8)
 
 
-def test_the_first_of_several_tiff_pages_is_read_and_the_others_are_mentioned(tmp_path, pixels):
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_largest_of_several_pages_is_read_and_the_others_are_mentioned(tmp_path, pixels, place):
+    """Also where a thumbnail comes first and does not say that it is one."""
+    pages = [pixels[::4, ::4], pixels[::4, ::4]]
+    pages[place] = pixels
     with tifffile.TiffWriter(tmp_path / "pages.tif") as tiff:
-        tiff.write(pixels, photometric="rgb")
-        tiff.write(np.zeros((64, 96, 3), np.uint8), photometric="rgb")
+        for page in pages:
+            tiff.write(page, photometric="rgb")
     photo = read_photo(tmp_path / "pages.tif")
     np.testing.assert_array_equal(photo.pixels, pixels)
-    assert photo.notes == ("one of the file's 2 pages was read, the others were left out",)
+    (note,) = photo.notes
+    assert note == "the largest of the file's 2 pages was read, the others were left out"
+
+
+def test_of_pages_of_one_size_the_first_is_read(tmp_path, pixels):
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as tiff:
+        tiff.write(pixels, photometric="rgb")
+        tiff.write(255 - pixels, photometric="rgb")
+    np.testing.assert_array_equal(read_photo(tmp_path / "pages.tif").pixels, pixels)
 
 
 def test_previews_and_masks_are_no_pages_to_mention(tmp_path, pixels):
