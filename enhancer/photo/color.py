@@ -122,8 +122,9 @@ def profile_of_exif(exif: Image.Exif) -> bytes | None:
     """Return the profile of a camera that says Adobe RGB, or its primaries, in EXIF alone (DCF 2.0;
     EXIF 2.32, 4.6.5); None for sRGB and where nothing is said."""
     try:
-        details, index = exif.get_ifd(ExifTags.IFD.Exif), exif.get_ifd(ExifTags.IFD.Interop).get(1)
+        details, interop = exif.get_ifd(ExifTags.IFD.Exif), ExifTags.IFD.Interop
         space = details.get(ExifTags.Base.ColorSpace)
+        index = exif.get_ifd(interop).get(1) if interop in details else None
         if space == 2 or (space != 1 and str(index).startswith("R03")):
             return rgb_profile(_ADOBE, (563 / 256, 0, 1, 0))
         white = exif.get(ExifTags.Base.WhitePoint, _D65)

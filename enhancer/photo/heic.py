@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,10 @@ def decode(path: Path, *, keep_depth: bool) -> DecodedPhoto:
             f"{path.name} is a HEIC photo, and HEIC support is not installed. "
             "Install the extra `heic` (package pillow-heif), or export the photo as JPEG."
         )
-    with Image.open(path, formats=("HEIF",)) as image:
+    content = path.read_bytes()
+    # Pillow looks at the first of a file's brands only.
+    content = content[:8] + b"heic" + content[12:]
+    with Image.open(io.BytesIO(content), formats=("HEIF",)) as image:
         refusal.check_size(path, image.width, image.height)
         refusal.check_tail(path)
         tags = decoded.tags_of(image)
@@ -39,7 +43,7 @@ def decode(path: Path, *, keep_depth: bool) -> DecodedPhoto:
         # libheif has turned the picture upright.
         tags = dataclasses.replace(tags, orientation=1)
         if keep_depth and image.info.get("bit_depth", 8) > 8:
-            return decoded.from_array(_deep_pixels(path), tags)
+            return decoded.from_array(_deep_pixels(content), tags)
         image.load()
         return decoded.from_image(image, tags)
 
@@ -54,10 +58,10 @@ def _is_installed() -> bool:
     return True
 
 
-def _deep_pixels(path: Path) -> np.ndarray:
+def _deep_pixels(content: bytes) -> np.ndarray:
     import pillow_heif  # pyright: ignore[reportMissingImports]
 
-    image = pillow_heif.open_heif(path, convert_hdr_to_8bit=False, hdr_to_16bit=False)
+    image = pillow_heif.open_heif(content, convert_hdr_to_8bit=False, hdr_to_16bit=False)
     values = np.asarray(image)
     # 10 or 12 bits -> the full range of 16.
     brightest = 2 ** image.info["bit_depth"] - 1

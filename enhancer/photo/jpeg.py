@@ -140,9 +140,7 @@ def _decode(
     return pixels, has_end
 
 
-def _picture(
-    content: bytes, header: list[_Segment], start: int
-) -> tuple[list[_Segment], bool]:
+def _picture(content: bytes, header: list[_Segment], start: int) -> tuple[list[_Segment], bool]:
     """The tables and scans that the pixels need, without zeros behind them; and whether the file
     has an end."""
     about = [mended for part in header if (mended := _of_colors(part))]

@@ -48,6 +48,9 @@ def decode_png(path: Path, head: bytes) -> DecodedPhoto:
         # Pillow reads what stands before the pixels, libpng nothing but them.
         header = b"".join(chunk.whole for chunk in chunks if chunk.kind not in (b"IDAT", b"IEND"))
         with Image.open(io.BytesIO(_SIGNATURE + header + _NO_DATA), formats=("PNG",)) as image:
+            # Pillow would look for EXIF behind the pixels, where none is left.
+            raw = image.info.get("Raw profile type exif", "").split("\n")[3:]
+            image.info.setdefault("exif", bytes.fromhex("".join(raw)))
             tags = decoded.tags_of(image)
     except (OSError, SyntaxError, ValueError):
         tags, notes = Tags(), (*notes, "its metadata could not be read and were left out")

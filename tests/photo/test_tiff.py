@@ -144,3 +144,26 @@ def test_the_raw_formats_that_are_no_tiff_are_told_by_their_content(tmp_path, na
         (tmp_path / name).write_bytes(head + bytes(99))
         read_photo(tmp_path / name)
     assert len(developed) == 4
+
+
+def test_each_page_has_an_orientation_of_its_own(tmp_path, pixels):
+    with tifffile.TiffWriter(tmp_path / "photo.tif") as tiff:
+        tiff.write(pixels[::4, ::4], photometric="rgb", subfiletype=1)
+        tiff.write(pixels, photometric="rgb", extratags=[(274, "H", 1, 6, True)])
+    turned = read_photo(tmp_path / "photo.tif").pixels
+    np.testing.assert_array_equal(turned, np.rot90(pixels, -1))
+
+
+def test_the_orientation_of_a_thumbnail_is_not_that_of_the_photo(tmp_path, pixels):
+    with tifffile.TiffWriter(tmp_path / "photo.tif") as tiff:
+        turn = [(274, "H", 1, 6, True)]
+        tiff.write(pixels[::4, ::4], photometric="rgb", subfiletype=1, extratags=turn)
+        tiff.write(pixels, photometric="rgb")
+    np.testing.assert_array_equal(read_photo(tmp_path / "photo.tif").pixels, pixels)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".dng"])
+def test_a_finished_picture_that_says_dng_is_read_as_it_is(tmp_path, pixels, suffix):
+    version = [(50706, "B", 4, bytes((1, 4, 0, 0)), True)]
+    tifffile.imwrite(tmp_path / f"a{suffix}", pixels, photometric="rgb", extratags=version)
+    np.testing.assert_array_equal(read_photo(tmp_path / f"a{suffix}").pixels, pixels)
