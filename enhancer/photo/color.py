@@ -39,7 +39,8 @@ _PRIMARIES |= {0: _PRIMARIES[1], 2: _PRIMARIES[1], 7: _PRIMARIES[6]}
 _ADOBE = (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 # Table 3: exponent, offset, slope of the straight piece near black, and where that ends.
 _SRGB_CURVE, _TV_CURVE = (2.4, 0.055, 12.92, 0.04045), (1 / 0.45, 0.099, 4.5, 0.081)
-_CURVES = dict.fromkeys((0, 2, 13), _SRGB_CURVE) | dict.fromkeys((1, 6, 11, 12, 14, 15), _TV_CURVE)
+_CURVES: dict[int, tuple[float, ...]] = dict.fromkeys((0, 2, 13), _SRGB_CURVE)
+_CURVES |= dict.fromkeys((1, 6, 11, 12, 14, 15), _TV_CURVE)
 _CURVES |= {7: (1 / 0.45, 0.1115, 4.0, 0.0913)}
 _CURVES |= {4: (2.2, 0, 1, 0), 5: (2.8, 0, 1, 0), 8: (1, 0, 1, 0)}
 _HDR_CURVES = {9: "logarithmic", 10: "logarithmic", 16: "PQ", 18: "HLG"}

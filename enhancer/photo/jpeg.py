@@ -153,8 +153,8 @@ def _picture(content: bytes, header: list[_Segment], start: int) -> tuple[list[_
         if trailer := _TRAILER.search(data):
             data = data[: trailer.start()]
         # Fill bytes go, but for those that stand for 255 in the data.
-        kept = len(data.rstrip(b"\0\xff"))
-        data = data[: _STUFFED.match(data, kept).end()]
+        kept = data.rstrip(b"\0\xff")
+        data = kept + _STUFFED.findall(data, len(kept))[0]
         if is_sequential:  # some programs write nonsense here
             scan = scan._replace(content=scan.content[:-3] + b"\0\x3f\0")
         segments[-1] = scan._replace(data=data)

@@ -243,5 +243,5 @@ def test_code_points_are_converted_by_the_formulas_of_their_standard(points):
 
 @pytest.mark.parametrize("points", [(3, 13), (1, 17)])
 def test_code_points_that_are_not_known_are_refused_by_number(points):
-    with pytest.raises(color.UnsupportedColorsError, match="of ITU-T H.273"):
+    with pytest.raises(color.UnsupportedColorsError, match=r"of ITU-T H\.273"):
         color.profile_of_code_points(*points)
