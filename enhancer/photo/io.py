@@ -76,6 +76,11 @@ def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
         return Photo(pixels, exif, decoded.tags.xmp, decoded.notes)
     except PhotoError:
         raise
+    except color.UnsupportedColorsError as error:
+        raise PhotoError(
+            f"{path.name} {error}, which is not supported. Export it as a JPEG or TIFF in sRGB "
+            "with 8 or 16 bits per channel, or set the camera to SDR."
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise refusal.too_large(path) from error
     except MemoryError as error:
@@ -146,7 +151,10 @@ def _decode(path: Path, head: bytes, *, keep_depth: bool) -> DecodedPhoto:
     if kind is None and (other := refusal.describe_other(head)):
         name, advice = other
         raise PhotoError(f"{path.name} is not a photo but {name}. {advice}")
-    if path.suffix.lower() in RAW_SUFFIXES or kind is FileKind.RAW:
+    suffix = path.suffix.lower()
+    # What is finished in a DNG says so. The previews of older cameras' files do not.
+    is_raw = suffix in RAW_SUFFIXES and not (suffix == ".dng" and kind is FileKind.TIFF)
+    if is_raw or kind is FileKind.RAW:
         return _develop(path, kind, keep_depth=keep_depth)
     match kind:
         case FileKind.JPEG:
@@ -169,11 +177,21 @@ def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedP
             "Use the camera's own file, or rename this one to what it is."
         )
     try:
-        pixels = raw.develop(path, max_pixels=MAX_PIXELS, bits_per_channel=16 if keep_depth else 8)
+        pixels = raw.develop(
+            path,
+            max_pixels=MAX_PIXELS,
+            is_whole=tiff.holds_whole_linear_raw(path),
+            bits_per_channel=16 if keep_depth else 8,
+        )
     except raw.RawError as error:
         # The camera's own rendering looks unlike ours, and may be a thumbnail: it is never passed
         # off as the photo.
         width, height = raw.preview_size(path) or (0, 0)
+        if compression := tiff.unsupported_compression(path):
+            raise PhotoError(
+                f"{path.name} is compressed with {compression}, which is not supported. Convert it "
+                "to a DNG without that, or export a TIFF from your RAW converter."
+            ) from error
         advice = "Copy it from the camera again"
         if width * height >= _LARGE_PREVIEW_PIXELS:
             advice = (
