@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from enhancer.photo import color, metadata, refusal
+from enhancer.photo.metadata import Metadata
 
 # Pillow warns above 89 megapixels, which cameras reach, and stops at twice its limit.
 Image.MAX_IMAGE_PIXELS = refusal.MAX_PIXELS
@@ -23,8 +24,7 @@ class Tags:
     """What a file says about its photo beside the pixels."""
 
     profile: bytes | None = None
-    exif: Image.Exif | None = None
-    xmp: bytes | None = None
+    metadata: Metadata = Metadata()
     orientation: int = 1
     """Of EXIF, still to be undone."""
 
@@ -40,8 +40,8 @@ class DecodedPhoto:
 
 def tags_of(image: Image.Image) -> Tags:
     """Copy what belongs to a photo from an image whose file is open."""
-    exif, xmp = metadata.of_image(image)
-    return Tags(image.info.get("icc_profile"), exif, xmp, metadata.orientation(exif))
+    found = metadata.of_image(image)
+    return Tags(image.info.get("icc_profile"), found, metadata.orientation(found))
 
 
 def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
@@ -60,8 +60,7 @@ def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
             image.seek(frame)
         refusal.check_size(path, image.width, image.height)
         image.load()
-        # Pillow turns some formats upright while it loads them, and takes the tag away.
-        turn = metadata.orientation(image.getexif())
+        turn = 1 if kind == "TIFF" else tags.orientation  # Pillow has turned a TIFF upright
         profile = image.info.get("icc_profile")
         return from_image(image, dataclasses.replace(tags, profile=profile, orientation=turn))
 

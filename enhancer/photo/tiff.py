@@ -96,8 +96,8 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
     pixels, notes = _with_true_alpha(pixels, page)
     profile_tag = page.tags.get(_ICC_PROFILE)
     profile = bytes(profile_tag.value) if profile_tag is not None else None
-    exif, xmp = metadata.of_tiff(path)
-    photo = decoded.from_array(pixels, Tags(profile, exif, xmp, metadata.orientation(exif)))
+    found = metadata.of_tiff(path)
+    photo = decoded.from_array(pixels, Tags(profile, found, metadata.orientation(found)))
     if profile is None and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
         # 16 bits are what editors write their wide working spaces with.
         notes = (*notes, "16 bits without a colour profile, treated as sRGB")
