@@ -39,46 +39,53 @@ def encode_jpeg(pixels: np.ndarray, *, quality: int = 95, metadata: Metadata = _
     """
     _check(pixels, np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(
-        buffer,
-        "JPEG",
-        quality=quality,
-        subsampling=0,
-        icc_profile=color.srgb_profile(),
-    )
-    content, segments = buffer.getvalue(), _jfif(*(metadata.density or (0, 1, 1)))
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    profile = color.srgb_profile()
+    image.save(buffer, "JPEG", quality=quality, subsampling=0, icc_profile=profile)
+    unit, x, y = metadata.density or (0, 1, 1)
+    if unit == 2 and not (x == round(x) and y == round(y)):  # whole numbers only
+        unit, x, y = 1, x * 2.54, y * 2.54
+    density = struct.pack(">BHH", unit, round(x), round(y))
+    segments = [(0xE0, b"JFIF\0\x01\x01" + density + bytes(2))]
     if metadata.exif:
-        segments += _segment(0xE1, EXIF_PREFIX + metadata.exif)
+        segments.append((0xE1, EXIF_PREFIX + metadata.exif))
     if metadata.xmp:
-        segments += _segment(0xE1, XMP_PREFIX + metadata.xmp)
+        segments.append((0xE1, XMP_PREFIX + metadata.xmp))
     most = MAX_SEGMENT_BYTES - len(PHOTOSHOP_PREFIX)
-    for start in range(0, len(metadata.photoshop), most):
-        segments += _segment(0xED, PHOTOSHOP_PREFIX + metadata.photoshop[start : start + most])
-    for _, comment in metadata.texts:
-        segments += _segment(0xFE, comment)
-    return content[:2] + segments + content[_JFIF_END:]
+    starts = range(0, len(metadata.photoshop), most)
+    segments += [(0xED, PHOTOSHOP_PREFIX + metadata.photoshop[i : i + most]) for i in starts]
+    segments += [(0xFE, comment) for _, comment in metadata.texts]
+    parts = [struct.pack(">BBH", 0xFF, kind, 2 + len(part)) + part for kind, part in segments]
+    return b"\xff\xd8" + b"".join(parts) + buffer.getbuffer()[_JFIF_END:]
 
 
 def encode_png(pixels: np.ndarray, *, metadata: Metadata = _NOTHING) -> bytes:
     """Encode uint8 or uint16 `(height, width, 3)` sRGB, full range, as PNG."""
     _check(pixels, np.uint8, np.uint16)
     content = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), **_PNG_OPTIONS))
-    chunks = [_png_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(color.srgb_profile()))]
+    chunks = [(b"iCCP", b"sRGB\0\0" + zlib.compress(color.srgb_profile()))]
     if metadata.density:
         unit, *density = metadata.density
-        pixels = (round(n * _PER_METRE[unit]) for n in density)
-        chunks.append(_png_chunk(b"pHYs", struct.pack(">IIB", *pixels, unit > 0)))
+        per_metre = [round(n * _PER_METRE[unit]) for n in density]
+        chunks.append((b"pHYs", struct.pack(">IIB", *per_metre, unit > 0)))
     if metadata.exif:
-        chunks.append(_png_chunk(b"eXIf", metadata.exif))
+        chunks.append((b"eXIf", metadata.exif))
     if metadata.xmp:
-        chunks.append(_png_chunk(b"iTXt", PNG_XMP + bytes(4) + metadata.xmp))
+        chunks.append((b"iTXt", PNG_XMP + bytes(4) + metadata.xmp))
     if metadata.photoshop:  # as ImageMagick does, since there is no chunk for it
-        profile = f"\niptc\n{len(metadata.photoshop):8}\n{metadata.photoshop.hex()}\n".encode()
-        text = b"Raw profile type iptc\0\0" + zlib.compress(profile)
-        chunks.append(_png_chunk(b"zTXt", text))
+        profile = f"\niptc\n{len(metadata.photoshop):8}\n{metadata.photoshop.hex()}\n"
+        chunks.append((b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(profile.encode())))
     for kind, text in metadata.texts:
-        chunks.append(_png_comment(text) if kind == "COM" else _png_chunk(kind.encode(), text))
-    return content[:_PNG_HEADER_BYTES] + b"".join(chunks) + content[_PNG_HEADER_BYTES:]
+        if kind == "COM":
+            kind, text = "iTXt", b"Comment" + bytes(5) + text.rstrip(b"\0")
+            if not _is_utf8(text):
+                kind, text = "tEXt", text.replace(bytes(5), b"\0")
+        chunks.append((kind.encode(), text))
+    encoded = [
+        len(chunk).to_bytes(4) + kind + chunk + zlib.crc32(kind + chunk).to_bytes(4)
+        for kind, chunk in chunks
+    ]
+    return content[:_PNG_HEADER_BYTES] + b"".join(encoded) + content[_PNG_HEADER_BYTES:]
 
 
 def encode_tiff(pixels: np.ndarray, *, metadata: Metadata = _NOTHING) -> bytes:
@@ -91,62 +98,31 @@ def encode_tiff(pixels: np.ndarray, *, metadata: Metadata = _NOTHING) -> bytes:
     block = metadata.exif or b"II*\0".ljust(8, b"\0")
     order = "<" if block.startswith(b"II") else ">"
     values = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder(order))
-    depth = 8 * pixels.dtype.itemsize
-    numbers: dict[int, tuple[str, tuple[int, ...]]] = {
-        256: ("I", (width,)),
-        257: ("I", (height,)),
-        258: ("H", (depth, depth, depth)),
-        259: ("H", (1,)),  # no compression
-        262: ("H", (2,)),  # RGB
-        273: ("I", (0,)),  # one strip, behind the tags
-        277: ("H", (3,)),
-        278: ("I", (height,)),
-        279: ("I", (values.nbytes,)),
-    }
+
+    def tag(kind: int, *numbers: int, count: int = 0) -> exif.Value:
+        form = {3: "H", 4: "I", 5: "I"}[kind] * len(numbers)
+        return kind, count or len(numbers), struct.pack(order + form, *numbers)
+
+    tags = {256: tag(4, width), 257: tag(4, height), 258: tag(3, *[8 * values.itemsize] * 3)}
+    tags |= {259: tag(3, 1), 262: tag(3, 2), 277: tag(3, 3)}  # no compression; RGB; three channels
+    tags |= {278: tag(4, height), 279: tag(4, values.nbytes), 273: tag(4, 0)}  # one strip
     if metadata.density:
-        unit, x, y = metadata.density
-        numbers[exif.X_RESOLUTION] = "II", (round(x * 1000), 1000)
-        numbers[exif.Y_RESOLUTION] = "II", (round(y * 1000), 1000)
-        numbers[exif.RESOLUTION_UNIT] = "H", (unit + 1,)
-    kinds = {"H": 3, "I": 4, "II": 5}
-    tags: dict[int, exif.Value] = {
-        tag: (
-            kinds[kind],
-            len(n) // len(kind),
-            struct.pack(order + kind * (len(n) // len(kind)), *n),
-        )
-        for tag, (kind, n) in numbers.items()
-    }
-    blocks = {exif.XMP: metadata.xmp, exif.PHOTOSHOP: metadata.photoshop}
-    for tag, content in {**blocks, exif.ICC_PROFILE: color.srgb_profile()}.items():
-        if content:
-            tags[tag] = 7 if tag == exif.ICC_PROFILE else 1, len(content), content
-    start = len(exif.as_tiff(block, tags))
-    tags[273] = 4, 1, struct.pack(f"{order}I", start)
+        unit, *density = metadata.density
+        for number, value in zip((exif.X_RESOLUTION, exif.Y_RESOLUTION), density, strict=True):
+            tags[number] = tag(5, round(value * 1000), 1000, count=1)
+        tags[exif.RESOLUTION_UNIT] = tag(3, unit + 1)
+    contents = {exif.XMP: metadata.xmp, exif.PHOTOSHOP: metadata.photoshop}
+    contents[exif.ICC_PROFILE] = color.srgb_profile()
+    tags |= {number: (7, len(content), content) for number, content in contents.items() if content}
+    tags[273] = tag(4, len(exif.as_tiff(block, tags)))
     return exif.as_tiff(block, tags) + values.tobytes()
 
 
-def _jfif(unit: int, x: float, y: float) -> bytes:
-    if unit == 2 and not (x == round(x) and y == round(y)):  # whole numbers only
-        unit, x, y = 1, x * 2.54, y * 2.54
-    return _segment(0xE0, struct.pack(">5sHBHHH", b"JFIF", 0x101, unit, round(x), round(y), 0))
-
-
-def _segment(marker: int, content: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
-
-
-def _png_comment(text: bytes) -> bytes:
-    text = text.rstrip(b"\0")
+def _is_utf8(text: bytes) -> bool:
     try:
-        text.decode()
+        return bool(text.decode())
     except UnicodeDecodeError:
-        return _png_chunk(b"tEXt", b"Comment\0" + text)
-    return _png_chunk(b"iTXt", b"Comment" + bytes(5) + text)
-
-
-def _png_chunk(kind: bytes, content: bytes) -> bytes:
-    return len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
+        return False
 
 
 def _check(pixels: np.ndarray, *dtypes: type) -> None:

@@ -76,8 +76,8 @@ def kept_metadata(found: Metadata, policy: MetadataPolicy) -> Metadata:
         photoshop=bytes(resources),
         texts=tuple(text for text in found.texts if not _PLACE_KEYWORD.match(text[1])),
     )
-    words = kept.texts or kept.photoshop or xmp.has_words(kept.xmp)
-    if words or (kept.exif and exif.has_words(kept.exif)):
+    words = kept.texts or kept.photoshop or xmp.WORDS.search(kept.xmp)
+    if words or (kept.exif and exif.Block(kept.exif).has_words()):
         return kept.noting("captions, keywords and comments were kept, and may name the place")
     return kept
 
@@ -145,6 +145,8 @@ def of_raw(path: Path, preview: bytes | None, *, is_tiff: bool) -> Metadata:
         if not found.exif:
             with Image.open(io.BytesIO(preview or b""), formats=("JPEG",)) as image:
                 found = dataclasses.replace(found, exif=of_image(image).exif)
+    if b"dcraw v9" in found.exif:  # which LibRaw puts together
+        return found.noting("of its metadata, date, camera and exposure alone could be kept")
     return found if found.exif else found.noting("no EXIF was found in it")
 
 

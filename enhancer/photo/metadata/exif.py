@@ -13,18 +13,16 @@ from typing import NamedTuple
 
 FIRST, EXIF, GPS, INTEROP = 0, 34665, 34853, 40965  # directories, by the tag that points to them
 _THUMBNAIL = -1  # the directory behind the first
-ORIENTATION, COLOR_SPACE, DESCRIPTION = 274, 40961, 270
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 XMP, IPTC, PHOTOSHOP, ICC_PROFILE = 700, 33723, 34377, 34675
-_MAKER_NOTE, _DNG_PRIVATE = 37500, 50740  # into the latter, Adobe's converter puts the former
+ORIENTATION, COLOR_SPACE, _MAKER_NOTE = 274, 40961, 37500
+_DNG_PRIVATE = 50740  # where Adobe's converter puts the maker note
 MAKER_NOTES = frozenset({_MAKER_NOTE, _DNG_PRIVATE})
-_USER_COMMENT, _WORDS = 37510, (DESCRIPTION, 40091, 40092, 40094, 40095)
 _ELSEWHERE = frozenset({273, 279, 324, 325, 330, 513, 514, XMP, IPTC, PHOTOSHOP, ICC_PROFILE})
 # How a file stores its picture (37724: an editor's layers), and how to develop a RAW, but for the
 # names and numbers of camera and lens.
-_STORAGE = _ELSEWHERE | {254, 255, 256, 257, 258, 259, 262, 263, 266, 277, 278, 280, 281, 284, 288}
-_STORAGE |= {289, 292, 293, 301, 317, 318, 319, 320, 322, 323, 338, 339, 340, 341, 347, 529, 530}
-_STORAGE |= {*range(512, 522), 531, 532, 33421, 33422, 37724}
+_STORAGE = _ELSEWHERE | {284, 301, 33421, 33422, 33424, 37724, *range(254, 268), *range(277, 282)}
+_STORAGE |= {*range(288, 294), *range(317, 326), *range(332, 348), *range(512, 533)}
 OF_A_FILE = _STORAGE | {*range(50706, 52600)} - {50708, 50735, 50736, 50827, _DNG_PRIVATE}
 """Tags of a TIFF or DNG that make no sense in another file."""
 _OLD_COLORS = frozenset({301, 318, 319, INTEROP, 42240})  # curves, white, primaries, gamma
@@ -96,6 +94,12 @@ class Block:
         if entry is None or entry.kind not in _INTEGERS or not entry.count:
             return 0
         return self._number(_INTEGERS[entry.kind], entry.start)
+
+    def has_words(self) -> bool:
+        """Whether somebody has described the photo or commented on it."""
+        words = [self.value(tag) for tag in (270, 40091, 40092, 40094, 40095)]
+        words.append(self.value(37510, EXIF)[8:])  # behind the name of its encoding
+        return any(word.strip(b"\0 ") for word in words)
 
     def _entries(self, offset: int) -> tuple[list[Entry], int]:
         """A directory's entries, as many as there are, and where they end."""
@@ -172,14 +176,6 @@ def _patched(source: Block, numbers: Mapping[int, int], gone: frozenset[int]) ->
     for part in needed:  # the parts of a damaged block may overlap
         result[part] = before[part]
     return bytes(result)
-
-
-def has_words(content: bytes) -> bool:
-    """Whether somebody has described the photo or commented on it."""
-    source = Block(content)
-    words = [source.value(tag) for tag in _WORDS]
-    words.append(source.value(_USER_COMMENT, EXIF)[8:])  # behind the name of its encoding
-    return any(word.strip(b"\0 ") for word in words)
 
 
 def rebuilt(content: bytes | mmap.mmap, gone: frozenset[int]) -> tuple[bytes, list[str]]:

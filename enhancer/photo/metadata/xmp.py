@@ -20,9 +20,10 @@ PLACE = re.compile(
     r"(?i).* \w*(GPS|Geo|Location|City|Country|State|Province|Place|Latitude|Longitude|Altitude"
     r"|Coverage|WorldRegion)\w*"
 )
-_WORDS = re.compile(
+WORDS = re.compile(
     rb":(description|title|subject|\w*Headline|Event|Instructions|\w*Comment|\w*Keyword|TagsList)\b"
 )
+"""Descriptions and comments."""
 _TAG = re.compile(rb"""</?(?:[^<>"']|"[^"]*"|'[^']*')*>""")
 _ATTRIBUTE = re.compile(rb"""\s+(?!xmlns[:=\s])[^\s=<>/]+\s*=\s*(?:"[^"]*"|'[^']*')""")
 
@@ -71,8 +72,3 @@ def without(packet: bytes, names: re.Pattern[str]) -> bytes:
         kept += packet[position : max(start, position)]
         position = max(position, stop)
     return kept + packet[position:]
-
-
-def has_words(packet: bytes) -> bool:
-    """Whether somebody has described the photo or commented on it."""
-    return bool(_WORDS.search(packet))
