@@ -129,9 +129,11 @@ def upright(content: bytes, height: int, width: int) -> bytes:
     """
     source = Block(content)
     is_srgb = source.integer(source.find(COLOR_SPACE, EXIF)) == 1
-    sizes = {256: width, 257: height, 4097: width, 4098: height, 40962: width, 40963: height}
+    numbers = {(FIRST, ORIENTATION): 1, (FIRST, 256): width, (FIRST, 257): height}
+    numbers |= {(EXIF, COLOR_SPACE): 1, (EXIF, 40962): width, (EXIF, 40963): height}
+    numbers |= {(INTEROP, 4097): width, (INTEROP, 4098): height}
     gone = _ELSEWHERE | {_THUMBNAIL} | (frozenset() if is_srgb else _OLD_COLORS)
-    return _patched(source, {ORIENTATION: 1, COLOR_SPACE: 1, **sizes}, gone)
+    return _patched(source, numbers, gone)
 
 
 def without_place(content: bytes) -> bytes:
@@ -139,7 +141,7 @@ def without_place(content: bytes) -> bytes:
     return _patched(Block(content), {}, _PLACE)
 
 
-def _patched(source: Block, numbers: Mapping[int, int], gone: frozenset[int]) -> bytes:
+def _patched(source: Block, numbers: Mapping[tuple[int, int], int], gone: frozenset[int]) -> bytes:
     """Write numbers over those of the same tags, and take tags and directories out."""
     if source.is_big:
         raise ValueError("a BigTIFF is not patched in place")
@@ -152,7 +154,7 @@ def _patched(source: Block, numbers: Mapping[int, int], gone: frozenset[int]) ->
         end = offset + 6 + 12 * len(entries)
         table = struct.pack(f"{source.order}H", len(kept))
         for entry in kept:
-            value = numbers.get(entry.tag)
+            value = numbers.get((pointer, entry.tag))
             stored = result[entry.position : entry.position + 12]
             if value is not None and (entry.count, source.integer(entry)) != (1, value):
                 kind = _LONG if entry.kind == _LONG or value > 0xFFFF else _SHORT
