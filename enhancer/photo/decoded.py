@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from enhancer.photo import color, metadata, refusal
+from enhancer.photo.metadata import Metadata
 
 # Pillow warns above 89 megapixels, which cameras reach, and stops at twice its limit.
 Image.MAX_IMAGE_PIXELS = refusal.MAX_PIXELS
@@ -22,8 +23,7 @@ class Tags:
     """What a file says about its photo beside the pixels."""
 
     profile: bytes | None = None
-    exif: Image.Exif | None = None
-    xmp: bytes | None = None
+    metadata: Metadata = Metadata()
     orientation: int = 1
     """Of EXIF, still to be undone."""
 
@@ -47,8 +47,8 @@ def tags_of(image: Image.Image) -> Tags:
     if not profile:
         with contextlib.suppress(Exception):  # of broken EXIF
             profile = color.profile_of_exif(image.getexif())
-    exif, xmp = metadata.of_image(image)
-    return Tags(profile, exif, xmp, metadata.orientation(exif))
+    found = metadata.of_image(image)
+    return Tags(profile, found, metadata.orientation(found))
 
 
 def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
@@ -66,8 +66,7 @@ def read_with_pillow(path: Path, kind: str, *, frame: int = 0) -> DecodedPhoto:
             image.seek(frame)
         refusal.check_size(path, image.width, image.height)
         image.load()
-        # Pillow turns some formats upright while it loads them, and takes the tag away.
-        turn = metadata.orientation(image.getexif())
+        turn = 1 if kind == "TIFF" else tags.orientation  # Pillow has turned a TIFF upright
         profile = image.info.get("icc_profile") or (None if frame else tags.profile)
         return from_image(image, dataclasses.replace(tags, profile=profile, orientation=turn))
 

@@ -117,12 +117,11 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
         pixels = np.iinfo(pixels.dtype).max - pixels
     pixels, notes = _with_true_alpha(pixels, page)
     profile = bytes(page.tags.valueof(_ICC_PROFILE, b"")) or _profile_of_exif(path)
-    exif, xmp = metadata.of_tiff(path)
     # It belongs to each page, but those nested in another one are turned with that.
     first = page.parent.pages.first if is_nested else page
     turn = page.tags.valueof(_ORIENTATION) or first.tags.valueof(_ORIENTATION)
-    tags = Tags(profile, exif, xmp, turn if turn in range(1, 9) else 1)
-    photo = decoded.from_array(pixels, tags)
+    turn = turn if turn in range(1, 9) else 1
+    photo = decoded.from_array(pixels, Tags(profile, metadata.of_tiff(path), turn))
     if profile is None and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
         # 16 bits are what editors write their wide working spaces with.
         notes = (*notes, "16 bits without a colour profile, treated as sRGB")
