@@ -440,6 +440,16 @@ def test_without_gps_a_block_that_has_none_stays():
     assert kept_metadata(Metadata(block), "none") == Metadata()
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_without_gps_nothing_is_left_of_a_block_that_has_nothing_else(tmp_path, suffix):
+    block = block_of("<", gps={1: text(b"N")})
+    source = jpeg_with((0xE1, b"Exif\0\0" + block))
+    content, notes = copied(tmp_path, source, ".jpg", suffix, policy="no-gps")
+    assert notes == ()
+    (tmp_path / f"again{suffix}").write_bytes(content)
+    assert not read_photo(tmp_path / f"again{suffix}").metadata.notes
+
+
 def test_blocks_that_older_programs_hide_in_png_texts_are_found(tmp_path):
     block = full_block("<")
     lines = f"\nexif\n{len(block) + 6:8}\n{(b'Exif' + bytes(2) + block).hex()}\n".encode()

@@ -38,6 +38,7 @@ _IPTC_RESOURCE = b"8BIM\x04\x04"
 _PLACE_KEYWORD = re.compile(
     rb"(?i)[\w:. ]*(gps|geo|location|city|country|state|province|place|tude)"
 )
+_DAMAGED_EXIF = "EXIF is damaged and was left out"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +70,14 @@ def kept_metadata(found: Metadata, policy: MetadataPolicy) -> Metadata:
     resources = bytearray(found.photoshop)
     for _, start, end in _sized(_IPTC_PLACE, found.photoshop):
         resources[start:end] = b" " * (end - start)
-    kept = dataclasses.replace(
-        found,
-        exif=found.exif and exif.without_place(found.exif),
+    notes, block = (), b""
+    try:
+        block = found.exif and exif.without_place(found.exif)
+    except ValueError:
+        notes = (_DAMAGED_EXIF,)
+    kept = found.noting(
+        *notes,
+        exif=block,
         xmp=found.xmp and xmp.without(found.xmp, xmp.PLACE),
         photoshop=bytes(resources),
         texts=tuple(text for text in found.texts if not _PLACE_KEYWORD.match(text[1])),
@@ -130,7 +136,7 @@ def of_tiff(path: Path) -> Metadata:
             source = exif.Block(content)
             block, notes = exif.rebuilt(content, exif.OF_A_FILE)
         except (ValueError, struct.error):
-            return Metadata(notes=("EXIF is damaged and was left out",))
+            return Metadata(notes=(_DAMAGED_EXIF,))
         resources, iptc = source.value(exif.PHOTOSHOP), source.value(exif.IPTC)
         if iptc and _IPTC_RESOURCE not in resources:
             resources += _IPTC_RESOURCE + struct.pack(">HI", 0, len(iptc)) + iptc
@@ -168,7 +174,7 @@ def upright(found: Metadata, height: int, width: int) -> Metadata:
             packet = packet or exif.Block(found.exif).value(exif.XMP)
             density = density or _density_of(exif.Block(block))
     except (ValueError, struct.error):
-        notes.append("EXIF is damaged and was left out")
+        notes.append(_DAMAGED_EXIF)
     try:
         packet = xmp.without(packet, xmp.STALE) if packet else b""
     except ValueError:

@@ -177,7 +177,9 @@ def _patched(source: Block, numbers: Mapping[tuple[int, int], int], gone: frozen
         result[part] = bytes(len(before[part]))
     for part in needed:  # the parts of a damaged block may overlap
         result[part] = before[part]
-    return bytes(result)
+    if all(entry.tag in gone for entry in source.directories[FIRST][1]):
+        return b""
+    return bytes(Block(bytes(result)).content)  # unless its parts lay across each other
 
 
 def rebuilt(content: bytes | mmap.mmap, gone: frozenset[int]) -> tuple[bytes, list[str]]:
