@@ -26,15 +26,14 @@ def main() -> int:
     except PhotoError as error:
         print(json.dumps({"problem": str(error), "no_memory": _is_memory_error(error)}))
         return 0
-    # Blocks of bytes go through JSON as Latin-1, which has a letter for every byte.
     header = {
         "shape": photo.pixels.shape,
         "dtype": photo.pixels.dtype.name,
-        "exif": photo.exif and photo.exif.decode("latin-1"),
-        "xmp": photo.xmp and photo.xmp.decode("latin-1"),
+        "metadata": vars(photo.metadata),
         "notes": photo.notes,
     }
-    print(json.dumps(header), flush=True)
+    # Bytes go through JSON as Latin-1, which has a letter for every byte.
+    print(json.dumps(header, default=lambda block: block.decode("latin-1")), flush=True)
     sys.stdout.buffer.write(np.ascontiguousarray(photo.pixels).data.cast("B"))
     sys.stdout.flush()
     return 0

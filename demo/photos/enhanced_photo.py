@@ -95,7 +95,9 @@ def enhance_photo(
         "after.jpg": _preview(edited, PREVIEW_PIXELS),
         "thumbnail.jpg": _preview(edited, THUMBNAIL_PIXELS),
     }
-    photo = EnhancedPhoto(folder, source, width, height, tuple(decoded.notes), 0.0)
+    photo = EnhancedPhoto(
+        folder, source, width, height, decoded.notes + decoded.metadata.notes, 0.0
+    )
     besides = sum(map(len, previews.values())) + sum(part.nbytes for part in vars(edit).values())
     keep_room(besides + most_bytes(photo, decoded))
     save_edit(folder / "edit.npz", edit)
@@ -133,7 +135,9 @@ def most_bytes(photo: EnhancedPhoto, decoded: Photo) -> int:
         -(-side // 8) * 8 for side in decoded.pixels.shape[:2]
     )  # JPEG has whole blocks
     depth = 1 if photo.result_name.endswith(".jpg") else decoded.pixels.itemsize
-    beside = len(decoded.exif or b"") + len(decoded.xmp or b"") + _FRAME_BYTES
+    found = decoded.metadata
+    blocks = found.exif, found.xmp, found.photoshop * 2, *(text for _, text in found.texts)
+    beside = sum(map(len, blocks)) + _FRAME_BYTES
     return round(1.01 * 3 * depth * height * width) + beside
 
 
@@ -190,7 +194,7 @@ def _write_result(photo: EnhancedPhoto, pixels: np.ndarray, decoded: Photo, tast
         if earlier != path.parent:
             shutil.rmtree(earlier, ignore_errors=True)
     path.parent.mkdir(exist_ok=True)
-    write_photo(path, pixels, exif=decoded.exif, xmp=decoded.xmp)
+    write_photo(path, pixels, metadata=decoded.metadata)
 
 
 def _preview(pixels: np.ndarray, long_edge: int) -> bytes:

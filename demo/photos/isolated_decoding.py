@@ -17,6 +17,7 @@ from PIL import Image
 
 from demo.photos.limits import Limits
 from enhancer.photo.io import RAW_SUFFIXES, Photo, PhotoError, read_photo
+from enhancer.photo.metadata import Metadata
 
 _PLAIN = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
 _DECODER = "import sys; from demo.photos.decoder_process import main; sys.exit(main())"
@@ -98,9 +99,14 @@ def _photo_of(output: bytes, path: Path) -> Photo:
         )
     if "problem" in header:
         raise PhotoError(header["problem"])
-    exif, xmp = (header[name] and header[name].encode("latin-1") for name in ("exif", "xmp"))
+    found = header["metadata"]
+    for name in ("exif", "xmp", "photoshop"):
+        found[name] = found[name].encode("latin-1")
+    found["texts"] = tuple((kind, text.encode("latin-1")) for kind, text in found["texts"])
+    found["density"] = found["density"] and tuple(found["density"])
+    found["notes"] = tuple(found["notes"])
     array = np.frombuffer(pixels, header["dtype"]).reshape(header["shape"])
-    return Photo(array, exif, xmp, tuple(header["notes"]))
+    return Photo(array, Metadata(**found), tuple(header["notes"]))
 
 
 def _environment() -> dict[str, str]:

@@ -188,9 +188,9 @@ def write_result(
 ) -> EnhancedFile:
     """Write what became of `photo`, with as much of its metadata as `metadata` says."""
     destination.parent.mkdir(parents=True, exist_ok=True)
-    write_photo(destination, edited, **kept_metadata(photo.exif, photo.xmp, metadata))
+    lost = write_photo(destination, edited, metadata=kept_metadata(photo.metadata, metadata))
     height, width = edited.shape[:2]
-    return EnhancedFile(destination, width, height, photo.notes)
+    return EnhancedFile(destination, width, height, photo.notes + lost)
 
 
 def refuse_overwriting(source: Path, destination: Path, overwrite: bool) -> None:

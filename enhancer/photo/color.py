@@ -1,13 +1,18 @@
-"""Colours of any ICC profile -> sRGB, in the photo's own precision (8 or 16 bit)."""
+"""Colours of any ICC profile or code points -> sRGB, in the photo's own precision (8 or 16 bit)."""
 
 import dataclasses
 import functools
 import io
+import re
+from typing import Any
 
 import cv2
 import imagecodecs
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
+
+UNREADABLE = b"unreadable"
+"""Stands for a profile that is there and cannot be read."""
 
 _HEADER_DATE = slice(24, 36)  # ICC.1:2022, section 7.2: creation date and time
 # LittleCMS' own default; for the matrix profiles of cameras and editors all intents give the same
@@ -17,13 +22,41 @@ _INTENT = ImageCms.Intent.PERCEPTUAL
 # gamut; this evaluates it.
 _EXACT = int(ImageCms.Flags.NOOPTIMIZE)
 
+# White, red, green and blue (x, y) of ITU-T H.273, table 2, by code point; 2 is "unspecified".
+_D65 = (0.3127, 0.3290)
+_PRIMARIES = {
+    1: (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06),
+    4: (0.310, 0.316, 0.67, 0.33, 0.21, 0.71, 0.14, 0.08),
+    5: (*_D65, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
+    6: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    8: (0.310, 0.316, 0.681, 0.319, 0.243, 0.692, 0.145, 0.049),
+    9: (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    22: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
+}
+_PRIMARIES |= {0: _PRIMARIES[1], 2: _PRIMARIES[1], 7: _PRIMARIES[6]}
+_ADOBE = (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+# Table 3: exponent, offset, slope of the straight piece near black, and where that ends.
+_SRGB_CURVE, _TV_CURVE = (2.4, 0.055, 12.92, 0.04045), (1 / 0.45, 0.099, 4.5, 0.081)
+_CURVES: dict[int, tuple[float, ...]] = dict.fromkeys((0, 2, 13), _SRGB_CURVE)
+_CURVES |= dict.fromkeys((1, 6, 11, 12, 14, 15), _TV_CURVE)
+_CURVES |= {7: (1 / 0.45, 0.1115, 4.0, 0.0913)}
+_CURVES |= {4: (2.2, 0, 1, 0), 5: (2.8, 0, 1, 0), 8: (1, 0, 1, 0)}
+_HDR_CURVES = {9: "logarithmic", 10: "logarithmic", 16: "PQ", 18: "HLG"}
+
 _BLOCK_ROWS = 64
 _ENCODING_STEPS = 2**18
-_MAX_TABLE_ERROR = 4096  # a part of the full range, well below half of an 8-bit level
+_MAX_TABLE_ERROR = 16  # of 65535, well below half of an 8-bit level
+_LEVELS = 65536
 
 
 class ProfileError(ValueError):
     """An embedded ICC profile that cannot be used for the picture that carries it."""
+
+
+class UnsupportedColorsError(ValueError):
+    """Colours that are not converted. The message is a clause, without the file's name."""
 
 
 @functools.cache
@@ -35,77 +68,125 @@ def srgb_profile() -> bytes:
     return bytes(profile)
 
 
-def profile_color_space(profile: bytes) -> str:
-    """The profile's colour space, "RGB", "GRAY", "CMYK", ...; ProfileError if it is no profile."""
+@functools.lru_cache(maxsize=16)
+def rgb_profile(chromaticities: tuple[float, ...], curve: tuple[float, ...]) -> bytes:
+    """Return a profile of white, red, green and blue (x, y each) and a curve as in `_CURVES`;
+    `UNREADABLE` for numbers that make none."""
+    exponent, offset, slope, end = curve
+    values = np.linspace(0, 1, 4096)
+    light = np.where(values < end, values / slope, ((values + offset) / (1 + offset)) ** exponent)
+    white, *primaries = ([*chromaticities[i : i + 2], 1.0] for i in range(0, 8, 2))
+    options: dict[str, Any] = {"whitepoint": white, "primaries": np.ravel(primaries).tolist()}
+    options |= {"gamma": exponent} if not end else {"transferfunction": light.astype(np.float32)}
     try:
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
-        return opened.xcolor_space.strip()  # pyright: ignore[reportAttributeAccessIssue]
+        return bytes(imagecodecs.cms_profile("rgb", **options))
+    except (imagecodecs.CmsError, ValueError):
+        return UNREADABLE
+
+
+def display_p3_profile() -> bytes:
+    """Return the telephones' profile: Display P3 (SMPTE EG 432-1), D65, sRGB's curve."""
+    return rgb_profile(_PRIMARIES[12], _SRGB_CURVE)
+
+
+def profile_of_code_points(primaries: int, curve: int) -> bytes:
+    """Return a profile for the code points of ITU-T H.273 that HEIC and PNG declare colours with.
+
+    Raises:
+        UnsupportedColorsError: PQ, HLG, or others that stand for no finite picture on a screen.
+    """
+    if curve not in _CURVES:
+        raise UnsupportedColorsError(
+            f"is an HDR photo ({_HDR_CURVES[curve]})"
+            if curve in _HDR_CURVES
+            else f"declares the transfer curve {curve} of ITU-T H.273"
+        )
+    if primaries not in _PRIMARIES:
+        raise UnsupportedColorsError(f"declares the primaries {primaries} of ITU-T H.273")
+    return rgb_profile(_PRIMARIES[primaries], _CURVES[curve])
+
+
+def profile_of_png(gamma: float, chromaticities: tuple[float, ...] | None) -> bytes:
+    """Return a profile for a PNG's gAMA (such as 0.45455; 0 where it is absent) and cHRM."""
+    about_srgb = not gamma or abs(gamma * 2.2 - 1) < 0.05
+    if chromaticities is None or np.allclose(chromaticities, _PRIMARIES[1], atol=0.002):
+        if about_srgb:  # what programs write for sRGB
+            return srgb_profile()
+        chromaticities = _PRIMARIES[1]
+    # The standard's stand-in for sRGB's curve is written with the primaries of Display P3 too.
+    is_stand_in = round(gamma * 1e5) == 45455 and not np.allclose(chromaticities, _ADOBE, atol=0.01)
+    curve = _SRGB_CURVE if not gamma or is_stand_in else (1 / gamma, 0, 1, 0)
+    return rgb_profile(chromaticities, curve)
+
+
+def profile_of_exif(exif: Image.Exif) -> bytes | None:
+    """Return the profile of a camera that says Adobe RGB, or its primaries, in EXIF alone (DCF 2.0;
+    EXIF 2.32, 4.6.5); None for sRGB and where nothing is said."""
+    try:
+        details, interop = exif.get_ifd(ExifTags.IFD.Exif), ExifTags.IFD.Interop
+        space = details.get(ExifTags.Base.ColorSpace)
+        index = exif.get_ifd(interop).get(1) if interop in details else None
+        if space == 2 or (space != 1 and str(index).startswith("R03")):
+            return rgb_profile(_ADOBE, (563 / 256, 0, 1, 0))
+        white = exif.get(ExifTags.Base.WhitePoint, _D65)
+        colors = [float(x) for x in (*white, *exif[ExifTags.Base.PrimaryChromaticities])]
+        if space == 1 or len(colors) != 8 or np.allclose(colors, _PRIMARIES[1], atol=0.002):
+            return None
+        gamma = float(details.get(ExifTags.Base.Gamma, 2.2))
+        return rgb_profile(tuple(colors), (gamma, 0, 1, 0))
+    except Exception:  # absent, or of any kind: the photo matters more
+        return None
+
+
+def color_space(profile: bytes) -> str:
+    """The profile's colour space, "RGB", "GRAY", "CMYK", ...
+
+    Raises:
+        ProfileError: it is not a profile.
+        UnsupportedColorsError: of an HDR picture.
+    """
+    try:
+        opened: Any = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
     except (OSError, ImageCms.PyCMSError) as error:
         raise ProfileError(str(error)) from error
+    code_points = re.search(rb"cicp\0{4}.(.)", profile[128:], re.DOTALL)
+    named = re.search(r"\b(PQ|HLG)\b", opened.profile_description or "")
+    if name := (named and named[1]) or (code_points and _HDR_CURVES.get(code_points[1][0])):
+        raise UnsupportedColorsError(f"is an HDR photo ({name})")
+    return opened.xcolor_space.strip()
 
 
-def image_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert an 8-bit Pillow image of mode RGB, L or CMYK to sRGB, as an RGB image.
+def to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
+    """Convert pixels to sRGB, `(height, width, 3)`, in their own precision.
 
-    L is also converted through an RGB profile.
+    Args:
+        pixels: uint8 or uint16 `(height, width, channels)`: grey, RGB or CMYK.
+        profile: grey is also converted through an RGB profile.
 
     Raises:
         ProfileError: the profile is unreadable or describes another kind of picture.
+        UnsupportedColorsError: of an HDR picture.
     """
-    space = profile_color_space(profile)
-    if space == "RGB" and image.mode in ("RGB", "L"):
-        image = image.convert("RGB")
-        if is_srgb(profile):
-            return image
-    elif (space, image.mode) not in (("GRAY", "L"), ("CMYK", "CMYK")):
-        raise ProfileError(f"the profile is for {space} pictures, the picture is {image.mode}")
-    try:
-        converted = ImageCms.profileToProfile(
-            image,
-            io.BytesIO(profile),
-            io.BytesIO(srgb_profile()),
-            renderingIntent=_INTENT,
-            outputMode="RGB",
-        )
-    except (OSError, ImageCms.PyCMSError) as error:
-        raise ProfileError(str(error)) from error
-    if converted is None:
-        raise ProfileError("no conversion to sRGB")
-    return converted
-
-
-def array_to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
-    """Convert RGB pixels, uint8 or uint16 `(height, width, 3)`, to sRGB in their own precision.
-
-    Raises:
-        ProfileError: the profile is unreadable or not for RGB pictures.
-    """
-    space = profile_color_space(profile)
-    if space != "RGB":
-        raise ProfileError(f"the profile is for {space} pictures, the picture is RGB")
-    if is_srgb(profile):
+    space, channels = color_space(profile), pixels.shape[-1]
+    if channels == 1 and space == "RGB":
+        pixels, channels = np.repeat(pixels, 3, axis=-1), 3
+    if channels != {"GRAY": 1, "RGB": 3, "CMYK": 4}.get(space):
+        raise ProfileError(f"the profile is for {space} pictures, the picture is of another kind")
+    if channels == 1:
+        levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)[None]
+        return _transform(levels, profile, srgb_profile(), space="gray")[0][pixels[..., 0]]
+    if channels == 3 and is_srgb(profile):
         return pixels
-    if tables := _matrix_tables(profile, pixels.dtype.str):
+    if pixels.dtype == np.uint16 and (tables := _matrix_tables(profile)):
         return tables.convert(pixels)
-    return _transform(pixels, profile, srgb_profile(), pixels.dtype.str)
-
-
-def grey_to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
-    """Convert grey pixels, uint8 or uint16 `(height, width)`, to sRGB `(height, width, 3)`.
-
-    Raises:
-        ProfileError: the profile cannot be used.
-    """
-    levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)
-    table = _transform(levels[None], profile, srgb_profile(), pixels.dtype.str, colorspace="gray")
-    return table[0][pixels]
+    return _transform(pixels, profile, srgb_profile(), space=space.lower())
 
 
 @dataclasses.dataclass(frozen=True)
 class _MatrixTables:
-    """A profile of a curve per channel and a matrix, as working spaces have.
+    """A profile of a curve per channel and a matrix, as working spaces have, for 16 bits.
 
-    LittleCMS takes seven times as long as this for a 16-bit pixel.
+    LittleCMS takes seven times as long as this for a pixel.
     """
 
     curves: np.ndarray  # linear light of each level, float32 `(3, levels)`, [0, 1]
@@ -125,13 +206,13 @@ class _MatrixTables:
 
 
 @functools.lru_cache(maxsize=16)
-def _matrix_tables(profile: bytes, dtype: str) -> _MatrixTables | None:
+def _matrix_tables(profile: bytes) -> _MatrixTables | None:
     """Measure a profile's curves and matrix by asking LittleCMS; None if it has something else."""
-    levels = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
-    ramps = np.zeros((3, len(levels), 3), dtype)
+    linear = rgb_profile(_PRIMARIES[1], (1, 0, 1, 0))
+    ramps = np.zeros((3, _LEVELS, 3), np.uint16)
     for channel in range(3):
-        ramps[channel, :, channel] = levels
-    light = _transform(ramps, profile, _linear_srgb_profile(), "f4")
+        ramps[channel, :, channel] = np.arange(_LEVELS)
+    light = _transform(ramps, profile, linear, dtype="f4")
     black = light[0, 0]
     columns = light[:, -1] - black  # of the matrix, one for each channel
     strongest = np.abs(columns).argmax(axis=1)
@@ -142,57 +223,36 @@ def _matrix_tables(profile: bytes, dtype: str) -> _MatrixTables | None:
     matrix = np.concatenate([columns.T, black[:, None]], axis=1)
     steps = np.linspace(0, 1, _ENCODING_STEPS, dtype=np.float32)
     grey = np.repeat(steps[:, None], 3, axis=1)[None]
-    encoding = _transform(grey, _linear_srgb_profile(), srgb_profile(), "f4")[0, :, 1].clip(0, 1)
-    encoding = np.rint(encoding * levels[-1]).astype(dtype)
+    encoding = _transform(grey, linear, srgb_profile(), dtype="f4")[0, :, 1].clip(0, 1)
+    encoding = np.rint(encoding * (_LEVELS - 1)).astype(np.uint16)
     tables = _MatrixTables(np.array(curves, np.float32), matrix.astype(np.float32), encoding)
-    grid = np.linspace(0, levels[-1], 18).round().astype(dtype)
-    colors = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), axis=-1).reshape(1, -1, 3)
-    exact = _transform(colors, profile, srgb_profile(), dtype)
+    colors = _grid(np.uint16)
+    exact = _transform(colors, profile, srgb_profile())
     error = np.abs(tables.convert(colors).astype(int) - exact).max()
-    return tables if error <= max(1, int(levels[-1]) // _MAX_TABLE_ERROR) else None
+    return tables if error <= _MAX_TABLE_ERROR else None
+
+
+def _grid(dtype: type) -> np.ndarray:
+    levels = np.linspace(0, np.iinfo(dtype).max, 18).round().astype(dtype)
+    return np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
 
 
 def _transform(
-    pixels: np.ndarray, profile: bytes, target: bytes, dtype: str, *, colorspace: str = "rgb"
+    pixels: np.ndarray, profile: bytes, target: bytes, dtype: str = "", *, space: str = "rgb"
 ) -> np.ndarray:
     try:
         return imagecodecs.cms_transform(
             np.ascontiguousarray(pixels),
             profile,
             target,
-            colorspace=colorspace,
+            colorspace=space,
             outcolorspace="rgb",
-            outdtype=dtype,
+            outdtype=dtype or pixels.dtype.str,
             intent=int(_INTENT),
-            flags=_EXACT,
+            flags=0 if pixels.dtype == np.uint8 else _EXACT,
         )
     except (imagecodecs.CmsError, ValueError) as error:
         raise ProfileError(str(error)) from error
-
-
-@functools.cache
-def _linear_srgb_profile() -> bytes:
-    return imagecodecs.cms_profile(
-        "rgb",
-        whitepoint=[0.3127, 0.3290, 1.0],
-        primaries=[0.64, 0.33, 1.0, 0.30, 0.60, 1.0, 0.15, 0.06, 1.0],
-        gamma=1.0,
-    )
-
-
-@functools.cache
-def display_p3_profile() -> bytes:
-    """Return the telephones' profile: Display P3 (SMPTE EG 432-1), D65, sRGB's curve."""
-    values = np.linspace(0, 1, 4096)
-    curve = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    return bytes(
-        imagecodecs.cms_profile(
-            "rgb",
-            whitepoint=[0.3127, 0.3290, 1.0],
-            primaries=[0.680, 0.320, 1.0, 0.265, 0.690, 1.0, 0.150, 0.060, 1.0],
-            transferfunction=curve.astype(np.float32),
-        )
-    )
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:
@@ -209,13 +269,9 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
 @functools.lru_cache(maxsize=64)
 def is_srgb(profile: bytes) -> bool:
     """True when the profile changes no colour by more than one 8-bit step."""
-    levels = np.linspace(0, 255, 18).round().astype(np.uint8)
-    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
-    image = Image.fromarray(grid)
+    colors = _grid(np.uint8)
     try:
-        converted = ImageCms.profileToProfile(
-            image, io.BytesIO(profile), io.BytesIO(srgb_profile()), renderingIntent=_INTENT
-        )
-    except (OSError, ImageCms.PyCMSError):
+        converted = _transform(colors, profile, srgb_profile())
+    except ProfileError:
         return False
-    return int(np.abs(np.asarray(converted).astype(int) - grid).max()) <= 1
+    return int(np.abs(converted.astype(int) - colors).max()) <= 1

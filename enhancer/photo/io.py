@@ -16,9 +16,10 @@ import PIL
 import rawpy
 from PIL import Image, UnidentifiedImageError, features
 
-from enhancer.photo import color, encode, heic, jpeg, metadata, png_webp, raw, refusal, tiff
+from enhancer.photo import color, encode, heic, jpeg, png_webp, raw, refusal, tiff
 from enhancer.photo.decoded import DecodedPhoto, Tags
 from enhancer.photo.encode import encode_jpeg
+from enhancer.photo.metadata import Metadata, fitted, of_raw, upright
 from enhancer.photo.raw import RAW_SUFFIXES
 from enhancer.photo.refusal import MAX_PIXELS, FileKind, PhotoError
 from enhancer.system.files import write_atomically
@@ -40,6 +41,7 @@ PHOTO_SUFFIXES = RAW_SUFFIXES | frozenset(
 )
 """Lower-case suffixes, with the dot, of the files that `read_photo` is meant for."""
 
+_NOTHING = Metadata()
 _LARGE_PREVIEW_PIXELS = 1_000_000  # anything smaller is for the camera's screen
 
 
@@ -49,10 +51,8 @@ class Photo:
 
     pixels: np.ndarray
     """uint8 or (see `read_photo`) uint16 `(height, width, 3)`, sRGB, full range, upright."""
-    exif: bytes | None
-    """EXIF block to store with an edited copy (orientation already 1), or None."""
-    xmp: bytes | None
-    """XMP packet to store with an edited copy (caption, credit, keywords, rating, ...), or None."""
+    metadata: Metadata
+    """What to store with an edited copy (orientation already 1)."""
     notes: tuple[str, ...]
     """What was done that the user should know, such as "transparent parts shown on white"."""
 
@@ -72,10 +72,15 @@ def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
         decoded = _decode(path, refusal.read_head(path), keep_depth=keep_depth)
         pixels = decoded.pixels if keep_depth else color.to_uint8(decoded.pixels)
         pixels = _upright(pixels, decoded.tags.orientation)
-        exif = metadata.upright_exif(decoded.tags.exif, *pixels.shape[:2])
-        return Photo(pixels, exif, decoded.tags.xmp, decoded.notes)
+        made = upright(decoded.tags.metadata, *pixels.shape[:2])
+        return Photo(pixels, made, decoded.notes)
     except PhotoError:
         raise
+    except color.UnsupportedColorsError as error:
+        raise PhotoError(
+            f"{path.name} {error}, which is not supported. Export it as a JPEG or TIFF in sRGB "
+            "with 8 or 16 bits per channel, or set the camera to SDR."
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise refusal.too_large(path) from error
     except MemoryError as error:
@@ -91,34 +96,38 @@ def write_photo(
     path: str | os.PathLike,
     pixels: np.ndarray,
     *,
-    exif: bytes | None = None,
-    xmp: bytes | None = None,
-) -> None:
+    metadata: Metadata = _NOTHING,
+) -> tuple[str, ...]:
     """Write an sRGB photo, tagged as such; the file appears complete or not at all.
 
     Args:
         path: its suffix decides: JPEG (.jpg, .jpeg; quality 95, 4:4:4), to whose 8 bits 16 are
             rounded; PNG and TIFF (.tif, .tiff) keep 16.
         pixels: uint8 or uint16 `(height, width, 3)`, sRGB, full range.
-        exif, xmp: what to embed, such as `Photo.exif` and `Photo.xmp`.
+        metadata: what to embed, such as `Photo.metadata`.
+
+    Returns:
+        What of `metadata` could not be kept.
 
     Raises:
         PhotoError: another suffix.
     """
     path = Path(path)
+    metadata = fitted(metadata, path.suffix.lower())
     match path.suffix.lower():
         case ".jpg" | ".jpeg":
-            content = encode_jpeg(color.to_uint8(pixels), exif=exif, xmp=xmp)
+            content = encode_jpeg(color.to_uint8(pixels), metadata=metadata)
         case ".png":
-            content = encode.encode_png(pixels, exif=exif, xmp=xmp)
+            content = encode.encode_png(pixels, metadata=metadata)
         case ".tif" | ".tiff":
-            content = encode.encode_tiff(pixels, exif=exif, xmp=xmp)
+            content = encode.encode_tiff(pixels, metadata=metadata)
         case suffix:
             raise PhotoError(
                 f"{path.name} cannot be written: '{suffix}' is none of .jpg, .jpeg, .png, .tif, "
                 ".tiff."
             )
     write_atomically(path, content)
+    return metadata.notes
 
 
 def decoder_versions() -> dict[str, str]:
@@ -146,7 +155,10 @@ def _decode(path: Path, head: bytes, *, keep_depth: bool) -> DecodedPhoto:
     if kind is None and (other := refusal.describe_other(head)):
         name, advice = other
         raise PhotoError(f"{path.name} is not a photo but {name}. {advice}")
-    if path.suffix.lower() in RAW_SUFFIXES or kind is FileKind.RAW:
+    suffix = path.suffix.lower()
+    # What is finished in a DNG says so. The previews of older cameras' files do not.
+    is_raw = suffix in RAW_SUFFIXES and not (suffix == ".dng" and kind is FileKind.TIFF)
+    if is_raw or kind is FileKind.RAW:
         return _develop(path, kind, keep_depth=keep_depth)
     match kind:
         case FileKind.JPEG:
@@ -169,11 +181,21 @@ def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedP
             "Use the camera's own file, or rename this one to what it is."
         )
     try:
-        pixels = raw.develop(path, max_pixels=MAX_PIXELS, bits_per_channel=16 if keep_depth else 8)
+        pixels = raw.develop(
+            path,
+            max_pixels=MAX_PIXELS,
+            is_whole=tiff.holds_whole_linear_raw(path),
+            bits_per_channel=16 if keep_depth else 8,
+        )
     except raw.RawError as error:
         # The camera's own rendering looks unlike ours, and may be a thumbnail: it is never passed
         # off as the photo.
         width, height = raw.preview_size(path) or (0, 0)
+        if compression := tiff.unsupported_compression(path):
+            raise PhotoError(
+                f"{path.name} is compressed with {compression}, which is not supported. Convert it "
+                "to a DNG without that, or export a TIFF from your RAW converter."
+            ) from error
         advice = "Copy it from the camera again"
         if width * height >= _LARGE_PREVIEW_PIXELS:
             advice = (
@@ -184,9 +206,8 @@ def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedP
             f"{path.name} {error}. {advice}, or export a TIFF from your RAW converter."
         ) from error
     # LibRaw turns the picture upright itself.
-    exif, xmp = metadata.of_tiff(path) if kind is FileKind.TIFF else (None, None)
-    exif = exif or metadata.exif_of_jpeg(raw.preview_jpeg(path))
-    return DecodedPhoto(pixels, Tags(exif=exif, xmp=xmp))
+    found = of_raw(path, raw.preview_jpeg(path), is_tiff=kind is FileKind.TIFF)
+    return DecodedPhoto(pixels, Tags(metadata=found))
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

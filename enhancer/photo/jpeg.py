@@ -1,65 +1,201 @@
-"""Decoding of JPEG files, with the damage noticed that decoders paint over with grey."""
+"""Decoding of JPEG files. The test of damage is whether a pixel is missing: decoders grumble about
+much else, and paint over with grey what they miss."""
 
+import dataclasses
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import simplejpeg
 from PIL import Image
 
 from enhancer.photo import color, decoded, refusal
-from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo.decoded import DecodedPhoto, Tags
+from enhancer.photo.refusal import PhotoError
 
-# libjpeg's warnings that say nothing about the pixels.
-_HARMLESS = (
-    "Unknown Adobe color transform code",
-    "Warning: unknown JFIF revision",
-    "Invalid SOS parameters",
-)
 _UNKNOWN = "Could not determine subsampling"
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL, _READ = {0xC0, 0xC1, 0xC9}, {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
+_SCAN, _END, _JFIF, _ICC, _ADOBE = 0xDA, 0xD9, 0xE0, 0xE2, 0xEE
+_TRANSFORMS = bytes((0, 1)) + bytes([2]) * 254  # of Adobe's colours: what is unknown is taken for 2
+# Tables (Huffman, arithmetic, quantization, restarts), and what is only about the picture.
+_TABLES, _ABOUT = {0xC4, 0xCC, 0xDB, 0xDD}, {*range(0xE0, 0xF0), 0xFE}
+_MARKER = re.compile(rb"\xff+([^\0\xff])")
+_AFTER_DATA = re.compile(rb"\xff+([^\0\xff\xd0-\xd7])")  # stuffed bytes and restarts are data
 # Some cameras fill up the last bytes; where more is left over, the decoder lost its place.
-_LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
-_MAX_LEFT_OVER_BYTES = 16
+_LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d|1[0-6]) extraneous bytes before marker 0xd9")
+# What telephones put behind their pictures, also behind those without an end: Samsung's own data,
+# and videos.
+_TRAILER = re.compile(rb"\0\0..[^\0]\0\0\0[A-Z][A-Za-z_]{3}|....ftyp", re.DOTALL)
+_STUFFED = re.compile(rb"(?:\xff\0)*")
+_EOI = b"\xff\xd9"
+_NO_END = "its end marker is missing, and no part of the picture is"
+
+
+class _Segment(NamedTuple):
+    marker: int
+    content: bytes
+    data: bytes = b""  # behind the header of a scan
 
 
 def decode(path: Path) -> DecodedPhoto:
     """Decode a JPEG: grey, YCbCr, RGB, CMYK or YCCK.
 
-    libjpeg only warns when data is missing, and fills what it misses with grey or with rubbish.
-
     Raises:
-        PhotoError: it is cut off or damaged, or its size is refused.
+        PhotoError: it is cut off, damaged, of a rare kind, or its size is refused.
     """
     content = path.read_bytes()
-    with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
-        refusal.check_size(path, image.width, image.height)
-        tags = decoded.tags_of(image)
-        pixels = _decode_strictly(path, content, {"L": "GRAY"}.get(image.mode, image.mode))
-        if pixels is None:  # Pillow reads it all
-            return decoded.from_image(image, tags)
-    if image.mode == "CMYK":
-        # Adobe's programs store ink as light, and leave their mark in the file.
-        ink = 255 - pixels if "adobe" in image.info else pixels
-        return decoded.from_image(Image.frombytes("CMYK", image.size, ink.tobytes()), tags)
-    if pixels.shape[-1] == 1:
-        return decoded.from_image(Image.fromarray(pixels[..., 0]), tags)
-    if tags.profile and not color.is_srgb(tags.profile):
-        return decoded.from_image(Image.fromarray(pixels), tags)
-    return DecodedPhoto(pixels, tags)
+    header, start, is_plain = _header(content)
+    frame = next((part for part in header if part.marker in _FRAMES), None)
+    if frame is None or len(frame.content) < 6 or header[-1].marker != _SCAN:
+        raise refusal.damaged(path, "its header is cut off")
+    height, width = int.from_bytes(frame.content[1:3]), int.from_bytes(frame.content[3:5])
+    refusal.check_size(path, width, height)
+    if (bits := frame.content[0]) != 8 or frame.marker not in _READ:
+        kind = f"a JPEG of {bits} bits per channel" if bits != 8 else "a lossless JPEG"
+        raise PhotoError(
+            f"{path.name} is {kind}, which is not supported. Export it as a JPEG of 8 bits, or as "
+            "a TIFF."
+        )
+    tags, notes = _tags(content if is_plain else _written(header) + content[start:], header)
+    channels = frame.content[5]
+    pixels, has_end = _decode(path, content, header, start, {1: "GRAY", 4: "CMYK"}.get(channels))
+    if not has_end:
+        notes = (*notes, _NO_END)
+    if pixels is None:  # Pillow reads it all
+        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+            image.load()
+            return decoded.from_image(image, tags).noting(*notes)
+    if channels == 4 and any(map(_is_by_adobe, header)):
+        pixels = 255 - pixels  # Adobe's programs store ink as light, and leave their mark
+    return decoded.from_array(pixels, tags, is_cmyk=channels == 4).noting(*notes)
 
 
-def _decode_strictly(path: Path, content: bytes, color_space: str) -> np.ndarray | None:
-    """Decode to uint8 `(height, width, channels)`; None for what this decoder does not know."""
-    options: dict[str, Any] = {"colorspace": color_space, "fastdct": False, "fastupsample": False}
+def _header(content: bytes) -> tuple[list[_Segment], int, bool]:
+    """The segments up to the first scan's, where they end, and whether nothing lies between."""
+    segments, position, is_plain = [], 2, True
+    while found := _MARKER.search(content, position):
+        is_plain &= found.start() == position
+        end = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
+        marker, position = found[1][0], max(end, found.end())
+        if marker in _TABLES | _ABOUT | _FRAMES | {_SCAN} and end >= found.end() + 2:
+            segments.append(_Segment(marker, content[found.end() + 2 : end]))
+        else:
+            is_plain, position = False, found.end()
+        if marker in (_SCAN, _END):
+            break
+    return segments, position, is_plain
+
+
+def _tags(content: bytes, header: list[_Segment]) -> tuple[Tags, tuple[str, ...]]:
     try:
-        return simplejpeg.decode_jpeg(content, **options, strict=True)
+        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+            tags = decoded.tags_of(image)
+    except (OSError, SyntaxError, ValueError):
+        tags = Tags()
+    name, notes = b"ICC_PROFILE\0", ()
+    parts = [s.content[12:] for s in header if s.marker == _ICC and s.content.startswith(name)]
+    if not parts:
+        return tags, notes
+    parts.sort(key=lambda part: part[0])
+    profile = b"".join(part[2:] for part in parts)
+    if [tuple(part[:2]) for part in parts] != [(i + 1, len(parts)) for i in range(len(parts))]:
+        # Numbered wrongly, or there twice. It is used if it is as long as it says.
+        profile = b"".join(dict.fromkeys(part[2:] for part in parts))
+        if int.from_bytes(profile[:4]) != len(profile) or profile[36:40] != b"acsp":
+            profile = color.UNREADABLE
+        else:
+            notes = ("its colour profile is stored in misnumbered parts, and was used",)
+    return dataclasses.replace(tags, profile=profile), notes
+
+
+def _decode(
+    path: Path, content: bytes, header: list[_Segment], start: int, color_space: str | None
+) -> tuple[np.ndarray | None, bool]:
+    """Decode to uint8 `(height, width, channels)`, None for what this decoder does not know; and
+    whether the file has an end."""
+    options: dict[str, Any] = {"colorspace": color_space or "RGB"}
+    options |= {"fastdct": False, "fastupsample": False}
+    try:
+        return simplejpeg.decode_jpeg(content, **options, strict=True), True
     except ValueError as error:
-        warning = str(error)
-    if _UNKNOWN in warning:
-        return None
-    left_over = _LEFT_OVER.match(warning)
-    if warning.startswith(_HARMLESS) or (left_over and int(left_over[1]) <= _MAX_LEFT_OVER_BYTES):
-        return simplejpeg.decode_jpeg(content, **options, strict=False)
-    raise refusal.damaged(path, f"a part of the picture is missing: {warning}")
+        if _UNKNOWN in str(error):
+            return None, True
+    # Only the first warning is told. Without everything that is not the picture, it is about that.
+    segments, has_end = _picture(content, header, start)
+    content = _written(segments)
+    for _ in range(2):
+        try:
+            pixels = simplejpeg.decode_jpeg(content + _EOI, **options, strict=True)
+            break
+        except ValueError as error:
+            warning, left_over = str(error), _LEFT_OVER.match(str(error))
+            content = content[: -int(left_over[1])] if left_over else content
+    else:
+        raise refusal.damaged(path, f"a part of the picture is missing: {warning}")
+    if not _is_complete(segments):
+        raise refusal.damaged(path, "a part of the picture is missing: its last scans")
+    return pixels, has_end
+
+
+def _picture(content: bytes, header: list[_Segment], start: int) -> tuple[list[_Segment], bool]:
+    """The tables and scans that the pixels need, without zeros behind them; and whether the file
+    has an end."""
+    about = [mended for part in header if (mended := _of_colors(part))]
+    segments = about + [part for part in header if part.marker not in _ABOUT]
+    scan = header[-1]
+    is_sequential = any(part.marker in _SEQUENTIAL for part in header)
+    while True:
+        found = _AFTER_DATA.search(content, start)
+        data = content[start : found.start() if found else None]
+        if trailer := _TRAILER.search(data):
+            data = data[: trailer.start()]
+        # Fill bytes go, but for those that stand for 255 in the data.
+        kept = data.rstrip(b"\0\xff")
+        data = kept + _STUFFED.findall(data, len(kept))[0]
+        if is_sequential:  # some programs write nonsense here
+            scan = scan._replace(content=scan.content[:-3] + b"\0\x3f\0")
+        segments[-1] = scan._replace(data=data)
+        while found and found[1][0] in _TABLES | _ABOUT:
+            end = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
+            if found[1][0] in _TABLES:
+                segments.append(_Segment(found[1][0], content[found.end() + 2 : end]))
+            found = _AFTER_DATA.search(content, end)
+        if not found or found[1][0] != _SCAN:
+            return segments, bool(found and found[1][0] == _END)
+        start = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
+        scan = _Segment(_SCAN, content[found.end() + 2 : start])
+        segments.append(scan)
+
+
+def _of_colors(part: _Segment) -> _Segment | None:
+    """What of a part about the picture says how its colours are stored, without oddities."""
+    if part.marker == _JFIF and part.content.startswith(b"JFIF\0"):
+        return _Segment(_JFIF, b"JFIF\0\1\1\0\0\1\0\1\0\0")
+    if _is_by_adobe(part):
+        return _Segment(_ADOBE, part.content[:11] + part.content[11:12].translate(_TRANSFORMS))
+    return None
+
+
+def _written(segments: list[_Segment]) -> bytes:
+    parts = [b"\xff\xd8"]
+    for marker, content, data in segments:
+        parts += [bytes((0xFF, marker)), (len(content) + 2).to_bytes(2), content, data]
+    return b"".join(parts)
+
+
+def _is_by_adobe(part: _Segment) -> bool:
+    return part.marker == _ADOBE and part.content.startswith(b"Adobe")
+
+
+def _is_complete(segments: list[_Segment]) -> bool:
+    """Whether the scans hold all bits of every coefficient (ITU-T T.81, G.1.1.1)."""
+    frame = next(part.content for part in segments if part.marker in _FRAMES)
+    missing = {(component, k) for component in frame[6::3] for k in range(64)}
+    for scan in (part.content for part in segments if part.marker == _SCAN):
+        first, last, bits = scan[-3:]
+        if bits & 15 == 0:
+            missing -= {(c, k) for c in scan[1:-3:2] for k in range(first, last + 1)}
+    return not missing

@@ -31,7 +31,11 @@ class RawError(ValueError):
 
 
 def develop(
-    path: str | os.PathLike, *, max_pixels: int, bits_per_channel: Literal[8, 16] = 8
+    path: str | os.PathLike,
+    *,
+    max_pixels: int,
+    is_whole: bool = False,
+    bits_per_channel: Literal[8, 16] = 8,
 ) -> np.ndarray:
     """Develop a RAW file: camera white balance, no automatic brightening, sRGB, upright.
 
@@ -40,6 +44,7 @@ def develop(
     Args:
         path: a file in any format that LibRaw reads.
         max_pixels: larger pictures are refused from their header.
+        is_whole: no part of the file is missing, so that black areas are no damage.
         bits_per_channel: of the result, uint8 or uint16 `(height, width, 3)`, full range.
 
     Raises:
@@ -70,14 +75,14 @@ def develop(
             )
             # Where LibRaw keeps no sensor values (some Foveon files), the picture stands in.
             sensor = raw.raw_image_visible if raw.raw_image is not None else pixels
-            junk = describe_junk(sensor) or _describe_flat(pixels)
+            junk = describe_junk(sensor, may_be_black=is_whole) or _describe_flat(pixels)
     except rawpy.LibRawError as error:
         text = error.args[0] if error.args else ""
         reason = text.decode() if isinstance(text, bytes) else str(error)
         raise RawError(f"is damaged, or of a kind that cannot be developed ({reason})") from error
     if junk:
         raise RawError(f"is damaged: {junk}")
-    return pixels
+    return pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=-1)  # monochrome
 
 
 def preview_jpeg(path: str | os.PathLike) -> bytes | None:
@@ -99,14 +104,17 @@ def preview_size(path: str | os.PathLike) -> tuple[int, int] | None:
         return None
 
 
-def describe_junk(sensor: np.ndarray) -> str | None:
+def describe_junk(sensor: np.ndarray, *, may_be_black: bool = False) -> str | None:
     """Say what is wrong when sensor values cannot be those of a photo, else return None.
 
     Damaged files often decode without an error, to constant bands, to repeated rows (a decoder that
     lost its place repeats its prediction) or to noise. A real sensor is noisy even in the dark, so
-    its rows never repeat exactly, except where they are overexposed; and no photo is as rough as
-    noise is. `sensor` holds undeveloped values, `(height, width)` for a mosaic or `(height, width,
-    channels)`.
+    its rows never repeat exactly, except where they are overexposed or black to the last pixel but
+    a few; and no photo is as rough as noise is.
+
+    Args:
+        sensor: undeveloped values, `(height, width)` for a mosaic or `(height, width, channels)`.
+        may_be_black: areas of nothing but zeros are no damage, since the file is known to be whole.
     """
     sensor = sensor.reshape(*sensor.shape[:2], -1)
     height, width = sensor.shape[:2]
@@ -115,8 +123,8 @@ def describe_junk(sensor: np.ndarray) -> str | None:
     brightest = sensor.max()
     if brightest == sensor.min():
         return "the whole picture has one single value"
-    dead_rows = _dead_share(sensor, brightest)
-    dead_columns = _dead_share(sensor.transpose(1, 0, 2), brightest)
+    dead_rows = _dead_share(sensor, brightest, may_be_black)
+    dead_columns = _dead_share(sensor.transpose(1, 0, 2), brightest, may_be_black)
     if max(dead_rows, dead_columns) > _MAX_DEAD_SHARE:
         return f"{max(dead_rows, dead_columns):.0%} of the picture is an empty or striped area"
     noisy = _noise_share(sensor)
@@ -125,16 +133,18 @@ def describe_junk(sensor: np.ndarray) -> str | None:
     return None
 
 
-def _dead_share(sensor: np.ndarray, brightest: np.generic) -> float:
-    """Share of rows that are constant or repeat the one two above, but for overexposed pixels."""
-    exposed = sensor != brightest
+def _dead_share(sensor: np.ndarray, brightest: np.generic, may_be_black: bool) -> float:
+    """Share of rows that are empty, or constant or repeat the one two above where they are neither
+    overexposed nor black."""
+    exposed = (sensor != brightest) & (sensor != 0)
     dead_left = _is_dead(sensor[:, 2:] == sensor[:, :-2], exposed[:, 2:])
     dead_above = _is_dead(sensor[2:] == sensor[:-2], exposed[2:])
-    return float(max(dead_left.mean(), dead_above.mean()))
+    empty = 0.0 if may_be_black else (sensor == 0).all(axis=(1, 2)).mean()
+    return float(max(dead_left.mean(), dead_above.mean()) + empty)
 
 
 def _is_dead(repeats: np.ndarray, exposed: np.ndarray) -> np.ndarray:
-    """Whether nearly all pixels of a row that are not overexposed repeat; bool `(height,)`."""
+    """Whether nearly all pixels of a row that could differ repeat; bool `(height,)`."""
     counts = exposed.reshape(len(exposed), -1).sum(axis=1)
     repeated = (repeats & exposed).reshape(len(exposed), -1).sum(axis=1)
     # A handful of pixels beside a blown-out sky proves nothing.

@@ -41,20 +41,19 @@ _KINDS = (
     (rb"\xff\xd8\xff", FileKind.JPEG),
     (rb"\x89PNG\r\n\x1a\n", FileKind.PNG),
     (rb"RIFF....WEBP", FileKind.WEBP),
-    (rb"....ftyp(heic|heix|heim|heis|hevc|hevx|hevm|hevs|mif1|msf1)", FileKind.HEIC),
     # Fujifilm, Canon (CR3, CRW), Minolta, Sigma, Olympus, Panasonic.
-    (
-        rb"FUJIFILMCCD-RAW|....ftypcrx |(II|MM)....HEAPCCDR|\0MRM|FOVb|IIR[OS]|MMOR|IIU\0",
-        FileKind.RAW,
-    ),
+    (rb"FUJIFILMCCD-RAW|....ftypcrx |(II|MM)....HEAPCCDR|\0MRM|FOVb|IIR[OS]|MMOR|IIU\0",
+     FileKind.RAW),
     (rb"II[*+]\0|MM\0[*+]", FileKind.TIFF),
-)
+)  # fmt: skip
+# Brands of ISO/IEC 23008-12, also where they are only among those that a file is compatible with.
+_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_HEIF, _AVIF = {b"mif1", b"msf1"}, {b"avif", b"avis"}
 _EXPORT = "Export it as a JPEG, PNG or TIFF."
 _EXPORT_PHOTO = "Export the photo in it as a JPEG or TIFF."
 _NO_PHOTOS = (
     (rb"GIF8[79]a", "a GIF",
      "GIFs hold 256 colours, too few for a photo: use the original picture."),
-    (rb"....ftyp(avif|avis)", "an AVIF picture, a format that is not supported", _EXPORT),
     (rb"\0\0\0\x0cJXL |\xff\x0a", "a JPEG XL picture, a format that is not supported", _EXPORT),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture, a format that is not supported",
      _EXPORT),
@@ -79,6 +78,9 @@ _MARKUP = (
 
 def recognise(head: bytes) -> FileKind | None:
     """The kind of photo that a file's first `HEAD_BYTES` belong to, or None."""
+    brands = _brands(head)
+    if brands & _HEIC or (brands & _HEIF and not brands & _AVIF):
+        return FileKind.HEIC
     matches = (kind for pattern, kind in _KINDS if re.match(pattern, head, re.DOTALL))
     return next(matches, None)
 
@@ -86,6 +88,8 @@ def recognise(head: bytes) -> FileKind | None:
 def describe_other(head: bytes) -> tuple[str, str] | None:
     """What a file is that is not a photo, and what to do, such as `("a PDF document", "Export the
     photo in it.")`; None when nobody knows."""
+    if _brands(head) & _AVIF:
+        return "an AVIF picture, a format that is not supported", _EXPORT
     for pattern, name, advice in _NO_PHOTOS:
         if re.match(pattern, head, re.DOTALL):
             return name, advice
@@ -101,6 +105,12 @@ def describe_other(head: bytes) -> tuple[str, str] | None:
     except UnicodeDecodeError:
         return None
     return ("a text file", "Choose the photo itself.") if is_text else None
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """The kinds of file that an ISO base media file says it is."""
+    box = head[8 : int.from_bytes(head[:4])] if head[4:8] == b"ftyp" else b""
+    return {box[start : start + 4] for start in range(0, len(box), 4)}
 
 
 def read_head(path: Path) -> bytes:

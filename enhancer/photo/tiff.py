@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
-from enhancer.photo import decoded, metadata, refusal
+from enhancer.photo import color, decoded, metadata, refusal
 from enhancer.photo.decoded import DecodedPhoto, Tags
 from enhancer.photo.refusal import PhotoError
 
@@ -21,13 +21,14 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 # RAW files of Canon (CR2) and Phase One (IIQ): as TIFFs they show nothing but their previews.
 _RAW_SIGNATURE = re.compile(rb"II\*\0\x10\0\0\0CR|.{8}(IIII.waR|MMMMRaw)", re.DOTALL)
-_DNG_VERSION, _ICC_PROFILE = 50706, 34675  # TIFF tags
+_ORIENTATION, _ICC_PROFILE = 274, 34675  # TIFF tags
 _SENSOR_VALUES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
 _PLAIN = (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK)
 _FOR_PILLOW = (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR)
 _FOR_PILLOW += (PHOTOMETRIC.MINISWHITE,)
 _JPEG_INSIDE = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY)
 _JPEG_TAIL_BYTES = 16  # a JPEG ends in a marker, perhaps with some padding behind it
+_NOT_IN_LIBRAW = {COMPRESSION.JPEGXL_DNG: "JPEG XL", COMPRESSION.JPEGXL: "JPEG XL"}
 _LEFT_OUT = "an extra channel, such as a saved selection, was left out"
 
 
@@ -41,16 +42,16 @@ def decode(path: Path, head: bytes) -> DecodedPhoto | None:
         pages = _pages(tiff)
         # Where every page is a preview, the sensor's values are where TIFF readers do not look.
         complete = [page for page in pages if not page.is_reduced and not page.is_mask]
-        if not complete or _RAW_SIGNATURE.match(head) or any(_is_raw(page) for page in pages):
+        if not complete or _RAW_SIGNATURE.match(head) or any(map(_is_raw, pages)):
             if not pages:
                 refusal.check_size(path, tiff.pages.first.imagewidth, tiff.pages.first.imagelength)
             return None
-        page = pages[0] if complete[0] is pages[0] else max(complete, key=_num_pixels)
-        photo = _decode_page(path, page)
+        photo = _decode_page(path, max(complete, key=_num_pixels))
     if len(complete) == 1:
         return photo
-    note = f"one of the file's {len(complete)} pages was read, the others were left out"
-    return dataclasses.replace(photo, notes=(*photo.notes, note))
+    return photo.noting(
+        f"the largest of the file's {len(complete)} pages was read, the others were left out"
+    )
 
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
@@ -69,7 +70,28 @@ def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
 
 
 def _is_raw(page: tifffile.TiffPage) -> bool:
-    return page.photometric in _SENSOR_VALUES or _DNG_VERSION in page.tags
+    return page.photometric in _SENSOR_VALUES
+
+
+def unsupported_compression(path: Path) -> str | None:
+    """The compression of a RAW that LibRaw does not know, by its name."""
+    with contextlib.suppress(Exception), tifffile.TiffFile(path) as tiff:
+        found = {page.compression for page in _pages(tiff)}
+        return next((name for kind, name in _NOT_IN_LIBRAW.items() if kind in found), None)
+    return None
+
+
+def holds_whole_linear_raw(path: Path) -> bool:
+    """Whether each part of a linear DNG is there and can be decoded: what is black in it is black,
+    such as a night, or the border of a panorama."""
+    with contextlib.suppress(Exception), tifffile.TiffFile(path) as tiff:
+        pages = [page for page in _pages(tiff) if page.photometric == PHOTOMETRIC.LINEAR_RAW]
+        for page in pages:
+            _check_segments(path, page)
+            if page.compression != COMPRESSION.NONE:
+                page.asarray()
+        return bool(pages)
+    return False
 
 
 def _num_pixels(page: tifffile.TiffPage) -> int:
@@ -94,19 +116,32 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
     if is_negative:
         pixels = np.iinfo(pixels.dtype).max - pixels
     pixels, notes = _with_true_alpha(pixels, page)
-    profile_tag = page.tags.get(_ICC_PROFILE)
-    profile = bytes(profile_tag.value) if profile_tag is not None else None
-    exif, xmp = metadata.of_tiff(path)
-    photo = decoded.from_array(pixels, Tags(profile, exif, xmp, metadata.orientation(exif)))
+    profile = bytes(page.tags.valueof(_ICC_PROFILE, b"")) or _profile_of_exif(path)
+    # It belongs to each page, but those nested in another one are turned with that.
+    first = page.parent.pages.first if is_nested else page
+    turn = page.tags.valueof(_ORIENTATION) or first.tags.valueof(_ORIENTATION)
+    turn = turn if turn in range(1, 9) else 1
+    photo = decoded.from_array(pixels, Tags(profile, metadata.of_tiff(path), turn))
     if profile is None and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
         # 16 bits are what editors write their wide working spaces with.
         notes = (*notes, "16 bits without a colour profile, treated as sRGB")
     return dataclasses.replace(photo, notes=notes + photo.notes)
 
 
+def _profile_of_exif(path: Path) -> bytes | None:
+    exif = Image.Exif()
+    with contextlib.suppress(Exception), open(path, "rb") as file:
+        exif.load_from_fp(file)
+    return color.profile_of_exif(exif)
+
+
 def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
     """Refuse, before it is decoded, what is not a photo or would take more memory than one."""
     refusal.check_size(path, page.imagewidth, page.imagelength)
+    if page.dtype is not None and page.dtype.kind == "f":
+        raise color.UnsupportedColorsError(
+            f"is an HDR photo (linear floating-point values of {page.bitspersample} bits)"
+        )
     if page.dtype is None or page.dtype.kind not in "u" or page.bitspersample not in (8, 16):
         raise PhotoError(
             f"{path.name} stores {page.bitspersample}-bit "
@@ -117,10 +152,7 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
     refusal.check_size(path, page.imagewidth, page.imagelength, bytes_per_pixel=num_bytes)
     if page.is_tiled:
         refusal.check_size(path, page.tilewidth, page.tilelength * page.tiledepth)
-    parts = zip(page.dataoffsets, page.databytecounts, strict=False)
-    end = max(offset + size for offset, size in parts)
-    if 0 in page.databytecounts or end > page.parent.filehandle.size:
-        raise refusal.damaged(path, "a part of the picture is missing")
+    _check_segments(path, page)
     if page.compression in _JPEG_INSIDE:
         # The JPEGs inside have sizes of their own, for which their decoder allocates.
         tile = page.tilewidth * page.tilelength, page.imagewidth * page.rowsperstrip
@@ -133,6 +165,13 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
             with Image.open(io.BytesIO(content), formats=("JPEG",)) as part:
                 if part.width * part.height > max(most_pixels, 2**20):
                     raise refusal.damaged(path, "its parts are larger than the whole picture")
+
+
+def _check_segments(path: Path, page: tifffile.TiffPage) -> None:
+    parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+    end = max(offset + size for offset, size in parts)
+    if 0 in page.databytecounts or end > page.parent.filehandle.size:
+        raise refusal.damaged(path, "a part of the picture is missing")
 
 
 def _with_true_alpha(
@@ -150,7 +189,7 @@ def _with_true_alpha(
     if kind == EXTRASAMPLE.ASSOCALPHA:
         opaque = np.iinfo(pixels.dtype).max
         alpha = pixels[..., -1:]
-        color = pixels[..., :-1].astype(np.float32) * opaque / np.maximum(alpha, 1)
-        color = np.rint(color.clip(0, opaque)).astype(pixels.dtype)
-        pixels = np.concatenate([color, alpha], axis=-1)
+        colors = pixels[..., :-1].astype(np.float32) * opaque / np.maximum(alpha, 1)
+        colors = np.rint(colors.clip(0, opaque)).astype(pixels.dtype)
+        pixels = np.concatenate([colors, alpha], axis=-1)
     return pixels, notes

@@ -103,7 +103,7 @@ def test_the_result_has_the_photos_size_depth_and_exif(tmp_path):
     )
     result = read_photo(render_result(made, Taste(), Limits(), lambda size: None))
     assert (made.width, made.height, made.result_name) == (40, 30, "a_enhanced.jpg")
-    assert b"Kitchen" in (result.exif or b"")
+    assert b"Kitchen" in result.metadata.exif
     deep = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), dtype=np.uint16)
     write_photo(tmp_path / "deep.png", deep)
     made = enhance_photo(

@@ -17,6 +17,7 @@ from demo.photos.storage import NoRoom, NotFound, Storage
 from demo.photos.taste import Taste
 from demo.photos.visitor import Visitor
 from enhancer.photo.io import Photo, write_photo
+from enhancer.photo.metadata import Metadata
 from tests.helpers.demo_page import FakeEnhancer, as_file, call, inside, write_gradient
 
 ANNA, BERT = Visitor("anna", "127.0.0.1"), Visitor("bert", "127.0.0.1")
@@ -200,7 +201,7 @@ def test_no_result_is_larger_than_the_room_kept_for_it(tmp_path, suffix, shape):
     asked: list[int] = []
     made = enhance_photo(FakeEnhancer(), source, tmp_path / "1", Limits(), Taste(), asked.append)
     result = render_result(made, Taste(), Limits(), asked.append)
-    assert result.stat().st_size <= most_bytes(made, Photo(noise, None, None, ()))
+    assert result.stat().st_size <= most_bytes(made, Photo(noise, Metadata(), ()))
     assert bytes_in(made.folder) <= sum(asked)
 
 

@@ -23,6 +23,7 @@ from demo.server.http_server import running
 from demo.server.temporary_files import private_folder
 from enhancer.inference.edit import Edit
 from enhancer.photo.io import write_photo
+from enhancer.photo.metadata import Metadata
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -185,7 +186,7 @@ def write_gradient(path: Path, height: int, width: int, *, blue: int = 200) -> P
     pixels = np.stack([60 + 150 * x, 50 + 130 * y, np.full_like(x, blue)], axis=-1).astype(np.uint8)
     exif = Image.Exif()
     exif[0x010E] = "Kitchen"  # ImageDescription
-    write_photo(path, pixels, exif=exif.tobytes())
+    write_photo(path, pixels, metadata=Metadata(exif.tobytes()[6:]))
     return path
 
 

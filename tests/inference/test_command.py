@@ -8,6 +8,7 @@ from PIL import Image
 
 from enhancer.inference.plan import plan_jobs
 from enhancer.photo.io import read_photo, write_photo
+from enhancer.photo.metadata import Metadata
 from tests.helpers.command import files, run, write
 
 
@@ -124,7 +125,11 @@ def test_metadata_is_kept_as_far_as_wished(enhancer, tmp_path, policy, caption, 
     exif = Image.Exif()
     exif[0x010E] = "Kitchen"
     exif.get_ifd(0x8825)[1] = "N"
-    write_photo(tmp_path / "a.jpg", np.full((20, 30, 3), 90, np.uint8), exif=exif.tobytes())
+    write_photo(
+        tmp_path / "a.jpg",
+        np.full((20, 30, 3), 90, np.uint8),
+        metadata=Metadata(exif.tobytes()[6:]),
+    )
     assert run(tmp_path, "--output", tmp_path / "out", "--metadata", policy) == 0
     with Image.open(tmp_path / "out" / "a.jpg") as image:
         kept = image.getexif()

@@ -5,18 +5,19 @@ from PIL import Image
 
 from enhancer.inference.enhancer import Enhancer
 from enhancer.photo.io import PhotoError, read_photo, write_photo
+from enhancer.photo.metadata import Metadata
 from tests.helpers.lift import photo_of
 
 
 def test_a_file_is_enhanced_at_full_size_with_its_exif(lift, tmp_path):
     exif = Image.Exif()
     exif[0x010E] = "Kitchen"  # ImageDescription
-    write_photo(tmp_path / "in.jpg", photo_of(200, 300), exif=exif.tobytes())
+    write_photo(tmp_path / "in.jpg", photo_of(200, 300), metadata=Metadata(exif.tobytes()[6:]))
     made = Enhancer(lift, 64).enhance_file(tmp_path / "in.jpg", tmp_path / "out.jpg")
     assert (made.destination, made.width, made.height) == (tmp_path / "out.jpg", 300, 200)
     result = read_photo(tmp_path / "out.jpg")
     assert result.pixels.shape == (200, 300, 3)
-    assert b"Kitchen" in (result.exif or b"")
+    assert b"Kitchen" in result.metadata.exif
 
 
 def test_a_file_is_never_its_own_result(lift, tmp_path):

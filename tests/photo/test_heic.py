@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhancer.photo.color import array_to_srgb, display_p3_profile
+from enhancer.photo.color import display_p3_profile, profile_of_code_points, to_srgb
 from enhancer.photo.io import PhotoError, read_photo
 from tests.helpers.photo_files import in_8_bit, picture
 
@@ -22,9 +22,42 @@ def save(path, **colors):
 
 def test_display_p3_without_an_icc_profile(tmp_path):
     save(tmp_path / "photo.heic", color_primaries=12, transfer_characteristics=13)
-    expected = array_to_srgb(in_8_bit(picture()), display_p3_profile()).astype(int)
+    expected = to_srgb(in_8_bit(picture()), display_p3_profile()).astype(int)
     assert np.abs(read_photo(tmp_path / "photo.heic").pixels - expected).max() <= 6
     assert np.abs(expected - in_8_bit(picture())).max() > 6
+
+
+@pytest.mark.parametrize("points", [(9, 14), (9, 13), (5, 4), (11, 13)])
+def test_colours_that_are_given_as_code_points(tmp_path, points):
+    primaries, curve = points
+    save(tmp_path / "photo.heic", color_primaries=primaries, transfer_characteristics=curve)
+    profile = profile_of_code_points(*points)
+    expected = to_srgb(in_8_bit(picture()), profile).astype(int)
+    photo = read_photo(tmp_path / "photo.heic")
+    assert np.abs(photo.pixels - expected).max() <= 8
+    assert photo.notes == ()
+
+
+@pytest.mark.parametrize("points", [(1, 13), (1, 1), (6, 6)])
+def test_code_points_that_libraries_write_by_default_are_srgb(tmp_path, points):
+    save(tmp_path / "photo.heic", color_primaries=points[0], transfer_characteristics=points[1])
+    difference = read_photo(tmp_path / "photo.heic").pixels.astype(int) - in_8_bit(picture())
+    assert np.abs(difference).max() <= 6
+
+
+@pytest.mark.parametrize("brand", [b"mif1", b"isom", b"MiHB"])
+def test_any_first_brand_will_do(tmp_path, brand):
+    save(tmp_path / "photo.heic")
+    whole, content = read_photo(tmp_path / "photo.heic"), (tmp_path / "photo.heic").read_bytes()
+    (tmp_path / "photo.heic").write_bytes(content[:8] + brand + content[12:])
+    np.testing.assert_array_equal(read_photo(tmp_path / "photo.heic").pixels, whole.pixels)
+
+
+def test_an_avif_whose_first_brand_is_general_is_called_so(tmp_path):
+    brands = b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf" + bytes(64)
+    (tmp_path / "photo.heic").write_bytes(brands)
+    with pytest.raises(PhotoError, match="is not a photo but an AVIF picture"):
+        read_photo(tmp_path / "photo.heic")
 
 
 @pytest.mark.parametrize(("curve", "name"), [(16, "PQ"), (18, "HLG")])

@@ -12,6 +12,7 @@ from PIL import Image
 from enhancer.photo import color
 from enhancer.photo.encode import encode_jpeg, encode_png, encode_tiff
 from enhancer.photo.io import PhotoError, read_photo, write_photo
+from enhancer.photo.metadata import Metadata
 from tests.helpers.photo_files import exif_block, picture
 
 
@@ -99,7 +100,11 @@ def test_a_jpeg_of_16_bits_is_rounded_to_8(tmp_path):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_the_same_photo_the_same_bytes(tmp_path, suffix, dtype):
     for name in ("a", "b"):
-        write_photo(tmp_path / f"{name}{suffix}", picture().astype(dtype), exif=exif_block(1))
+        write_photo(
+            tmp_path / f"{name}{suffix}",
+            picture().astype(dtype),
+            metadata=Metadata(exif_block(1)[6:]),
+        )
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 

@@ -80,7 +80,7 @@ def test_every_kind_in_every_orientation_and_profile(tmp_path, kind_name, profil
         assert np.abs(values - expected).max() <= kind.tolerance * stretch, orientation
         assert np.abs((values - expected).mean(axis=(0, 1))).max() < 1, orientation
         tags = Image.Exif()
-        tags.load(photo.exif)
+        tags.load(photo.metadata.exif)
         assert tags[ExifTags.Base.Orientation] == 1
         assert tags[ExifTags.Base.Make] == "Camera"
         assert tags[ExifTags.Base.Copyright] == "A. Photographer"
@@ -120,7 +120,7 @@ def test_raw_in_every_orientation(tmp_path, orientation):
     inverse = STORED[{6: 8, 8: 6}.get(orientation, orientation)]
     np.testing.assert_array_equal(turned.pixels, inverse(upright.pixels))
     tags = Image.Exif()
-    tags.load(turned.exif)
+    tags.load(turned.metadata.exif)
     assert tags[ExifTags.Base.Orientation] == 1
     assert np.abs(turned.pixels / 257 - read_photo(tmp_path / "turned.dng").pixels).max() <= 1
 
@@ -135,7 +135,7 @@ def test_what_is_written_of_it(tmp_path, kind_name, suffix):
     source.write_bytes(KINDS[kind_name].write(stored, PROFILES["Adobe RGB"], exif_block(6)))
     photo = read_photo(source, keep_depth=True)
     copy = tmp_path / f"copy{suffix}"
-    write_photo(copy, photo.pixels, exif=photo.exif)
+    write_photo(copy, photo.pixels, metadata=photo.metadata)
     again = read_photo(copy, keep_depth=True)
     assert again.pixels.dtype == (np.uint8 if suffix == ".jpg" else photo.pixels.dtype)
     scale = 257 if photo.pixels.dtype == np.uint16 else 1

@@ -131,3 +131,79 @@ def test_a_raw_with_a_destroyed_middle_is_refused(shared_data, tmp_path, name, f
     (tmp_path / name).write_bytes(content)
     with pytest.raises(PhotoError, match="damaged"):
         read_photo(tmp_path / name)
+
+
+def write_linear_dng(path, values, compression=None):
+    """What raw developers, panoramas and monochrome cameras write."""
+    number = [1, 1] * 3
+    tags = [
+        (271, "s", 0, "Leica", True),
+        (272, "s", 0, "M", True),
+        (50706, "B", 4, bytes((1, 4, 0, 0)), True),
+        (50708, "s", 0, "Test M", True),
+        (50717, "I", 1, 65535, True),
+        (50778, "H", 1, 21, True),
+    ]
+    if values.ndim == 3:
+        matrix = [3240600, -1537200, -498600, -968900, 1875800, 41500, 55700, -204000, 1057000]
+        pairs = [number for value in matrix for number in (value, 1_000_000)]
+        tags += [(50721, "2i", 9, pairs, True), (50728, "2I", 3, number, True)]
+    kind = "rgb" if values.ndim == 3 else "minisblack"
+    options = {"photometric": kind, "extratags": tags, "metadata": None}
+    tifffile.imwrite(path, values, compression=compression, **options)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages.first.tags["PhotometricInterpretation"].overwrite(34892)
+
+
+def linear():
+    y, x = np.mgrid[0:120, 0:160]
+    scene = np.random.default_rng(0).normal(9000 + 120 * x + 90 * y, 60)
+    return np.repeat(scene.astype(np.uint16).reshape(120, 160, 1), 3, axis=-1)
+
+
+def test_a_dark_or_bordered_linear_dng_is_a_photo(tmp_path):
+    """A night that was crushed to black, and a panorama's empty border: a real sensor has noise,
+    a finished DNG need not."""
+    for name, black in (("night", np.s_[:60]), ("border", np.s_[:, :40])):
+        values = linear()
+        values[black] = 0
+        write_linear_dng(tmp_path / f"{name}.dng", values)
+        pixels = read_photo(tmp_path / f"{name}.dng").pixels
+        assert pixels.shape == (120, 160, 3)
+        assert pixels[black].mean() < 12
+        assert pixels[70:, 50:].mean() > 100
+
+
+def test_a_linear_dng_that_was_cut_off_is_refused(tmp_path):
+    values = linear()
+    values[:30] = 0
+    write_linear_dng(tmp_path / "whole.dng", values)
+    content = (tmp_path / "whole.dng").read_bytes()
+    for share in (0.5, 0.9, 0.99):
+        (tmp_path / "cut.dng").write_bytes(content[: int(share * len(content))])
+        with pytest.raises(PhotoError, match=r"damaged|cut off"):
+            read_photo(tmp_path / "cut.dng")
+
+
+@pytest.mark.parametrize("keep_depth", [False, True])
+def test_a_monochrome_raw_has_three_equal_channels(tmp_path, keep_depth):
+    write_linear_dng(tmp_path / "photo.dng", linear()[..., 0])
+    pixels = read_photo(tmp_path / "photo.dng", keep_depth=keep_depth).pixels
+    assert pixels.shape == (120, 160, 3)
+    np.testing.assert_array_equal(pixels[..., 0], pixels[..., 2])
+    assert pixels.std() > 10
+
+
+def test_a_dark_sensor_with_pixels_of_exact_zero_is_a_photo():
+    values = np.random.default_rng(0).normal(-6, 4, (200, 300)).clip(0).astype(np.uint16)
+    values[150:, 100:200] += 900 + np.random.default_rng(1).integers(0, 40, (50, 100), np.uint16)
+    assert (values == 0).mean() > 0.8
+    assert raw.describe_junk(values) is None
+
+
+def test_a_dng_that_is_compressed_with_jpeg_xl_is_called_so(tmp_path):
+    write_linear_dng(tmp_path / "photo.dng", linear(), "zlib")
+    with tifffile.TiffFile(tmp_path / "photo.dng", mode="r+") as file:
+        file.pages.first.tags["Compression"].overwrite(52546)
+    with pytest.raises(PhotoError, match=r"photo\.dng is compressed with JPEG XL"):
+        read_photo(tmp_path / "photo.dng")

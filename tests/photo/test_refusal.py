@@ -136,7 +136,7 @@ REFUSED_PHOTOS = {
     "unknown.jpg": (bytes(range(128, 256)) * 9, "is damaged, cut off, or not a photo"),
     "line.png": (png(1, 100_000, bytes(400_000)), "is 1 x 100000 pixels: a line and not a photo"),
     "no_pixels.png": (png(0, 48), "has no pixels (0 x 48)"),
-    "no_pixels.jpg": (jpeg(0, 48), "is damaged, cut off, or not a photo"),
+    "no_pixels.jpg": (jpeg(0, 48), "has no pixels (0 x 48)"),
     "no_pixels.tif": (tiff(ImageWidth=0), "has no pixels (0 x 64)"),
     "photo.dng": (jpeg(64, 48), "holds a JPEG picture and no RAW data"),
     "float.tif": (written_tiff(FLAT / 255, photometric="rgb"), "8 or 16 bits per channel"),

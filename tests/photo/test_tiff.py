@@ -16,13 +16,25 @@ def pixels():
     return np.stack([x * 5, y * 7, 255 - x * 3], axis=-1).astype(np.uint8)
 
 
-def test_the_first_of_several_tiff_pages_is_read_and_the_others_are_mentioned(tmp_path, pixels):
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_largest_of_several_pages_is_read_and_the_others_are_mentioned(tmp_path, pixels, place):
+    """Also where a thumbnail comes first and does not say that it is one."""
+    pages = [pixels[::4, ::4], pixels[::4, ::4]]
+    pages[place] = pixels
     with tifffile.TiffWriter(tmp_path / "pages.tif") as tiff:
-        tiff.write(pixels, photometric="rgb")
-        tiff.write(np.zeros((64, 96, 3), np.uint8), photometric="rgb")
+        for page in pages:
+            tiff.write(page, photometric="rgb")
     photo = read_photo(tmp_path / "pages.tif")
     np.testing.assert_array_equal(photo.pixels, pixels)
-    assert photo.notes == ("one of the file's 2 pages was read, the others were left out",)
+    (note,) = photo.notes
+    assert note == "the largest of the file's 2 pages was read, the others were left out"
+
+
+def test_of_pages_of_one_size_the_first_is_read(tmp_path, pixels):
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as tiff:
+        tiff.write(pixels, photometric="rgb")
+        tiff.write(255 - pixels, photometric="rgb")
+    np.testing.assert_array_equal(read_photo(tmp_path / "pages.tif").pixels, pixels)
 
 
 def test_previews_and_masks_are_no_pages_to_mention(tmp_path, pixels):
@@ -132,3 +144,26 @@ def test_the_raw_formats_that_are_no_tiff_are_told_by_their_content(tmp_path, na
         (tmp_path / name).write_bytes(head + bytes(99))
         read_photo(tmp_path / name)
     assert len(developed) == 4
+
+
+def test_each_page_has_an_orientation_of_its_own(tmp_path, pixels):
+    with tifffile.TiffWriter(tmp_path / "photo.tif") as tiff:
+        tiff.write(pixels[::4, ::4], photometric="rgb", subfiletype=1)
+        tiff.write(pixels, photometric="rgb", extratags=[(274, "H", 1, 6, True)])
+    turned = read_photo(tmp_path / "photo.tif").pixels
+    np.testing.assert_array_equal(turned, np.rot90(pixels, -1))
+
+
+def test_the_orientation_of_a_thumbnail_is_not_that_of_the_photo(tmp_path, pixels):
+    with tifffile.TiffWriter(tmp_path / "photo.tif") as tiff:
+        turn = [(274, "H", 1, 6, True)]
+        tiff.write(pixels[::4, ::4], photometric="rgb", subfiletype=1, extratags=turn)
+        tiff.write(pixels, photometric="rgb")
+    np.testing.assert_array_equal(read_photo(tmp_path / "photo.tif").pixels, pixels)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".dng"])
+def test_a_finished_picture_that_says_dng_is_read_as_it_is(tmp_path, pixels, suffix):
+    version = [(50706, "B", 4, bytes((1, 4, 0, 0)), True)]
+    tifffile.imwrite(tmp_path / f"a{suffix}", pixels, photometric="rgb", extratags=version)
+    np.testing.assert_array_equal(read_photo(tmp_path / f"a{suffix}").pixels, pixels)
