@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from datasets.sources.photo_files import assign_ids, check_folder, find_photos
+from datasets.sources.photo_files import assign_ids, check_folder
 from datasets.types import SourceError, SourcePair
+from enhancer.folders.photos import find_photos
 
 _MARKS = (("_src", "_tar"), ("_input", "_target"))
 
@@ -23,7 +24,7 @@ def find_marked_pairs(folder: Path) -> list[SourcePair]:
     """
     check_folder(folder)
     found: dict[tuple[Path, str, tuple[str, str]], dict[str, Path]] = {}
-    for path in find_photos(folder, "**/*"):
+    for path in find_photos(folder)[0]:
         for marks in _MARKS:
             for mark in marks:
                 if not path.stem.lower().endswith(mark) or len(path.stem) == len(mark):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from datasets.types import SourceError
-from enhancer.photo.io import PHOTO_SUFFIXES
+from enhancer.folders.photos import find_photos
 
 _MAX_ID_BYTES = 200  # a file's name has at most 255, and those made of an id add up to 30
 _INPUT_MARKS = ("_src", "_input", "_SRC", "_INPUT")
@@ -30,19 +30,6 @@ def describe_content(folder: Path) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def find_photos(folder: Path, pattern: str = "*") -> list[Path]:
-    """Return the photos of a folder, sorted; "**/*" finds those in its folders too.
-
-    Hidden files are left out: they are leftovers of file managers and of copies.
-    """
-    return [
-        path
-        for path in sorted(folder.glob(pattern))
-        if path.suffix.lower() in PHOTO_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-
-
 def photos_by_stem(*folders: Path) -> dict[str, Path]:
     """Return the photos in some folders by file name without suffix.
 
@@ -50,7 +37,7 @@ def photos_by_stem(*folders: Path) -> dict[str, Path]:
         SourceError: two have the same name.
     """
     photos: dict[str, Path] = {}
-    for path in sorted(path for folder in folders for path in find_photos(folder)):
+    for path in sorted(path for folder in folders for path in find_photos(folder, deep=False)[0]):
         if first := photos.get(path.stem):
             second = path.name if path.parent == first.parent else path
             raise SourceError(f"{first} and {second} have the same name. Keep one of the two.")
