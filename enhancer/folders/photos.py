@@ -27,7 +27,7 @@ _LEFTOVERS = (".part", ".partial", ".crdownload", ".download", ".filepart", ".tm
 _LEFTOVERS += ("_original", "~", ".thm")  # a camera's thumbnail of a video
 _NAMED = 4
 
-FOLDERS, LINKS = "hidden, thumbnail or trash folders", "linked folders (name one to include it)"
+FOLDERS, LINKS = "hidden, thumbnail or trash folders", "linked folders, searched when named"
 HIDDEN, OTHERS, CLOSED = "hidden files", "files of other kinds", "folders that do not open"
 
 
@@ -88,7 +88,7 @@ def describe(left_out: LeftOut) -> Iterator[str]:
     for what, names in left_out.items():
         some = list(dict.fromkeys(names))
         more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
-        yield f"{len(names)} {what}: {', '.join(some[:_NAMED])}{more}"
+        yield f"{what}: {len(names)} ({', '.join(some[:_NAMED])}{more})"
 
 
 def _is_not_searched(name: str) -> bool:

@@ -130,7 +130,7 @@ def _find(inputs: Sequence[Path], output: Path) -> tuple[dict[Path, Path], LeftO
                 seen.add(real)
                 found[photo] = relative
             elif photo not in found:
-                left_out.setdefault("links to photos that are here too", []).append(photo.name)
+                left_out.setdefault("links to photos that are there too", []).append(photo.name)
     return found, left_out
 
 

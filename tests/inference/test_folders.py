@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from datasets.sources.named_pairs import find_marked_pairs
+from datasets.sources.named_pairs import find_named_pairs
 from enhancer.folders.photos import describe, find_photos
 from enhancer.photo.io import encode_jpeg
 from tests.helpers.command import files, run, write
@@ -30,7 +30,7 @@ def test_a_photo_is_one_by_its_content_whatever_its_name_ends_in(tmp_path):
     put(tmp_path, "new.avif", content=b"\0\0\0\x1cftypavif")
     assert names(tmp_path) == photos
     said = list(describe(find_photos(tmp_path)[1]))
-    assert said == ["2 files of other kinds: .avif, .txt"]
+    assert said == ["files of other kinds: 2 (.avif, .txt)"]
 
 
 @pytest.mark.parametrize("name", ["a.jpg.part", "a.jpg_original", "a.jpg~", "MVI_1.THM", "._a.jpg"])
@@ -51,7 +51,7 @@ def test_hidden_thumbnail_and_trash_folders_are_left_alone_and_counted(tmp_path,
     put(tmp_path, "a.jpg", "@home/b.jpg", f"{folder}/t.jpg")
     assert names(tmp_path) == ["@home/b.jpg", "a.jpg"]
     (said,) = describe(find_photos(tmp_path)[1])
-    assert said.startswith("1 hidden, thumbnail or trash folders: ")
+    assert said.startswith("hidden, thumbnail or trash folders: 1 (")
 
 
 def test_a_folder_that_is_hidden_is_searched_when_it_is_named(tmp_path):
@@ -65,13 +65,13 @@ def test_linked_folders_are_counted_and_searched_only_when_they_are_named(tmp_pa
     (tmp_path / "in/circle").symlink_to(tmp_path / "in")
     assert names(tmp_path / "in") == ["a.jpg"]
     (said,) = describe(find_photos(tmp_path / "in")[1])
-    assert said == "2 linked folders (name one to include it): circle, link"
+    assert said == "linked folders, searched when named: 2 (circle, link)"
     assert names(tmp_path / "in/link") == ["b.jpg"]
 
 
 def test_the_data_sets_follow_the_same_rules(tmp_path):
     put(tmp_path, "1_src.jfif", "1_tar.jpe", "@eaDir/2_src.jpg", ".Trash-1000/3_src.jpg")
-    assert [pair.id for pair in find_marked_pairs(tmp_path)] == ["1"]
+    assert [pair.id for pair in find_named_pairs(tmp_path)] == ["1"]
 
 
 def test_the_command_counts_what_it_leaves_out(enhancer, tmp_path, capsys):
@@ -81,9 +81,9 @@ def test_the_command_counts_what_it_leaves_out(enhancer, tmp_path, capsys):
     assert run(tmp_path / "in", "--output", tmp_path / "out") == 0
     assert files(tmp_path / "out") == ["a.jpg", "b.jpg"]
     printed = capsys.readouterr().out
-    for said in ("left out", "folders: @eaDir", "hidden files: .hidden.jpg", "other kinds: .xmp"):
+    for said in ("left out", "folders: 1 (@eaDir)", "files: 1 (.hidden.jpg)", "kinds: 1 (.xmp)"):
         assert said in printed
-    assert "1 links to photos that are here too: same.jpg" in printed
+    assert "links to photos that are there too: 1 (same.jpg)" in printed
 
 
 def test_a_link_to_nothing_that_is_called_a_photo_is_named(enhancer, tmp_path, capsys):
