@@ -50,6 +50,7 @@ class DataSets(NamedTuple):
     """An experiment's pairs: functions from a split's name to its source."""
 
     fivek: Callable[[Any], Any]
+    """Raises DatasetNotBuilt where nothing is pre-trained."""
     real_estate: Callable[[Any], Any]
     extra: list[Any]
     """Stage 1's: one source, of all its splits, for each folder of extra pairs."""
@@ -58,7 +59,9 @@ class DataSets(NamedTuple):
 def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
     """Build what is not built yet; return the opened data sets and the fingerprint of each."""
     settings = vars(experiment)
-    names: list[DatasetName] = ["fivek", "real_estate"]
+    names: list[DatasetName] = ["real_estate"]
+    if experiment.pretraining:
+        names.insert(0, "fivek")
     folders = {name: folders_of(settings, name) for name in names}
     if experiment.miniature and not all(folders.values()):
         rendered = experiment.workdir / "miniature"
@@ -81,7 +84,7 @@ def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
         fingerprints[name] = fingerprint(name, data_dirs, config)
 
     extra = []
-    if experiment.extra_pairs and experiment.pretrained is None:
+    if experiment.extra_pairs and experiment.pretrains:
         # All splits are trained on, so that one scene in two of them harms nobody.
         config, choices = experiment.real_estate_config, Choices(allow_near_duplicates=True)
         data_dirs = data_dirs_of(settings, "extra_pairs", experiment.workdir)
@@ -92,9 +95,12 @@ def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
             extra.append(JoinedSources(sources))
         fingerprints["extra_pairs"] = fingerprint("real_estate", data_dirs, config)
         say(f"extra pairs for stage 1: {', '.join(str(len(source)) for source in extra)}")
-    if experiment.pretrain_on_rooms and experiment.pretrained is None:
+    if experiment.pretrain_on_rooms and experiment.pretrains:
         extra.append(opened["real_estate"]("train"))
-    return DataSets(opened["fivek"], opened["real_estate"], extra), fingerprints
+    fivek = opened.get("fivek") or functools.partial(
+        open_split, "fivek", [experiment.workdir], None
+    )
+    return DataSets(fivek, opened["real_estate"], extra), fingerprints
 
 
 def open_split(

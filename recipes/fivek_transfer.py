@@ -48,21 +48,21 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each file that it writes
     if arguments[:1] == ["estimate"]:
         command = estimate.parse(arguments[1:])
-        return _exit_code(lambda: estimate.run(command))
+        return exit_code(lambda: estimate.run(command))
     if arguments[:1] == ["ablate"]:
         grid = ablation.parse(arguments[1:])
-        return _exit_code(lambda: _run_in_folder(grid, ablation.run))
+        return exit_code(lambda: run_in_folder(grid, ablation.run))
     experiment = parse_options(arguments, PRESETS.__getitem__, "", __doc__)
-    return _exit_code(lambda: _run_in_folder(experiment, _run_stages))
+    return exit_code(lambda: run_in_folder(experiment, run_stages))
 
 
-def _run_stages(experiment: Experiment) -> int:
+def run_stages(experiment: Experiment) -> int:
     from recipes import two_stages  # imports JAX, which takes seconds; --help should not
 
     return two_stages.run(experiment)
 
 
-def _run_in_folder(experiment: Any, run: Callable[[Any], int]) -> int:
+def run_in_folder(experiment: Any, run: Callable[[Any], int]) -> int:
     """Run with the work folder locked, by all processes that train together."""
     refuse_contradictions(experiment)
     from enhancer.system import processes
@@ -88,7 +88,7 @@ class _OtherProcessGone(EnhancerError):
     exit_code = FAILED
 
 
-def _exit_code(run: Callable[[], int]) -> int:
+def exit_code(run: Callable[[], int]) -> int:
     """Turn what may go wrong into a sentence and an exit code."""
     try:
         return run()
@@ -103,7 +103,7 @@ def _exit_code(run: Callable[[], int]) -> int:
         return getattr(stop, "exit_code", INTERRUPTED)
 
 
-def _leave(code: int) -> NoReturn:
+def leave(code: int) -> NoReturn:
     processes = sys.modules.get("enhancer.system.processes")  # not loaded, for --help
     if processes:
         processes.leave(code, failed=code in (FAILED, WRONG_USAGE))
@@ -111,4 +111,4 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _leave(main())
+    leave(main())

@@ -41,7 +41,8 @@ def assign_splits(
         trained = {row["id"] for row in splits["train"]}
         inner = [[row for row in group if row["id"] in trained] for group in groups]
         return splits | _hold_back(splits["train"], source, inner, {"validation": validation})
-    return {key: [] for key in SPLITS} | _hold_back(accepted, source, groups, shares)
+    held_back = _hold_back(accepted, source, groups, shares)
+    return {split: held_back.get(split, []) for split in SPLITS}
 
 
 def _hold_back(
@@ -72,7 +73,8 @@ def _hold_back(
                 chosen += len(ids)
         if not chosen:  # every group is larger than the share
             held_back |= dict.fromkeys(min(free, key=len), split)
-    splits: Splits = {split: [] for split in ("train", *wanted)}
+    splits: Splits = {"train": []}
+    splits.update({split: [] for split in shares if split in wanted})
     for row in accepted:
         splits[held_back.get(row["id"], "train")].append(row)
     return splits

@@ -19,9 +19,13 @@ from enhancer.folders.photos import find_photos
 Role = Literal["input", "target"]
 _INPUTS, _TARGETS = ({pair[side]: pair[1 - side] for pair in ROLE_NAMES[::-1]} for side in (0, 1))
 SPLIT_NAMES: dict[str, Split] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
 }
 _MARK = re.compile(rf"(.+)_({'|'.join(_INPUTS | _TARGETS)})", re.IGNORECASE)
 _LAYOUTS = (
@@ -44,8 +48,8 @@ class _NamedPhoto:
 
     @property
     def split(self) -> Split | None:
-        known = (SPLIT_NAMES.get(name.lower()) for name in self.folders)
-        return next(filter(None, known), None)
+        known: list[Split | None] = [SPLIT_NAMES.get(name.lower()) for name in self.folders]
+        return next((split for split in known if split is not None), None)
 
 
 def find_named_pairs(folder: Path) -> list[SourcePair]:
@@ -77,14 +81,16 @@ def find_named_pairs(folder: Path) -> list[SourcePair]:
                 raise same_name(first.path, photo.path)
             place[photo.role] = photo
         whole = [place for place in places.values() if len(place) == 2]
-        found += [
-            (place["input"].path, place["target"].path, place["input"].split) for place in whole
-        ]
+        for place in whole:
+            before = place["input"]
+            found.append((before.path, place["target"].path, before.split))
         paired = {photo.path for place in whole for photo in place.values()}
         left = [photo for photo in left if photo.path not in paired]
     for photo in left:
-        files = (photo.path, photo.other)
-        found.append((*(files if photo.role == "input" else files[::-1]), photo.split))
+        before, after = photo.path, photo.other
+        if photo.role == "target":
+            before, after = after, before
+        found.append((before, after, photo.split))
     are_split = all(split for *_, split in found)
     ids = assign_ids([before for before, *_ in found], folder)
     pairs = [

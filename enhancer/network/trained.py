@@ -17,6 +17,7 @@ from orbax.checkpoint import v1 as ocp
 
 from enhancer.config import Keep, ModelConfig, StageConfig
 from enhancer.network.restormer import Restormer
+from enhancer.network.torch_weights import read_torch_state, restormer_from_torch
 from enhancer.system.errors import EnhancerError
 from enhancer.system.files import write_json
 from enhancer.system.processes import is_first_process
@@ -68,6 +69,15 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
         raise
     except Exception as error:  # Orbax raises errors of many kinds for damaged files
         raise CheckpointError(f"The checkpoints in {stage_dir} are damaged: {error}") from error
+
+
+def load_start(start: Path, like: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """`load_best_weights` of a stage, or those of a PyTorch state dict, which is a file."""
+    if not start.is_file():
+        return load_best_weights(start, like)
+    weights = weights_of(restormer_from_torch(read_torch_state(start)))
+    _refuse_other_shape(start, weights, like)
+    return {path: jax.device_put(x, like[path].sharding) for path, x in weights.items()}
 
 
 def _refuse_other_shape(stage_dir: Path, saved: dict[str, Any], like: dict[str, Any]) -> None:

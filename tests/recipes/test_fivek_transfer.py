@@ -146,7 +146,7 @@ def test_a_signal_ends_the_command_with_its_own_code(raised, code, capsys):
     def stop():
         raise raised
 
-    assert fivek_transfer._exit_code(stop) == code
+    assert fivek_transfer.exit_code(stop) == code
     assert "The same command continues" in capsys.readouterr().err
 
 
