@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import pytest
-
 from enhancer.config import MODEL_SIZES, StageConfig
 from enhancer.network.trained import write_config
 from recipes import train
