@@ -29,7 +29,7 @@ class Arguments:
 
     Photos found in a folder keep their place below it; of several folders, each keeps its own name
     too. Inputs are never overwritten. Results that exist are skipped, so the same command continues
-    a run.
+    a run; another photo of the same name gets a result with a number.
 
     Exit codes:
       0    all photos done
@@ -43,7 +43,8 @@ class Arguments:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="IN...", help_behavior_hint=""),
     ]
-    """Photos, or folders that are searched for photos, subfolders too."""
+    """Photos, or folders that are searched for photos, subfolders too: not those that are hidden,
+    linked, or hold thumbnails or trash, and files count by their content."""
     output: Annotated[Path, tyro.conf.arg(metavar="OUT")]
     """Folder for the results; created if missing."""
     workdir: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
@@ -124,14 +125,14 @@ def _enhance(arguments: Arguments) -> int:
     from enhancer.inference.plan import plan_jobs
 
     comparisons = arguments.output / COMPARISONS if arguments.compare else None
-    jobs = plan_jobs(arguments.inputs, arguments.output, arguments.format, comparisons)
-    waiting = jobs
+    plan = plan_jobs(arguments.inputs, arguments.output, arguments.format, comparisons)
+    jobs = waiting = plan.jobs
     if not arguments.overwrite:
         # Unlike `Path.exists`, it bears names that are too long and folders that may not be read.
         waiting = [job for job in jobs if not os.path.exists(job.destination)]
     from enhancer.inference.folder import RunSummary
 
-    summary = RunSummary(len(jobs), len(jobs) - len(waiting))
+    summary = RunSummary(len(jobs), len(jobs) - len(waiting), plan.left_out, plan.renamed)
     if waiting:
         from enhancer.inference.enhancer import Enhancer
         from enhancer.system import compiler
@@ -172,6 +173,7 @@ def _interval() -> float:
 
 
 def _run(enhancer, waiting: list, arguments: Arguments, summary, edits: dict | None) -> None:
+    from enhancer.folders.results import Results
     from enhancer.inference.folder import Outcome, Settings, enhance_files
 
     settings = Settings(arguments.strength, arguments.metadata, arguments.overwrite)
@@ -187,7 +189,7 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary, edits: dict | N
                 bar.write(f"{outcome.job.source}: {note}", file=sys.stderr)
             bar.update()
 
-        enhance_files(enhancer, waiting, settings, show, edits)
+        enhance_files(enhancer, waiting, settings, show, edits, Results(arguments.output))
 
 
 def _export(arguments: ExportArguments) -> int:

@@ -52,6 +52,7 @@ class DataSets(NamedTuple):
     """An experiment's pairs: functions from a split's name to its source."""
 
     fivek: Callable[[Any], Any]
+    """Raises DatasetNotBuilt where nothing is pre-trained."""
     real_estate: Callable[[Any], Any]
     extra: list[Any]
     """Stage 1's: one source, of all its splits, for each folder of extra pairs; and `rendered`."""
@@ -66,7 +67,9 @@ class DataSets(NamedTuple):
 def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
     """Build what is not built yet; return the opened data sets and the fingerprint of each."""
     settings = vars(experiment)
-    names: list[DatasetName] = ["fivek", "real_estate"]
+    names: list[DatasetName] = ["real_estate"]
+    if experiment.pretraining:
+        names.insert(0, "fivek")
     folders = {name: folders_of(settings, name) for name in names}
     if experiment.miniature and not all(folders.values()):
         rendered = experiment.workdir / "miniature"
@@ -89,7 +92,7 @@ def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
         fingerprints[name] = fingerprint(name, data_dirs, config)
 
     extra = []
-    if experiment.extra_pairs and experiment.pretrained is None:
+    if experiment.extra_pairs and experiment.pretrains:
         # All splits are trained on, so that one scene in two of them harms nobody.
         config, choices = experiment.real_estate_config, Choices(allow_near_duplicates=True)
         data_dirs = data_dirs_of(settings, "extra_pairs", experiment.workdir)
@@ -104,7 +107,10 @@ def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
     if count := experiment.rendered_rooms:
         rendered.append(RenderedRooms(experiment.workdir / "rooms", range(count)))
     extra += rendered
-    return DataSets(opened["fivek"], opened["real_estate"], extra, rendered), fingerprints
+    fivek = opened.get("fivek") or functools.partial(
+        open_split, "fivek", [experiment.workdir], None
+    )
+    return DataSets(fivek, opened["real_estate"], extra, rendered), fingerprints
 
 
 def open_split(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tyro
+
 from enhancer.config import MODEL_SIZES, Base, ModelConfig, ModelSize, StageConfig
 from enhancer.system.errors import EnhancerError
 from enhancer.system.files import write_json
@@ -71,6 +73,11 @@ class Experiment:
     pretrained: Path | None = None
     """Folder of a finished stage whose best weights fine-tuning starts from, such as
     OTHER_RUN/pretrain; stage 1 is then left out."""
+    pretraining: bool = True
+    """Without it there is no stage 1 and no FiveK: stage 2 starts from --pretrained, or from
+    nothing. See also `python -m recipes.train`."""
+    network: tyro.conf.Suppress[ModelConfig | None] = None
+    """The shape where `model` and `base` do not give it."""
     from_scratch: bool = True
     """Also train the network from scratch, which is what pre-training is judged against."""
     train_on_validation: bool = False
@@ -95,7 +102,12 @@ class Experiment:
     @property
     def network_shape(self) -> ModelConfig:
         """The shape of the network that is trained."""
-        return dataclasses.replace(MODEL_SIZES[self.model], base=self.base)
+        return self.network or dataclasses.replace(MODEL_SIZES[self.model], base=self.base)
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether stage 1 is part of it."""
+        return self.pretraining and self.pretrained is None
 
     def configuration(self, data: Mapping[str, str]) -> dict[str, Any]:
         """The settings as JSON holds them, with `data`: each data set's fingerprint."""
@@ -127,10 +139,15 @@ def refuse_contradictions(experiment: Experiment) -> None:
     """Raise UsageError for options that contradict each other, before anything is built."""
     pretrain, finetune = experiment.pretrain, experiment.finetune
     mixes, extra = pretrain.mix_weight, experiment.extra_pairs or experiment.rendered_rooms
-    if experiment.pretrained is None and mixes and not extra:
+    if experiment.pretrains and mixes and not extra:
         raise UsageError(
             f"pretrain.mix_weight is {mixes}, but there are no pairs to mix into stage 1; name "
             "their folder with --extra-pairs, or set --pretrain.mix-weight 0."
+        )
+    if not experiment.pretraining and (finetune.mix_weight or extra):
+        raise UsageError(
+            "Without pre-training there is no second set to mix in: leave out --extra-pairs and "
+            "--finetune.mix-weight, or --no-pretraining."
         )
     if extra and not mixes:
         raise UsageError(
@@ -156,10 +173,12 @@ def refuse_other_run(experiment: Experiment, data: Mapping[str, str] | None = No
     if not path.exists():
         return
     trained = ["model", "base", "pretrained", "pretrain", "finetune", "train_on_validation"]
-    trained += ["rendered_rooms", "start_from_package"] + (["data"] if data else [])
+    added = ("rendered_rooms", "start_from_package", "pretraining", "network")
+    trained += [*added, "data"] if data else [*added]
     saved, wanted = json.loads(path.read_text()), experiment.configuration(data or {})
     # Of an earlier version: settings that it did not have are at their defaults.
-    saved = {"rendered_rooms": 0, "start_from_package": False} | saved
+    for name in added:
+        saved.setdefault(name, json.loads(json.dumps(getattr(Experiment(), name))))
     for stage in ("pretrain", "finetune"):
         settings = dataclasses.asdict(StageConfig.from_json(saved[stage]))
         saved[stage] = json.loads(json.dumps(settings))

@@ -53,10 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
         grid = ablation.parse(arguments[1:])
         return exit_code(lambda: run_in_folder(grid, ablation.run))
     experiment = parse_options(arguments, PRESETS.__getitem__, "", __doc__)
-    return exit_code(lambda: run_in_folder(experiment, _run_stages))
+    return exit_code(lambda: run_in_folder(experiment, run_stages))
 
 
-def _run_stages(experiment: Experiment) -> int:
+def run_stages(experiment: Experiment) -> int:
     from recipes import two_stages  # imports JAX, which takes seconds; --help should not
 
     return two_stages.run(experiment)

@@ -104,6 +104,8 @@ class Run:
         """
         if self.stage_dirs.keys() == {"scratch"}:
             return []
+        if not (self.config.get("pretraining", True) or self.config.get("pretrained")):
+            return []
         if self.config.get("pretrained"):
             other = Path(self.config["pretrained"]).parent
             return read_run(other, {"pretrain": other / "pretrain"}).pretraining_pairs()
@@ -154,7 +156,7 @@ def open_run(workdir: Path) -> Run:
         return Run(workdir, {}, {workdir.name if workdir.name in _METHODS else "finetune": workdir})
     run = read_run(workdir, {})
     folders = {stage: workdir / stage for stage in _METHODS}
-    if run.config.get("pretrained"):
+    if (start := run.config.get("pretrained")) and Path(start).is_dir():
         folders["pretrain"] = Path(run.config["pretrained"])
     trained = {name: path for name, path in folders.items() if (path / "checkpoints").is_dir()}
     if not trained:

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from datasets.checks.near_duplicates import find_groups, find_shown, perceptual_hash
 from datasets.fivek.layouts import find_fivek_pairs, find_layout
-from datasets.sources.lists import find_any_pairs, find_lists, find_other_lists
-from datasets.sources.named_pairs import find_marked_pairs
+from datasets.sources.lists import find_listed_pairs, find_other_lists, find_split_lists
+from datasets.sources.named_pairs import find_named_pairs
 from datasets.sources.photo_files import check_folder
 from datasets.types import SourceError, SourcePair, Split
 from enhancer.data.pairs import Pair
@@ -53,7 +53,9 @@ class ScoredPairs:
             raise SourceError(f"{folder} has no pairs in its list “{split}”. Choose another list.")
         self.left_out: dict[str, str] = {}
         self.resized: set[str] = set()
-        self.unread = [path.name for path in find_other_lists(folder)] if find_lists(folder) else []
+        self.unread = (
+            [path.name for path in find_other_lists(folder)] if find_split_lists(folder) else []
+        )
         for pair in tqdm(found, desc="reading the pairs", unit="pair", delay=2):
             try:
                 self._read(pair)
@@ -96,9 +98,9 @@ class ScoredPairs:
 def find_pairs(folder: Path) -> list[SourcePair]:
     """The pairs of a folder in any layout, not read yet."""
     check_folder(folder)
-    if any(folder.glob("*.jsonl")):
-        return find_any_pairs(folder)
-    return find_fivek_pairs(folder, "c") if find_layout(folder, "c") else find_marked_pairs(folder)
+    if find_split_lists(folder) or find_other_lists(folder):
+        return find_listed_pairs(folder)
+    return find_fivek_pairs(folder, "c") if find_layout(folder, "c") else find_named_pairs(folder)
 
 
 def read_reduced(pairs: Pairs, side: int, what: str) -> list[Pair]:

@@ -36,7 +36,7 @@ def run(experiment: Experiment) -> int:
         Devices().refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)
     workdir, model = experiment.workdir, experiment.network_shape
     steps = ["Data", "Pre-train on FiveK", "Fine-tune on real estate", "The same from scratch"]
-    left_out = {1: experiment.pretrained is not None, 3: not experiment.from_scratch}
+    left_out = {1: not experiment.pretrains, 3: not experiment.from_scratch}
     steps = [step for place, step in enumerate(steps) if not left_out.get(place)] + ["Test"]
 
     def begin(step: str) -> None:
@@ -50,7 +50,7 @@ def run(experiment: Experiment) -> int:
 
     stages: dict[str, StageResult] = {}
     train_stage = functools.partial(train, save_minutes=experiment.save_minutes)
-    if experiment.pretrained is None:
+    if experiment.pretrains:
         begin("Pre-train on FiveK")
         stages["pretrain"] = train_stage(
             experiment.pretrain,
@@ -61,8 +61,9 @@ def run(experiment: Experiment) -> int:
             initialise_from=PACKAGED if experiment.start_from_package else None,
             mixed_in=data.extra,
         )
-    start = experiment.pretrained or workdir / "pretrain"
-    for note in Run(start.parent, {}, {"pretrain": start}).describe_stages()[1]:
+    start = experiment.pretrained or (workdir / "pretrain" if experiment.pretrains else None)
+    started = {"pretrain": start} if start and start.is_dir() else {}
+    for note in Run(workdir, {}, started).describe_stages()[1]:
         if is_first_process():
             print(f"warning: {note}", file=sys.stderr)
     trained, validated = data.real_estate("train"), data.real_estate("validation")
@@ -83,7 +84,7 @@ def run(experiment: Experiment) -> int:
         stages["scratch"] = finetune(workdir / "scratch")
 
     begin("Test")
-    folders = {name: workdir / name for name in stages} | {"pretrain": start}
+    folders = {name: workdir / name for name in stages} | started
     networks, hashes = Run(workdir, {}, folders).networks()
     code = 0
     with first_process_first("the test", workdir):

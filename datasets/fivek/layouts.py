@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.sources.lists import find_listed_pairs, find_lists
+from datasets.sources.lists import find_split_lists
 from datasets.sources.photo_files import check_folder, describe_content, photos_by_stem
+from datasets.sources.survey import find_pairs
 from datasets.types import SourceError, SourcePair
 
 _RENDERED = ("tiff16_inputAsShotZeroed", "input_tiff")
@@ -18,7 +19,8 @@ class Layout(NamedTuple):
 
 
 def find_fivek_pairs(folder: Path, expert: str, *, rendered: bool = False) -> list[SourcePair]:
-    """Find MIT-Adobe FiveK pairs in one of the layouts of `find_layout`, or in JSON-lines lists.
+    """Find MIT-Adobe FiveK pairs in one of the layouts of `find_layout`, in lists, or in
+    `{train,test}/{input,target}/` as they circulate with other networks.
 
     Args:
         folder: the source folder, or the one above `fivek_dataset/`.
@@ -35,8 +37,9 @@ def find_fivek_pairs(folder: Path, expert: str, *, rendered: bool = False) -> li
     check_folder(folder)
     layout = find_layout(folder, expert, rendered=rendered)
     if layout is None:
-        if find_lists(folder) and not rendered:
-            return find_listed_pairs(folder)
+        sets = [*find_split_lists(folder).values(), *folder.glob("[Tt]rain*/*/")]
+        if sets and not rendered:
+            return find_pairs(folder)
         raise SourceError(
             f"{folder} is not a FiveK folder for expert {expert.upper()}: it holds "
             f"{describe_content(folder)}. {_expected(expert, rendered)}"
@@ -98,5 +101,6 @@ def _expected(expert: str, rendered: bool) -> str:
     return (
         f"Expected the folders input/ and output_expert_{upper}/ with files of the same name, or "
         f"img/dng/ and img/{targets}, or the archive's raw_photos/ with {targets} or img/{targets} "
-        "beside it (extract fivek_dataset.tar with `tar xf`), or lists train.jsonl and val.jsonl."
+        "beside it (extract fivek_dataset.tar with `tar xf`), or train/ and test/ with input/ and "
+        "target/ in each, or lists train.jsonl and val.jsonl."
     )

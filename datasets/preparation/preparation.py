@@ -225,7 +225,10 @@ def _finish(
             "each."
         )
     groups = findings.find_groups(accepted, output)
-    shares = {"validation": variant.validation_share, "test": variant.test_share}
+    shares = {
+        "validation": 0 if published else variant.validation_share,
+        "test": variant.test_share,
+    }
     assigned = splits.assign_splits(accepted, source, groups, **shares)
     splits.refuse_leaks(assigned, source)
     straddling = splits.find_straddling(assigned, groups)

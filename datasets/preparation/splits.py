@@ -18,7 +18,8 @@ def assign_splits(
     validation: float = 0.05,
     test: float = 0.0,
 ) -> Splits:
-    """Take the source's splits; where it has none, hold pairs back by a hash of their ids.
+    """Take the source's splits; what it lacks to train, hold back by a hash of the ids: all where
+    it has none, and of the training pairs where it has no validation list.
 
     Args:
         accepted: the usable pairs; each split keeps their order.
@@ -26,14 +27,31 @@ def assign_splits(
         groups: pairs that belong together. A group goes whole into one split: the first in the
             order of the hashes that still fit into test, then validation; all others are trained
             on.
-        validation, test: shares of the pairs that are held back, [0, 1).
+        validation, test: shares of the pairs that are held back, [0, 1); 0 holds back none.
 
     Raises:
         PreparationError: too few pairs.
     """
-    if accepted[0]["split"] is not None:
-        return {split: [row for row in accepted if row["split"] == split] for split in SPLITS}
+    given = {row["split"] for row in accepted}
     shares: dict[Split, float] = {"test": test, "validation": validation}
+    if given != {None}:
+        splits: Splits = {split: [r for r in accepted if r["split"] == split] for split in SPLITS}
+        if "validation" in given or not splits["train"] or not validation:
+            return splits
+        trained = {row["id"] for row in splits["train"]}
+        inner = [[row for row in group if row["id"] in trained] for group in groups]
+        return splits | _hold_back(splits["train"], source, inner, {"validation": validation})
+    held_back = _hold_back(accepted, source, groups, shares)
+    return {split: held_back.get(split, []) for split in SPLITS}
+
+
+def _hold_back(
+    accepted: list[PairRecord],
+    source: str,
+    groups: Sequence[Sequence[PairRecord]],
+    shares: dict[Split, float],
+) -> Splits:
+    """Divide pairs into "train" and the splits that have a share."""
     wanted = {
         split: max(1, round(share * len(accepted))) for split, share in shares.items() if share
     }
@@ -55,7 +73,8 @@ def assign_splits(
                 chosen += len(ids)
         if not chosen:  # every group is larger than the share
             held_back |= dict.fromkeys(min(free, key=len), split)
-    splits: Splits = {split: [] for split in SPLITS}
+    splits: Splits = {"train": []}
+    splits.update({split: [] for split in shares if split in wanted})
     for row in accepted:
         splits[held_back.get(row["id"], "train")].append(row)
     return splits

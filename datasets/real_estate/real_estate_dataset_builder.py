@@ -1,6 +1,5 @@
 """TFDS builder of real-estate photos: a home as the camera saw it and as it was published."""
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -14,8 +13,7 @@ if "datasets.pair_builder" not in sys.modules:
 sys.path.insert(0, _ROOT)
 from datasets.pair_builder import PairBuilder, PairConfig  # noqa: E402
 from datasets.preparation.preparation import Variant  # noqa: E402
-from datasets.sources.lists import find_listed_pairs, find_lists  # noqa: E402
-from datasets.sources.named_pairs import find_marked_pairs  # noqa: E402
+from datasets.sources.survey import find_pairs  # noqa: E402
 from datasets.types import SourcePair  # noqa: E402
 
 sys.path.remove(_ROOT)
@@ -43,15 +41,5 @@ class Builder(PairBuilder):
     ]
 
     def find_pairs(self, folder: Path) -> list[SourcePair]:
-        """Read the pairs of the split lists; without lists, those that the files' names show.
-
-        A lone train.jsonl says what the pairs are and not how to divide them: they are split.
-        """
-        lists = find_lists(folder) if folder.is_dir() else {}
-        if not lists:
-            return find_marked_pairs(folder)
-        pairs = find_listed_pairs(folder)
-        if lists.keys() != {"train"}:
-            return pairs
-        print(f"{folder} has no list but train.jsonl: a part of it becomes validation and test.")
-        return [dataclasses.replace(pair, split=None) for pair in pairs]
+        """Read the pairs in whichever layout they have."""
+        return find_pairs(folder)

@@ -1,73 +1,71 @@
-"""Pairs that are listed in JSON lines."""
+"""Pairs that are listed: in JSON lines, or in a table of comma-separated values."""
 
+import csv
 import json
 import os
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from datasets.sources.photo_files import assign_ids, check_folder, describe_content, relative
+from datasets.sources.photo_files import (
+    ROLE_NAMES,
+    assign_ids,
+    check_folder,
+    describe_content,
+    relative,
+)
 from datasets.types import SourceError, SourcePair, Split
 
-# Both names of the validation list are in use.
-_LIST_FILES: dict[Split, tuple[str, ...]] = {
-    "train": ("train.jsonl",),
-    "validation": ("val.jsonl", "validation.jsonl"),
-    "test": ("test.jsonl",),
+_SPLIT_LISTS: dict[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "validation": ("val", "validation"),  # both are in use
+    "test": ("test",),
 }
-_KEYS = (("input", "target"), ("src", "tar"))
+_SUFFIXES = (".jsonl", ".csv")
 
 
 def find_listed_pairs(folder: Path) -> list[SourcePair]:
-    """Read the pairs of `train.jsonl`, `val.jsonl` (or `validation.jsonl`) and `test.jsonl`.
+    """Read the pairs of `train`, `val` (or `validation`) and `test`, as `.jsonl` or `.csv`, or else
+    of lists of other names, which say nothing of splits.
 
-    Each line is an object with `input` and `target`, or `src` and `tar`: paths in the folder.
+    Each line has `input` and `target`, or other names of `ROLE_NAMES`: paths, from the folder or
+    absolute. They are understood as Windows and macOS write them too.
 
     Raises:
-        SourceError: no list, a malformed line, a path that leaves the folder, or an input that
-            occurs twice.
+        SourceError: no list, a malformed line, or an input that occurs twice.
     """
     check_folder(folder)
-    lists = find_lists(folder)
+    lists: list[tuple[Path, Split | None]]
+    lists = [(path, split) for split, path in find_split_lists(folder).items()]
+    lists = lists or [(path, None) for path in find_other_lists(folder)]
     if not lists:
         raise SourceError(
             f"{folder} has no split lists: it holds {describe_content(folder)}. Expected "
             'train.jsonl, val.jsonl and test.jsonl with one {"input": "images/1_src.jpg", '
-            '"target": "images/1_tar.jpg"} a line, paths relative to the folder.'
+            '"target": "images/1_tar.jpg"} a line.'
         )
-    return _read(folder, [(path, split) for split, path in lists.items()])
-
-
-def find_any_pairs(folder: Path) -> list[SourcePair]:
-    """Read the pairs that are only to be looked at, whose photos may lie anywhere.
-
-    Without the lists of `find_listed_pairs`, every `*.jsonl` is read, and its pairs have no split.
-
-    Raises:
-        SourceError: as `find_listed_pairs`, but for paths that leave the folder.
-    """
-    check_folder(folder)
-    lists: list[tuple[Path, Split | None]]
-    lists = [(path, split) for split, path in find_lists(folder).items()]
-    lists = lists or [(path, None) for path in find_other_lists(folder)]
-    return _read(folder, lists, anywhere=True) if lists else find_listed_pairs(folder)
+    return _read(folder, lists)
 
 
 def find_other_lists(folder: Path) -> list[Path]:
-    """The `*.jsonl` files of a folder that are not split lists."""
-    known = {name for names in _LIST_FILES.values() for name in names}
-    paths = (path for path in folder.glob("*.jsonl") if not path.name.startswith("."))
-    return sorted(path for path in paths if path.name not in known)
+    """The lists of pairs in a folder that are called like no split; other tables are none."""
+    names = {name for names in _SPLIT_LISTS.values() for name in names}
+    paths = (path for suffix in _SUFFIXES for path in sorted(folder.glob(f"*{suffix}")))
+    others = [path for path in paths if path.stem not in names and not path.name.startswith(".")]
+    return [path for path in others if path.suffix == ".jsonl" or _columns(_first_line(path))]
 
 
-def find_lists(folder: Path) -> dict[Split, Path]:
+def find_split_lists(folder: Path) -> dict[Split, Path]:
     """Return the split lists that a folder has.
 
     Raises:
-        SourceError: it has both names of the validation list.
+        SourceError: it has two for one split.
     """
     lists: dict[Split, Path] = {}
-    for split, names in _LIST_FILES.items():
-        found = [folder / name for name in names if (folder / name).is_file()]
+    for split, names in _SPLIT_LISTS.items():
+        paths = [folder / f"{name}{suffix}" for suffix in _SUFFIXES for name in names]
+        found = [path for path in paths if path.is_file()]
         if len(found) > 1:
             raise SourceError(
                 f"{folder} has both {found[0].name} and {found[1].name}. Keep one of the two."
@@ -77,18 +75,13 @@ def find_lists(folder: Path) -> dict[Split, Path]:
     return lists
 
 
-def _read(
-    folder: Path, lists: Sequence[tuple[Path, Split | None]], *, anywhere: bool = False
-) -> list[SourcePair]:
+def _read(folder: Path, lists: Sequence[tuple[Path, Split | None]]) -> list[SourcePair]:
     rows: dict[Path, tuple[Path, Split | None]] = {}
     seen: dict[Path, str] = {}
+    disk = _Disk(folder)
     for path, split in lists:
-        # Not splitlines(): a file name may hold what Unicode calls a line separator.
-        for number, line in enumerate(_read_text(path).split("\n"), start=1):
-            if not line.strip():
-                continue
-            place = f"{path.name}, line {number}"
-            before, after = _parse(line, folder, place, anywhere)
+        for place, names in _rows(path, folder):
+            before, after = (disk.locate(name, place) for name in names)
             if before in rows:
                 raise SourceError(
                     f"{folder}: '{relative(before, folder)}' is in {seen[before]} and again in "
@@ -99,6 +92,53 @@ def _read(
         raise SourceError(f"{folder}: the split lists have no rows.")
     ids = assign_ids(list(rows), folder)
     return [SourcePair(ids[before], before, *row) for before, row in rows.items()]
+
+
+def _rows(path: Path, folder: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The place of each row of a list, in words, and its two names."""
+    # Not splitlines(): a file name may hold what Unicode calls a line separator.
+    lines = [line.rstrip("\r") for line in _read_text(path).split("\n")]
+    delimiter, columns = _columns(lines[0]) or (",", [])
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or (number == 1 and columns):
+            continue
+        place = f"{path.name}, line {number}"
+        if path.suffix == ".csv":
+            row = dict(zip(columns, next(csv.reader([line], delimiter=delimiter)), strict=False))
+        else:
+            row = _parse(line, f"{folder}: {place}")
+        yield place, _names(row, line, f"{folder}: {place}")
+
+
+def _columns(header: str) -> tuple[str, list[str]] | None:
+    """What separates a table's columns, and their names; None for what is not a table of pairs."""
+    delimiter = max(",;\t", key=header.count)
+    names = [name.strip().strip('"').lower() for name in header.split(delimiter)]
+    pairs = ({before, after} <= set(names) for before, after in ROLE_NAMES)
+    return (delimiter, names) if any(pairs) else None
+
+
+def _names(row: Any, line: str, place: str) -> tuple[str, str]:
+    for keys in ROLE_NAMES if isinstance(row, dict) else ():
+        before, after = (row.get(key) for key in keys)
+        if isinstance(before, str) and isinstance(after, str) and before and after:
+            return before, after
+    raise SourceError(
+        f'{place} is {line[:80]!r}. Expected {{"input": ..., "target": ...}} or {{"src": ..., '
+        '"tar": ...}, or a table that begins with the line input,target.'
+    )
+
+
+def _parse(line: str, place: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{place} is not JSON ({error}). Correct or remove the line.") from error
+
+
+def _first_line(path: Path) -> str:
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        return file.readline(1000).rstrip("\r\n")
 
 
 def _read_text(path: Path) -> str:
@@ -112,34 +152,37 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-def _parse(line: str, folder: Path, place: str, anywhere: bool) -> tuple[Path, Path]:
-    """Return the paths of the input and the target."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise SourceError(
-            f"{folder}: {place} is not JSON ({error}). Correct or remove the line."
-        ) from error
-    for keys in _KEYS if isinstance(row, dict) else ():
-        before, after = (row.get(key) for key in keys)
-        if isinstance(before, str) and isinstance(after, str) and before and after:
-            return _locate(folder, before, place, anywhere), _locate(folder, after, place, anywhere)
-    raise SourceError(
-        f'{folder}: {place} is {line[:80]!r}. Expected {{"input": ..., "target": ...}} or '
-        '{"src": ..., "tar": ...}.'
-    )
+class _Disk:
+    """Finds the files that a list names, as this system spells them."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._entries: dict[Path, dict[str, str]] = {}
+
+    def locate(self, name: str, place: str) -> Path:
+        """The file, or where it would be. An absolute path stays one."""
+        # JSON can express halves of a character, which have no UTF-8.
+        if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
+            raise SourceError(
+                f"{self._folder}: {place} names {name!r}, which no file can be called. Correct the "
+                "path."
+            )
+        written = self._folder / os.path.normpath(name)
+        if os.path.lexists(written):
+            return written
+        path = self._folder / os.path.normpath(name.replace("\\", "/"))
+        return self._as_spelled(path)
+
+    def _as_spelled(self, path: Path) -> Path:
+        """Whatever case the list has, and however it encodes accents."""
+        if os.path.lexists(path) or path == path.parent:
+            return path
+        parent = self._as_spelled(path.parent)
+        if parent not in self._entries:
+            names = os.listdir(parent) if parent.is_dir() else []
+            self._entries[parent] = {_folded(name): name for name in sorted(names)}
+        return parent / self._entries[parent].get(_folded(path.name), path.name)
 
 
-def _locate(folder: Path, name: str, place: str, anywhere: bool) -> Path:
-    # JSON can express halves of a character, which have no UTF-8.
-    if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
-        raise SourceError(
-            f"{folder}: {place} names {name!r}, which no file can be called. Correct the path."
-        )
-    normal = os.path.normpath(name)
-    if not anywhere and (os.path.isabs(normal) or normal.split(os.sep)[0] == os.pardir):
-        raise SourceError(
-            f"{folder}: {place} names {name!r}, outside the folder. Use paths relative to the "
-            "folder."
-        )
-    return folder / normal  # an absolute path stays as it is
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,51 +1,134 @@
-"""Pairs of a folder without lists, by what the names of the files end in."""
+"""Pairs of a folder without lists, by what its files and folders are called."""
 
+import dataclasses
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
-from datasets.sources.photo_files import assign_ids, check_folder, find_photos
-from datasets.types import SourceError, SourcePair
+from datasets.sources.photo_files import (
+    ROLE_NAMES,
+    assign_ids,
+    check_folder,
+    describe_content,
+    same_name,
+)
+from datasets.types import SourceError, SourcePair, Split
+from enhancer.folders.photos import find_photos
 
-_MARKS = (("_src", "_tar"), ("_input", "_target"))
+Role = Literal["input", "target"]
+_INPUTS, _TARGETS = ({pair[side]: pair[1 - side] for pair in ROLE_NAMES[::-1]} for side in (0, 1))
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+_MARK = re.compile(rf"(.+)_({'|'.join(_INPUTS | _TARGETS)})", re.IGNORECASE)
+_LAYOUTS = (
+    "Expected folders before/ and after/ (or input/ and target/, lq/ and gt/, low/ and high/) with "
+    "photos of the same names; or names that end so, such as 801_src.jpg and 801_tar.jpg; or "
+    'lists: train.jsonl with one {"input": "1_src.jpg", "target": "1_tar.jpg"} a line, or '
+    "train.csv with the columns input and target."
+)
 
 
-def find_marked_pairs(folder: Path) -> list[SourcePair]:
-    """Find `<id>_src.*` with `<id>_tar.*`, and `<id>_input.*` with `<id>_target.*`.
+@dataclasses.dataclass(frozen=True)
+class _NamedPhoto:
+    """A photo, and what its name says."""
 
-    Both files of a pair are in one folder, `folder` or one in it; their formats may differ. Photos
-    of other names are left alone.
+    path: Path
+    role: Role
+    folders: tuple[str, ...]  # in the source, without the one that says the role
+    stems: tuple[str, str]  # as it is, and without a mark at its end
+    other: Path  # the counterpart's name, with any suffix
+
+    @property
+    def split(self) -> Split | None:
+        known: list[Split | None] = [SPLIT_NAMES.get(name.lower()) for name in self.folders]
+        return next((split for split in known if split is not None), None)
+
+
+def find_named_pairs(folder: Path) -> list[SourcePair]:
+    """Find pairs whose role is in a folder's name (`before/1.jpg` with `after/1.jpg`) or at the end
+    of the file's (`1_src.jpg` with `1_tar.jpg`).
+
+    The names are those of `ROLE_NAMES`, in any case, of folders also in the plural and anywhere
+    below `folder`; folders `train`, `val` and `test`, above them or below, are the splits. Formats
+    may differ. Photos of other names are left alone.
 
     Returns:
-        Pairs in the order of their ids, without splits. A photo without its counterpart is
-        included: the other file does not exist.
+        Pairs in the order of their ids. A photo without its counterpart is included: the other file
+        does not exist.
 
     Raises:
         SourceError: no such files, or two that claim the same place in a pair.
     """
     check_folder(folder)
-    found: dict[tuple[Path, str, tuple[str, str]], dict[str, Path]] = {}
-    for path in find_photos(folder, "**/*"):
-        for marks in _MARKS:
-            for mark in marks:
-                if not path.stem.lower().endswith(mark) or len(path.stem) == len(mark):
-                    continue
-                files = found.setdefault((path.parent, path.stem[: -len(mark)], marks), {})
-                if mark in files:
-                    raise SourceError(
-                        f"{files[mark]} and {path.name} have the same name. Keep one of the two."
-                    )
-                files[mark] = path
-    if not found:
-        raise SourceError(
-            f"{folder} has neither split lists (train.jsonl, val.jsonl, test.jsonl) nor photos "
-            "whose names end in _src and _tar, such as 801_src.jpg and 801_tar.jpg (or _input and "
-            "_target)."
-        )
+    left = list(_read_names(folder))
+    if not left:
+        raise SourceError(f"{folder} has no pairs: it holds {describe_content(folder)}. {_LAYOUTS}")
+    found: list[tuple[Path, Path, Split | None]] = []
+    # `before/1_low.jpg` goes with `after/1_low.jpg` where that is there, or else with any `1_*`.
+    for which in (0, 1):
+        places: dict[tuple, dict[Role, _NamedPhoto]] = {}
+        for photo in left:
+            place = places.setdefault((photo.folders, photo.stems[which]), {})
+            if first := place.get(photo.role):
+                raise same_name(first.path, photo.path)
+            place[photo.role] = photo
+        whole = [place for place in places.values() if len(place) == 2]
+        for place in whole:
+            before = place["input"]
+            found.append((before.path, place["target"].path, before.split))
+        paired = {photo.path for place in whole for photo in place.values()}
+        left = [photo for photo in left if photo.path not in paired]
+    for photo in left:
+        before, after = photo.path, photo.other
+        if photo.role == "target":
+            before, after = after, before
+        found.append((before, after, photo.split))
+    are_split = all(split for *_, split in found)
+    ids = assign_ids([before for before, *_ in found], folder)
     pairs = [
-        [files.get(mark, parent / f"{stem}{mark}.*") for mark in marks]
-        for (parent, stem, marks), files in found.items()
+        SourcePair(ids[before], before, after, split if are_split else None)
+        for before, after, split in found
     ]
-    ids = assign_ids([before for before, _ in pairs], folder)
-    return sorted(
-        (SourcePair(ids[before], before, after, None) for before, after in pairs),
-        key=lambda pair: pair.id,
-    )
+    return sorted(pairs, key=lambda pair: pair.id)
+
+
+def _read_names(folder: Path) -> Iterator[_NamedPhoto]:
+    photos = {path: path.relative_to(folder).parts[:-1] for path in find_photos(folder)[0]}
+    # A folder says a role where its counterpart is beside it: source/ alone may hold all of both.
+    beside: dict[tuple[str, ...], dict[Role, str]] = {}
+    for folders in set(photos.values()):
+        for depth, name in enumerate(folders):
+            if role := _role_of(name):
+                beside.setdefault(folders[:depth], {})[role] = name
+    for path, folders in photos.items():
+        mark = _MARK.fullmatch(path.stem)
+        stems = (path.stem, mark[1] if mark else path.stem)
+        for depth in reversed(range(len(folders))):
+            role = _role_of(folders[depth])
+            if role and len(roles := beside[folders[:depth]]) == 2:
+                other = roles["target" if role == "input" else "input"]
+                place = folder.joinpath(*folders[:depth], other, *folders[depth + 1 :])
+                rest = folders[:depth] + folders[depth + 1 :]
+                yield _NamedPhoto(path, role, rest, stems, place / f"{path.stem}.*")
+                break
+        else:
+            if mark and (role := _role_of(mark[2])):
+                other = (_INPUTS | _TARGETS)[mark[2].lower()]
+                missing = path.with_name(f"{mark[1]}_{other}.*")
+                yield _NamedPhoto(path, role, folders, stems, missing)
+
+
+def _role_of(name: str) -> Role | None:
+    name = name.lower()
+    names = {name, name.removesuffix("s")}
+    if names & _INPUTS.keys():
+        return "input"
+    return "target" if names & _TARGETS.keys() else None

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from datasets.sources.photo_files import relative
 from datasets.types import PairRecord, SourcePair
 
 Develop = Callable[[SourcePair], PairRecord]
@@ -43,7 +44,7 @@ class PairSource:
         """Return what changes when the source changes, as JSON: names, sizes and times."""
 
         def describe(path: Path) -> list[object]:
-            name = path.relative_to(self.folder).as_posix()
+            name = relative(path, self.folder).as_posix()
             try:
                 status = path.stat()
             except OSError:

@@ -1,15 +1,25 @@
-"""The photos in a folder, and the name that each pair gets."""
+"""What the files of pairs are called: which photo they are of, and which name each pair gets."""
 
 import collections
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from datasets.types import SourceError
-from enhancer.photo.io import PHOTO_SUFFIXES
+from enhancer.folders.photos import find_photos
 
+ROLE_NAMES = (
+    ("input", "target"),
+    ("src", "tar"),
+    ("before", "after"),
+    ("lq", "gt"),
+    ("low", "high"),
+    ("source", "target"),
+)
+"""What people call the two photos of a pair: folders, ends of file names, columns of lists."""
+_INPUT_MARK = re.compile(rf"(?<=.)_({'|'.join(name for name, _ in ROLE_NAMES)})$", re.IGNORECASE)
 _MAX_ID_BYTES = 200  # a file's name has at most 255, and those made of an id add up to 30
-_INPUT_MARKS = ("_src", "_input", "_SRC", "_INPUT")
 
 
 def check_folder(folder: Path) -> None:
@@ -30,19 +40,6 @@ def describe_content(folder: Path) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def find_photos(folder: Path, pattern: str = "*") -> list[Path]:
-    """Return the photos of a folder, sorted; "**/*" finds those in its folders too.
-
-    Hidden files are left out: they are leftovers of file managers and of copies.
-    """
-    return [
-        path
-        for path in sorted(folder.glob(pattern))
-        if path.suffix.lower() in PHOTO_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-
-
 def photos_by_stem(*folders: Path) -> dict[str, Path]:
     """Return the photos in some folders by file name without suffix.
 
@@ -50,12 +47,17 @@ def photos_by_stem(*folders: Path) -> dict[str, Path]:
         SourceError: two have the same name.
     """
     photos: dict[str, Path] = {}
-    for path in sorted(path for folder in folders for path in find_photos(folder)):
+    for path in sorted(path for folder in folders for path in find_photos(folder, deep=False)[0]):
         if first := photos.get(path.stem):
-            second = path.name if path.parent == first.parent else path
-            raise SourceError(f"{first} and {second} have the same name. Keep one of the two.")
+            raise same_name(first, path)
         photos[path.stem] = path
     return photos
+
+
+def same_name(first: Path, second: Path) -> SourceError:
+    """The error for two files that claim one place."""
+    other = second.name if second.parent == first.parent else second
+    return SourceError(f"{first} and {other} have the same name. Keep one of the two.")
 
 
 def assign_ids(inputs: list[Path], folder: Path) -> dict[Path, str]:
@@ -92,6 +94,4 @@ def _hash(path: Path) -> str:
 
 
 def _without_mark(stem: str) -> str:
-    for mark in _INPUT_MARKS:
-        stem = stem.removesuffix(mark)
-    return stem
+    return _INPUT_MARK.sub("", stem)

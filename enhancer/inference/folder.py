@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from enhancer.folders.photos import LeftOut, describe
+from enhancer.folders.results import Results
 from enhancer.inference.change import Change, measure, median
 from enhancer.inference.enhancer import EnhancedFile, Enhancer, refuse_overwriting, write_result
 from enhancer.inference.full_size import PhotoRetouch
@@ -58,10 +60,13 @@ class Outcome(NamedTuple):
 
 @dataclasses.dataclass
 class RunSummary:
-    """Counts outcomes of `total` photos, of which `skipped` had a result before."""
+    """Counts outcomes of `total` photos, of which `skipped` had a result before, and `renamed` get
+    another name because another photo's result has theirs."""
 
     total: int
     skipped: int
+    left_out: LeftOut = dataclasses.field(default_factory=dict)
+    renamed: list[Job] = dataclasses.field(default_factory=list)
     started: float = dataclasses.field(default_factory=time.monotonic)
     done: int = 0
     megapixels: float = 0.0
@@ -85,12 +90,15 @@ class RunSummary:
         seconds = time.monotonic() - self.started
         rate = f"{self.megapixels:.1f} MP, {seconds / max(1, self.done):.1f} s per photo"
         left = self.total - self.done - self.skipped - len(self.failures)
+        example = ", ".join(f"{job.source} is {job.destination.name}" for job in self.renamed[:2])
         rows = [
             ("done", self.done, rate * bool(self.done)),
             ("  with a note", self.notes, "see above"),
+            ("renamed", len(self.renamed), f"another photo's result has the name: {example}"),
             ("skipped", self.skipped, "the result exists already; --overwrite makes it again"),
             ("failed", len(self.failures), "each is named below"),
             ("not begun", left, "the same command continues"),
+            ("left out", sum(map(len, self.left_out.values())), "; ".join(describe(self.left_out))),
         ]
         lines = [
             f"{name:<13}  {count:>{len(str(self.total))}}  {remark}".rstrip()
@@ -117,10 +125,11 @@ def enhance_files(
     settings: Settings,
     on_outcome: Callable[[Outcome], None],
     edits: Mapping[Path, PhotoRetouch] | None = None,
+    results: Results | None = None,
 ) -> None:
     """Enhance photos in their order, whatever becomes of each.
 
-    `edits`, by photo, stand in place of what the network would do.
+    `edits`, by photo, stand in place of what the network would do; `results` are told of each.
 
     `on_outcome` is called once for each photo, in the calling thread. After Ctrl-C it still hears
     of the photos whose writing had begun; no file is left half-written.
@@ -144,7 +153,7 @@ def enhance_files(
                     while len(writing) >= enhancer.batch_size:
                         on_outcome(writing.popleft().result())
                     if isinstance(photo, Photo) and isinstance(edited, np.ndarray):
-                        writing.append(writer.submit(_write, job, photo, edited, settings))
+                        writing.append(writer.submit(_write, job, photo, edited, settings, results))
                     else:
                         on_outcome(Outcome(job, None, _sentence(edited)))
         finally:
@@ -192,13 +201,17 @@ def _edit(
             yield job, photo, edited
 
 
-def _write(job: Job, photo: Photo, edited: np.ndarray, settings: Settings) -> Outcome:
+def _write(
+    job: Job, photo: Photo, edited: np.ndarray, settings: Settings, results: Results | None
+) -> Outcome:
     try:
         refuse_overwriting(job.source, job.destination, settings.overwrite)
         job.destination.parent.mkdir(parents=True, exist_ok=True)
         if job.comparison:
             _write_comparison(job.comparison, photo.pixels, edited)
         change = measure(photo.pixels, edited)
+        if results:
+            results.claim(job.source, job.destination)
         # Last, because the photo counts as done once its result is there.
         made = write_result(photo, edited, job.destination, settings.metadata)
         return Outcome(job, made, change=change)

@@ -3,11 +3,13 @@
 import collections
 import dataclasses
 import itertools
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from enhancer.photo.io import PHOTO_SUFFIXES
+from enhancer.folders.photos import LeftOut, describe, find_photos
+from enhancer.folders.results import Results
 from enhancer.system.errors import EnhancerError
 
 ResultFormat = Literal["keep", "jpeg", "png", "tiff"]
@@ -31,16 +33,26 @@ class Job:
     """Where the picture of before and after goes, if one is wanted."""
 
 
+class Plan(NamedTuple):
+    """What is to be done."""
+
+    jobs: list[Job]
+    left_out: LeftOut
+    """What the folders hold besides."""
+    renamed: list[Job]
+    """Those whose name another photo's result has already."""
+
+
 def plan_jobs(
     inputs: Sequence[Path],
     output: Path,
     result_format: ResultFormat = "keep",
     comparisons: Path | None = None,
-) -> list[Job]:
+) -> Plan:
     """Decide which photo becomes which result, with no destination twice.
 
-    The same inputs give the same answer, whatever exists in `output`: a second run finds the
-    results of the first.
+    The same inputs give the same answer: a second run finds the results of the first. Other photos
+    of the same names, as a camera's second card has them, get results of their own.
 
     Args:
         inputs: photos, and folders that are searched for photos, subfolders too.
@@ -56,18 +68,18 @@ def plan_jobs(
         raise InputError("Name at least one photo or folder; python -m enhancer --help shows how.")
     if output.exists() and not output.is_dir():
         raise InputError(f"--output {output} is a file; name a folder for the results.")
-    found = _find(inputs, output)
+    found, left_out = _find(inputs, output)
     if not found:
-        raise InputError(f"There are no photos in {', '.join(map(str, inputs))}.")
-    wanted = _without_collisions(
-        {
-            source: output / relative.with_suffix(result_suffix(source, result_format))
-            for source, relative in found.items()
-        }
-    )
+        named = ", ".join(map(str, inputs))
+        raise InputError("; ".join([f"There are no photos in {named}", *describe(left_out)]) + ".")
+    wanted = {
+        source: output / relative.with_suffix(result_suffix(source, result_format))
+        for source, relative in found.items()
+    }
+    given, renamed = _without_collisions(wanted, Results(output))
     sources = {_folded(source.resolve()) for source in found}
     jobs = []
-    for source, destination in wanted.items():
+    for source, destination in given.items():
         comparison = None
         if comparisons:
             if destination.is_relative_to(comparisons):
@@ -85,13 +97,14 @@ def plan_jobs(
                     "choose another --output."
                 )
         jobs.append(Job(source, destination, comparison))
-    return jobs
+    return Plan(jobs, left_out, [job for job in jobs if job.source in renamed])
 
 
-def _find(inputs: Sequence[Path], output: Path) -> dict[Path, Path]:
+def _find(inputs: Sequence[Path], output: Path) -> tuple[dict[Path, Path], LeftOut]:
     """Map each photo to its place below the output folder; named twice, it counts once."""
     several = sum(path.is_dir() for path in inputs) > 1
     found: dict[Path, Path] = {}
+    left_out: LeftOut = {}
     seen: set[Path] = set()
     for path in inputs:
         if path.is_dir():
@@ -100,16 +113,12 @@ def _find(inputs: Sequence[Path], output: Path) -> dict[Path, Path]:
                     f"Results in {path} would overwrite the photos there, or be taken for photos "
                     "by the next run; choose another --output."
                 )
-            inside_output = output.resolve().is_relative_to(path.resolve())
-            photos = [
-                photo
-                for photo in sorted(path.rglob("*"))
-                if photo.suffix.lower() in PHOTO_SUFFIXES
-                and photo.is_file()
-                and not photo.name.startswith(".")
+            photos, others = find_photos(path)
+            for what, names in others.items():
+                left_out.setdefault(what, []).extend(names)
+            if output.resolve().is_relative_to(path.resolve()):
                 # Results of an earlier run are no new photos.
-                and not (inside_output and photo.resolve().is_relative_to(output.resolve()))
-            ]
+                photos = [p for p in photos if not p.resolve().is_relative_to(output.resolve())]
             top = Path(path.resolve().name) if several else Path()
             pairs = [(photo, top / photo.relative_to(path)) for photo in photos]
         elif path.exists():
@@ -117,10 +126,12 @@ def _find(inputs: Sequence[Path], output: Path) -> dict[Path, Path]:
         else:
             raise InputError(f"{path} does not exist.")
         for photo, relative in pairs:
-            if photo.resolve() not in seen:
-                seen.add(photo.resolve())
+            if (real := photo.resolve()) not in seen:
+                seen.add(real)
                 found[photo] = relative
-    return found
+            elif photo not in found:
+                left_out.setdefault("links to photos that are there too", []).append(photo.name)
+    return found, left_out
 
 
 def result_suffix(source: Path, result_format: ResultFormat = "keep") -> str:
@@ -130,22 +141,32 @@ def result_suffix(source: Path, result_format: ResultFormat = "keep") -> str:
     return _SUFFIXES[result_format]
 
 
-def _without_collisions(wanted: dict[Path, Path]) -> dict[Path, Path]:
-    """Give photos that want one name (a.jpg, a.dng) names of their own: a_jpg.jpg, a_dng.jpg."""
+def _without_collisions(
+    wanted: dict[Path, Path], results: Results
+) -> tuple[dict[Path, Path], set[Path]]:
+    """Give photos that want one name (a.jpg, a.dng) names of their own: a_jpg.jpg, a_dng.jpg; and
+    those whose name is taken by another photo's result a number: a_2.jpg. These are named."""
     count = collections.Counter(map(_folded, wanted.values()))
     taken = {name for name, times in count.items() if times == 1}
-    result = {}
+    given: dict[Path, Path] = {}
+    renamed: set[Path] = set()
     for source, destination in wanted.items():
-        if count[_folded(destination)] > 1:
-            stem = f"{destination.stem}_{source.suffix.lower().removeprefix('.')}"
-            endings = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
-            names = (destination.with_name(f"{stem}{e}{destination.suffix}") for e in endings)
-            destination = next(name for name in names if _folded(name) not in taken)
-            taken.add(_folded(destination))
-        result[source] = destination
-    return result
+        stem, meets = destination.stem, count[_folded(destination)] > 1
+        if meets:
+            stem = f"{stem}_{source.suffix.lower().removeprefix('.')}"
+        for number in itertools.count(1):
+            ending = f"_{number}" if number > 1 else ""
+            name = destination.with_name(f"{stem}{ending}{destination.suffix}")
+            if _folded(name) in taken and (meets or number > 1):
+                continue
+            if not results.are_anothers(source, name):
+                break
+            renamed.add(source)
+        taken.add(_folded(name))
+        given[source] = name
+    return given, renamed
 
 
 def _folded(path: Path) -> str:
-    """Without regard to case, as some file systems have it."""
-    return str(path).lower()
+    """Without regard to case and to how accents are encoded, as some file systems have it."""
+    return unicodedata.normalize("NFC", str(path)).lower()

@@ -17,6 +17,8 @@ from enhancer.config import ModelConfig
 from enhancer.network.restormer import Restormer
 from enhancer.system.errors import EnhancerError
 
+_WRAPPED = re.compile(r"^((module|_orig_mod)\.)+")
+"""What DataParallel and torch.compile put before each name."""
 GROUPS = (
     *("encoder_level1", "encoder_level2", "encoder_level3", "latent"),
     *("decoder_level3", "decoder_level2", "decoder_level1", "refinement"),
@@ -61,8 +63,9 @@ class TorchWeightsError(EnhancerError):
 def read_torch_state(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read a state dict from `.safetensors`, or with PyTorch from what `torch.save` wrote.
 
-    PyTorch reads tensors alone (`weights_only=True`): nothing that a file holds is run. A `params`
-    or `state_dict` around the tensors is opened; float16 and bfloat16 become float32.
+    PyTorch reads tensors alone (`weights_only=True`): nothing that a file holds is run. A
+    `params_ema` (of several the first: it scores better), `params` or `state_dict` around the
+    tensors is opened; float16 and bfloat16 become float32.
 
     Raises:
         TorchWeightsError: the file is missing, damaged, or no state dict, or PyTorch is missing.
@@ -71,7 +74,7 @@ def read_torch_state(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise TorchWeightsError(f"There is no file {path}; name a .safetensors, .pth or .pt file.")
     loaded = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    for around in ("params", "state_dict"):
+    for around in ("params_ema", "params", "state_dict"):
         if isinstance(loaded, dict) and isinstance(loaded.get(around), dict):
             loaded = loaded[around]
     if not isinstance(loaded, dict) or not all(
@@ -122,15 +125,16 @@ def restormer_from_torch(state: Mapping[str, np.ndarray]) -> Restormer:
     """Build the float32 model that a PyTorch state dict describes, with its weights.
 
     Args:
-        state: official parameter names, a `module.` before them or not, to float arrays in
-            PyTorch's layout (convolutions OIHW). All hyperparameters come from names and shapes.
+        state: official parameter names, a `module.` or `_orig_mod.` before them or not, to float
+            arrays in PyTorch's layout (convolutions OIHW). All hyperparameters come from names and
+            shapes.
 
     Raises:
         TorchWeightsError: a tensor is missing, left over, or of a shape that fits no Restormer.
     """
     if unnamed := [name for name in state if not isinstance(name, str)]:
         raise TorchWeightsError(f"The keys of a state dict are names; received {unnamed[0]!r}.")
-    state = {name.removeprefix("module."): np.asarray(value) for name, value in state.items()}
+    state = {_WRAPPED.sub("", name): np.asarray(value) for name, value in state.items()}
     model = Restormer(infer_config(state), dtype="float32")
     remaining = dict(state)
     for variable, keys in sources(model):

@@ -3,6 +3,7 @@
 `enhancer.training.checkpoints` writes what is read here, and says how the folder is laid out.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -19,6 +20,7 @@ from safetensors.numpy import save
 
 from enhancer.config import Keep, ModelConfig, StageConfig
 from enhancer.network.restormer import Restormer
+from enhancer.network.torch_weights import read_torch_state, restormer_from_torch
 from enhancer.system.errors import EnhancerError
 from enhancer.system.files import write_atomically, write_json
 from enhancer.system.processes import is_first_process
@@ -82,16 +84,11 @@ def load_alone(path: Path = PACKAGED) -> tuple[Restormer, dict[str, Any]]:
 def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, jax.Array]:
     """What a stage leaves: by its `keep` the weights of lowest validation loss, or the last.
 
-    `like` has arrays of the wanted shapes, by variable path. In place of a stage's folder, a file
-    that `load_alone` reads.
+    `like` has arrays of the wanted shapes, by variable path.
 
     Raises:
         CheckpointError: there is no checkpoint, or it belongs to a network of another shape.
     """
-    if stage_dir.is_file():
-        weights = weights_of(load_alone(stage_dir)[0])
-        _refuse_other_shape(stage_dir, weights, like)
-        return weights
     checkpoints = stage_dir / "checkpoints"
     if not checkpoints.is_dir():
         raise CheckpointError(
@@ -114,6 +111,29 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
         raise
     except Exception as error:  # Orbax raises errors of many kinds for damaged files
         raise CheckpointError(f"The checkpoints in {stage_dir} are damaged: {error}") from error
+
+
+def load_start(start: Path, like: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """`load_best_weights` of a stage, or the weights of a file that `load_file` reads."""
+    if not start.is_file():
+        return load_best_weights(start, like)
+    weights = weights_of(load_file(start))
+    _refuse_other_shape(start, weights, like)
+    return {path: jax.device_put(x, like[path].sharding) for path, x in weights.items()}
+
+
+def load_file(path: Path) -> Restormer:
+    """The network in a file: `load_alone`'s, or a PyTorch state dict.
+
+    Raises:
+        CheckpointError, TorchWeightsError: it does not hold one.
+    """
+    with contextlib.suppress(OSError, safetensors.SafetensorError):
+        with safetensors.safe_open(path, framework="numpy") as file:
+            is_ours = "sha256" in (file.metadata() or {})
+        if is_ours:
+            return load_alone(path)[0]
+    return restormer_from_torch(read_torch_state(path))
 
 
 def _refuse_other_shape(stage_dir: Path, saved: dict[str, Any], like: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from enhancer.data.pairs import Pair
-from enhancer.photo.io import PHOTO_SUFFIXES, read_photo
+from enhancer.folders.photos import find_photos
+from enhancer.photo.io import read_photo
 from enhancer.system.errors import EnhancerError
 
 _MARKS = ("enhanced", "edited", "prediction", "pred", "output", "out", "input", "target")
@@ -35,9 +36,7 @@ class SavedPredictions:
             raise SavedPredictionsError(f"{folder} is not a folder of predictions. Name another.")
         self._files: dict[str, Path] = {}
         self.resized: set[str] = set()
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() not in PHOTO_SUFFIXES or path.name.startswith("."):
-                continue
+        for path in find_photos(folder, deep=False)[0]:
             pair_id = without_marks(path.stem)
             if first := self._files.get(pair_id):
                 raise SavedPredictionsError(

@@ -62,7 +62,8 @@ def train(
         train_source, validation_source: encoded pairs, see `enhancer.data.pairs`.
         stage_dir: folder for configuration, checkpoints and history; a stage found there is
             continued exactly.
-        initialise_from: folder of a finished stage whose best weights a new stage starts from.
+        initialise_from: folder of a finished stage whose best weights a new stage starts from, or
+            a Restormer's state dict from PyTorch.
         mixed_in: sources that make up `stage.mix_weight` of the training pairs, in equal shares.
         save_minutes: time between checkpoints within an epoch. Each epoch's end has one too.
         programs: what is compiled; None takes those of a Restormer.
@@ -119,7 +120,7 @@ def train(
             say(f"{label}: {done} after {_place(progress, steps_per_epoch)} of {stage.epochs}")
         else:
             if initialise_from is not None:
-                best = trained.load_best_weights(initialise_from, state.weights)
+                best = trained.load_start(initialise_from, state.weights)
                 state = starting_from(state, best)
             finish_epoch(0, 0.0, 0.0, 0.0)
 

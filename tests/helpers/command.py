@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from enhancer import __main__ as cli
+from enhancer.folders.results import RECORD
 from enhancer.inference.enhancer import Enhancer
 from enhancer.photo.io import encode_jpeg, write_photo
 
@@ -48,4 +49,5 @@ def run(*arguments: Path | str) -> int:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path) for path in found if path.name != RECORD)

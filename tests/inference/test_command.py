@@ -49,7 +49,7 @@ def test_photos_of_one_name_get_results_of_their_own(enhancer, tmp_path):
 
 def test_a_made_up_name_does_not_take_anothers(tmp_path):
     write(tmp_path / "a.jpg", tmp_path / "a.webp", tmp_path / "a_jpg.jpg")
-    destinations = [job.destination.name for job in plan_jobs([tmp_path], tmp_path / "out")]
+    destinations = [job.destination.name for job in plan_jobs([tmp_path], tmp_path / "out").jobs]
     assert sorted(destinations) == ["a_jpg.jpg", "a_jpg_2.jpg", "a_webp.jpg"]
 
 

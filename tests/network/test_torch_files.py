@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from enhancer.network import torch_weights
 from enhancer.network.torch_weights import TorchWeightsError, read_torch_state
 
 
@@ -38,6 +39,13 @@ def test_pth_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TorchWeightsError, match=r"pip install 'enhancer\[torch\]'"):
         read_torch_state(tmp_path / "w.pth")
+
+
+def test_averaged_weights_of_a_training_checkpoint_come_first(tmp_path, monkeypatch):
+    (tmp_path / "w.pth").touch()
+    saved = {"params": {"a": np.zeros(2)}, "params_ema": {"a": np.ones(2)}, "iter": 7}
+    monkeypatch.setattr(torch_weights, "_read_pickle", lambda path: saved)
+    np.testing.assert_array_equal(read_torch_state(tmp_path / "w.pth")["a"], [1, 1])
 
 
 def test_what_torch_save_wrote_is_read(tmp_path):

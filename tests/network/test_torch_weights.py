@@ -79,8 +79,9 @@ def test_grey_network_is_understood():
     assert restormer_from_torch(state).config.channels == 1
 
 
-def test_data_parallel_prefix_is_accepted(state):
-    prefixed = {f"module.{key}": value for key, value in state.items()}
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_prefixes_of_data_parallel_and_compiled_networks_are_accepted(state, before):
+    prefixed = {f"{before}{key}": value for key, value in state.items()}
     assert restormer_from_torch(prefixed).config.dim == 8
 
 

@@ -12,7 +12,7 @@ from datasets.fivek.layouts import find_fivek_pairs
 from datasets.preparation import prepared_folder
 from datasets.preparation.preparation import Variant, prepare
 from datasets.sources.lists import find_listed_pairs
-from datasets.sources.named_pairs import find_marked_pairs
+from datasets.sources.named_pairs import find_named_pairs
 from datasets.sources.pair_source import PairSource
 from datasets.types import PreparationError
 from enhancer.photo.io import read_photo
@@ -255,7 +255,7 @@ def test_one_shot_edited_twice_stays_in_one_split_however_little_is_to_be_seen(t
     for number in range(12, 18):
         write_pair(tmp_path / "source", number, wall, wall // 2 + 10 * (number - 12))
     variant = Variant("real_estate", "all pairs", None, validation_share=0.2, test_share=0.2)
-    source = PairSource(images, find_marked_pairs)
+    source = PairSource(images, find_named_pairs)
     metadata = prepare(source, tmp_path / "out", variant, num_workers=0)
     assert metadata["near_duplicates"] == {"groups": 1, "photos": 6, "groups_in_several_splits": 0}
 

@@ -9,7 +9,7 @@ from playwright.sync_api import sync_playwright
 from datasets.preparation.preparation import Variant, prepare
 from datasets.preparation.prepared_folder import read_rows
 from datasets.sources.lists import find_listed_pairs
-from datasets.sources.named_pairs import find_marked_pairs
+from datasets.sources.named_pairs import find_named_pairs
 from datasets.sources.pair_source import PairSource
 from datasets.types import Choices, PreparationError
 from tests.helpers.pair_folders import soft_photo as photo
@@ -107,7 +107,7 @@ def test_outliers_are_dropped_on_request_and_come_back(source, prepared, tmp_pat
 
 def test_twins_stay_together_where_the_source_has_no_lists(source, tmp_path):
     variant = Variant("real_estate", "all pairs", None, validation_share=0.1, test_share=0.1)
-    metadata = prepare_here(source, tmp_path / "out", ACCEPT, variant, find_marked_pairs)
+    metadata = prepare_here(source, tmp_path / "out", ACCEPT, variant, find_named_pairs)
     assert metadata["near_duplicates"] == {"groups": 1, "photos": 2, "groups_in_several_splits": 0}
     assert (metadata["counts"]["validation"], metadata["counts"]["test"]) == (3, 3)
     assert "kept together in one split" in (tmp_path / "out/preparation_report.html").read_text()

@@ -62,5 +62,16 @@ def test_one_scene_cannot_be_split():
 
 
 def test_the_sources_splits_are_honoured():
-    splits = ids(assign_splits([*rows(2, "train"), {"id": "a", "split": "test"}], SOURCE))
-    assert splits == {"train": ["000", "001"], "validation": [], "test": ["a"]}
+    accepted = [*rows(2, "train"), {"id": "a", "split": "test"}, {"id": "b", "split": "validation"}]
+    splits = ids(assign_splits(accepted, SOURCE))
+    assert splits == {"train": ["000", "001"], "validation": ["b"], "test": ["a"]}
+
+
+def test_validation_is_held_back_from_training_where_the_source_has_none():
+    accepted = [*rows(4, "train"), {"id": "a", "split": "test"}]
+    groups = [accepted[:2], [accepted[2], accepted[4]]]
+    splits = ids(assign_splits(accepted, SOURCE, groups))
+    assert splits["test"] == ["a"]
+    assert len(splits["validation"]) == 1
+    assert sorted(splits["train"] + splits["validation"]) == ["000", "001", "002", "003"]
+    assert ids(assign_splits(accepted, SOURCE, validation=0))["validation"] == []

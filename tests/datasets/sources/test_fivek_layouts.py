@@ -93,6 +93,13 @@ def test_stray_files_are_left_alone(tmp_path, inputs, targets):
     assert found(tmp_path) == [(f"{inputs}/a1.dng", f"{targets}/a1.tif")]
 
 
+def test_input_and_target_of_train_and_test_are_found_as_they_circulate(tmp_path):
+    for split in ("train", "test"):
+        touch(tmp_path, f"{split}/input/{split}1.png", f"{split}/target/{split}1.png")
+    splits = {pair.id: pair.split for pair in find_fivek_pairs(tmp_path, "c")}
+    assert splits == {"train1": "train", "test1": "test"}
+
+
 @pytest.mark.parametrize("name", ["tiff16_inputAsShotZeroed", "input_tiff"])
 @pytest.mark.parametrize("place", ["", "img/", "fivek_dataset/", "fivek_dataset/img/"])
 def test_rendered_inputs_take_the_place_of_raw_files(tmp_path, name, place):
