@@ -6,8 +6,9 @@ import logging
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -15,6 +16,9 @@ from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.server.credentials import Credentials, CredentialsError, read_credentials
 from demo.server.temporary_files import private_folder
+
+if TYPE_CHECKING:
+    from enhancer.inference.enhancer import Enhancer
 
 # What needs JAX and gradio is imported when the port is open and answers: that takes a while.
 
@@ -92,9 +96,7 @@ class _NoModel(Exception):
 
 
 def _load(arguments: Arguments, queue: PhotoQueue, credentials: Credentials | None):
-    """Return the model's description and the application, when all that it needs is compiled."""
-    import tqdm
-
+    """Return the model's description and the application."""
     from demo.page.model_card import read_model_card
     from demo.server.application import create_app
     from enhancer.inference.enhancer import Enhancer
@@ -106,13 +108,10 @@ def _load(arguments: Arguments, queue: PhotoQueue, credentials: Credentials | No
         enhancer = Enhancer.load(arguments.workdir)
     except (CheckpointError, OSError) as error:
         raise _NoModel(str(error)) from None
-    with tqdm.tqdm(desc="Preparing for the usual photo sizes", unit="size", smoothing=0) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        enhancer.warm_up(show, keep_to_these=True)
+    if enhancer.retouches:  # one program serves every photo: it is ready before one is dropped
+        threading.Thread(target=enhancer.warm_up, daemon=True).start()
+    else:
+        _warm_up(enhancer)
     card = read_model_card(arguments.workdir, enhancer.description)
     return enhancer.description, create_app(
         enhancer,
@@ -123,6 +122,19 @@ def _load(arguments: Arguments, queue: PhotoQueue, credentials: Credentials | No
         host=arguments.host,
         allowed_hosts=arguments.allowed_host,
     )
+
+
+def _warm_up(enhancer: "Enhancer") -> None:
+    """Compile what photos of all shapes need, so that time and memory are bounded afterwards."""
+    import tqdm
+
+    with tqdm.tqdm(desc="Preparing for the usual photo sizes", unit="size", smoothing=0) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        enhancer.warm_up(show, keep_to_these=True)
 
 
 def _greet(host: str, port: int, model: str, *, has_login: bool) -> None:
