@@ -55,9 +55,9 @@ class DataSets(NamedTuple):
     """Raises DatasetNotBuilt where nothing is pre-trained."""
     real_estate: Callable[[Any], Any]
     extra: list[Any]
-    """Stage 1's: one source, of all its splits, for each folder of extra pairs; and `rendered`."""
+    """Stage 1's: one source, of all its splits, for each folder of extra pairs."""
     rendered: list[Any]
-    """The source of rendered rooms, if there are any."""
+    """The source of rendered rooms, for fine-tuning, if there are any."""
 
     def mixed_into_rooms(self, stage: StageConfig) -> list[Any]:
         """What has a share of fine-tuning: rendered rooms, and without them FiveK."""
@@ -106,7 +106,6 @@ def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
     rendered = []
     if count := experiment.rendered_rooms:
         rendered.append(RenderedRooms(experiment.workdir / "rooms", range(count)))
-    extra += rendered
     fivek = opened.get("fivek") or functools.partial(
         open_split, "fivek", [experiment.workdir], None
     )

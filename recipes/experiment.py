@@ -33,12 +33,11 @@ class Experiment:
     """Source folders of more pairs for stage 1 (JSON lines and images); together they get
     --pretrain.mix-weight of it, each an equal share."""
     rendered_rooms: int = 0
-    """So many rendered rooms take part, each with a camera and an editor of its own: in stage 1 as
-    one more folder of extra pairs, in fine-tuning with --finetune.mix-weight. A few real editors
-    teach their own tastes alone."""
+    """So many rendered rooms have --finetune.mix-weight of fine-tuning, each with a camera and an
+    editor of its own. A few real editors teach their own tastes alone."""
     start_from_package: bool = False
-    """Stage 1 starts from the model in the package, which rendered rooms have taught, and not from
-    random weights. The network must be of its shape: tiny, retouch."""
+    """Fine-tuning starts from the model in the package, which rendered rooms have taught, and not
+    from stage 1. The network must be of its shape: tiny, retouch."""
     miniature: bool = False
     """Render small stand-ins for the data sets that no folder was named for."""
     data_dir: Path | None = None
@@ -138,21 +137,25 @@ def data_dirs_of(settings: Mapping[str, Any], name: str, workdir: Path) -> list[
 def refuse_contradictions(experiment: Experiment) -> None:
     """Raise UsageError for options that contradict each other, before anything is built."""
     pretrain, finetune = experiment.pretrain, experiment.finetune
-    mixes, extra = pretrain.mix_weight, experiment.extra_pairs or experiment.rendered_rooms
+    mixes, extra = pretrain.mix_weight, experiment.extra_pairs
     if experiment.pretrains and mixes and not extra:
         raise UsageError(
             f"pretrain.mix_weight is {mixes}, but there are no pairs to mix into stage 1; name "
             "their folder with --extra-pairs, or set --pretrain.mix-weight 0."
         )
-    if not experiment.pretraining and (finetune.mix_weight or extra):
+    mixes_fivek = finetune.mix_weight and not experiment.rendered_rooms
+    if not experiment.pretraining and (mixes_fivek or extra):
         raise UsageError(
             "Without pre-training there is no second set to mix in: leave out --extra-pairs and "
             "--finetune.mix-weight, or --no-pretraining."
         )
     if extra and not mixes:
         raise UsageError(
-            "Extra pairs and rendered rooms would not be used: give them a share with "
-            "--pretrain.mix-weight."
+            "extra_pairs would not be used: give them a share with --pretrain.mix-weight."
+        )
+    if experiment.rendered_rooms and not finetune.mix_weight:
+        raise UsageError(
+            "rendered_rooms would not be used: give them a share with --finetune.mix-weight."
         )
     if experiment.base == "retouch" and not (pretrain.squash and finetune.squash):
         raise UsageError(

@@ -58,7 +58,6 @@ def run(experiment: Experiment) -> int:
             data.fivek("train"),
             data.fivek("validation"),
             workdir / "pretrain",
-            initialise_from=PACKAGED if experiment.start_from_package else None,
             mixed_in=data.extra,
         )
     start = experiment.pretrained or (workdir / "pretrain" if experiment.pretrains else None)
@@ -78,7 +77,8 @@ def run(experiment: Experiment) -> int:
         mixed_in=data.mixed_into_rooms(experiment.finetune),
     )
     begin("Fine-tune on real estate")
-    stages["finetune"] = finetune(workdir / "finetune", initialise_from=start)
+    origin = PACKAGED if experiment.start_from_package else start
+    stages["finetune"] = finetune(workdir / "finetune", initialise_from=origin)
     if experiment.from_scratch:
         begin("The same from scratch")
         stages["scratch"] = finetune(workdir / "scratch")

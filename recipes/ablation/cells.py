@@ -94,6 +94,8 @@ class Cells:
         else:
             start = self._pretrain(strategy, cell.seed) if strategy.pretrained else None
             if cell.strategy != "pretrained":
+                if start and strategy.experiment.start_from_package:
+                    start = PACKAGED
                 history = train(
                     stage,
                     strategy.experiment.network_shape,
@@ -142,7 +144,6 @@ class Cells:
                 shape,
                 *splits,
                 folder,
-                initialise_from=PACKAGED if experiment.start_from_package else None,
                 mixed_in=self._data.extra,
                 save_minutes=self._experiment.save_minutes,
             )
