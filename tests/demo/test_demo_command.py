@@ -85,7 +85,7 @@ def test_a_stopping_server_finishes_the_photo_in_hand_refuses_others_and_connect
     reader = threading.Thread(target=lambda: lines.extend(iter(server.stdout.readline, "")))
     reader.start()
     try:
-        _wait_for(lambda: any("The page is open" in line for line in lines), 60)
+        _wait_for(lambda: any("The page is open" in line for line in lines), 180)
         client = gradio_client.Client(address, verbose=False, download_files=tmp_path / "downloads")
         in_hand = client.submit(gradio_client.handle_file(str(photo)), 1.0, api_name="/enhance")
         _wait_for(lambda: any("IN HAND" in line for line in lines), 30)

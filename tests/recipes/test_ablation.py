@@ -143,7 +143,7 @@ def fitting_cells(workdir: Path, pairs: list[dict], **options) -> Cells:
     """Training pairs that show no edit, validation and test pairs that show a brighter one."""
     unchanged = [pair | {"target": pair["input"]} for pair in pairs[:3]]
     experiment = Experiment(workdir=workdir, **options)
-    data = DataSets(fivek=lambda _: [], real_estate=lambda _: [], extra=[])
+    data = DataSets(fivek=lambda _: [], real_estate=lambda _: [], extra=[], rendered=[])
     folds = [Fold(unchanged, pairs[3:6], pairs[6:])]
     return Cells(experiment, parse_strategies((), experiment), data, folds)
 

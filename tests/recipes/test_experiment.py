@@ -118,6 +118,7 @@ def test_two_runs_of_a_preset_with_different_pairs_do_not_meet(tmp_path):
             fivek=tmp_path / f"fivek{number}",
             real_estate=(tmp_path / f"rooms{number}",),
             workdir=tmp_path / f"run{number}",
+            rendered_rooms=0,
         )
         data, fingerprints = open_or_build(run)
         assert len(data.real_estate("train")) == 4
