@@ -15,7 +15,7 @@ from enhancer.photo.io import RAW_SUFFIXES
 SHARE = 0.5
 """Of the machine's memory, for all photos that are being decoded at a time."""
 # At the peak of decoding, by bytes per sample; measured, see docs/data.md.
-_BYTES_PER_PIXEL = {1: 12, 2: 14}
+_BYTES_PER_PIXEL = {1: 12, 2: 16}
 _RAW_BYTES_PER_PIXEL = 16
 _CGROUPS = Path("/sys/fs/cgroup")
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
