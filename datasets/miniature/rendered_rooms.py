@@ -33,7 +33,9 @@ class RenderedRooms:
         with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), context) as pool:
             try:
                 made = pool.map(_render, itertools.repeat(folder), missing)
-                for _ in tqdm(made, "rendering rooms", len(missing), unit="room"):
+                for _ in tqdm(
+                    made, "rendering rooms", len(missing), unit="room", disable=not missing
+                ):
                     pass
             except BaseException:
                 pool.shutdown(cancel_futures=True)
