@@ -80,9 +80,9 @@ def run(command: RunComparison) -> int:
     from enhancer.scoring.verdict import verdict
     from enhancer.system import compiler
     from enhancer.system.files import write_json
-    from recipes.experiment import SUCCESS_LEVELS
-    from recipes.run_folder import open_run
-    from recipes.scored_pairs import ScoredPairs, find_leaks, find_scenes, read_reduced
+    from recipes.experiment.options import SUCCESS_LEVELS
+    from recipes.experiment.run_folder import open_run
+    from recipes.experiment.scored_pairs import ScoredPairs, find_leaks, find_scenes, read_reduced
 
     absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of data sets that are not there
     for path in (command.json, command.report):

@@ -107,7 +107,7 @@ def _scores(command: DefaultModel, rooms: RenderedRooms, tests: RenderedRooms) -
     from enhancer.scoring.evaluation import evaluate, unedited
     from enhancer.scoring.results import build_results, results_table
     from enhancer.system.console import say
-    from recipes.scored_pairs import read_reduced
+    from recipes.experiment.scored_pairs import read_reduced
 
     readable = ReadablePairs(rooms, "rendered rooms")
     enhancer = Enhancer.load(command.workdir / "stage")

@@ -36,8 +36,8 @@ from enhancer.system.errors import EnhancerError
 from enhancer.system.interruption import Interrupted, signals_raise
 from recipes.ablation import command as ablation
 from recipes.estimate import command as estimate
-from recipes.experiment import Experiment, refuse_contradictions
-from recipes.presets import PRESETS, parse_options
+from recipes.experiment.options import Experiment, refuse_contradictions
+from recipes.experiment.presets import PRESETS, parse_options
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_stages(experiment: Experiment) -> int:
-    from recipes import two_stages  # imports JAX, which takes seconds; --help should not
+    from recipes.experiment import two_stages  # imports JAX, which takes seconds; --help should not
 
     return two_stages.run(experiment)
 

@@ -24,7 +24,7 @@ from typing import Annotated
 import tyro
 
 from enhancer.config import MODEL_SIZES, Base, ModelConfig, ModelSize, StageConfig
-from recipes.experiment import Experiment, UsageError
+from recipes.experiment.options import Experiment, UsageError
 from recipes.fivek_transfer import exit_code, leave, run_in_folder, run_stages
 
 

@@ -19,9 +19,9 @@ from enhancer.system.files import write_json
 from enhancer.training.loop import train
 from recipes.ablation.folds import Fold, subset
 from recipes.ablation.strategies import TRANSFER, Strategy
-from recipes.data_sets import DataSets, JoinedSources, Subset
-from recipes.experiment import Experiment, UsageError
-from recipes.scored_pairs import read_reduced
+from recipes.experiment.data_sets import DataSets, JoinedSources, Subset
+from recipes.experiment.options import Experiment, UsageError
+from recipes.experiment.scored_pairs import read_reduced
 
 FITTED = ("curve", "adaptive_lookup")
 """What is scored beside the trained networks, fitted on the same pairs as these."""

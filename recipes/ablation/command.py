@@ -22,8 +22,8 @@ import tyro
 
 from enhancer.config import StageConfig
 from recipes.ablation.strategies import ALTERNATIVES, SCRATCH, TRANSFER, parse_strategies
-from recipes.experiment import Experiment, UsageError, refuse_other_run, save_configuration
-from recipes.presets import PRESETS, parse_options
+from recipes.experiment.options import Experiment, UsageError, refuse_other_run, save_configuration
+from recipes.experiment.presets import PRESETS, parse_options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +87,8 @@ def run(grid: Ablation) -> int:
     from recipes.ablation.cells import FITTED, Cell, Cells
     from recipes.ablation.folds import Fold, grouped_folds
     from recipes.ablation.table import write
-    from recipes.data_sets import JoinedSources, Subset, open_or_build
-    from recipes.scored_pairs import find_scenes, read_reduced
+    from recipes.experiment.data_sets import JoinedSources, Subset, open_or_build
+    from recipes.experiment.scored_pairs import find_scenes, read_reduced
 
     if processes.are_several():
         raise UsageError(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tyro
 
-from recipes.experiment import Experiment, UsageError, refuse_contradictions
+from recipes.experiment.options import Experiment, UsageError, refuse_contradictions
 
 SCRATCH, TRANSFER = "scratch", "transfer"
 ALTERNATIVES = (

@@ -14,7 +14,7 @@ from enhancer.system.files import write_atomically, write_json
 from enhancer.system.hardware import describe
 from recipes.ablation.cells import FITTED
 from recipes.ablation.strategies import SCRATCH, TRANSFER
-from recipes.experiment import SUCCESS_LEVELS
+from recipes.experiment.options import SUCCESS_LEVELS
 
 HEADINGS = ["", "pairs", "seeds", "photos", "L1 ↓", "between seeds", "vs scratch", "vs transfer"]
 _WITHOUT_PAIRS = ("unedited", "pretrained")  # fitted on none

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from recipes.experiment import Experiment, data_dirs_of, folders_of, refuse_contradictions
-from recipes.presets import PRESETS, parse_options
+from recipes.experiment.options import Experiment, data_dirs_of, folders_of, refuse_contradictions
+from recipes.experiment.presets import PRESETS, parse_options
 
 PLAN_PAIRS = {"fivek": 4750, "real_estate": 511}
 """Training pairs of the plan: 95 % of 5000, and what is left of 577."""
@@ -88,7 +88,7 @@ def _training_pairs(command: Estimate, name: Literal["fivek", "real_estate"]) ->
     """Training pairs of a data set; where it is not built, those of the plan or of --miniature."""
     from datasets import miniature
     from datasets.types import DatasetNotBuilt
-    from recipes.data_sets import open_split
+    from recipes.experiment.data_sets import open_split
 
     data_dirs = data_dirs_of(vars(command), name, command.workdir)
     try:

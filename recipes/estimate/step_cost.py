@@ -19,7 +19,7 @@ from enhancer.network.restormer import Restormer
 from enhancer.training.optimizer import make_optimizer
 from enhancer.training.state import TrainState, initial_state
 from enhancer.training.step import StepControls, make_train_step
-from recipes.experiment import UsageError
+from recipes.experiment.options import UsageError
 
 DEFAULT_SHARE, LARGEST_SHARE = 0.75, 0.92
 """Of a GPU's memory: what JAX takes unless told otherwise, and what is left beside the driver."""

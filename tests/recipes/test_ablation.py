@@ -14,8 +14,8 @@ from recipes.ablation.command import Ablation, parse
 from recipes.ablation.folds import Fold
 from recipes.ablation.strategies import ALTERNATIVES, parse_strategies
 from recipes.ablation.table import conclude, summarise_cells, write
-from recipes.data_sets import DataSets
-from recipes.experiment import Experiment, UsageError
+from recipes.experiment.data_sets import DataSets
+from recipes.experiment.options import Experiment, UsageError
 from recipes.fivek_transfer import main
 from tests.helpers.pair_folders import write_pairs
 from tests.helpers.small_network import stand_in

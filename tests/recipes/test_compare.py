@@ -13,7 +13,7 @@ from datasets.types import SourceError
 from enhancer.photo.io import write_photo
 from enhancer.scoring.columns import COLUMNS
 from recipes.compare import main
-from recipes.run_folder import Run
+from recipes.experiment.run_folder import Run
 from tests.helpers.pair_folders import write_pairs
 from tests.helpers.small_network import stand_in
 

@@ -10,7 +10,7 @@ from enhancer.network.blocks import formulated_for_accelerators, on_one_cpu_devi
 from enhancer.training.optimizer import make_optimizer
 from enhancer.training.state import initial_state
 from recipes.estimate.step_cost import StepCost, Target, find_target, step_cost
-from recipes.experiment import UsageError
+from recipes.experiment.options import UsageError
 from recipes.fivek_transfer import main
 from tests.helpers.small_network import InPlaceOfRestormer
 

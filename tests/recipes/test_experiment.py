@@ -9,9 +9,9 @@ import pytest
 from datasets import build
 from datasets.types import SPLITS
 from enhancer.config import StageConfig
-from recipes import data_sets
-from recipes.data_sets import JoinedSources, open_or_build
-from recipes.experiment import (
+from recipes.experiment import data_sets
+from recipes.experiment.data_sets import JoinedSources, open_or_build
+from recipes.experiment.options import (
     Experiment,
     UsageError,
     data_dirs_of,
@@ -19,8 +19,8 @@ from recipes.experiment import (
     refuse_other_run,
     save_configuration,
 )
+from recipes.experiment.presets import PRESETS
 from recipes.fivek_transfer import main
-from recipes.presets import PRESETS
 from tests.helpers.pair_folders import write_pairs
 
 ROOT = Path(__file__).resolve().parents[2]

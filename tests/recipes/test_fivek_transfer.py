@@ -16,7 +16,8 @@ import pytest
 
 from datasets import miniature
 from enhancer.system.interruption import Interrupted
-from recipes import fivek_transfer, two_stages
+from recipes import fivek_transfer
+from recipes.experiment import two_stages
 from recipes.fivek_transfer import main
 from tests.helpers.small_network import stand_in
 

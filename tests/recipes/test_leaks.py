@@ -9,9 +9,9 @@ from datasets import build, miniature
 from datasets.types import SourceError
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import read_photo
-from recipes.data_sets import open_trained
-from recipes.run_folder import Run
-from recipes.scored_pairs import find_leaks
+from recipes.experiment.data_sets import open_trained
+from recipes.experiment.run_folder import Run
+from recipes.experiment.scored_pairs import find_leaks
 
 CONFIG = "long_1536"
 

@@ -9,7 +9,7 @@ import pytest
 from datasets.types import SourceError
 from enhancer.data.pairs import Pair
 from enhancer.photo.io import write_photo
-from recipes.scored_pairs import ScoredPairs, find_leaks, find_scenes, read_reduced
+from recipes.experiment.scored_pairs import ScoredPairs, find_leaks, find_scenes, read_reduced
 from tests.helpers.pair_folders import write_pairs
 
 

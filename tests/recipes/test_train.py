@@ -5,7 +5,7 @@ import dataclasses
 from enhancer.config import MODEL_SIZES, StageConfig
 from enhancer.network.trained import write_config
 from recipes import train
-from recipes.experiment import refuse_contradictions
+from recipes.experiment.options import refuse_contradictions
 from tests.helpers.pair_folders import write_pairs
 
 

@@ -20,9 +20,9 @@ from enhancer.network.trained import (
 from enhancer.scoring.evaluation import Pairs
 from enhancer.system.errors import EnhancerError
 from enhancer.training.history import Row, best_row, is_finished
-from recipes import data_sets
-from recipes.experiment import data_dirs_of, folders_of
-from recipes.scored_pairs import ScoredPairs
+from recipes.experiment import data_sets
+from recipes.experiment.options import data_dirs_of, folders_of
+from recipes.experiment.scored_pairs import ScoredPairs
 
 _METHODS = {"pretrain": "pretrained", "scratch": "scratch", "finetune": "finetuned"}
 """A stage's folder, and what its network is called as a method."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 import tyro
 
 from enhancer.config import StageConfig
-from recipes.experiment import Experiment
+from recipes.experiment.options import Experiment
 
 Options = TypeVar("Options", bound=Experiment)
 

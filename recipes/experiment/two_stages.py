@@ -20,10 +20,15 @@ from enhancer.system.devices import Devices
 from enhancer.system.files import write_json
 from enhancer.system.processes import first_process_first, greatest, is_first_process
 from enhancer.training.loop import StageResult, train
-from recipes import data_sets
-from recipes.experiment import SUCCESS_LEVELS, Experiment, refuse_other_run, save_configuration
-from recipes.run_folder import Run, summarise_stage
-from recipes.scored_pairs import read_reduced
+from recipes.experiment import data_sets
+from recipes.experiment.options import (
+    SUCCESS_LEVELS,
+    Experiment,
+    refuse_other_run,
+    save_configuration,
+)
+from recipes.experiment.run_folder import Run, summarise_stage
+from recipes.experiment.scored_pairs import read_reduced
 
 CLEAR_MARGIN_PERCENT = 10.0
 

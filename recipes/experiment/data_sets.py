@@ -14,7 +14,7 @@ from datasets.types import Choices, SourceError, Split
 from enhancer.config import StageConfig
 from enhancer.data.pairs import ReadablePairs
 from enhancer.system.console import say
-from recipes.experiment import Experiment, data_dirs_of, folders_of
+from recipes.experiment.options import Experiment, data_dirs_of, folders_of
 
 MAX_REPEATS = 3
 """How often at most a pair of a small folder is shown while one of a large one is shown once."""
