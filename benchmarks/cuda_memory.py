@@ -11,7 +11,6 @@ Traffic is an estimate: every kernel reads its operands from the GPU's memory an
 there. How much slower than that a step is, only a GPU can tell.
 """
 
-import contextlib
 import dataclasses
 import importlib.util
 import itertools
@@ -20,10 +19,8 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
-from unittest import mock
 
 os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # it asks the driver, which is not there
 os.environ["JAX_PLATFORMS"] = ""  # "cpu" would hide the CUDA plugin
@@ -34,71 +31,16 @@ import keras
 import tyro
 from jax.experimental import topologies
 from jax.extend.core import ClosedJaxpr, Jaxpr
-from keras import ops
 
-from enhancer.network import layers
-from enhancer.network import restormer
-from enhancer.network import strip_scan
-
+from benchmarks.formulations import FORMULATIONS, formulated
 from enhancer.training import step
-from enhancer.network import blocks
 from enhancer.config import MODEL_SIZES, StageConfig
 from enhancer.training.optimizer import make_optimizer
 from enhancer.network.restormer import Restormer
 from recipes.estimate.step_cost import step_arguments
 
 STAGES = {"512x8": (512, 8), "896x4": (896, 4)}
-FORMULATIONS = ("shifted", "own-gradient", "library")
 REMATS = ("none", "block", "half", "dots")
-
-
-def _library_filter(x, projection, kernel, projection_bias=None, kernel_bias=None):
-    """`enhancer.network.layers.projected_depthwise` by the book; the base model has no biases."""
-    return ops.depthwise_conv(ops.matmul(x, projection), kernel[..., None], padding="same")
-
-
-def _add_kernel_gradient(sums, projected, d_filtered):
-    """`strip_scan._add_kernel_gradient` as nine reductions: unrolled it would be thousands."""
-    _, rows, width, _ = d_filtered.shape
-    d_filtered = ops.cast(d_filtered, "float32")
-    shifted = (projected[:, i : i + rows, j : j + width] for i in range(3) for j in range(3))
-    products = (ops.cast(x, "float32") * d_filtered for x in shifted)
-    return tuple(
-        total + ops.sum(product, axis=1) for total, product in zip(sums, products, strict=True)
-    )
-
-
-def _checkpointed(method: Callable, policy: Callable | None = None) -> Callable:
-    def run(self, *arrays, **options):
-        call = jax.checkpoint(lambda *arrays: method(self, *arrays, **options), policy=policy)
-        return call(*arrays)
-
-    return run
-
-
-@contextlib.contextmanager
-def variant(formulation: str, remat: str) -> Iterator[None]:
-    """Replace the package's functions, for building the model and for tracing it alike."""
-    block_class = blocks.TransformerBlocks
-    # Both ask JAX for the device at hand, which is this machine's CPU.
-    in_strips = formulation == "own-gradient"
-    patches = [(blocks, "on_one_cpu_device", lambda: in_strips), (step, "compiler_options", dict)]
-    patches += [(restormer, "on_one_cpu_device", lambda: False)]
-    if in_strips:
-        patches += [(strip_scan, "MOST_BACKWARD_ROWS", None)]
-        limits = "FORWARD_STRIP_BYTES", "BACKWARD_STRIP_BYTES"
-        patches += [(strip_scan, limit, 1 << 62) for limit in limits]
-        patches += [(strip_scan, "_add_kernel_gradient", _add_kernel_gradient)]
-    if formulation == "library":
-        patches += [(module, "projected_depthwise", _library_filter) for module in (layers, blocks)]
-    policy = jax.checkpoint_policies.dots_saveable if remat == "dots" else None
-    wrapped = {"none": (), "half": ("_add_attention", "_add_feed_forward")}.get(remat, ("_block",))
-    for name in wrapped:
-        patches += [(block_class, name, _checkpointed(getattr(block_class, name), policy))]
-    with contextlib.ExitStack() as stack:
-        for patch in patches:
-            stack.enter_context(mock.patch.object(*patch))
-        yield
 
 
 def measure(device: Any, stage: str, formulation: str, remat: str, precision: str) -> dict:
@@ -106,7 +48,7 @@ def measure(device: Any, stage: str, formulation: str, remat: str, precision: st
     side, batch = STAGES[stage]
     config = StageConfig(resolution=side, batch_size=batch)
     keras.backend.clear_session()
-    with variant(formulation, remat):
+    with formulated(formulation, remat):
         policy = "mixed_bfloat16" if precision == "mixed" else "float32"
         model = Restormer(MODEL_SIZES["base"], dtype=policy)
         optimizer = make_optimizer(config.weight_decay, model.trainable_variables)
@@ -231,9 +173,7 @@ class Arguments:
     stage: tuple[str, ...] = tuple(STAGES)
     """Side of the crops x batch: 512x8, 896x4."""
     formulation: tuple[str, ...] = tuple(FORMULATIONS)
-    """shifted: sums of shifted slices, differentiated by JAX: what the package runs on a GPU.
-    own-gradient: the CPU's row strips, the whole batch as one. library: cuDNN's depthwise
-    convolution."""
+    """As `benchmarks.formulations` says."""
     remat: tuple[str, ...] = ("block", "half", "dots")
     """none: everything is kept for the backward pass. block: a block keeps its input. half: each
     half of a block does. dots: a block keeps its input and its matrix products (dots_saveable)."""

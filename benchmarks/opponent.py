@@ -32,7 +32,7 @@ class MismatchError(RuntimeError):
 
 
 class TorchProgram:
-    """A case in PyTorch on the CPU. A call runs it once.
+    """A case in PyTorch. A call runs it once and waits for the result.
 
     Args:
         case: what to run.
@@ -40,17 +40,26 @@ class TorchProgram:
         weights: a state dict; copied, because a train step changes it.
         opponent: eager, channels last, or compiled by Inductor; what becomes of freed memory is the
             caller's business.
+        device: "cpu" or "cuda"; there the compiled one is in channels last too.
     """
 
-    def __init__(self, case: Case, pictures: np.ndarray, weights: State, opponent: Opponent):
-        layout = torch.channels_last if opponent == "channels_last" else torch.contiguous_format
-        self.case = case
+    def __init__(
+        self,
+        case: Case,
+        pictures: np.ndarray,
+        weights: State,
+        opponent: Opponent,
+        device: str = "cpu",
+    ):
+        last = opponent == "channels_last" or (opponent, device) == ("compile", "cuda")
+        layout = torch.channels_last if last else torch.contiguous_format
+        self.case, self._device = case, device
         model = TorchRestormer(MODEL_SIZES[case.model], remat=case.remat)
         model.load_state_dict(weights)
-        model = model.to(memory_format=layout).train(case.what == "train_step")
+        model = model.to(device, memory_format=layout).train(case.what == "train_step")
         # Not part of any timing: a data loader delivers its batches in the layout of the model.
         self._input, self._target = (
-            torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+            torch.from_numpy(x).to(device).permute(0, 3, 1, 2).contiguous(memory_format=layout)
             for x in (pictures, targets_of(pictures))
         )
         self._as_float = self._input.float() / 255
@@ -67,9 +76,13 @@ class TorchProgram:
     def __call__(self) -> torch.Tensor:
         """The pictures, or the train step's loss."""
         if self.case.what == "train_step":
-            return self._train_step()
-        with torch.inference_mode(), self._precision():
-            return self._model(self._as_float)
+            answer = self._train_step()
+        else:
+            with torch.inference_mode(), self._precision():
+                answer = self._model(self._as_float)
+        if self._device == "cuda":
+            torch.cuda.synchronize()
+        return answer
 
     def _train_step(self) -> torch.Tensor:
         photo, target = self._input.float() / 255, self._target.float() / 255
@@ -82,7 +95,9 @@ class TorchProgram:
         return loss.detach()
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.case.dtype == "bfloat16")
+        return torch.autocast(
+            self._device, dtype=torch.bfloat16, enabled=self.case.dtype == "bfloat16"
+        )
 
     def peak_bytes(self) -> int:
         """Memory that a call takes from PyTorch's allocator at its peak, above what it had before.

@@ -70,9 +70,9 @@ def main(argv: list[str] | None = None) -> int:
     print(machine.sentence(about), flush=True)
     found: dict[str, Any] = {"machine": about, "data": [], "trainer": None}
     try:
-        for row in _data_rows(arguments.seconds):
+        for row in data_rows(arguments.seconds):
             found["data"].append(row)
-        found["trainer"] = _trainer(arguments)
+        found["trainer"] = measure_trainer(arguments)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _data_rows(seconds: float):
+def data_rows(seconds: float):
     from benchmarks.synthetic_photos import pairs
 
     stage = StageConfig(resolution=_DATA_RESOLUTION, batch_size=_DATA_BATCH)
@@ -133,7 +133,7 @@ def _decode_rate(source: Any, num_threads: int, seconds: float) -> float:
     return number / (time.perf_counter() - started)
 
 
-def _trainer(arguments: Arguments) -> dict[str, Any]:
+def measure_trainer(arguments: Arguments) -> dict[str, Any]:
     """Run bare steps, train, run bare steps again, and compare the rates.
 
     The bare step gets one uint8 batch from the host again and again. The first epoch compiles and

@@ -24,6 +24,8 @@ class OurProgram:
     Attributes:
         compile_s: seconds from the Python function to the executable.
         temp_bytes: memory that the program takes besides its arguments and results.
+        memory_bytes: with them; what is given in and handed back counts once.
+        bytes_accessed: what its kernels read and write, as XLA estimates.
     """
 
     def __init__(
@@ -36,7 +38,11 @@ class OurProgram:
         started = time.perf_counter()
         self._compiled = self._program.lower(*self._arguments).compile()
         self.compile_s = time.perf_counter() - started
-        self.temp_bytes = int(self._compiled.memory_analysis().temp_size_in_bytes)
+        memory = self._compiled.memory_analysis()
+        self.temp_bytes = int(memory.temp_size_in_bytes)
+        given = memory.argument_size_in_bytes + memory.output_size_in_bytes
+        self.memory_bytes = self.temp_bytes + int(given - memory.alias_size_in_bytes)
+        self.bytes_accessed = float((self._compiled.cost_analysis() or {}).get("bytes accessed", 0))
 
     def __call__(self) -> jax.Array:
         """The pictures, or the train step's loss."""
