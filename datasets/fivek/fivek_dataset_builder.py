@@ -65,6 +65,7 @@ class Builder(PairBuilder):
         for size in _LONG_EDGES
     ]
     builder_config: FivekConfig
+    facts = FACTS
 
     def find_pairs(self, folder: Path) -> list[SourcePair]:
         """Find the pairs of the config's expert, with the splits of its published split."""
@@ -85,12 +86,9 @@ class Builder(PairBuilder):
         scratch = self.prepared_dir.with_name(f"{self.prepared_dir.name}.originals")
         return OfficialFiles(self.request, config.expert, names, scratch, self._split)
 
-    def extra_features(self) -> dict[str, tfds.features.FeatureConnector]:
-        """Facts of FiveK's own catalogue, empty where it does not know the photo."""
-        return {fact: tfds.features.Text() for fact in FACTS}
-
-    def extra_values(self, pair_id: str) -> dict[str, str]:
-        """Look a photo up by its full name (`a0015-DSC_0081`) or its number (`a0015`)."""
+    def find_facts(self, pair_id: str) -> dict[str, str]:
+        """Look a photo up in FiveK's own catalogue, by its full name (`a0015-DSC_0081`) or its
+        number (`a0015`)."""
         return read_catalogue().get(pair_id) or dict.fromkeys(FACTS, "")
 
     def _split(self, pairs: list[SourcePair]) -> list[SourcePair]:

@@ -9,7 +9,7 @@ from datasets.sources.lists import find_listed_pairs, find_other_lists, find_spl
 from datasets.sources.named_pairs import find_named_pairs
 from datasets.sources.photo_files import relative
 from datasets.types import SPLITS, SourceError, SourcePair
-from enhancer.folders.photos import describe, find_photos
+from enhancer.folders.photos import OTHERS, describe, find_photos
 
 _NAMED = 5
 
@@ -22,7 +22,7 @@ def find_pairs(folder: Path) -> list[SourcePair]:
     Raises:
         SourceError: it has none.
     """
-    if not folder.is_dir() or not (find_split_lists(folder) or find_other_lists(folder)):
+    if not folder.is_dir() or not _lists(folder):
         return find_named_pairs(folder)
     pairs = find_listed_pairs(folder)
     if {pair.split for pair in pairs} == {"train"}:
@@ -38,6 +38,8 @@ def survey(folder: Path, pairs: list[SourcePair]) -> list[str]:
     """
     whole = [pair for pair in pairs if pair.input.is_file() and pair.target.is_file()]
     photos, left_out = find_photos(folder)
+    for path in _lists(folder):
+        left_out[OTHERS].remove(path.suffix)
     used = {path for pair in whole for path in (pair.input, pair.target)}
     unused = [path for path in photos if path not in used]
     both = [
@@ -47,7 +49,7 @@ def survey(folder: Path, pairs: list[SourcePair]) -> list[str]:
     single = {path for path, _ in both} - used
     if strangers := [path.name for path in unused if path not in single]:
         left_out["photos of no pair"] = strangers
-    lines = []
+    lines, left_out = [], {what: names for what, names in left_out.items() if names}
     if missing:
         some = [_with_candidate(*files, unused) for files in missing[:_NAMED]]
         more = f"; and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
@@ -62,9 +64,13 @@ def survey(folder: Path, pairs: list[SourcePair]) -> list[str]:
     return [f"{folder}: {len(whole)} pairs ({_layout(folder, whole[0])}; {splits})", *lines]
 
 
+def _lists(folder: Path) -> list[Path]:
+    return list(find_split_lists(folder).values()) or find_other_lists(folder)
+
+
 def _layout(folder: Path, pair: SourcePair) -> str:
     """What tells input from target, such as "before/ with after/"."""
-    if lists := list(find_split_lists(folder).values()) or find_other_lists(folder):
+    if lists := _lists(folder):
         return ", ".join(path.name for path in lists)
     before, after = (relative(path, folder).parts for path in (pair.input, pair.target))
     for one, other in zip(before[:-1], after[:-1], strict=False):

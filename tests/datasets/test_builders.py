@@ -95,6 +95,7 @@ def test_another_process_writes_the_same_bytes(sets, built, tmp_path):
     environment = os.environ | {"PYTHONHASHSEED": "1"}
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{sets / 'fivek'}: 3 pairs (dng/ with tiff16_c/; not split")
     assert "built: fivek/c_1024/1.0.0 (2 train, 1 validation)" in done.stdout
     assert len(records(tmp_path)) == 2
     assert records(tmp_path) == records(built, "fivek")
@@ -238,6 +239,8 @@ def test_licence_citation_and_tags_are_valid(name):
         ("--manual-dir . --workers 0", 1, "--workers must be at least 1, received 0"),
         ("--download --limit 1", 2, "--limit 1 leaves nothing to train"),
         ("--manual-dir nowhere", 2, "Name the folder that holds the source photos."),
+        ("--manual-dir {fivek}/img", 2, "is not a FiveK folder for expert C: it holds dng/, tiff"),
+        ("--manual-dir {fivek} --config z_1", 2, "fivek has no config 'z_1'. Choose one of c_1024"),
         ("--manual-dir {fivek} --data-dir {file}/data", 1, "Check the path, its permissions"),
     ],
 )

@@ -130,6 +130,41 @@ def test_layouts_that_people_have(tmp_path, before, after):
     assert (pair.input, pair.target) == (tmp_path / before, tmp_path / after)
 
 
+NOT_SPLIT = "not split: some are held back, scene by scene"
+JSONL = '{{"input": "a/{n}.jpg", "target": "b/{n}.jpg"}}'
+RELATIVE, ABSOLUTE = "a/{n}.jpg,b/{n}.jpg", "{folder}/a/{n}.jpg,{folder}/b/{n}.jpg"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lists", "layout"),
+    [
+        ("before/{n}.jpg", "after/{n}.jpg", {}, f"before/ with after/; {NOT_SPLIT}"),
+        ("input/{n}.jpg", "target/{n}.jpg", {}, f"input/ with target/; {NOT_SPLIT}"),
+        ("{n}_src.jpg", "{n}_tar.jpg", {}, f"names in _src with _tar; {NOT_SPLIT}"),
+        ("lq/{n}.png", "gt/{n}.png", {}, f"lq/ with gt/; {NOT_SPLIT}"),
+        ("low/{n}.jpg", "high/{n}.jpg", {}, f"low/ with high/; {NOT_SPLIT}"),
+        *(
+            ("a/{n}.jpg", "b/{n}.jpg", {f"train{end}": (row, "123"), f"val{end}": (row, "4")}, said)
+            for end, row, said in (
+                (".jsonl", JSONL, "train.jsonl, val.jsonl; 3 train, 1 validation"),
+                (".csv", RELATIVE, "train.csv, val.csv; 3 train, 1 validation"),
+                (".csv", ABSOLUTE, "train.csv, val.csv; 3 train, 1 validation"),
+            )
+        ),
+        ("a/{n}.jpg", "b/{n}.jpg", {"train.jsonl": (JSONL, "1234")}, f"train.jsonl; {NOT_SPLIT}"),
+    ],
+)
+def test_each_layout_is_told_in_one_line(tmp_path, before, after, lists, layout):
+    for number in "1234":
+        touch(tmp_path, before.format(n=number), after.format(n=number))
+    for name, (row, numbers) in lists.items():
+        rows = [row.format(n=number, folder=tmp_path) for number in numbers]
+        header = ["input,target"] if name.endswith(".csv") else []
+        (tmp_path / name).write_text("\n".join(header + rows))
+    said = survey(tmp_path, find_pairs(tmp_path))
+    assert said == [f"{tmp_path}: 4 pairs ({layout})"]
+
+
 @pytest.mark.parametrize("form", ["{split}/{role}", "{role}/{split}"])
 def test_folders_of_splits_are_the_splits(tmp_path, form):
     for split in ("train", "test"):
