@@ -93,7 +93,7 @@ def look(name: DatasetName, folder: Path, config: str | None = None) -> list[str
         builder = _builder(name, folder, config)
     if PairSource(folder, builder.find_pairs).is_gone() or read_metadata(folder):
         return []
-    return survey(folder, builder.find_pairs(folder))
+    return survey(folder, builder.find_pairs(folder), builder.find_lists(folder))
 
 
 def source(

@@ -16,6 +16,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from datasets.preparation import prepared_folder
 from datasets.preparation.preparation import Variant, prepare, source_fingerprint
 from datasets.sources.pair_source import PairSource
+from datasets.sources.survey import find_lists
 from datasets.types import (
     DEFAULT_CHOICES,
     SPLITS,
@@ -69,6 +70,10 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     @abc.abstractmethod
     def find_pairs(self, folder: Path) -> list[SourcePair]:
         """Read the layout of a source folder."""
+
+    def find_lists(self, folder: Path) -> list[Path]:
+        """Return the lists of pairs in a source folder that `find_pairs` reads."""
+        return find_lists(folder)
 
     def source_at(self, manual_dir: Path | None) -> PairSource | None:
         """Return what the pairs are taken from, or None when nothing was named."""

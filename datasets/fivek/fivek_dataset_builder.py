@@ -11,7 +11,7 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 if "datasets.pair_builder" not in sys.modules:
     sys.modules.pop("datasets", None)
 sys.path.insert(0, _ROOT)
-from datasets.fivek.layouts import find_fivek_pairs  # noqa: E402
+from datasets.fivek.layouts import find_fivek_pairs, find_layout  # noqa: E402
 from datasets.fivek.official_files import OfficialFiles  # noqa: E402
 from datasets.fivek.photo_names import FACTS, choose_names, read_catalogue  # noqa: E402
 from datasets.fivek.published_splits import PUBLISHED_SPLITS, assign_published_split  # noqa: E402
@@ -71,6 +71,12 @@ class Builder(PairBuilder):
         """Find the pairs of the config's expert, with the splits of its published split."""
         config = self.builder_config
         return self._split(find_fivek_pairs(folder, config.expert, rendered=config.rendered))
+
+    def find_lists(self, folder: Path) -> list[Path]:
+        """Return none where a layout of folders counts instead."""
+        config = self.builder_config
+        layout = find_layout(folder, config.expert, rendered=config.rendered)
+        return [] if layout else super().find_lists(folder)
 
     def source_at(self, manual_dir: Path | None) -> PairSource | None:
         """Return the folder, or the official files where they were asked for."""

@@ -98,7 +98,7 @@ class WorkerPool:
                 if self._is_closed:
                     raise concurrent.futures.CancelledError
                 worker.start()
-            with hold(worker.do(bytes_to_decode, *photos)):
+            with hold(worker.do(bytes_to_decode, *photos) if photos else 0):
                 return worker.do(function, *photos, *arguments)
         except WorkerDied:
             if self._is_closed:
