@@ -13,8 +13,8 @@ from datasets.checks.pictures import thumbnail
 from datasets.checks.raw_framing import MAX_DISPLACEMENT
 from datasets.checks.registration import WORK_EDGE
 from datasets.preparation import prepared_folder
-from datasets.preparation.splits import Groups, Splits
-from datasets.types import SPLITS, PairRecord, Split
+from datasets.preparation.splits import Groups, Splits, Straddling
+from datasets.types import SPLITS, PairRecord
 from enhancer.photo.io import read_photo
 from enhancer.system.files import write_atomically
 
@@ -58,7 +58,7 @@ def write_report(
     splits: Splits,
     rejected: list[PairRecord],
     groups: Groups,
-    straddling: list[list[tuple[str, Split]]],
+    straddling: Straddling,
     *,
     title: str,
     source: str,

@@ -7,6 +7,8 @@ from pathlib import Path
 from datasets.types import SPLITS, PairRecord, PreparationError, Split
 
 Splits = dict[Split, list[PairRecord]]
+Straddling = list[list[tuple[str, Split]]]
+"""Groups that are in more than one split, each as ids with their splits."""
 Groups = Sequence[Sequence[PairRecord]]
 """Near-duplicates, two pairs and more each."""
 _NAMED_GROUPS = 5  # in an error
@@ -39,7 +41,7 @@ def assign_splits(
         splits["train"], shares = accepted, {"test": test, "validation": validation}
     if splits["validation"] or not splits["train"]:
         return splits
-    wanted = {
+    wanted: dict[Split, int] = {
         split: max(1, round(share * len(splits["train"])))
         for split, share in shares.items()
         if share
@@ -93,14 +95,14 @@ def refuse_leaks(splits: Splits, source: str) -> None:
                 )
 
 
-def find_straddling(splits: Splits, groups: Groups) -> list[list[tuple[str, Split]]]:
-    """Return the groups that are in more than one split, each as ids with their splits."""
-    split_of = {row["id"]: split for split, rows in splits.items() for row in rows}
-    named = [[(row["id"], split_of[row["id"]]) for row in group] for group in groups]
+def find_straddling(splits: Splits, groups: Groups) -> Straddling:
+    """Return the groups that are in more than one split."""
+    split_of: dict[str, Split] = {row["id"]: key for key in SPLITS for row in splits[key]}
+    named: Straddling = [[(row["id"], split_of[row["id"]]) for row in group] for group in groups]
     return [group for group in named if len({split for _, split in group}) > 1]
 
 
-def refuse_straddling(straddling: list[list[tuple[str, Split]]], source: str, report: Path) -> None:
+def refuse_straddling(straddling: Straddling, source: str, report: Path) -> None:
     """Raise an error that names the near-duplicates in different splits, if there are any."""
     if not straddling:
         return

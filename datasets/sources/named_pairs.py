@@ -46,8 +46,8 @@ class _NamedPhoto(NamedTuple):
 
     @property
     def split(self) -> Split | None:
-        known = (SPLIT_NAMES.get(name.lower()) for name in self.folders)
-        return next(filter(None, known), None)
+        names = [name.lower() for name in self.folders]
+        return next((SPLIT_NAMES[name] for name in names if name in SPLIT_NAMES), None)
 
 
 def find_named_pairs(folder: Path) -> list[SourcePair]:
