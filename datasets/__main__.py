@@ -51,9 +51,12 @@ def build(
             "--base-url, not with --manual-dir."
         )
     # Imported late: it takes seconds, and `--help` should not.
-    from datasets.build import build as build_dataset
+    from datasets import build as datasets_build
 
-    build_dataset(
+    if manual_dir is not None:
+        for line in datasets_build.look(dataset, manual_dir, config):
+            print(line, flush=True)
+    datasets_build.build(
         dataset,
         manual_dir,
         data_dir,

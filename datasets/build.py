@@ -11,6 +11,9 @@ import absl.logging
 import tensorflow_datasets as tfds
 
 from datasets.pair_builder import PairBuilder
+from datasets.preparation.prepared_folder import read_metadata
+from datasets.sources.pair_source import PairSource
+from datasets.sources.survey import survey
 from datasets.types import (
     DEFAULT_CHOICES,
     SPLITS,
@@ -48,8 +51,7 @@ def build(
             `<data_dir>/prepared/`.
         config: one of the builder's configs, such as "c_1024"; None takes the first.
         overwrite: build again although it exists.
-        num_workers: processes that prepare the photos, by default as many as CPU cores.
-        choices: what to do with doubtful pairs.
+        num_workers, choices: as for `prepare`.
         request: what to fetch from a server, instead of `manual_dir`.
         beam_pipeline_options: prepare in an Apache Beam pipeline with these options, such as
             "runner=DirectRunner,direct_num_workers=2,direct_running_mode=multi_processing".
@@ -81,14 +83,24 @@ def build(
     print(f"{done}: {builder.info.full_name} ({counts}) in {builder.data_dir}")
 
 
+def look(name: DatasetName, folder: Path, config: str | None = None) -> list[str]:
+    """Say in a few lines what pairs a source folder has, before anything of it is read for long.
+
+    Nothing is said of a folder that was prepared earlier, or is gone. SourceError: the folder has
+    no known layout, or not one whole pair; or the config is unknown.
+    """
+    with _quiet():
+        builder = _builder(name, folder, config)
+    if PairSource(folder, builder.find_pairs).is_gone() or read_metadata(folder):
+        return []
+    return survey(folder, builder.find_pairs(folder), builder.find_lists(folder))
+
+
 def source(
     name: DatasetName, split: Split, data_dir: Path, config: str | None = None
 ) -> Sequence[dict[str, Any]]:
-    """Open a split of a built data set for random access.
-
-    Returns:
-        A sequence of records: `input` and `target` are JPEG `bytes`, `id` is `bytes`, `width` and
-        `height` are in pixels.
+    """Open a split of a built data set for random access: records whose `input` and `target` are
+    JPEG `bytes`, whose `id` is `bytes`, and whose `width` and `height` are in pixels.
 
     Raises:
         DatasetNotBuilt: it, or the split, is not there, or one of its files is cut off or gone. A
@@ -125,10 +137,7 @@ def splits(name: DatasetName, data_dir: Path, config: str | None = None) -> list
 
 
 def fingerprint(name: DatasetName, data_dir: Path, config: str | None = None) -> str:
-    """Return what tells a data set's photos from all others, or raise DatasetNotBuilt.
-
-    It is the SHA-256 over its ids and pictures, hexadecimal.
-    """
+    """Return the SHA-256 over a data set's ids and pictures, or raise DatasetNotBuilt."""
     return (_open(name, data_dir, config).info.metadata or {})["images_sha256"]
 
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -16,6 +16,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from datasets.preparation import prepared_folder
 from datasets.preparation.preparation import Variant, prepare, source_fingerprint
 from datasets.sources.pair_source import PairSource
+from datasets.sources.survey import find_lists
 from datasets.types import (
     DEFAULT_CHOICES,
     SPLITS,
@@ -34,10 +35,9 @@ build`). The data set's README.md lists the layouts that are understood.
 
 
 class PairConfig(tfds.core.BuilderConfig):
-    """A config of a set of pairs: what is stored of them."""
+    """A config of a set of pairs: what `variant` of the source it holds."""
 
     def __init__(self, name: str, variant: Variant, **options: Any):
-        """Name it, and say what `variant` of the source it holds."""
         super().__init__(name=name, **options)
         self.variant = variant
 
@@ -71,18 +71,21 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def find_pairs(self, folder: Path) -> list[SourcePair]:
         """Read the layout of a source folder."""
 
+    def find_lists(self, folder: Path) -> list[Path]:
+        """Return the lists of pairs in a source folder that `find_pairs` reads."""
+        return find_lists(folder)
+
     def source_at(self, manual_dir: Path | None) -> PairSource | None:
         """Return what the pairs are taken from, or None when nothing was named."""
         if self.request is not None:
             raise SourceError(f"{self.name} is on no server. Name its folder with --manual-dir.")
         return PairSource(manual_dir, self.find_pairs) if manual_dir else None
 
-    def extra_features(self) -> dict[str, tfds.features.FeatureConnector]:
-        """Features besides the pictures, the id and the size."""
-        return {}
+    facts: ClassVar[tuple[str, ...]] = ()
+    """Texts that a record carries besides the pictures, the id and the size."""
 
-    def extra_values(self, pair_id: str) -> dict[str, str]:
-        """Values of the extra features for one pair."""
+    def find_facts(self, pair_id: str) -> dict[str, str]:
+        """The texts of one pair."""
         return {}
 
     def download_and_prepare(
@@ -188,8 +191,9 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         image = tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
         features = {"input": image, "target": image, "id": tfds.features.Text()}
         features |= {side: tfds.features.Scalar(np.int32) for side in ("width", "height")}
+        features |= {fact: tfds.features.Text() for fact in self.facts}
         info = self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(features | self.extra_features()),
+            features=tfds.features.FeaturesDict(features),
             supervised_keys=("input", "target"),
             metadata=tfds.core.MetadataDict(),
         )
@@ -211,7 +215,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             example = {key: row[key] for key in ("id", "width", "height")}
             for role in ("input", "target"):
                 example[role] = (self._prepared / row[role]).read_bytes()
-            yield row["id"], example | self.extra_values(row["id"])
+            yield row["id"], example | self.find_facts(row["id"])
 
     def _example_writer(self) -> ExampleWriter:
         file_format = self.info.file_format
@@ -219,7 +223,6 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return _ReproducibleWriter(file_format)
 
     def _log_download_bytes(self) -> None:
-        """Print nothing: TFDS would announce a download, and nothing is downloaded."""
+        """Print nothing, and neither below: TFDS would announce a download, and there is none."""
 
-    def _log_download_done(self) -> None:
-        """Print nothing, for the same reason."""
+    def _log_download_done(self) -> None: ...

@@ -30,13 +30,8 @@ class PairRejected(Exception):
     """A pair that cannot be learned from, with what a photographer needs to judge it."""
 
     def __init__(self, kind: str, reason: str, measured: Any = None):
-        """Describe a refusal.
-
-        Args:
-            kind: one of a few short phrases, to count by.
-            reason: what is wrong with this pair, in a sentence.
-            measured: the value that decided, where there is one, as JSON has it.
-        """
+        """Name the kind, a short phrase to count by, what is wrong with this pair, in a sentence,
+        and the value that decided, where there is one, as JSON has it."""
         super().__init__(reason)
         self.kind, self.reason, self.measured = kind, reason, measured
         self.thumbnails: dict[str, str] = {}

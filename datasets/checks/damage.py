@@ -14,11 +14,7 @@ _CLIPPED = (4, 251)  # rows in a night sky or a blown-out window repeat in whole
 
 
 def refuse_damaged(before: np.ndarray, after: np.ndarray) -> None:
-    """Check both pictures of a pair, uint8 `(height, width, 3)`.
-
-    Raises:
-        PairRejected: one of them shows nothing.
-    """
+    """Raise PairRejected where one of two pictures, uint8 `(height, width, 3)`, shows nothing."""
     bands = {}
     for role, pixels in (("input", before), ("target", after)):
         deviation = _deviation(pixels)
@@ -52,14 +48,11 @@ def _deviation(pixels: np.ndarray) -> float:
 def _longest_run(rows: np.ndarray) -> float:
     """Share of the longest run of rows that repeat the one before and are not clipped."""
     # A few columns find the candidates; photos have none, and so cost next to nothing.
-    step = max(1, rows.shape[1] // 16)
-    sparse = rows[:, ::step]
-    candidates = (sparse[1:] == sparse[:-1]).all(axis=(1, 2))
-    longest = run = 0
-    for row, previous, is_candidate in zip(rows[1:], rows, candidates, strict=False):
-        repeats = is_candidate and bool((row == previous).all())
-        if repeats:
-            repeats = ((row < _CLIPPED[0]) | (row > _CLIPPED[1])).mean() < 0.5
-        run = run + 1 if repeats else 0
-        longest = max(longest, run)
-    return longest / len(rows)
+    sparse = rows[:, :: max(1, rows.shape[1] // 16)]
+    repeats = (sparse[1:] == sparse[:-1]).all(axis=(1, 2))
+    for index in np.flatnonzero(repeats):
+        previous, row = rows[index : index + 2]
+        is_clipped = (row < _CLIPPED[0]) | (row > _CLIPPED[1])
+        repeats[index] = (row == previous).all() and is_clipped.mean() < 0.5
+    ends = np.flatnonzero(np.diff(repeats, prepend=False, append=False))
+    return float(max(ends[1::2] - ends[::2], default=0)) / len(rows)

@@ -6,13 +6,14 @@ the right and downwards (dHash, Krawetz 2013); each is then laid on the other, a
 whose outlines agree count: rooms that merely resemble each other do not.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
 from datasets.checks.pictures import to_grey
-from datasets.checks.registration import correlate, register
+from datasets.checks.registration import correlate, lies_across, register
 
 Hashes = Sequence[tuple[str, str]]
 """Per pair the perceptual hashes of input and target."""
@@ -34,11 +35,8 @@ _ROWS_AT_ONCE = 256
 
 
 def perceptual_hash(pixels: np.ndarray) -> str:
-    """Return 128 bits, hexadecimal, that hardly change with tone, colour, size and compression.
-
-    Args:
-        pixels: sRGB, uint8 `(height, width, 3)`.
-    """
+    """Hash an sRGB picture, uint8 `(height, width, 3)`, to 128 bits, hexadecimal, that hardly
+    change with tone, colour, size and compression."""
     small = cv2.resize(to_grey(pixels), (_SIDE + 1, _SIDE + 1), interpolation=cv2.INTER_AREA)
     to_the_right = small[:-1, 1:] > small[:-1, :-1]
     downwards = small[1:, :-1] > small[:-1, :-1]
@@ -66,10 +64,10 @@ def find_groups(
     groups = DisjointSet(range(len(hashes)))
     for pair in copies:
         groups.merge(*pair)
-    thumbnails = _Thumbnails(read_target)
+    thumbnail = _thumbnails(read_target)
     for row, other in _candidates(hashes, hashes, progress):
         is_new = row < other and not groups.connected(row, other)
-        if is_new and _same_scene(thumbnails[row], thumbnails[other]):
+        if is_new and _same_scene(thumbnail(row), thumbnail(other)):
             groups.merge(row, other)
     return [sorted(indices) for indices in groups.subsets() if len(indices) > 1]
 
@@ -79,9 +77,9 @@ def find_shown(
 ) -> list[int]:
     """Indices of the pairs whose scene one of some others shows too."""
     shown: set[int] = set()
-    thumbnails, other_thumbnails = _Thumbnails(read_target), _Thumbnails(read_other)
+    thumbnail, other_thumbnail = _thumbnails(read_target), _thumbnails(read_other)
     for row, other in _candidates(hashes, other_hashes):
-        if row not in shown and _same_scene(thumbnails[row], other_thumbnails[other]):
+        if row not in shown and _same_scene(thumbnail(row), other_thumbnail(other)):
             shown.add(row)
     return sorted(shown)
 
@@ -111,25 +109,23 @@ def _bits(hashes: Hashes) -> list[np.ndarray]:
     ]
 
 
-class _Thumbnails(dict[int, np.ndarray]):
-    """Reads each picture that is a candidate once, grey."""
+def _thumbnails(read: ReadTarget) -> ReadTarget:
+    """Make a reader of small grey copies, which reads each picture once."""
 
-    def __init__(self, read: ReadTarget):
-        self._read = read
-
-    def __missing__(self, index: int) -> np.ndarray:
-        grey = to_grey(self._read(index))
+    @functools.cache
+    def thumbnail(index: int) -> np.ndarray:
+        grey = to_grey(read(index))
         scale = min(1.0, _THUMBNAIL_EDGE / max(grey.shape))
-        self[index] = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        return self[index]
+        return cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+    return thumbnail
 
 
 def _same_scene(first: np.ndarray, second: np.ndarray) -> bool:
-    if (first.shape[0] > first.shape[1]) != (second.shape[0] > second.shape[1]):
+    if lies_across(first, second):
         return False
     found = register(first, second)
     if found.correlation < MIN_CORRELATION or found.texture < _MIN_TEXTURE:
         return False
-    grey_levels = (first.astype(np.float32), second.astype(np.float32))
-    tones = correlate(*grey_levels, found.matrix, cv2.INTER_NEAREST)
-    return tones >= MIN_TONE_CORRELATION
+    first, second = first.astype(np.float32), second.astype(np.float32)
+    return correlate(first, second, found.matrix, cv2.INTER_NEAREST) >= MIN_TONE_CORRELATION

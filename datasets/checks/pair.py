@@ -1,10 +1,10 @@
 """One source pair -> two aligned sRGB pictures of one size, or the reason why it is refused."""
 
 import base64
-import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from datasets.checks import near_duplicates, tone
@@ -23,8 +23,7 @@ photos compressed as JPEG of quality 75 differ by 0.8 at most (6.4 pixel by pixe
 _AVERAGED = 8
 
 
-@dataclasses.dataclass(frozen=True)
-class PreparedPair:
+class PreparedPair(NamedTuple):
     """uint8 `(height, width, 3)` each, sRGB, upright, equal in size."""
 
     input: np.ndarray
@@ -36,19 +35,14 @@ class PreparedPair:
 
 
 def prepare_pair(input_path: Path, target_path: Path, long_edge: int | None) -> PreparedPair:
-    """Decode, validate and shrink one pair.
+    """Decode, validate and shrink one pair; PairRejected says why it cannot be used.
 
     Args:
         input_path, target_path: photos in any format that `enhancer.photo.io` reads.
         long_edge: the longer side of the result at most, in pixels; None keeps the size. Nothing is
             enlarged.
-
-    Raises:
-        PairRejected: with the reason.
     """
-    decoded: dict[str, np.ndarray] = {}
-    remarks: list[str] = []
-    errors: list[PhotoError] = []
+    decoded, remarks, errors = {}, [], []
     for role, path in (("input", input_path), ("target", target_path)):
         try:
             photo = read_photo(path)
@@ -76,17 +70,14 @@ def _validate(
         raise PairRejected("too small", reason, side)
     refuse_damaged(before, after)
     framed = reconcile_framing(before, after) if is_raw else check_framing(before, after)
-    before, after = framed.input, framed.target
-    smaller = min(before, after, key=lambda pixels: pixels.shape[0] * pixels.shape[1])
-    size = size_within(smaller, long_edge)
+    size = size_within(min(framed.input, framed.target, key=np.size), long_edge)
     if min(size) < MIN_SHORT_SIDE:
         shown = f"{size[0]}x{size[1]} at a long edge of {max(size)}"
         reason = f"the short side would be below {MIN_SHORT_SIDE} px: {shown}"
         raise PairRejected("too small", reason, min(size))
-    before, after = resize(before, size), resize(after, size)
+    before, after = resize(framed.input, size), resize(framed.target, size)
     averaged = (max(1, size[0] // _AVERAGED), max(1, size[1] // _AVERAGED))
-    difference = np.subtract(resize(before, averaged), resize(after, averaged), dtype=np.int16)
-    mean = float(np.abs(difference).mean())
+    mean = float(cv2.absdiff(resize(before, averaged), resize(after, averaged)).mean())
     if mean < MIN_MEAN_DIFFERENCE:
         reason = f"the target equals the input (mean difference {mean:.2f} of 255)"
         raise PairRejected("target equals input", reason, round(mean, 4))

@@ -1,8 +1,7 @@
 """Both pictures of a pair have the same framing, or are brought to it, or the pair is refused."""
 
-import dataclasses
 import math
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import cv2
 import numpy as np
@@ -42,9 +41,8 @@ _ATTEMPTS = 3
 _MAX_FROM_WHOLE_PIXELS = 0.2  # the estimate's own error reaches 0.14 on rendered RAW files
 
 
-@dataclasses.dataclass(frozen=True)
-class Framed:
-    """A pair in one framing."""
+class Framed(NamedTuple):
+    """A pair in one framing, sRGB, uint8 `(height, width, 3)`."""
 
     input: np.ndarray
     target: np.ndarray
@@ -55,15 +53,10 @@ class Framed:
 
 
 def check_framing(before: np.ndarray, after: np.ndarray) -> Framed:
-    """Compare photos that should lie on each other pixel by pixel.
+    """Compare photos, sRGB, uint8 `(height, width, 3)`, whose pixels should lie on each other.
 
-    A picture that lies on its side is turned; one that was exported larger is shrunk.
-
-    Args:
-        before, after: sRGB, uint8 `(height, width, 3)`.
-
-    Raises:
-        PairRejected: the sizes differ, the content is displaced, or it is another scene.
+    A picture that lies on its side is turned; one that was exported larger is shrunk. PairRejected:
+    the sizes differ, the content is displaced, or it is another scene.
     """
     before, changes = _turn(before, after)
     if before.shape != after.shape:
@@ -96,14 +89,8 @@ def reconcile_framing(before: np.ndarray, after: np.ndarray) -> Framed:
 
     RAW converters cut the sensor's margins differently and may scale or straighten. The input is
     cut in whole pixels where that is all, and resampled otherwise; where it lacks a margin that the
-    target has, the target is cut as well.
-
-    Args:
-        before, after: sRGB, uint8 `(height, width, 3)`.
-
-    Raises:
-        PairRejected: too little overlaps, too much of the displacement is left, or it is another
-            scene.
+    target has, the target is cut as well. PairRejected: too little overlaps, too much of the
+    displacement is left, or it is another scene.
     """
     before, changes = _turn(before, after)
     found = register(before, after, precisely=True)
@@ -114,13 +101,13 @@ def reconcile_framing(before: np.ndarray, after: np.ndarray) -> Framed:
         return Framed(before, after, 0.0, changes)
     matrix, attempts = found.matrix, 0
     while True:
-        overlap = _overlap(before, after, matrix)
-        left = register(overlap.input, overlap.target, precisely=True)
+        cut_before, cut_after, corner, cuts = _overlap(before, after, matrix)
+        left = register(cut_before, cut_after, precisely=True)
         attempts += 1
         if left.displacement <= MAX_RESIDUAL or attempts == _ATTEMPTS:
             break
         # Edges that only one of them shows, such as black corners, disturb the first estimate.
-        matrix = matrix @ overlap.corner @ left.matrix @ np.linalg.inv(overlap.corner)
+        matrix = matrix @ corner @ left.matrix @ np.linalg.inv(corner)
     if left.displacement > MAX_RESIDUAL and left.correlation - left.correlation_unmoved > _GAIN:
         raise PairRejected(
             "framing differs",
@@ -129,16 +116,7 @@ def reconcile_framing(before: np.ndarray, after: np.ndarray) -> Framed:
             f"{MAX_RESIDUAL:g} px",
             round(left.displacement, 2),
         )
-    return Framed(overlap.input, overlap.target, left.displacement, (*changes, *overlap.changes))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Overlap:
-    input: np.ndarray
-    target: np.ndarray
-    corner: np.ndarray
-    """`(3, 3)`: pixels of the cut target -> pixels of the whole one."""
-    changes: tuple[str, ...]
+    return Framed(cut_before, cut_after, left.displacement, changes + cuts)
 
 
 def _turn(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -149,8 +127,7 @@ def _turn(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, tuple[str,
         # At the size that turns are found at, a room may resemble its mirror image on its head.
         turned = np.ascontiguousarray(np.rot90(small_before, turns))
         if register(turned, small_after).correlation < _SURE:
-            lies_across = (before.shape[0] > before.shape[1]) != (after.shape[0] > after.shape[1])
-            turns = None if lies_across else 0
+            turns = None if registration.lies_across(before, after) else 0
     if turns is None:
         what = "one picture is upright, the other on its side, and no turn makes them alike"
         _refuse_sizes("framing differs", what, before, after)
@@ -177,21 +154,23 @@ def _refuse_sizes(kind: str, what: str, before: np.ndarray, after: np.ndarray) -
 
 
 def _have_one_aspect(before: np.ndarray, after: np.ndarray) -> bool:
-    ratio = (before.shape[1] / before.shape[0]) / (after.shape[1] / after.shape[0])
-    return abs(ratio - 1) <= MAX_ASPECT_DIFFERENCE
+    return abs(registration.aspect_ratio(before, after) - 1) <= MAX_ASPECT_DIFFERENCE
 
 
-def _overlap(before: np.ndarray, after: np.ndarray, matrix: np.ndarray) -> _Overlap:
-    """Cut or resample the input to what it covers of the target, and cut the target to that."""
+def _overlap(
+    before: np.ndarray, after: np.ndarray, matrix: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Cut or resample the input to what it covers of the target, and cut the target to that.
+
+    Returns both, the map `(3, 3)` from the cut target to the whole one, and what was done.
+    """
     centre = np.array([(after.shape[1] - 1) / 2, (after.shape[0] - 1) / 2, 1])
     whole_pixels = translation(*np.rint((matrix @ centre - centre)[:2]))
     # In pixels of the pictures that were compared: those of the photo itself where it is small.
     compared = min(1.0, max(after.shape) / WORK_EDGE)
-    away = (
-        registration.mean_displacement(np.linalg.inv(whole_pixels) @ matrix, after.shape) * compared
-    )
-    is_cut_only = away < _MAX_FROM_WHOLE_PIXELS
-    if is_cut_only:
+    rest = np.linalg.inv(whole_pixels) @ matrix
+    away = registration.mean_displacement(rest, after.shape) * compared
+    if is_cut_only := away < _MAX_FROM_WHOLE_PIXELS:
         matrix = whole_pixels
     left, top, right, bottom = _covered(matrix, before.shape, after.shape)
     width, height = max(0, right - left), max(0, bottom - top)
@@ -207,12 +186,11 @@ def _overlap(before: np.ndarray, after: np.ndarray, matrix: np.ndarray) -> _Over
     target = np.ascontiguousarray(after[top:bottom, left:right])
     if not is_cut_only:
         resampled = _resample(before, matrix @ corner, width, height)
-        return _Overlap(resampled, target, corner, (f"input resampled to {width}x{height}",))
+        return resampled, target, corner, (f"input resampled to {width}x{height}",)
     x, y = (int(value) for value in (matrix @ corner)[:2, 2])
     cut = np.ascontiguousarray(before[y : y + height, x : x + width])
     is_whole = cut.shape == before.shape and target.shape == after.shape
-    changes = () if is_whole else (f"cut to the common {width}x{height}",)
-    return _Overlap(cut, target, corner, changes)
+    return cut, target, corner, () if is_whole else (f"cut to the common {width}x{height}",)
 
 
 def _covered(

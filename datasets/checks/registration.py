@@ -7,8 +7,8 @@ large shifts, then by the enhanced correlation coefficient (Evangelidis and Psar
 which finds shift, scale and rotation to a tenth of a pixel.
 """
 
-import dataclasses
 import functools
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -30,8 +30,7 @@ _MAX_ASPECT_DIFFERENCE = 0.02
 _MAX_DISTORTION = 0.1  # of the scale and the rotation in radians
 
 
-@dataclasses.dataclass(frozen=True)
-class Registration:
+class Registration(NamedTuple):
     """How the input has to be moved to lie on the target, and how sure that is."""
 
     matrix: np.ndarray
@@ -49,14 +48,14 @@ class Registration:
 
 
 def register(before: np.ndarray, after: np.ndarray, *, precisely: bool = False) -> Registration:
-    """Estimate shift, scale, rotation and shear between two pictures.
+    """Estimate shift, scale, rotation and shear between two pictures of any size.
 
     Pictures of similar size or of different shape (a RAW development and its export, cropped
     differently) are compared pixel by pixel from their centres; others as one framing at two
     resolutions.
 
     Args:
-        before, after: uint8 `(height, width, 3)` or grey `(height, width)`, of any size.
+        before, after: uint8 `(height, width, 3)` or grey `(height, width)`.
         precisely: to a tenth of a pixel at `WORK_EDGE` (on rendered rooms; a quarter on real pairs)
             instead of half a pixel; takes four times as long.
     """
@@ -70,7 +69,6 @@ def register(before: np.ndarray, after: np.ndarray, *, precisely: bool = False) 
 def _register_at(
     edge: int, before: np.ndarray, after: np.ndarray, start: np.ndarray | None
 ) -> Registration:
-    """Register at a long edge of `edge` pixels, from `start` or from the best shift."""
     scale_after = min(1.0, edge / max(after.shape))
     scale_before = _matching_scale(before, after, scale_after)
     small_before, small_after = _shrink(before, scale_before), _shrink(after, scale_after)
@@ -118,8 +116,7 @@ def quarter_turns(before: np.ndarray, after: np.ndarray) -> int | None:
         return correlate(turned, after, shifted)
 
     is_square = 0.98 < before.shape[0] / before.shape[1] < 1.02
-    lies_across = (before.shape[0] > before.shape[1]) != (after.shape[0] > after.shape[1])
-    has_to_turn = lies_across and not is_square
+    has_to_turn = lies_across(before, after) and not is_square
     as_it_is = 0.0 if has_to_turn else fit(0)
     if as_it_is > 0.4:
         return 0
@@ -152,21 +149,23 @@ def correlate(
 
 
 def mean_displacement(matrix: np.ndarray, shape: tuple[int, ...]) -> float:
-    """Return how far an affine map moves content on average, in pixels of `WORK_EDGE`.
-
-    Args:
-        matrix: `(3, 3)`, pixels of a picture -> pixels of the same picture.
-        shape: of the picture, height first.
-    """
+    """Return how far an affine map `(3, 3)` moves the content of a picture of a shape, height
+    first, on average; in pixels of `WORK_EDGE`."""
     return float(np.hypot(*_displacements(matrix, shape)).mean())
 
 
-def work_picture(pixels: np.ndarray) -> np.ndarray:
-    """Return a grey copy at a long edge of `WORK_EDGE` at most, which is enough to compare.
+def aspect_ratio(before: np.ndarray, after: np.ndarray) -> float:
+    """Return width over height of a picture, over that of another."""
+    return (before.shape[1] / before.shape[0]) / (after.shape[1] / after.shape[0])
 
-    Args:
-        pixels: sRGB, uint8 `(height, width, 3)`.
-    """
+
+def lies_across(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether one picture is upright and the other is not."""
+    return (before.shape[0] > before.shape[1]) != (after.shape[0] > after.shape[1])
+
+
+def work_picture(pixels: np.ndarray) -> np.ndarray:
+    """Return a grey copy at a long edge of `WORK_EDGE` at most, which is enough to compare."""
     grey = to_grey(pixels)
     return _shrink(grey, min(1.0, WORK_EDGE / max(grey.shape)))
 
@@ -174,10 +173,9 @@ def work_picture(pixels: np.ndarray) -> np.ndarray:
 def _matching_scale(before: np.ndarray, after: np.ndarray, scale_after: float) -> float:
     """The scale at which the input's pixels are as large as the target's at theirs."""
     ratio = max(before.shape) / max(after.shape)
-    aspect_ratio = (before.shape[1] / before.shape[0]) / (after.shape[1] / after.shape[0])
-    if abs(ratio - 1) < _MAX_PITCH_DIFFERENCE or abs(aspect_ratio - 1) > _MAX_ASPECT_DIFFERENCE:
-        return scale_after
-    return scale_after / ratio
+    is_same_shape = abs(aspect_ratio(before, after) - 1) <= _MAX_ASPECT_DIFFERENCE
+    is_other_resolution = abs(ratio - 1) >= _MAX_PITCH_DIFFERENCE
+    return scale_after / ratio if is_other_resolution and is_same_shape else scale_after
 
 
 def _shrink(grey: np.ndarray, scale: float) -> np.ndarray:

@@ -17,29 +17,18 @@ _SMALLEST = 0.5  # of 255: black has no ratio
 
 
 def measure(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
-    """Return the target's mean luminance and mean saturation, each over the input's.
-
-    Saturation is the largest minus the smallest channel.
-
-    Args:
-        before, after: sRGB, uint8 `(height, width, 3)`.
-    """
+    """Return the target's mean luminance and mean saturation (the largest minus the smallest
+    channel), each over the input's. Both are sRGB, uint8 `(height, width, 3)`."""
     values = zip(_brightness_and_saturation(before), _brightness_and_saturation(after), strict=True)
     return {name: round(b / a, 4) for name, (a, b) in zip(RATIOS, values, strict=True)}
 
 
 def find_outliers(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Find the pairs whose ratios are unlike those of the data set.
+    """Find the pairs whose ratios are unlike those of the data set; say per id what is unusual.
 
     Ratios are compared in doublings (their logarithm to base 2) with the median, in units of the
     median absolute deviation scaled to a normal distribution's standard deviation: a few strange
-    pairs do not move either.
-
-    Args:
-        rows: of accepted pairs: `id` and `measurements` with the two ratios.
-
-    Returns:
-        Per id of an outlier what is unusual, in words.
+    pairs do not move either. Rows have an `id`, and `measurements` with the two ratios.
     """
     outliers: dict[str, list[str]] = {}
     if len(rows) < MIN_PAIRS:

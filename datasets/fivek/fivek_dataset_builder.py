@@ -11,7 +11,7 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 if "datasets.pair_builder" not in sys.modules:
     sys.modules.pop("datasets", None)
 sys.path.insert(0, _ROOT)
-from datasets.fivek.layouts import find_fivek_pairs  # noqa: E402
+from datasets.fivek.layouts import find_fivek_pairs, find_layout  # noqa: E402
 from datasets.fivek.official_files import OfficialFiles  # noqa: E402
 from datasets.fivek.photo_names import FACTS, choose_names, read_catalogue  # noqa: E402
 from datasets.fivek.published_splits import PUBLISHED_SPLITS, assign_published_split  # noqa: E402
@@ -65,11 +65,18 @@ class Builder(PairBuilder):
         for size in _LONG_EDGES
     ]
     builder_config: FivekConfig
+    facts = FACTS
 
     def find_pairs(self, folder: Path) -> list[SourcePair]:
         """Find the pairs of the config's expert, with the splits of its published split."""
         config = self.builder_config
         return self._split(find_fivek_pairs(folder, config.expert, rendered=config.rendered))
+
+    def find_lists(self, folder: Path) -> list[Path]:
+        """Return none where a layout of folders counts instead."""
+        config = self.builder_config
+        layout = find_layout(folder, config.expert, rendered=config.rendered)
+        return [] if layout else super().find_lists(folder)
 
     def source_at(self, manual_dir: Path | None) -> PairSource | None:
         """Return the folder, or the official files where they were asked for."""
@@ -85,12 +92,9 @@ class Builder(PairBuilder):
         scratch = self.prepared_dir.with_name(f"{self.prepared_dir.name}.originals")
         return OfficialFiles(self.request, config.expert, names, scratch, self._split)
 
-    def extra_features(self) -> dict[str, tfds.features.FeatureConnector]:
-        """Facts of FiveK's own catalogue, empty where it does not know the photo."""
-        return {fact: tfds.features.Text() for fact in FACTS}
-
-    def extra_values(self, pair_id: str) -> dict[str, str]:
-        """Look a photo up by its full name (`a0015-DSC_0081`) or its number (`a0015`)."""
+    def find_facts(self, pair_id: str) -> dict[str, str]:
+        """Look a photo up in FiveK's own catalogue, by its full name (`a0015-DSC_0081`) or its
+        number (`a0015`)."""
         return read_catalogue().get(pair_id) or dict.fromkeys(FACTS, "")
 
     def _split(self, pairs: list[SourcePair]) -> list[SourcePair]:

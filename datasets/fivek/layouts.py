@@ -19,20 +19,13 @@ class Layout(NamedTuple):
 
 
 def find_fivek_pairs(folder: Path, expert: str, *, rendered: bool = False) -> list[SourcePair]:
-    """Find MIT-Adobe FiveK pairs in one of the layouts of `find_layout`, in lists, or in
-    `{train,test}/{input,target}/` as they circulate with other networks.
+    """Find MIT-Adobe FiveK pairs, with the targets of an expert from "a" to "e", in one of the
+    layouts of `find_layout`, in lists, or in `{train,test}/{input,target}/` as they circulate with
+    other networks.
 
-    Args:
-        folder: the source folder, or the one above `fivek_dataset/`.
-        expert: "a" to "e".
-        rendered: the inputs are TIFFs that others have developed; lists are not read.
-
-    Returns:
-        Pairs in the order of their ids. A photo without its counterpart is included: the other
-        file does not exist.
-
-    Raises:
-        SourceError: no known layout, or two files claim the same id.
+    With `rendered` the inputs are TIFFs that others have developed, and lists are not read. Pairs
+    are in the order of their ids. A photo without its counterpart is included: the other file does
+    not exist. SourceError: no known layout, or two files claim the same id.
     """
     check_folder(folder)
     layout = find_layout(folder, expert, rendered=rendered)

@@ -37,12 +37,10 @@ class OfficialFiles(PairSource):
         """Fetch nothing yet.
 
         Args:
-            request: what to fetch.
+            request, names, patience: what to fetch, which photos, and how long to wait for what.
             expert: of the targets, "a" to "e".
-            names: of the photos.
             scratch: folder for the originals where they are not kept; removed in the end.
             assign_splits: gives the pairs their splits.
-            patience: how long is waited for what.
         """
         super().__init__(request.keep_originals or scratch, self._pairs)
         self._request, self._names, self._assign_splits = request, names, assign_splits
@@ -141,8 +139,7 @@ class OfficialFiles(PairSource):
 
     def _paths(self, pair: SourcePair) -> dict[str, Path]:
         """Both files by their path on the server."""
-        paths = (pair.input, pair.target)
-        return {path.relative_to(self.folder).as_posix(): path for path in paths}
+        return {p.relative_to(self.folder).as_posix(): p for p in (pair.input, pair.target)}
 
     def _files(self, pair: SourcePair) -> list[Path]:
         """Both files, and what is there of them while they are being received."""
@@ -150,8 +147,7 @@ class OfficialFiles(PairSource):
         return [file for path in paths for file in (path, *download.partial_paths(path))]
 
     def _bring(self, pair: SourcePair, *, anew: bool = False) -> dict[str, Checksum]:
-        paths = self._paths(pair).items()
-        return {name: self._bring_file(name, path, anew) for name, path in paths}
+        return {n: self._bring_file(n, path, anew) for n, path in self._paths(pair).items()}
 
     def _bring_file(self, name: str, path: Path, anew: bool) -> Checksum:
         if path.is_file() and not anew:

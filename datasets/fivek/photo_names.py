@@ -26,16 +26,9 @@ def read_catalogue() -> dict[str, dict[str, str]]:
 
 
 def choose_names(names_file: Path | None, limit: int | None) -> list[str]:
-    """Return full names such as "a0001-jmac_DSC1459", each once, in alphabetical order.
-
-    Args:
-        names_file: a text file with a name or a number a line, with or without suffix; None takes
-            all of the catalogue.
-        limit: the first so many; None takes all.
-
-    Raises:
-        SourceError: the file cannot be read, is empty or has a line that is not a name.
-    """
+    """Return full names such as "a0001-jmac_DSC1459", each once, in alphabetical order: of a text
+    file with a name or a number a line, with or without suffix, or of the whole catalogue; with a
+    limit the first so many. SourceError: the file cannot be read, or a line is not a name."""
     catalogue = read_catalogue()
     if names_file is None:
         return sorted({facts["name"] for facts in catalogue.values()})[:limit]

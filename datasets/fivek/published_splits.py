@@ -13,11 +13,7 @@ _FOLDER = Path(__file__).with_name("splits")
 
 @functools.cache
 def read_split(name: str) -> dict[str, Split]:
-    """Return the split of each photo number ("a0015") that a published split lists.
-
-    Args:
-        name: one of `PUBLISHED_SPLITS`.
-    """
+    """Return the split of each photo number ("a0015") that one of `PUBLISHED_SPLITS` lists."""
     split_of: dict[str, Split] = {}
     for split in SPLITS:
         path = _FOLDER / f"{name}_{split}.txt"
@@ -27,12 +23,8 @@ def read_split(name: str) -> dict[str, Split]:
 
 
 def assign_published_split(pairs: list[SourcePair], name: str) -> list[SourcePair]:
-    """Give each pair the split that is published for its number; None to those that are not listed.
-
-    Args:
-        pairs: whose ids begin with the photo's number, such as "a0015" or "a0015-DSC_0081".
-        name: one of `PUBLISHED_SPLITS`.
-    """
+    """Give each pair the split that is published for the number that its id begins with, such as
+    "a0015" or "a0015-DSC_0081"; None to those that are not listed."""
     split_of = read_split(name)
 
     def find(pair: SourcePair) -> Split | None:

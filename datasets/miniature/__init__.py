@@ -11,7 +11,6 @@ import os
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -70,33 +69,25 @@ def write(
     for folder in (fivek / "img" / "dng", real_estate / "images"):
         folder.mkdir(parents=True, exist_ok=True)
     rooms = itertools.count(_FIRST_ROOM)
-    jobs: list[tuple[Any, ...]] = []
-    for split, count in real_estate_pairs.items():
-        numbers = list(itertools.islice(rooms, count))
-        rows = ({"src": f"images/{n}_src.jpg", "tar": f"images/{n}_tar.jpg"} for n in numbers)
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (real_estate / f"{split}.jsonl").write_text(lines, encoding="utf-8")
-        jobs += [(_write_real_estate_pair, real_estate, number, long_edge) for number in numbers]
-    numbers = range(1, fivek_pairs + 1)
-    names = "".join(f"{_fivek_name(number)}\n" for number in numbers)
-    (fivek / "names.txt").write_text(names, encoding="utf-8")
-    jobs += [(_write_fivek_pair, fivek, number, long_edge, experts) for number in numbers]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        running = [pool.submit(*job) for job in jobs]
-        for job in tqdm(running, desc="rendering photos", unit="pair"):
+        jobs = []
+        for split, count in real_estate_pairs.items():
+            numbers = list(itertools.islice(rooms, count))
+            rows = ({"src": f"images/{n}_src.jpg", "tar": f"images/{n}_tar.jpg"} for n in numbers)
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            (real_estate / f"{split}.jsonl").write_text(lines, encoding="utf-8")
+            jobs += [pool.submit(_write_room, real_estate, n, long_edge) for n in numbers]
+        numbers = range(1, fivek_pairs + 1)
+        names = "".join(f"{_fivek_name(number)}\n" for number in numbers)
+        (fivek / "names.txt").write_text(names, encoding="utf-8")
+        jobs += [pool.submit(_write_fivek_pair, fivek, n, long_edge, experts) for n in numbers]
+        for job in tqdm(jobs, desc="rendering photos", unit="pair"):
             job.result()
 
 
 def sample_room(number: int = 0, *, long_edge: int = 960) -> np.ndarray:
-    """Render an unedited interior that is in neither set, such as an example for the demo.
-
-    Args:
-        number: which one.
-        long_edge: in pixels.
-
-    Returns:
-        sRGB, uint8 `(height, width, 3)`.
-    """
+    """Render an unedited interior that is in neither set, such as an example for the demo: sRGB,
+    uint8 `(height, width, 3)`."""
     return real_estate_pair(_SAMPLE_SEED + number, long_edge)[0]
 
 
@@ -110,10 +101,8 @@ def write_samples(out: Path, *, long_edge: int = 1080) -> list[Path]:
 
 
 def fivek_scene(number: int, long_edge: int) -> np.ndarray:
-    """Return a FiveK scene, exposed and upright: linear sRGB, float32 `(height, width, 3)`.
-
-    1 is full scale.
-    """
+    """Return a FiveK scene, exposed and upright: linear sRGB, float32 `(height, width, 3)`, where 1
+    is full scale."""
     rng = np.random.default_rng((number, 3))
     height, width = _shape(long_edge, upright=number % 3 == 0)
     if number % 2:
@@ -129,13 +118,7 @@ def fivek_scene(number: int, long_edge: int) -> np.ndarray:
 def real_estate_pair(
     number: int, long_edge: int, editor: int = EDITOR
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a real-estate pair, before and after: sRGB, uint8 `(height, width, 3)`.
-
-    Args:
-        number: which room.
-        long_edge: in pixels.
-        editor: whose taste the second has.
-    """
+    """Return a room before and after an editor's work: sRGB, uint8 `(height, width, 3)`."""
     light = _supersample(render_room, number, *_shape(long_edge))
     camera_rng, taste = np.random.default_rng((number, 4)), np.random.default_rng((editor, 6))
     before, after = camera.interior_pair(light, camera_rng, taste)
@@ -164,7 +147,7 @@ def _write_fivek_pair(folder: Path, number: int, long_edge: int, experts: str) -
         files.write_prophoto_tiff(targets / f"{name}.tif", light)
 
 
-def _write_real_estate_pair(folder: Path, number: int, long_edge: int) -> None:
+def _write_room(folder: Path, number: int, long_edge: int) -> None:
     before, after = real_estate_pair(number, long_edge)
     write_photo(folder / "images" / f"{number}_src.jpg", before)
     write_photo(folder / "images" / f"{number}_tar.jpg", after)

@@ -16,22 +16,12 @@ READ_NOISE = 4e-4
 def expose(
     light: np.ndarray, rng: np.random.Generator, brightness: tuple[float, float]
 ) -> np.ndarray:
-    """Expose for the highlights, through a lens that darkens the corners.
-
-    Args:
-        light: linear sRGB, float32 `(height, width, 3)`, not clipped.
-        rng: draws the exposure and the vignette.
-        brightness: range for the level that the brightest 3 % reach; 1 clips.
-
-    Returns:
-        Linear sRGB of the same shape, where 1 is the sensor's full scale; not clipped.
-    """
-    height, width = light.shape[:2]
-    row, column = np.mgrid[0:height, 0:width].astype(np.float32)
-    radius = np.hypot(row - height / 2, column - width / 2) / np.hypot(height, width) * 2
-    vignette = 1 - rng.uniform(0.15, 0.35) * radius**2
+    """Expose linear sRGB, float32 `(height, width, 3)`, for the highlights, through a lens that
+    darkens the corners: then 1 is the sensor's full scale. The brightest 3 % reach a level drawn
+    from the range `brightness`; nothing is clipped."""
+    vignette = 1 - rng.uniform(0.15, 0.35) * _radius(light) ** 2
     level = np.percentile(light.max(axis=-1), 97)
-    return (light * vignette[..., None] * (rng.uniform(*brightness) / level)).astype(np.float32)
+    return (light * vignette * (rng.uniform(*brightness) / level)).astype(np.float32)
 
 
 def add_sensor_noise(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -62,11 +52,8 @@ def to_uint8(display: np.ndarray) -> np.ndarray:
 def retouch(linear: np.ndarray) -> np.ndarray:
     """Edit as FiveK's experts do: brighter midtones, contrast, colour, some light in the shadows.
 
-    Args:
-        linear: the exposed scene, linear sRGB `(height, width, 3)`, 1 is full scale.
-
-    Returns:
-        Display values, sRGB, float32 [0, 1].
+    Takes an exposed scene, linear sRGB `(height, width, 3)` where 1 is full scale, and returns
+    display values, sRGB, float32 [0, 1].
     """
     display = encode_srgb(linear)
     luminance = display.mean(axis=-1)
@@ -87,21 +74,25 @@ def interior_pair(
 
     Args:
         light: linear sRGB, float32 `(height, width, 3)`, not clipped.
-        rng: draws what the camera does.
-        taste: draws what the editor does.
+        rng, taste: draw what the camera does, and what the editor does.
 
     Returns:
         Before and after, display values in sRGB, float32 [0, 1].
     """
-    height, width = light.shape[:2]
-    row, column = np.mgrid[0:height, 0:width].astype(np.float32)
-    radius = np.hypot(row - height / 2, column - width / 2) / np.hypot(height, width) * 2
-    vignette = 1 - rng.uniform(0, 0.45) * radius[..., None] ** 2
+    vignette = 1 - rng.uniform(0, 0.45) * _radius(light) ** 2
     warmth, tint = np.clip(rng.normal(0.1, 0.1), -0.1, 0.35), rng.normal(0, 0.02)
     cast = np.array((1 + warmth, 1 + tint, 1 - 1.05 * warmth), np.float32)
     before = _photograph(light * vignette * cast, rng)
     left = vignette ** taste.uniform(0.2, 0.9) * cast ** taste.uniform(0.05, 0.55)
     return before, _publish(np.clip(light * left, 1e-5, None), taste)
+
+
+def _radius(light: np.ndarray) -> np.ndarray:
+    """Distance from the middle, 1 in the corners: float32 `(height, width, 1)`."""
+    height, width = light.shape[:2]
+    row, column = np.mgrid[0:height, 0:width].astype(np.float32)
+    radius = np.hypot(row - height / 2, column - width / 2) / np.hypot(height, width) * 2
+    return radius[..., None]
 
 
 def _photograph(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:

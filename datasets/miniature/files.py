@@ -23,13 +23,8 @@ _DATE = slice(24, 36)  # of an ICC profile
 
 
 def write_dng(path: Path, mosaic: np.ndarray, *, orientation: int = 1) -> None:
-    """Write sensor values as an uncompressed 16-bit DNG.
-
-    Args:
-        path: ends in .dng.
-        mosaic: float `(height, width)`, [0, 1] of full scale, filtered RGGB, see `mosaic_of`.
-        orientation: EXIF orientation in which the camera was held.
-    """
+    """Write sensor values (see `mosaic_of`: float `(height, width)`, [0, 1] of full scale, filtered
+    RGGB) as an uncompressed 16-bit DNG, with the EXIF orientation in which the camera was held."""
     values = np.rint(_BLACK_LEVEL + mosaic * (_WHITE_LEVEL - _BLACK_LEVEL)).astype(np.uint16)
     # A sensor that measures linear sRGB, apart from its white balance.
     color_matrix = _rationals(np.diag(NEUTRAL) @ _XYZ_TO_SRGB)
@@ -52,14 +47,8 @@ def write_dng(path: Path, mosaic: np.ndarray, *, orientation: int = 1) -> None:
 
 
 def mosaic_of(linear: np.ndarray) -> np.ndarray:
-    """Return what a sensor with filter RGGB and white balance `NEUTRAL` measures of linear sRGB.
-
-    Args:
-        linear: `(height, width, 3)`.
-
-    Returns:
-        `(height, width)`.
-    """
+    """Return what a sensor with filter RGGB and white balance `NEUTRAL` measures of linear sRGB:
+    `(height, width)` of `(height, width, 3)`."""
     measured = linear * np.array(NEUTRAL, np.float32)
     mosaic = measured[..., 1].copy()
     mosaic[0::2, 0::2] = measured[0::2, 0::2, 0]
@@ -68,12 +57,8 @@ def mosaic_of(linear: np.ndarray) -> np.ndarray:
 
 
 def write_prophoto_tiff(path: Path, linear: np.ndarray) -> None:
-    """Write a 16-bit TIFF in ProPhoto RGB with its profile embedded.
-
-    Args:
-        path: ends in .tif.
-        linear: linear sRGB, `(height, width, 3)`, [0, 1].
-    """
+    """Write linear sRGB, `(height, width, 3)`, [0, 1], as a 16-bit TIFF in ProPhoto RGB with its
+    profile embedded."""
     values = np.clip(linear @ _SRGB_TO_PROPHOTO.T, 0, 1) ** (1 / 1.8)
     tifffile.imwrite(
         path,
@@ -105,6 +90,5 @@ def prophoto_profile() -> bytes:
 
 def _rationals(values: np.ndarray) -> tuple[int, ...]:
     """TIFF rationals: numerator, denominator, numerator, ..."""
-    return tuple(
-        number for value in values.ravel() for number in (round(value * 1_000_000), 1_000_000)
-    )
+    million = 1_000_000
+    return tuple(number for value in values.ravel() for number in (round(value * million), million))

@@ -13,15 +13,8 @@ _MEADOWS = ((0.10, 0.17, 0.035), (0.22, 0.19, 0.07), (0.07, 0.13, 0.04), (0.30, 
 
 
 def render_landscape(seed: int, height: int, width: int) -> np.ndarray:
-    """Render a landscape.
-
-    Args:
-        seed: decides everything in the picture.
-        height, width: in pixels.
-
-    Returns:
-        Linear sRGB light, float32 `(height, width, 3)`, where 1 is about the sky; not clipped.
-    """
+    """Render a landscape, all of which the seed decides: linear sRGB light, float32
+    `(height, width, 3)`, where 1 is about the sky; not clipped."""
     rng = np.random.default_rng((seed, 1))
     noise = Noise(rng)
     row, column = np.mgrid[0:height, 0:width].astype(np.float32)

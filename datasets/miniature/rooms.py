@@ -15,16 +15,8 @@ _LAMPLIGHT = rgb(1.25, 0.85, 0.48)
 
 
 def render_room(seed: int, height: int, width: int) -> np.ndarray:
-    """Render a furnished room.
-
-    Args:
-        seed: decides everything in the picture.
-        height, width: in pixels.
-
-    Returns:
-        Linear sRGB light, float32 `(height, width, 3)`, where the view outside is about 1; not
-        clipped.
-    """
+    """Render a furnished room, all of which the seed decides: linear sRGB light, float32
+    `(height, width, 3)`, where the view outside is about 1; not clipped."""
     rng = np.random.default_rng((seed, 2))
     room = furnish(rng, seed, view_width=max(160, width // 2))
     across = rng.uniform(-0.5, 0.5) * room.high[0]

@@ -36,8 +36,7 @@ def run(
     """Prepare pairs in a Beam pipeline, and yield their records as they are finished.
 
     Args:
-        pairs: with the paths that all machines know.
-        output, long_edge: as for `prepare_one`.
+        pairs, output, long_edge: as for `prepare_one`, with paths that all machines know.
         options: Beam's `PipelineOptions`, which say what runs the pipeline and where.
         folder: where the records are collected; it is kept, for a call that continues.
 
@@ -95,11 +94,7 @@ def command(
 
 
 def main(argument: str) -> None:
-    """Run one command of the pipeline: write a record for each of its pairs.
-
-    Args:
-        argument: what `command` wrote down.
-    """
+    """Run one command of the pipeline, see `command`: write a record for each of its pairs."""
     rows, output, long_edge, folder = json.loads(argument)
     pool = WorkerPool(1)
     try:

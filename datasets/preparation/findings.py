@@ -20,22 +20,20 @@ def judge(
         published_split: name of the split that leaves out what it does not list; or empty.
         drop_outliers: reject the pairs whose edit is unlike the others' too.
     """
-    if published_split:
-        lists = f"the published split {published_split} lists this photo"
-        reason = f"{lists} neither to train nor to test on"
-        refusal = {"status": "rejected", "kind": "not in the split", "reason": reason}
-        records = [
-            {**record, **refusal, "measured": None}
-            if record["status"] == "accepted" and record["split"] is None
-            else record
-            for record in records
-        ]
-    outliers = tone.find_outliers([row for row in records if row["status"] == "accepted"])
+    usable = [record for record in records if record["status"] == "accepted"]
+    listed = [record for record in usable if record["split"] or not published_split]
+    outliers = tone.find_outliers(listed)
+    ids = {record["id"] for record in listed}
     accepted, rejected = [], []
     for record in records:
         flags = outliers.get(record["id"], [])
         if record["status"] == "rejected":
             rejected.append(record)
+        elif record["id"] not in ids:
+            lists = f"the published split {published_split} lists this photo"
+            reason = f"{lists} neither to train nor to test on"
+            refusal = {"kind": "not in the split", "reason": reason, "measured": None}
+            rejected.append({**record, **refusal})
         elif flags and drop_outliers:
             reason = f"the edit is unlike the others in this data set: {'; '.join(flags)}"
             measured = {name: record["measurements"][name] for name in tone.RATIOS}
@@ -48,10 +46,8 @@ def judge(
 
 def find_groups(accepted: list[PairRecord], output: Path) -> list[list[PairRecord]]:
     """Find near-duplicates among the stored pictures of `output`; a bar shows how far it is."""
-    hashes = [
-        (record["measurements"]["input_hash"], record["measurements"]["target_hash"])
-        for record in accepted
-    ]
+    measured = [record["measurements"] for record in accepted]
+    hashes = [(row["input_hash"], row["target_hash"]) for row in measured]
     # The same input or target: one photo edited twice, or one edit of two exposures.
     first_of: dict[tuple[str, str], int] = {}
     copies = [

@@ -6,8 +6,7 @@ from pathlib import Path
 from datasets.checks.pair import prepare_pair
 from datasets.preparation.prepared_folder import IMAGES
 from datasets.types import PairRecord, PairRejected, SourcePair, Split
-from datasets.workers.memory import bytes_to_decode
-from datasets.workers.pool import Reserve, WorkerDied, WorkerPool
+from datasets.workers.pool import WorkerDied, WorkerPool
 from enhancer.photo.io import encode_jpeg
 from enhancer.system.files import write_atomically
 
@@ -16,12 +15,9 @@ JPEG_QUALITY = 95
 
 def develop(pool: WorkerPool, pair: SourcePair, output: Path, long_edge: int | None) -> PairRecord:
     """Let a worker prepare a pair; refuse the pair if the worker dies over it, twice."""
-    photos = {"before": str(pair.input), "after": str(pair.target)}
-    stored = {"output": str(output), "long_edge": long_edge}
+    photos = [str(pair.input), str(pair.target)]
     try:
-        return pool.call(
-            pair.id, prepare_one, pair_id=pair.id, split=pair.split, **photos, **stored
-        )
+        return pool.call(pair.id, prepare_one, photos, pair.id, pair.split, str(output), long_edge)
     except WorkerDied as death:
         return pair.rejected(
             "reader died",
@@ -31,22 +27,14 @@ def develop(pool: WorkerPool, pair: SourcePair, output: Path, long_edge: int | N
 
 
 def prepare_one(
-    reserve: Reserve,
-    pair_id: str,
-    split: Split | None,
     before: str,
     after: str,
+    pair_id: str,
+    split: Split | None,
     output: str,
     long_edge: int | None,
 ) -> PairRecord:
-    """Prepare a pair and write its pictures.
-
-    Args:
-        reserve: waits for the memory that decoding them takes.
-        pair_id, split: of the pair.
-        before, after: the two files.
-        output: the prepared folder.
-        long_edge: of the stored photos at most, in pixels; None keeps the size.
+    """Prepare a pair of files and write its pictures to the prepared folder `output`.
 
     Returns:
         `id`, `split`, `status`, the SHA-256 of the source files that can be read, and either the
@@ -54,14 +42,11 @@ def prepare_one(
         and `thumbnails` of the refusal.
     """
     record: PairRecord = {"id": pair_id, "split": split}
-    paths = {"input": Path(before), "target": Path(after)}
-    for role, path in paths.items():
-        record[f"{role}_source_sha256"] = _hash_file(path)
-    reserve(sum(map(bytes_to_decode, paths.values())))
+    record["input_source_sha256"], record["target_source_sha256"] = map(_hash_file, (before, after))
     try:
-        prepared = prepare_pair(paths["input"], paths["target"], long_edge)
+        prepared = prepare_pair(Path(before), Path(after), long_edge)
     except PairRejected as rejection:
-        return {**record, "status": "rejected", **vars(rejection), "reason": str(rejection)}
+        return {**record, "status": "rejected", **vars(rejection)}
     height, width = prepared.input.shape[:2]
     record |= {"status": "accepted", "width": width, "height": height}
     record["measurements"] = prepared.measurements
@@ -73,8 +58,7 @@ def prepare_one(
     return record
 
 
-def _hash_file(path: Path) -> str | None:
-    """Return the SHA-256, hexadecimal; None for a file that cannot be read."""
+def _hash_file(path: str) -> str | None:
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +78,8 @@ def prepare(
     Args:
         source: of the photos.
         output: the folder to fill, outside the source.
-        variant: what to store.
-        choices: what to do with doubtful pairs.
-        num_workers: processes that work side by side, by default as many as there are CPU cores;
-            0 works in this one, where a file that makes its decoder crash ends everything.
+        variant, choices: what to store, and what to do with doubtful pairs.
+        num_workers: as for `WorkerPool`.
         beam_options: Apache Beam's `PipelineOptions`, to work in a pipeline instead of on this
             machine; for a source whose files are there.
 
@@ -121,8 +119,9 @@ def prepare(
     bar = tqdm.tqdm(
         total=len(pairs), initial=len(finished), desc=f"preparing {variant.dataset}", unit="pair"
     )
-    with contextlib.closing(running) as done, bar:
-        _log(done, remaining, finished, output, source, bar)
+    with contextlib.closing(running), bar:
+        for record in _log(running, remaining, output, source, bar):
+            finished[record["id"]] = record
     records = [finished[pair.id] for pair in pairs]
     run = {
         "started": began.isoformat(timespec="seconds"),
@@ -143,7 +142,7 @@ def source_fingerprint(source: PairSource, pairs: list[SourcePair], variant: Var
 
 def _is_current(metadata: dict[str, Any], output: Path, wanted: dict[str, Any]) -> bool:
     """Whether a complete folder may stay as it is."""
-    if {key: metadata[key] for key in wanted} != wanted:
+    if not wanted.items() <= metadata.items():
         return False
     if prepared_folder.NOT_FETCHED in metadata["rejected_by_reason"]:
         return False
@@ -177,14 +176,13 @@ def _develop_all(
 
 
 def _log(
-    done: Generator[PairRecord],
+    done: Iterator[PairRecord],
     pairs: list[SourcePair],
-    finished: dict[str, PairRecord],
     output: Path,
     source: PairSource,
     bar: tqdm.tqdm,
-) -> None:
-    """Write each record to the log and add it to `finished`; show how far it is."""
+) -> Iterator[PairRecord]:
+    """Write each record to the log, show how far it is, and pass the record on."""
     paths = {pair.id: (pair.input, pair.target) for pair in pairs}
     began, num_bytes = time.monotonic(), 0
     with open(output / prepared_folder.PROGRESS, "ab") as progress:
@@ -194,11 +192,11 @@ def _log(
             progress.write(prepared_folder.encode(record))
             progress.flush()
             os.fsync(progress.fileno())
-            finished[record["id"]] = record
             num_bytes += sum(path.stat().st_size for path in paths[record["id"]] if path.is_file())
             rate = f"{num_bytes / 1e6 / (time.monotonic() - began):.1f} MB/s"
             bar.set_postfix_str(source.status() or rate, refresh=False)
             bar.update()
+            yield record
 
 
 def _finish(
@@ -225,11 +223,10 @@ def _finish(
             "each."
         )
     groups = findings.find_groups(accepted, output)
-    shares = {
-        "validation": 0 if published else variant.validation_share,
-        "test": variant.test_share,
-    }
-    assigned = splits.assign_splits(accepted, source, groups, **shares)
+    share = 0 if published else variant.validation_share
+    assigned = splits.assign_splits(
+        accepted, source, groups, validation=share, test=variant.test_share
+    )
     splits.refuse_leaks(assigned, source)
     straddling = splits.find_straddling(assigned, groups)
     title = f"{variant.dataset}, {variant.variant}"

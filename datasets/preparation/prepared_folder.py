@@ -26,12 +26,10 @@ _REJECTED_COLUMNS = ("id", "kind", "reason", "measured")
 
 def read_metadata(folder: Path) -> dict[str, Any] | None:
     """Return the metadata of a complete prepared folder, or None when `folder` is none."""
-    try:
-        metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    path = folder / METADATA
+    metadata = _decode(path.read_bytes()) if path.is_file() else {}
     # Other tools write a file of the same name.
-    return metadata if isinstance(metadata, dict) and "preparation_version" in metadata else None
+    return metadata if "preparation_version" in metadata else None
 
 
 def read_rows(folder: Path, split: Split) -> list[PairRecord]:
@@ -41,10 +39,9 @@ def read_rows(folder: Path, split: Split) -> list[PairRecord]:
     `flags`: what is unusual about the edit, in words.
     """
     path = folder / LIST_NAMES[split]
-    if not path.exists():
-        return []
     # Not splitlines(): an id may hold what Unicode calls a line separator.
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    return [json.loads(line) for line in lines if line]
 
 
 def refuse_inside(source: Path, output: Path) -> None:
@@ -63,16 +60,16 @@ def resume(output: Path, header: PairRecord) -> dict[str, PairRecord]:
         # The log comes first and marks the folder as ours; killed while it was written, its
         # temporary file is left.
         ours = set(output.glob(f".{PROGRESS}.*.tmp"))
-        if output.exists() and any(path not in ours for path in output.iterdir()):
+        if output.exists() and not ours.issuperset(output.iterdir()):
             raise PreparationError(
                 f"{output} is not empty and was not made by this program. Name another folder."
             )
         output.mkdir(parents=True, exist_ok=True)
         write_rows(progress, [header])
     (output / METADATA).unlink(missing_ok=True)
-    first, *lines = progress.read_bytes().split(b"\n")
-    records = [_decode(line) for line in lines]  # the last one is empty, or torn by a kill
-    if _decode(first) != header:
+    # The last record is empty, or torn by a kill.
+    first, *records = map(_decode, progress.read_bytes().split(b"\n"))
+    if first != header:
         print(
             f"{output} was made from another source or with other options: starting it anew.",
             file=sys.stderr,
@@ -107,12 +104,12 @@ def write_lists(output: Path, splits: dict[Split, list[PairRecord]]) -> None:
     for split, name in LIST_NAMES.items():
         (output / name).unlink(missing_ok=True)
         if splits[split]:
-            write_rows(output / name, _columns(splits[split], _LISTED))
+            write_rows(output / name, splits[split], _LISTED)
 
 
 def write_rejected(output: Path, rejected: list[PairRecord]) -> None:
     """Write the list of the pairs that were refused, with the reasons."""
-    write_rows(output / REJECTED, _columns(rejected, _REJECTED_COLUMNS))
+    write_rows(output / REJECTED, rejected, _REJECTED_COLUMNS)
 
 
 def remove_unlisted(output: Path, accepted: list[PairRecord]) -> None:
@@ -124,9 +121,10 @@ def remove_unlisted(output: Path, accepted: list[PairRecord]) -> None:
         shutil.rmtree(path)
 
 
-def write_rows(path: Path, rows: list[PairRecord]) -> None:
-    """Write JSON lines; the file appears complete or not at all."""
-    write_atomically(path, b"".join(map(encode, rows)))
+def write_rows(path: Path, rows: list[PairRecord], columns: tuple[str, ...] = ()) -> None:
+    """Write JSON lines, of some columns or all; the file appears complete or not at all."""
+    chosen = ({name: row[name] for name in columns or row} for row in rows)
+    write_atomically(path, b"".join(map(encode, chosen)))
 
 
 def encode(row: PairRecord) -> bytes:
@@ -134,14 +132,10 @@ def encode(row: PairRecord) -> bytes:
     return (json.dumps(row, ensure_ascii=False) + "\n").encode()
 
 
-def _decode(line: bytes) -> PairRecord:
-    """Return an empty record for a damaged line, as a power cut leaves: its pair is done again."""
+def _decode(content: bytes) -> PairRecord:
+    """An empty record for what is damaged, as a power cut leaves lines: its pair is done again."""
     try:
-        row = json.loads(line)
+        row = json.loads(content)
     except ValueError:
         return {}
     return row if isinstance(row, dict) else {}
-
-
-def _columns(records: list[PairRecord], names: tuple[str, ...]) -> list[PairRecord]:
-    return [{name: record[name] for name in names} for record in records]

@@ -2,7 +2,6 @@
 
 import base64
 import collections
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from datasets.checks.pictures import thumbnail
 from datasets.checks.raw_framing import MAX_DISPLACEMENT
 from datasets.checks.registration import WORK_EDGE
 from datasets.preparation import prepared_folder
-from datasets.preparation.splits import Splits
-from datasets.types import SPLITS, PairRecord, Split
+from datasets.preparation.splits import Groups, Splits, Straddling
+from datasets.types import SPLITS, PairRecord
 from enhancer.photo.io import read_photo
 from enhancer.system.files import write_atomically
 
@@ -26,13 +25,7 @@ _BINS = 24
 
 
 def print_summary(metadata: dict[str, Any], output: Path, fetched: str) -> None:
-    """Print how a preparation ended.
-
-    Args:
-        metadata: of the complete folder.
-        output: that folder.
-        fetched: what bringing the originals took, in a line, or nothing.
-    """
+    """Print how a preparation ended, and in a line, or none, what bringing the originals took."""
     counts, rejected = metadata["counts"], metadata["rejected_by_reason"]
     splits = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
     said = [fetched] if fetched else []
@@ -64,21 +57,19 @@ def write_report(
     output: Path,
     splits: Splits,
     rejected: list[PairRecord],
-    groups: Sequence[list[PairRecord]],
-    straddling: list[list[tuple[str, Split]]],
+    groups: Groups,
+    straddling: Straddling,
     *,
     title: str,
     source: str,
 ) -> None:
-    """Write `preparation_report.html`; the same folder gives the same bytes.
+    """Write `preparation_report.html` into a prepared folder; the same one gives the same bytes.
 
     Args:
-        output: the prepared folder, whose pictures are shown.
+        output: the folder, whose pictures are shown.
         splits, rejected: the accepted pairs and the others.
-        groups: of near-duplicates, two pairs and more each.
-        straddling: those that are in more than one split, as ids with their splits.
-        title: of the data set.
-        source: where the photos are from.
+        groups, straddling: near-duplicates, and those of them that `find_straddling` found.
+        title, source: what is prepared, and from where.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -144,10 +135,8 @@ def _histogram(
     odd = np.histogram(values[(values < least) | (values > most)], edges)[0]
     ticks = [f"×{2**edge:.3g}" if is_log2 else f"{edge:.3g}" for edge in edges.tolist()]
     bars = [
-        (round(100 * count / counts.max()), bool(strange), f"{left} to {right}: {count}")
-        for count, strange, left, right in zip(
-            counts.tolist(), odd.tolist(), ticks, ticks[1:], strict=False
-        )
+        (round(100 * counts[i] / counts.max()), bool(odd[i]), f"{ticks[i]} to {ticks[i + 1]}: {n}")
+        for i, n in enumerate(counts.tolist())
     ]
     return {"title": title, "bars": bars, "low": ticks[0], "high": ticks[-1]}
 
@@ -165,9 +154,9 @@ def _picture(path: Path) -> str:
 
 def _notes(accepted: list[PairRecord]) -> list[tuple[str, int, str]]:
     """What was done to framings, or remarked about files, with the first ids."""
-    ids: dict[str, list[str]] = {}
+    ids = collections.defaultdict(list)
     for record in accepted:
-        for name in ("changes", "remarks"):
-            for text in record["measurements"].get(name, ()):
-                ids.setdefault(text, []).append(record["id"])
+        measured = record["measurements"]
+        for text in (*measured.get("changes", ()), *measured.get("remarks", ())):
+            ids[text].append(record["id"])
     return [(text, len(names), ", ".join(names[:40])) for text, names in sorted(ids.items())]

@@ -19,16 +19,6 @@ from datasets.types import SourcePair  # noqa: E402
 sys.path.remove(_ROOT)
 
 
-class RealEstateConfig(PairConfig):
-    """How large the photos are stored."""
-
-    def __init__(self, name: str, long_edge: int | None):
-        """Set the longer side in pixels; None keeps the size of the source."""
-        edge = f"{long_edge} px" if long_edge else "as in the source"
-        variant = Variant("real_estate", "all pairs", long_edge, 0.1, 0.1)
-        super().__init__(name, variant, description=f"Long edge {edge}.")
-
-
 class Builder(PairBuilder):
     """Reads the source folders that README.md describes."""
 
@@ -36,8 +26,11 @@ class Builder(PairBuilder):
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     BUILDER_CONFIGS: ClassVar = [
         # Square crops of 896 px from photos of 3:2 need a long edge of at least 1344.
-        RealEstateConfig("long_1536", 1536),
-        RealEstateConfig("full", None),
+        PairConfig(name, Variant("real_estate", "all pairs", edge, 0.1, 0.1), description=text)
+        for name, edge, text in (
+            ("long_1536", 1536, "Long edge 1536 px."),
+            ("full", None, "Long edge as in the source."),
+        )
     ]
 
     def find_pairs(self, folder: Path) -> list[SourcePair]:

@@ -46,8 +46,5 @@ def read(path: Path) -> dict[str, Checksum]:
 
 def write(path: Path, base_url: str, checksums: dict[str, Checksum]) -> None:
     """Write checksums in the order of their paths; the file appears complete or not at all."""
-    lines = (
-        f"{url(base_url, name)}\t{file.size}\t{file.sha256}\t{name.rpartition('/')[2]}\n"
-        for name, file in sorted(checksums.items())
-    )
-    write_atomically(path, "".join(lines).encode())
+    rows = ((url(base_url, name), *checksums[name], Path(name).name) for name in sorted(checksums))
+    write_atomically(path, "".join("\t".join(map(str, row)) + "\n" for row in rows).encode())

@@ -88,11 +88,8 @@ class Downloader:
         self._stopped.set()
 
     def fetch(self, url: str, path: Path) -> Checksum:
-        """Fetch a file, or the part that is missing; it gets its name when it is complete.
-
-        Args:
-            url: http or https.
-            path: where to; a file that is there is replaced.
+        """Fetch a file, or the part that is missing; it gets its name, or replaces another file of
+        that name, when it is complete.
 
         Raises:
             NotOnServer: it is not there (404, 410), or is not given out (401, 403, ...).
@@ -186,10 +183,9 @@ class Downloader:
                 received, now = received + len(block), time.monotonic()
                 with self._lock:
                     self._bytes, self._last = self._bytes + len(block), now
-                if self._stopped.is_set():
-                    raise Stopped
-                if now - since >= self._patience.silence_s:
-                    if received / (now - since) < self._patience.slowest_bytes_per_s:
+                self._wait(0)
+                if (seconds := now - since) >= self._patience.silence_s:
+                    if received < seconds * self._patience.slowest_bytes_per_s:
                         raise _Fault("server too slow")
                     since, received = now, 0
 
@@ -197,14 +193,14 @@ class Downloader:
         """Raise what an answer without the file means."""
         status = response.status_code
         said = f"{status} {response.reason_phrase}"
+        # Hotel networks and proxies answer with their own page, and status 200.
+        if response.is_success and "text/html" in response.headers.get("Content-Type", ""):
+            raise _Fault("web page instead of the file")
         if response.is_success:
-            # Hotel networks and proxies answer with their own page, and status 200.
-            if response.headers.get("Content-Type", "").startswith("text/html"):
-                raise _Fault("web page instead of the file")
             return
         if status not in _TRY_AGAIN:
-            is_missing = status in (404, 410)
-            what = f"{url} is not on the server" if is_missing else f"the server refuses {url}"
+            is_gone = status in (404, 410)
+            what = f"{url} is not on the server" if is_gone else f"the server refuses {url}"
             raise NotOnServer(f"{what} ({said})")
         pause_s = _retry_after_s(response.headers.get("Retry-After", ""))
         if pause_s > _LONGEST_PAUSE_S:
@@ -230,10 +226,10 @@ def _size(path: Path) -> int:
 
 def _validator(response: httpx.Response) -> str:
     """What tells whether the server's file is still the same; without one, a rest never fits."""
-    etag = response.headers.get("ETag", "")
-    # A weak one promises the same meaning, not the same bytes.
-    strong = "" if etag.startswith("W/") else etag
-    return strong or response.headers.get("Last-Modified", '"unknown"')
+    etag = response.headers.get("ETag", "W/")
+    if not etag.startswith("W/"):  # a weak one promises the same meaning, not the same bytes
+        return etag
+    return response.headers.get("Last-Modified", '"unknown"')
 
 
 def _retry_after_s(value: str) -> float:
@@ -248,10 +244,10 @@ def _retry_after_s(value: str) -> float:
 
 def _unreachable(url: str, reason: object) -> ServerUnreachable:
     parts = httpx.URL(url)
-    host = parts.netloc.decode()
+    scheme, host = parts.scheme, parts.netloc.decode()
     return ServerUnreachable(
         f"{host} cannot be reached ({reason}). Check the address, the connection and the "
-        f"computer's clock, or open {parts.scheme}://{host}/ in a browser; where the network has a "
-        f"proxy, name it in the environment variable {parts.scheme.upper()}_PROXY, and its own "
-        "certificates in SSL_CERT_FILE. The same command continues."
+        f"computer's clock, or open {scheme}://{host}/ in a browser; where the network has a "
+        f"proxy, name it in the variable {scheme.upper()}_PROXY, and its own certificates in "
+        "SSL_CERT_FILE. The same command continues."
     )

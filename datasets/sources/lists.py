@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,31 @@ def find_listed_pairs(folder: Path) -> list[SourcePair]:
         SourceError: no list, a malformed line, or an input that occurs twice.
     """
     check_folder(folder)
-    lists: list[tuple[Path, Split | None]]
-    lists = [(path, split) for split, path in find_split_lists(folder).items()]
-    lists = lists or [(path, None) for path in find_other_lists(folder)]
+    lists: list[tuple[Split | None, Path]] = [*find_split_lists(folder).items()]
+    lists = lists or [(None, path) for path in find_other_lists(folder)]
     if not lists:
         raise SourceError(
             f"{folder} has no split lists: it holds {describe_content(folder)}. Expected "
             'train.jsonl, val.jsonl and test.jsonl with one {"input": "images/1_src.jpg", '
             '"target": "images/1_tar.jpg"} a line.'
         )
-    return _read(folder, lists)
+    pairs: dict[Path, tuple[Path, Split | None]] = {}
+    seen: dict[Path, str] = {}
+    disk = _Disk(folder)
+    for split, path in lists:
+        for number, names in _rows(path):
+            place = f"{path.name}, line {number}"
+            before, after = (disk.locate(name, place) for name in names)
+            if before in pairs:
+                raise SourceError(
+                    f"{folder}: '{relative(before, folder)}' is in {seen[before]} and again in "
+                    f"{place}. A photo may be in one split only, once; remove one of the two lines."
+                )
+            pairs[before], seen[before] = (after, split), place
+    if not pairs:
+        raise SourceError(f"{folder}: the split lists have no rows.")
+    ids = assign_ids(list(pairs), folder)
+    return [SourcePair(ids[before], before, *pair) for before, pair in pairs.items()]
 
 
 def find_other_lists(folder: Path) -> list[Path]:
@@ -53,7 +68,7 @@ def find_other_lists(folder: Path) -> list[Path]:
     names = {name for names in _SPLIT_LISTS.values() for name in names}
     paths = (path for suffix in _SUFFIXES for path in sorted(folder.glob(f"*{suffix}")))
     others = [path for path in paths if path.stem not in names and not path.name.startswith(".")]
-    return [path for path in others if path.suffix == ".jsonl" or _columns(_first_line(path))]
+    return [path for path in others if path.suffix == ".jsonl" or _is_table(path)]
 
 
 def find_split_lists(folder: Path) -> dict[Split, Path]:
@@ -75,39 +90,32 @@ def find_split_lists(folder: Path) -> dict[Split, Path]:
     return lists
 
 
-def _read(folder: Path, lists: Sequence[tuple[Path, Split | None]]) -> list[SourcePair]:
-    rows: dict[Path, tuple[Path, Split | None]] = {}
-    seen: dict[Path, str] = {}
-    disk = _Disk(folder)
-    for path, split in lists:
-        for place, names in _rows(path, folder):
-            before, after = (disk.locate(name, place) for name in names)
-            if before in rows:
-                raise SourceError(
-                    f"{folder}: '{relative(before, folder)}' is in {seen[before]} and again in "
-                    f"{place}. A photo may be in one split only, once; remove one of the two lines."
-                )
-            rows[before], seen[before] = (after, split), place
-    if not rows:
-        raise SourceError(f"{folder}: the split lists have no rows.")
-    ids = assign_ids(list(rows), folder)
-    return [SourcePair(ids[before], before, *row) for before, row in rows.items()]
-
-
-def _rows(path: Path, folder: Path) -> Iterator[tuple[str, tuple[str, str]]]:
-    """The place of each row of a list, in words, and its two names."""
+def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
+    """The number of each row's line, and its two names."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")  # editors on Windows put a byte order mark in front
+    except UnicodeDecodeError as error:
+        number = content[: error.start].count(b"\n") + 1
+        raise SourceError(
+            f"{path.parent}: {path.name}, line {number} is not UTF-8. Save the list as UTF-8."
+        ) from error
     # Not splitlines(): a file name may hold what Unicode calls a line separator.
-    lines = [line.rstrip("\r") for line in _read_text(path).split("\n")]
+    lines = [line.rstrip("\r") for line in text.split("\n")]
     delimiter, columns = _columns(lines[0]) or (",", [])
     for number, line in enumerate(lines, start=1):
         if not line.strip() or (number == 1 and columns):
             continue
-        place = f"{path.name}, line {number}"
-        if path.suffix == ".csv":
-            row = dict(zip(columns, next(csv.reader([line], delimiter=delimiter)), strict=False))
-        else:
-            row = _parse(line, f"{folder}: {place}")
-        yield place, _names(row, line, f"{folder}: {place}")
+        place = f"{path.parent}: {path.name}, line {number}"
+        try:
+            if path.suffix == ".csv":
+                (cells,) = csv.reader([line], delimiter=delimiter)
+                row = dict(zip(columns, cells, strict=False))
+            else:
+                row = json.loads(line)
+        except (csv.Error, ValueError, RecursionError) as error:
+            raise SourceError(f"{place} is damaged ({error}). Correct or remove it.") from error
+        yield number, _names(row, line, place)
 
 
 def _columns(header: str) -> tuple[str, list[str]] | None:
@@ -129,27 +137,9 @@ def _names(row: Any, line: str, place: str) -> tuple[str, str]:
     )
 
 
-def _parse(line: str, place: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"{place} is not JSON ({error}). Correct or remove the line.") from error
-
-
-def _first_line(path: Path) -> str:
+def _is_table(path: Path) -> bool:
     with open(path, encoding="utf-8-sig", errors="replace") as file:
-        return file.readline(1000).rstrip("\r\n")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        # Editors on Windows put a byte order mark in front.
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = error.object[: error.start].count(b"\n") + 1
-        raise SourceError(
-            f"{path.parent}: {path.name}, line {number} is not UTF-8. Save the list as UTF-8."
-        ) from error
+        return _columns(file.readline(1000).rstrip("\r\n")) is not None
 
 
 class _Disk:

@@ -1,10 +1,9 @@
 """Pairs of a folder without lists, by what its files and folders are called."""
 
-import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from datasets.sources.photo_files import (
     ROLE_NAMES,
@@ -36,8 +35,7 @@ _LAYOUTS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class _NamedPhoto:
+class _NamedPhoto(NamedTuple):
     """A photo, and what its name says."""
 
     path: Path
@@ -48,8 +46,8 @@ class _NamedPhoto:
 
     @property
     def split(self) -> Split | None:
-        known: list[Split | None] = [SPLIT_NAMES.get(name.lower()) for name in self.folders]
-        return next((split for split in known if split is not None), None)
+        names = [name.lower() for name in self.folders]
+        return next((SPLIT_NAMES[name] for name in names if name in SPLIT_NAMES), None)
 
 
 def find_named_pairs(folder: Path) -> list[SourcePair]:
@@ -80,17 +78,16 @@ def find_named_pairs(folder: Path) -> list[SourcePair]:
             if first := place.get(photo.role):
                 raise same_name(first.path, photo.path)
             place[photo.role] = photo
-        whole = [place for place in places.values() if len(place) == 2]
-        for place in whole:
-            before = place["input"]
-            found.append((before.path, place["target"].path, before.split))
-        paired = {photo.path for place in whole for photo in place.values()}
-        left = [photo for photo in left if photo.path not in paired]
+        left = []
+        for place in places.values():
+            if len(place) == 2:
+                found.append((place["input"].path, place["target"].path, place["input"].split))
+            else:
+                left += place.values()
     for photo in left:
-        before, after = photo.path, photo.other
-        if photo.role == "target":
-            before, after = after, before
-        found.append((before, after, photo.split))
+        is_input = photo.role == "input"
+        both = (photo.path, photo.other) if is_input else (photo.other, photo.path)
+        found.append((*both, photo.split))
     are_split = all(split for *_, split in found)
     ids = assign_ids([before for before, *_ in found], folder)
     pairs = [

@@ -1,5 +1,6 @@
 """Where pairs of photos come from: a folder, or a place that their files are first brought from."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,26 +19,23 @@ class PairSource:
         folder: where its files are, or will be.
         name: what it is called in the metadata.
         arguments: of `python -m datasets build`, which name it.
-        pairs_at_once: pairs in hand at a time; None for one for each worker process.
     """
+
+    pairs_at_once: int | None = None
+    """Pairs in hand at a time; None for one for each worker process."""
 
     def __init__(self, folder: Path, read_layout: Callable[[Path], list[SourcePair]]):
         """Read nothing yet; `read_layout` will find the pairs in the folder."""
         self.folder, self._read_layout = folder.resolve(), read_layout
         self.name = str(self.folder)
         self.arguments = ["--manual-dir", self.name]
-        self.pairs_at_once: int | None = None
 
     def is_gone(self) -> bool:
         """Whether nothing is there: an unmounted disk leaves no folder, or an empty one."""
         return not self.folder.is_dir() or not any(self.folder.iterdir())
 
     def find_pairs(self) -> list[SourcePair]:
-        """Return its pairs in a fixed order.
-
-        Raises:
-            SourceError: the folder is missing, empty or of no known layout.
-        """
+        """Return its pairs in a fixed order; SourceError when there is no folder of them."""
         return self._read_layout(self.folder)
 
     def describe(self, pairs: list[SourcePair]) -> list[Any]:
@@ -45,11 +43,8 @@ class PairSource:
 
         def describe(path: Path) -> list[object]:
             name = relative(path, self.folder).as_posix()
-            try:
-                status = path.stat()
-            except OSError:
-                return [name, None, None]
-            return [name, status.st_size, status.st_mtime_ns]
+            status = path.stat() if os.path.isfile(path) else None
+            return [name, status and status.st_size, status and status.st_mtime_ns]
 
         return [
             [pair.id, pair.split, *describe(pair.input), *describe(pair.target)] for pair in pairs

@@ -41,11 +41,7 @@ def describe_content(folder: Path) -> str:
 
 
 def photos_by_stem(*folders: Path) -> dict[str, Path]:
-    """Return the photos in some folders by file name without suffix.
-
-    Raises:
-        SourceError: two have the same name.
-    """
+    """Return the photos in some folders by file name without suffix; SourceError for two of one."""
     photos: dict[str, Path] = {}
     for path in sorted(path for folder in folders for path in find_photos(folder, deep=False)[0]):
         if first := photos.get(path.stem):

@@ -3,13 +3,14 @@ photos without a counterpart, and what was left out."""
 
 import collections
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.sources.lists import find_listed_pairs, find_other_lists, find_split_lists
 from datasets.sources.named_pairs import find_named_pairs
 from datasets.sources.photo_files import relative
 from datasets.types import SPLITS, SourceError, SourcePair
-from enhancer.folders.photos import describe, find_photos
+from enhancer.folders.photos import OTHERS, describe, find_photos
 
 _NAMED = 5
 
@@ -22,7 +23,7 @@ def find_pairs(folder: Path) -> list[SourcePair]:
     Raises:
         SourceError: it has none.
     """
-    if not folder.is_dir() or not (find_split_lists(folder) or find_other_lists(folder)):
+    if not folder.is_dir() or not find_lists(folder):
         return find_named_pairs(folder)
     pairs = find_listed_pairs(folder)
     if {pair.split for pair in pairs} == {"train"}:
@@ -30,14 +31,21 @@ def find_pairs(folder: Path) -> list[SourcePair]:
     return pairs
 
 
-def survey(folder: Path, pairs: list[SourcePair]) -> list[str]:
-    """Describe the pairs that were found in a folder, in lines.
+def find_lists(folder: Path) -> list[Path]:
+    """Return the lists of pairs in a folder that are read: those of splits, or else all others."""
+    return list(find_split_lists(folder).values()) or find_other_lists(folder)
 
-    Raises:
-        SourceError: not one of them is whole.
+
+def survey(folder: Path, pairs: list[SourcePair], lists: Sequence[Path] | None = None) -> list[str]:
+    """Describe the pairs that were found in a folder, in lines; SourceError: not one is whole.
+
+    They were found in some lists, by default those of `find_lists`, or without any by names.
     """
+    lists = find_lists(folder) if lists is None else lists
     whole = [pair for pair in pairs if pair.input.is_file() and pair.target.is_file()]
     photos, left_out = find_photos(folder)
+    for path in lists:
+        left_out[OTHERS].remove(path.suffix)
     used = {path for pair in whole for path in (pair.input, pair.target)}
     unused = [path for path in photos if path not in used]
     both = [
@@ -47,25 +55,24 @@ def survey(folder: Path, pairs: list[SourcePair]) -> list[str]:
     single = {path for path, _ in both} - used
     if strangers := [path.name for path in unused if path not in single]:
         left_out["photos of no pair"] = strangers
-    lines = []
+    lines, left_out = [], {what: names for what, names in left_out.items() if names}
     if missing:
         some = [_with_candidate(*files, unused) for files in missing[:_NAMED]]
         more = f"; and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        lines.append(f"{len(missing)} files are missing: {'; '.join(some)}{more}")
+        lines.append(f"missing files: {len(missing)} ({'; '.join(some)}{more})")
     if left_out:
         lines.append(f"left out: {'; '.join(describe(left_out))}")
     if not whole:
         raise SourceError("; ".join([f"{folder} has no whole pair", *lines]) + ".")
+    layout = ", ".join(path.name for path in lists) or _layout(folder, whole[0])
     counts = collections.Counter(pair.split for pair in whole)
     splits = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
     splits = splits or "not split: some are held back, scene by scene"
-    return [f"{folder}: {len(whole)} pairs ({_layout(folder, whole[0])}; {splits})", *lines]
+    return [f"{folder}: {len(whole)} pairs ({layout}; {splits})", *lines]
 
 
 def _layout(folder: Path, pair: SourcePair) -> str:
     """What tells input from target, such as "before/ with after/"."""
-    if lists := list(find_split_lists(folder).values()) or find_other_lists(folder):
-        return ", ".join(path.name for path in lists)
     before, after = (relative(path, folder).parts for path in (pair.input, pair.target))
     for one, other in zip(before[:-1], after[:-1], strict=False):
         if one != other:

@@ -22,10 +22,10 @@ _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class MemoryBudget:
-    """Bytes that threads share: who needs many waits for room, and is not overtaken."""
+    """Bytes that threads share: who needs many waits for room, and is not overtaken; who needs more
+    than the limit gets its turn alone."""
 
     def __init__(self, limit: int):
-        """Allow `limit` bytes at a time; a single photo that needs more gets its turn alone."""
         self.limit = self._free = limit
         self._line = threading.Lock()
         self._changed = threading.Condition()
@@ -50,24 +50,24 @@ def machine_memory() -> int:
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
-            number, controllers, name = line.split(":", 2)
-            if number == "0":
-                root, file = _CGROUPS, "memory.max"
-            elif "memory" in controllers.split(","):
-                root, file = _CGROUPS / "memory", "memory.limit_in_bytes"
-            else:
+            _, controllers, name = line.split(":", 2)
+            if controllers and "memory" not in controllers.split(","):
                 continue
-            group = root / name.lstrip("/")
+            is_first_version = bool(controllers)
+            group = _CGROUPS / ("memory" if is_first_version else "") / name.lstrip("/")
+            file = "memory.limit_in_bytes" if is_first_version else "memory.max"
             for folder in (group, *group.parents):  # a limit of any group above holds too
                 with contextlib.suppress(OSError, ValueError):  # "max": none
                     limits.append(int((folder / file).read_text()))
-                if folder == root:
-                    break
     return min(limits)
 
 
-def bytes_to_decode(path: Path) -> int:
-    """Return about what decoding a photo takes at its peak, from its header; 0 without one."""
+def bytes_to_decode(*photos: str | Path) -> int:
+    """Return about what decoding photos takes at its peak, from their headers; 0 without one."""
+    return sum(map(_bytes_to_decode, map(Path, photos)))
+
+
+def _bytes_to_decode(path: Path) -> int:
     # Whatever is wrong with the file, decoding it will say.
     with contextlib.suppress(Exception):
         with open(path, "rb") as file:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,7 @@ from typing import Any
 import tqdm
 
 from datasets.types import PreparationError
-from datasets.workers.memory import SHARE, MemoryBudget, machine_memory
-
-Reserve = Callable[[int], None]
-"""Called with the bytes of memory that a pair is going to need; returns when they are free."""
+from datasets.workers.memory import SHARE, MemoryBudget, bytes_to_decode, machine_memory
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 _PROGRAM = (
@@ -55,7 +52,7 @@ class WorkerPool:
         Args:
             count: of processes, by default that of the CPU cores; 0 works in this process, where a
                 file that crashes its decoder ends everything.
-            memory: bytes that all work together may reserve, by default half of the machine's.
+            memory: bytes that all photos together may take, by default half of the machine's.
         """
         self.count = default_count() if count is None else count
         self._budget = MemoryBudget(memory or round(SHARE * machine_memory()))
@@ -65,14 +62,16 @@ class WorkerPool:
         for worker in self._workers:
             self._idle.put(worker)
 
-    def call(self, name: str, function: Callable[..., Any], **arguments: Any) -> Any:
-        """Wait for a free process, let it call a function, and return the result.
-
-        A process that dies gets another try with nothing else at work beside it.
+    def call(
+        self, name: str, function: Callable[..., Any], photos: Sequence[str], *arguments: Any
+    ) -> Any:
+        """Wait for a free process and for memory, call `function(*photos, *arguments)` there, and
+        return its result. A process that dies gets another try with nothing else at work beside it.
 
         Args:
             name: of the work, for messages.
-            function: of a module, which takes a `Reserve` and the arguments.
+            function: of a module.
+            photos: files that it decodes.
             arguments: and its result: built-in types, since `datasets` may be another library here.
 
         Raises:
@@ -83,23 +82,24 @@ class WorkerPool:
             CancelledError: the pool was closed.
         """
         if not self.count:
-            return function(lambda num_bytes: None, **arguments)
-        work = f"{function.__module__}:{function.__qualname__}", arguments
+            return function(*photos, *arguments)
         try:
-            return self._call(work, self._budget.hold)
+            return self._call(function, photos, arguments, self._budget.hold)
         except WorkerDied as death:
             sentence = f"The process that read {name} {death}. It is tried once more, alone."
             tqdm.tqdm.write(sentence, file=sys.stderr)
-            return self._call(work, lambda num_bytes: self._budget.hold(self._budget.limit))
+            all_memory = self._budget.limit
+            return self._call(function, photos, arguments, lambda _: self._budget.hold(all_memory))
 
-    def _call(self, work: tuple[str, dict[str, Any]], hold: Callable[[int], Any]) -> Any:
+    def _call(self, function: Callable, photos: Sequence, arguments: Sequence, hold: Any) -> Any:
         worker = self._idle.get()
         try:
             with self._lock:
                 if self._is_closed:
                     raise concurrent.futures.CancelledError
                 worker.start()
-            return worker.do(work, hold)
+            with hold(worker.do(bytes_to_decode, *photos) if photos else 0):
+                return worker.do(function, *photos, *arguments)
         except WorkerDied:
             if self._is_closed:
                 raise concurrent.futures.CancelledError from None
@@ -139,20 +139,16 @@ class _Worker:
                 process_group=0,  # Ctrl-C is for the parent, which ends its workers itself
             )
 
-    def do(self, work: tuple[str, dict[str, Any]], hold: Callable[[int], Any]) -> Any:
-        with contextlib.ExitStack() as held:
-            self._tell(work)
-            while True:
-                match self._hear():
-                    case "ready", _:
-                        self._is_ready = True
-                    case "bytes", num_bytes:
-                        held.enter_context(hold(num_bytes))
-                        self._tell("go")
-                    case "done", result:
-                        return result
-                    case _, error:
-                        raise error
+    def do(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        with contextlib.suppress(ConnectionError):  # the answer shows that it died
+            self._connection.send((f"{function.__module__}:{function.__qualname__}", arguments))
+        if not self._is_ready:
+            self._hear()
+            self._is_ready = True
+        error, result = self._hear()
+        if error is not None:
+            raise error
+        return result
 
     def end(self) -> int:
         """Wait for a process that ends, and return its exit code."""
@@ -162,11 +158,7 @@ class _Worker:
         code, self.process = self.process.wait(), None
         return code
 
-    def _tell(self, message: Any) -> None:
-        with contextlib.suppress(ConnectionError):  # the next answer shows that it died
-            self._connection.send(message)
-
-    def _hear(self) -> tuple[str, Any]:
+    def _hear(self) -> Any:
         try:
             return self._connection.recv()
         except (EOFError, ConnectionError):

@@ -1,8 +1,7 @@
 """A process that works for `datasets.workers.pool`.
 
-It receives (function, arguments), and "go" after asking for memory; it sends ("ready", None),
-("bytes", number), ("done", result) or ("failed", exception). When its connection is closed it ends
-at once, so that it does not outlive a parent that was killed.
+It sends "ready", receives (function, arguments), and sends (exception or None, result) for each.
+When its connection is closed it ends at once, so that it does not outlive a parent that was killed.
 """
 
 import contextlib
@@ -26,29 +25,23 @@ def main() -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
     cv2.setNumThreads(1)  # there is a process for each core already
-    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, messages), daemon=True).start()
-
-    def reserve(num_bytes: int) -> None:
-        connection.send(("bytes", num_bytes))
-        messages.get()
-
-    connection.send(("ready", None))
+    work: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, work), daemon=True).start()
+    connection.send("ready")
     while True:
-        function, arguments = messages.get()
+        function, arguments = work.get()
         try:
-            answer = "done", pkgutil.resolve_name(function)(reserve, **arguments)
+            answer = None, pkgutil.resolve_name(function)(*arguments)
         except OSError as error:
-            reason = error.strerror or str(error)
-            answer = "failed", OSError(error.errno, reason, error.filename)
+            answer = OSError(error.errno, error.strerror or str(error), error.filename), None
         except Exception:
-            answer = "failed", RuntimeError(f"A worker process failed:\n{traceback.format_exc()}")
+            answer = RuntimeError(f"A worker process failed:\n{traceback.format_exc()}"), None
         with contextlib.suppress(ConnectionError):
             connection.send(answer)
 
 
-def _listen(connection: Connection, messages: "queue.SimpleQueue[Any]") -> None:
+def _listen(connection: Connection, work: "queue.SimpleQueue[Any]") -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
-            messages.put(connection.recv())
+            work.put(connection.recv())
     os._exit(0)

@@ -20,6 +20,7 @@ from datasets import build, miniature
 from datasets.fivek.photo_names import read_catalogue
 from datasets.types import DatasetNotBuilt, PreparationError, SourceError
 from datasets.workers import pool
+from enhancer.data.pairs import ReadablePairs
 from enhancer.system.files import FolderInUseError, FolderLock
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,7 @@ def test_another_process_writes_the_same_bytes(sets, built, tmp_path):
     environment = os.environ | {"PYTHONHASHSEED": "1"}
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{sets / 'fivek'}: 3 pairs (dng/ with tiff16_c/; not split")
     assert "built: fivek/c_1024/1.0.0 (2 train, 1 validation)" in done.stdout
     assert len(records(tmp_path)) == 2
     assert records(tmp_path) == records(built, "fivek")
@@ -129,6 +131,23 @@ def test_a_file_that_is_cut_off_or_gone_is_named_before_anything_is_read(built, 
     with pytest.raises(DatasetNotBuilt, match=sentence):
         build.source("fivek", "train", tmp_path)
     assert len(build.source("fivek", "validation", tmp_path)) == 1
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_record_with_other_bytes_is_named_and_left_out_and_no_other(
+    built, tmp_path, capsys, index
+):
+    shutil.copytree(built / "fivek", tmp_path / "fivek")
+    (path,) = tmp_path.glob("fivek/*/*/*train*array_record*")
+    content = bytearray(path.read_bytes())
+    end = len(content[: 1 << 16].rstrip(b"\0"))  # of the records; what follows is an index
+    place = (300, end - 300)[index]
+    content[place : place + 16] = b"overwritten here"
+    path.write_bytes(content)
+    pairs = ReadablePairs(build.source("fivek", "train", tmp_path), "training data")
+    assert [pairs.read(number) is None for number in range(2)] == [index == 0, index == 1]
+    sentence = f"Damaged training data: record {index} is left out. It cannot be read (RuntimeError"
+    assert capsys.readouterr().err.startswith(sentence)
 
 
 def test_a_data_set_that_is_not_there_names_the_command_that_makes_it(tmp_path):
@@ -238,6 +257,8 @@ def test_licence_citation_and_tags_are_valid(name):
         ("--manual-dir . --workers 0", 1, "--workers must be at least 1, received 0"),
         ("--download --limit 1", 2, "--limit 1 leaves nothing to train"),
         ("--manual-dir nowhere", 2, "Name the folder that holds the source photos."),
+        ("--manual-dir {fivek}/img", 2, "is not a FiveK folder for expert C: it holds dng/, tiff"),
+        ("--manual-dir {fivek} --config z_1", 2, "fivek has no config 'z_1'. Choose one of c_1024"),
         ("--manual-dir {fivek} --data-dir {file}/data", 1, "Check the path, its permissions"),
     ],
 )
@@ -250,6 +271,22 @@ def test_the_command_fails_with_a_sentence(sets, tmp_path, capsys, options, code
     is_number = isinstance(ended.value.code, int)
     assert (ended.value.code if is_number else 1) == code
     assert sentence in (capsys.readouterr().err if is_number else ended.value.code)
+
+
+def test_ctrl_c_ends_with_one_sentence(sets, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "build", interrupted)
+    options = ["--manual-dir", str(sets / "fivek"), "--data-dir", str(tmp_path)]
+    with pytest.raises(SystemExit, match=r"^Stopped\. The same command continues where it was\.$"):
+        command.main(["build", "fivek", *options])
+
+
+def test_lists_beside_a_layout_of_folders_are_not_taken_for_what_is_read(sets, tmp_path):
+    shutil.copytree(sets / "fivek", tmp_path / "fivek")
+    shutil.copy(sets / "real_estate/train.jsonl", tmp_path / "fivek")
+    assert "3 pairs (dng/ with tiff16_c/; not split" in build.look("fivek", tmp_path / "fivek")[0]
 
 
 def test_real_pairs_build(shared_data, tmp_path):

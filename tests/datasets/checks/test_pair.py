@@ -161,6 +161,17 @@ def test_camera_files_that_are_broken_or_develop_to_junk_are_refused_in_a_senten
         assert caught.value.kind == "unreadable photo"
 
 
+def test_a_picture_of_values_that_are_no_numbers_is_refused(tmp_path):
+    paths = write_pair(tmp_path, photo())
+    values = photo().astype(np.float32) / 255
+    values[5:9] = np.nan
+    tifffile.imwrite(tmp_path / "tar.tif", values, photometric="rgb")
+    sentence = r"^tar\.tif is an HDR photo \(linear floating-point values of 32 bits\), .*\.$"
+    with pytest.raises(PairRejected, match=sentence) as caught:
+        prepare_pair(paths[0], tmp_path / "tar.tif", None)
+    assert caught.value.kind == "unreadable photo"
+
+
 def test_what_the_decoder_remarked_is_kept_with_the_pair(tmp_path):
     paths = write_pair(tmp_path, photo())
     tifffile.imwrite(

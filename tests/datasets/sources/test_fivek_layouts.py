@@ -1,14 +1,9 @@
 """FiveK is found in every form in which people have it on their disks."""
 
-import cv2
 import pytest
 
-from datasets import miniature
 from datasets.fivek.layouts import find_fivek_pairs
-from datasets.preparation.preparation import Variant, prepare
-from datasets.sources.pair_source import PairSource
 from datasets.types import SourceError
-from enhancer.photo.io import read_photo
 
 
 def touch(folder, *paths):
@@ -106,20 +101,3 @@ def test_rendered_inputs_take_the_place_of_raw_files(tmp_path, name, place):
     touch(tmp_path, "img/dng/a1.dng", f"{place}{name}/a1.tif", "img/tiff16_c/a1.tif")
     assert found(tmp_path, rendered=True) == [(f"{place}{name}/a1.tif", "img/tiff16_c/a1.tif")]
     assert found(tmp_path) == [("img/dng/a1.dng", "img/tiff16_c/a1.tif")]
-
-
-def test_two_folders_of_mixed_formats_are_prepared(tmp_path):
-    miniature.write(tmp_path / "miniature", long_edge=96, fivek_pairs=4, real_estate_pairs={})
-    inputs, targets = tmp_path / "two/input", tmp_path / "two/output_expert_C"
-    for folder in (inputs, targets):
-        folder.mkdir(parents=True)
-    *others, raw = find_fivek_pairs(tmp_path / "miniature/fivek", "c")
-    for pair, suffix in zip(others, ("JPG", "png", "TIFF"), strict=True):
-        cv2.imwrite(str(inputs / f"{pair.id}.{suffix}"), read_photo(pair.input).pixels[..., ::-1])
-        cv2.imwrite(str(targets / f"{pair.id}.jpeg"), read_photo(pair.target).pixels[..., ::-1])
-    raw.input.rename(inputs / f"{raw.id}.DNG")
-    raw.target.rename(targets / f"{raw.id}.TIF")
-    source = PairSource(tmp_path / "two", lambda folder: find_fivek_pairs(folder, "c"))
-    variant = Variant("fivek", "expert C", 1024)
-    metadata = prepare(source, tmp_path / "out", variant, num_workers=0)
-    assert metadata["counts"]["accepted"] == 4, (tmp_path / "out/rejected.jsonl").read_text()

@@ -111,10 +111,7 @@ def test_a_table_is_a_list(tmp_path, text, name):
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("before/1.jpg", "after/1.jpg"),
         ("Input/1.jpg", "Target/1.png"),
-        ("lq/1.jpg", "gt/1.jpg"),
-        ("low/1.jpg", "high/1.jpg"),
         ("inputs/house/1.jpg", "targets/house/1.jpg"),
         ("house/before/1.jpg", "house/after/1.jpg"),
         ("before/1_before.jpg", "after/1_after.jpg"),
@@ -124,10 +121,45 @@ def test_a_table_is_a_list(tmp_path, text, name):
         ("1_LQ.JPG", "1_gt.png"),
     ],
 )
-def test_layouts_that_people_have(tmp_path, before, after):
+def test_names_say_which_photo_is_which(tmp_path, before, after):
     touch(tmp_path, before, after, "readme.jpg")
     (pair,) = find_named_pairs(tmp_path)
     assert (pair.input, pair.target) == (tmp_path / before, tmp_path / after)
+
+
+NOT_SPLIT = "not split: some are held back, scene by scene"
+JSONL = '{{"input": "a/{n}.jpg", "target": "b/{n}.jpg"}}'
+RELATIVE, ABSOLUTE = "a/{n}.jpg,b/{n}.jpg", "{folder}/a/{n}.jpg,{folder}/b/{n}.jpg"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lists", "layout"),
+    [
+        ("before/{n}.jpg", "after/{n}.jpg", {}, f"before/ with after/; {NOT_SPLIT}"),
+        ("input/{n}.jpg", "target/{n}.jpg", {}, f"input/ with target/; {NOT_SPLIT}"),
+        ("{n}_src.jpg", "{n}_tar.jpg", {}, f"names in _src with _tar; {NOT_SPLIT}"),
+        ("lq/{n}.png", "gt/{n}.png", {}, f"lq/ with gt/; {NOT_SPLIT}"),
+        ("low/{n}.jpg", "high/{n}.jpg", {}, f"low/ with high/; {NOT_SPLIT}"),
+        *(
+            ("a/{n}.jpg", "b/{n}.jpg", {f"train{end}": (row, "123"), f"val{end}": (row, "4")}, said)
+            for end, row, said in (
+                (".jsonl", JSONL, "train.jsonl, val.jsonl; 3 train, 1 validation"),
+                (".csv", RELATIVE, "train.csv, val.csv; 3 train, 1 validation"),
+                (".csv", ABSOLUTE, "train.csv, val.csv; 3 train, 1 validation"),
+            )
+        ),
+        ("a/{n}.jpg", "b/{n}.jpg", {"train.jsonl": (JSONL, "1234")}, f"train.jsonl; {NOT_SPLIT}"),
+    ],
+)
+def test_each_layout_is_told_in_one_line(tmp_path, before, after, lists, layout):
+    for number in "1234":
+        touch(tmp_path, before.format(n=number), after.format(n=number))
+    for name, (row, numbers) in lists.items():
+        rows = [row.format(n=number, folder=tmp_path) for number in numbers]
+        header = ["input,target"] if name.endswith(".csv") else []
+        (tmp_path / name).write_text("\n".join(header + rows))
+    said = survey(tmp_path, find_pairs(tmp_path))
+    assert said == [f"{tmp_path}: 4 pairs ({layout})"]
 
 
 @pytest.mark.parametrize("form", ["{split}/{role}", "{role}/{split}"])
@@ -144,15 +176,15 @@ def test_a_folder_is_described_with_what_is_missing_and_what_is_left_out(tmp_pat
     touch(tmp_path, "after/kitchen_1.jpg", "after/kitchen-2.jpg", "plan.jpg")
     assert survey(tmp_path, find_pairs(tmp_path)) == [
         f"{tmp_path}: 1 pairs (before/ with after/; not split: some are held back, scene by scene)",
-        "3 files are missing: after/hall.*; before/kitchen-2.* (is it kitchen_2.jpg?); "
-        "after/kitchen_2.* (is it kitchen-2.jpg?)",
+        "missing files: 3 (after/hall.*; before/kitchen-2.* (is it kitchen_2.jpg?); "
+        "after/kitchen_2.* (is it kitchen-2.jpg?))",
         "left out: files of other kinds: 1 (.xmp); photos of no pair: 1 (plan.jpg)",
     ]
 
 
 def test_a_folder_without_a_whole_pair_is_refused(tmp_path):
     touch(tmp_path, "before/1.jpg", "after/one.jpg")
-    with pytest.raises(SourceError, match=r"no whole pair; 2 files are missing: after/1\.\*"):
+    with pytest.raises(SourceError, match=r"no whole pair; missing files: 2 \(after/1\.\*;"):
         survey(tmp_path, find_pairs(tmp_path))
 
 
