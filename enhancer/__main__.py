@@ -173,8 +173,8 @@ def _interval() -> float:
 
 
 def _run(enhancer, waiting: list, arguments: Arguments, summary, edits: dict | None) -> None:
-    from enhancer.folders.results import Results
     from enhancer.inference.folder import Outcome, Settings, enhance_files
+    from enhancer.inference.plan import Results
 
     settings = Settings(arguments.strength, arguments.metadata, arguments.overwrite)
     # The first photo also pays for the compilation: smoothing 0 averages over all, and the ETA

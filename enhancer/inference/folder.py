@@ -15,14 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from enhancer.folders.photos import LeftOut, describe
-from enhancer.folders.results import Results
 from enhancer.inference.change import Change, measure, median
 from enhancer.inference.enhancer import EnhancedFile, Enhancer, refuse_overwriting, write_result
 from enhancer.inference.full_size import PhotoRetouch
-from enhancer.inference.plan import Job
+from enhancer.inference.plan import Job, Results
 from enhancer.inference.sizes import reduce_photo
 from enhancer.photo.color import to_uint8
+from enhancer.photo.folder import LeftOut, describe
 from enhancer.photo.io import Photo, encode_jpeg, read_photo
 from enhancer.photo.metadata import MetadataPolicy
 from enhancer.system.errors import EnhancerError

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from enhancer import __main__ as cli
-from enhancer.folders.results import RECORD
 from enhancer.inference.enhancer import Enhancer
+from enhancer.inference.plan import RECORD
 from enhancer.photo.io import encode_jpeg, write_photo
 
 
