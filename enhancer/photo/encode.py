@@ -12,6 +12,7 @@ from enhancer.photo import color
 from enhancer.photo.metadata import (
     EXIF_PREFIX,
     MAX_SEGMENT_BYTES,
+    NOTHING,
     PHOTOSHOP_PREFIX,
     PNG_XMP,
     XMP_PREFIX,
@@ -29,10 +30,9 @@ _PNG_OPTIONS = {
     "strategy": imagecodecs.PNG.STRATEGY.HUFFMAN_ONLY,
     "filter": imagecodecs.PNG.FILTER.AVG,
 }
-_NOTHING = Metadata()
 
 
-def encode_jpeg(pixels: np.ndarray, *, quality: int = 95, metadata: Metadata = _NOTHING) -> bytes:
+def encode_jpeg(pixels: np.ndarray, *, quality: int = 95, metadata: Metadata = NOTHING) -> bytes:
     """Encode uint8 `(height, width, 3)` sRGB as JPEG with full chroma resolution (4:4:4).
 
     `quality` is libjpeg's, 1 to 95; `metadata` is such as `enhancer.photo.metadata.fitted` gives.
@@ -59,7 +59,7 @@ def encode_jpeg(pixels: np.ndarray, *, quality: int = 95, metadata: Metadata = _
     return b"\xff\xd8" + b"".join(parts) + buffer.getbuffer()[_JFIF_END:]
 
 
-def encode_png(pixels: np.ndarray, *, metadata: Metadata = _NOTHING) -> bytes:
+def encode_png(pixels: np.ndarray, *, metadata: Metadata = NOTHING) -> bytes:
     """Encode uint8 or uint16 `(height, width, 3)` sRGB, full range, as PNG."""
     _check(pixels, np.uint8, np.uint16)
     content = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), **_PNG_OPTIONS))
@@ -88,7 +88,7 @@ def encode_png(pixels: np.ndarray, *, metadata: Metadata = _NOTHING) -> bytes:
     return content[:_PNG_HEADER_BYTES] + b"".join(encoded) + content[_PNG_HEADER_BYTES:]
 
 
-def encode_tiff(pixels: np.ndarray, *, metadata: Metadata = _NOTHING) -> bytes:
+def encode_tiff(pixels: np.ndarray, *, metadata: Metadata = NOTHING) -> bytes:
     """Encode uint8 or uint16 `(height, width, 3)` sRGB, full range, as uncompressed TIFF.
 
     It begins with the EXIF block, in whose byte order it is written: offsets stay true.

@@ -1,13 +1,19 @@
 """Development of camera RAW files to sRGB, and which of them are damaged without an error."""
 
+import contextlib
 import io
 import os
-from typing import Literal
+from pathlib import Path
 
 import cv2
 import numpy as np
 import rawpy
 from PIL import Image
+
+from enhancer.photo import color, refusal, tiff
+from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo.metadata import of_raw
+from enhancer.photo.refusal import PhotoError
 
 _COMMON = frozenset(
     {".arw", ".cr2", ".cr3", ".crw", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
@@ -19,6 +25,7 @@ RAW_SUFFIXES = _COMMON | _RARE | {".sr2", ".srf", ".x3f"}
 
 # Real files need more than half a bit per pixel even with lossy compression.
 _MIN_BITS_PER_PIXEL = 0.1
+_LARGE_PREVIEW_PIXELS = 1_000_000  # anything smaller is for the camera's screen
 # A row is dead when this share of its values repeats the pixel two to the left (or above).
 _DEAD_ROW_SHARE = 0.98
 _MAX_DEAD_SHARE = 0.05
@@ -26,82 +33,76 @@ _MIN_STANDARD_DEVIATION = 1.0
 _NOISE_BANDS = 16
 
 
-class RawError(ValueError):
-    """A RAW file that gives no picture. The message is a clause, without the file's name."""
-
-
-def develop(
-    path: str | os.PathLike,
-    *,
-    max_pixels: int,
-    is_whole: bool = False,
-    bits_per_channel: Literal[8, 16] = 8,
-) -> np.ndarray:
+def decode(path: Path, *, is_tiff: bool, keep_depth: bool) -> DecodedPhoto:
     """Develop a RAW file: camera white balance, no automatic brightening, sRGB, upright.
 
-    The result depends on nothing but the file and the LibRaw version.
-
-    Args:
-        path: a file in any format that LibRaw reads.
-        max_pixels: larger pictures are refused from their header.
-        is_whole: no part of the file is missing, so that black areas are no damage.
-        bits_per_channel: of the result, uint8 or uint16 `(height, width, 3)`, full range.
+    The result, uint16 with `keep_depth` and else uint8, depends on nothing but the file and the
+    LibRaw version.
 
     Raises:
-        RawError: LibRaw cannot read it, it is too large, or it decodes to what is not a picture.
+        PhotoError: LibRaw cannot read it, it is too large, or it decodes to what is not a picture.
     """
+    preview = b""
     try:
         with rawpy.imread(os.fspath(path)) as raw:
-            sizes = raw.sizes
+            preview = _preview(raw)
             # The sensor is larger than the picture; in a forged file, much larger.
+            sizes, num_bytes = raw.sizes, path.stat().st_size
             num_pixels = max(sizes.width * sizes.height, sizes.raw_width * sizes.raw_height)
-            if num_pixels > max_pixels:
-                raise RawError(
-                    f"claims {num_pixels / 1e6:.0f} megapixels, more than the limit of "
-                    f"{max_pixels / 1e6:.0f}"
-                )
-            num_bytes = os.path.getsize(path)
-            if num_bytes * 8 / max(num_pixels, 1) < _MIN_BITS_PER_PIXEL:
-                raise RawError(
-                    f"is cut off: {num_bytes / 1e3:.0f} kB cannot hold "
-                    f"{num_pixels / 1e6:.1f} megapixels"
-                )
+            if num_pixels > refusal.MAX_PIXELS:
+                raise refusal.too_large(path, f"{num_pixels / 1e6:.0f} megapixels")
+            if num_bytes * 8 < num_pixels * _MIN_BITS_PER_PIXEL:
+                claim = f"{num_bytes / 1e3:.0f} kB cannot hold {num_pixels / 1e6:.1f} megapixels"
+                raise _refusal(path, f"is cut off: {claim}", preview)
             pixels = raw.postprocess(
                 use_camera_wb=True,
                 no_auto_bright=True,
                 gamma=(2.4, 12.92),
                 output_color=rawpy.ColorSpace.sRGB,
-                output_bps=bits_per_channel,
+                output_bps=16 if keep_depth else 8,
             )
             # Where LibRaw keeps no sensor values (some Foveon files), the picture stands in.
             sensor = raw.raw_image_visible if raw.raw_image is not None else pixels
+            is_whole = tiff.holds_whole_linear_raw(path)
             junk = describe_junk(sensor, may_be_black=is_whole) or _describe_flat(pixels)
     except rawpy.LibRawError as error:
         text = error.args[0] if error.args else ""
         reason = text.decode() if isinstance(text, bytes) else str(error)
-        raise RawError(f"is damaged, or of a kind that cannot be developed ({reason})") from error
+        raise _refusal(
+            path, f"is damaged, or of a kind that cannot be developed ({reason})", preview
+        ) from error
     if junk:
-        raise RawError(f"is damaged: {junk}")
-    return pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=-1)  # monochrome
+        raise _refusal(path, f"is damaged: {junk}", preview)
+    found = of_raw(path, preview, is_tiff=is_tiff)
+    # A monochrome one has a single channel. LibRaw has turned all of them upright.
+    return DecodedPhoto(pixels, color.srgb_profile(), found)
 
 
-def preview_jpeg(path: str | os.PathLike) -> bytes | None:
-    """Return the JPEG for the camera's screen, which holds the EXIF data of formats beside TIFF."""
-    try:
-        with rawpy.imread(os.fspath(path)) as raw:
-            preview = raw.extract_thumb()
-    except (rawpy.LibRawError, rawpy.NotSupportedError, MemoryError):
-        return None
-    return preview.data if isinstance(preview.data, bytes) else None  # a bitmap is an array
+def _preview(raw: rawpy.RawPy) -> bytes:
+    """The JPEG for the camera's screen, if there is one."""
+    with contextlib.suppress(rawpy.LibRawError, rawpy.NotSupportedError, MemoryError):
+        preview = raw.extract_thumb().data
+        return preview if isinstance(preview, bytes) else b""  # a bitmap is an array
+    return b""
 
 
-def preview_size(path: str | os.PathLike) -> tuple[int, int] | None:
-    """Return width and height of the embedded JPEG, or None."""
-    try:
-        with Image.open(io.BytesIO(preview_jpeg(path) or b""), formats=("JPEG",)) as image:
-            return image.size
-    except Exception:  # of a damaged file, the preview may be damaged too
-        return None
+def _refusal(path: Path, reason: str, preview: bytes) -> PhotoError:
+    """The camera's own rendering looks unlike ours, and may be a thumbnail: it is never passed off
+    as the photo, and named where it is large."""
+    if compression := tiff.unsupported_compression(path):
+        return PhotoError(
+            f"{path.name} is compressed with {compression}, which is not supported. Convert it "
+            "to a DNG without that, or export a TIFF from your RAW converter."
+        )
+    advice = "Copy it from the camera again"
+    with contextlib.suppress(Exception):  # it may be damaged too
+        width, height = Image.open(io.BytesIO(preview), formats=("JPEG",)).size
+        if width * height >= _LARGE_PREVIEW_PIXELS:
+            advice = (
+                f"The camera's own JPEG in it, {width} x {height} pixels, was not used: "
+                "extract it with a photo viewer"
+            )
+    return PhotoError(f"{path.name} {reason}. {advice}, or export a TIFF from your RAW converter.")
 
 
 def describe_junk(sensor: np.ndarray, *, may_be_black: bool = False) -> str | None:

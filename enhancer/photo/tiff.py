@@ -1,7 +1,6 @@
 """Decoding of TIFF files, which can hold nearly anything: several pages, or a RAW in disguise."""
 
 import contextlib
-import dataclasses
 import io
 import logging
 import re
@@ -13,7 +12,7 @@ from PIL import Image
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from enhancer.photo import color, decoded, metadata, refusal
-from enhancer.photo.decoded import DecodedPhoto, Tags
+from enhancer.photo.decoded import DecodedPhoto
 from enhancer.photo.refusal import PhotoError
 
 # It reports every oddity of a file, most of which cost nothing; what does is reported here.
@@ -23,17 +22,17 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 _RAW_SIGNATURE = re.compile(rb"II\*\0\x10\0\0\0CR|.{8}(IIII.waR|MMMMRaw)", re.DOTALL)
 _ORIENTATION, _ICC_PROFILE = 274, 34675  # TIFF tags
 _SENSOR_VALUES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
-_PLAIN = (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK)
-_FOR_PILLOW = (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR)
-_FOR_PILLOW += (PHOTOMETRIC.MINISWHITE,)
+_NEGATIVE, _INKS = PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.SEPARATED
+_FOR_PILLOW = (PHOTOMETRIC.PALETTE, _INKS, PHOTOMETRIC.YCBCR, _NEGATIVE)
 _JPEG_INSIDE = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY)
 _JPEG_TAIL_BYTES = 16  # a JPEG ends in a marker, perhaps with some padding behind it
 _NOT_IN_LIBRAW = {COMPRESSION.JPEGXL_DNG: "JPEG XL", COMPRESSION.JPEGXL: "JPEG XL"}
+_MAX_BYTES_PER_PIXEL = 8  # four channels of 16 bits
 _LEFT_OUT = "an extra channel, such as a saved selection, was left out"
 
 
 def decode(path: Path, head: bytes) -> DecodedPhoto | None:
-    """Decode one page; None when the file holds a camera's sensor values, to be developed.
+    """Decode the largest page; None when the file holds a camera's sensor values, to be developed.
 
     Raises:
         PhotoError: its size is refused, or it stores values of a kind that is not read.
@@ -42,35 +41,26 @@ def decode(path: Path, head: bytes) -> DecodedPhoto | None:
         pages = _pages(tiff)
         # Where every page is a preview, the sensor's values are where TIFF readers do not look.
         complete = [page for page in pages if not page.is_reduced and not page.is_mask]
-        if not complete or _RAW_SIGNATURE.match(head) or any(map(_is_raw, pages)):
+        is_raw = any(page.photometric in _SENSOR_VALUES for page in pages)
+        if not complete or _RAW_SIGNATURE.match(head) or is_raw:
             if not pages:
                 refusal.check_size(path, tiff.pages.first.imagewidth, tiff.pages.first.imagelength)
             return None
-        photo = _decode_page(path, max(complete, key=_num_pixels))
-    if len(complete) == 1:
-        return photo
-    return photo.noting(
-        f"the largest of the file's {len(complete)} pages was read, the others were left out"
-    )
-
-
-def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """The pages that hold a picture: the file's own in their order, then those nested in them."""
-    pages = [tiff.pages.first]
-    # A damaged link loses what follows it, not the picture that comes first.
-    with contextlib.suppress(tifffile.TiffFileError):
-        pages = list(tiff.pages)
-    with contextlib.suppress(tifffile.TiffFileError):
-        pages += [page for parent in tuple(pages) for page in parent.pages or ()]
-    return [
-        page
-        for page in pages
-        if isinstance(page, tifffile.TiffPage) and _num_pixels(page) and page.dataoffsets
-    ]
-
-
-def _is_raw(page: tifffile.TiffPage) -> bool:
-    return page.photometric in _SENSOR_VALUES
+        page = max(complete, key=_num_pixels)
+        _check_storage(path, page)
+        pixels, notes, is_upright = _pixels(path, page)
+        profile = bytes(page.tags.valueof(_ICC_PROFILE, b""))
+        turn = 1 if is_upright else _turn(page)
+        if not profile and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
+            # 16 bits are what editors write their wide working spaces with.
+            notes += ("16 bits without a colour profile, treated as sRGB",)
+        if len(complete) > 1:
+            notes += (
+                f"the largest of the file's {len(complete)} pages was read, the others were left "
+                "out",
+            )
+        is_cmyk = page.photometric == _INKS
+        return DecodedPhoto(pixels, profile, metadata.of_tiff(path), turn, is_cmyk, notes)
 
 
 def unsupported_compression(path: Path) -> str | None:
@@ -94,18 +84,47 @@ def holds_whole_linear_raw(path: Path) -> bool:
     return False
 
 
+def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """The pages that hold a picture: the file's own in their order, then those nested in them."""
+    pages = [tiff.pages.first]
+    # A damaged link loses what follows it, not the picture that comes first.
+    with contextlib.suppress(tifffile.TiffFileError):
+        pages = list(tiff.pages)
+    with contextlib.suppress(tifffile.TiffFileError):
+        pages += [page for parent in tuple(pages) for page in parent.pages or ()]
+    return [
+        page
+        for page in pages
+        if isinstance(page, tifffile.TiffPage) and _num_pixels(page) and page.dataoffsets
+    ]
+
+
 def _num_pixels(page: tifffile.TiffPage) -> int:
     return page.imagewidth * page.imagelength
 
 
-def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
-    """Read plain grey and RGB through tifffile, the rest (palette, CMYK, YCbCr) through Pillow."""
-    _check_storage(path, page)
-    is_nested = len(page.treeindex) > 1  # out of Pillow's reach
-    if page.bitspersample == 8 and page.photometric in _FOR_PILLOW and not is_nested:
-        return decoded.read_with_pillow(path, "TIFF", frame=page.index)
-    is_negative = page.bitspersample == 16 and page.photometric == PHOTOMETRIC.MINISWHITE
-    if page.photometric not in _PLAIN and not is_negative:
+def _is_nested(page: tifffile.TiffPage) -> bool:
+    return len(page.treeindex) > 1
+
+
+def _turn(page: tifffile.TiffPage) -> int:
+    """The orientation, which belongs to each page; but those nested in one are turned with that."""
+    first = page.parent.pages.first if _is_nested(page) else page
+    turn = page.tags.valueof(_ORIENTATION) or first.tags.valueof(_ORIENTATION)
+    return turn if turn in range(1, 9) else 1
+
+
+def _pixels(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, tuple[str, ...], bool]:
+    """Pixels, notes, and whether they have been turned upright. Plain grey and RGB are read by
+    tifffile, the rest (palette, CMYK, YCbCr) by Pillow."""
+    if page.bitspersample == 8 and page.photometric in _FOR_PILLOW and not _is_nested(page):
+        # Given a path, Pillow maps some files into memory and scrambles those that lie on their
+        # side.
+        with open(path, "rb") as file, Image.open(file, formats=("TIFF",)) as image:
+            image.seek(page.index)
+            return decoded.pixels_of(image), (), True
+    is_negative = page.bitspersample == 16 and page.photometric == _NEGATIVE
+    if page.photometric not in (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK) and not is_negative:
         raise PhotoError(
             f"{path.name} is a {PHOTOMETRIC(page.photometric).name} TIFF of "
             f"{page.bitspersample} bits per channel. Export it as an RGB TIFF."
@@ -115,24 +134,7 @@ def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
         pixels = np.moveaxis(pixels, 0, -1)
     if is_negative:
         pixels = np.iinfo(pixels.dtype).max - pixels
-    pixels, notes = _with_true_alpha(pixels, page)
-    profile = bytes(page.tags.valueof(_ICC_PROFILE, b"")) or _profile_of_exif(path)
-    # It belongs to each page, but those nested in another one are turned with that.
-    first = page.parent.pages.first if is_nested else page
-    turn = page.tags.valueof(_ORIENTATION) or first.tags.valueof(_ORIENTATION)
-    turn = turn if turn in range(1, 9) else 1
-    photo = decoded.from_array(pixels, Tags(profile, metadata.of_tiff(path), turn))
-    if profile is None and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
-        # 16 bits are what editors write their wide working spaces with.
-        notes = (*notes, "16 bits without a colour profile, treated as sRGB")
-    return dataclasses.replace(photo, notes=notes + photo.notes)
-
-
-def _profile_of_exif(path: Path) -> bytes | None:
-    exif = Image.Exif()
-    with contextlib.suppress(Exception), open(path, "rb") as file:
-        exif.load_from_fp(file)
-    return color.profile_of_exif(exif)
+    return *_with_true_alpha(pixels, page), False
 
 
 def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
@@ -149,7 +151,11 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
             "Export it as a TIFF with 8 or 16 bits per channel."
         )
     num_bytes = page.samplesperpixel * page.imagedepth * page.dtype.itemsize
-    refusal.check_size(path, page.imagewidth, page.imagelength, bytes_per_pixel=num_bytes)
+    if num_bytes > _MAX_BYTES_PER_PIXEL:
+        raise PhotoError(
+            f"{path.name} has {num_bytes} bytes per pixel, a photo {_MAX_BYTES_PER_PIXEL} at most. "
+            "Export it as an RGB TIFF."
+        )
     if page.is_tiled:
         refusal.check_size(path, page.tilewidth, page.tilelength * page.tiledepth)
     _check_segments(path, page)

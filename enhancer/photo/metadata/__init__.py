@@ -10,10 +10,9 @@ import io
 import mmap
 import re
 import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -27,10 +26,6 @@ EXIF_PREFIX, XMP_PREFIX = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 PHOTOSHOP_PREFIX, PNG_XMP = b"Photoshop 3.0\0", b"XML:com.adobe.xmp\0"
 MAX_SEGMENT_BYTES = 65_533
 """Of a part of a JPEG's header."""
-# Parts that say how a JPEG is stored.
-_STORED = re.compile(
-    rb"JFIF|JFXX|Adobe|ICC_PROFILE|MPF\0|Ducky|Exif\0|http://ns.adobe.com/xap/1.0/"
-)
 # Photoshop's resources: thumbnails, profile, EXIF, XMP; records of IPTC that name the place.
 _STALE_RESOURCE = re.compile(rb"8BIM\x04[\x09\x0c\x0f\x22\x23\x24]\0\0(.{4})", re.DOTALL)
 _IPTC_PLACE = re.compile(rb"\x1c\x02[\x1a\x1b\x5a\x5c\x5f\x64\x65]([\0-\x7f].)", re.DOTALL)
@@ -58,15 +53,33 @@ class Metadata:
     notes: tuple[str, ...] = ()
     """What could not be kept."""
 
+    @classmethod
+    def of_info(cls, info: Mapping[str, Any]) -> "Metadata":
+        """What Pillow or pillow-heif found in a file."""
+        found = (info.get("exif") or b"").removeprefix(EXIF_PREFIX)
+        return cls(found, (info.get("xmp") or b"").removeprefix(XMP_PREFIX))
+
     def noting(self, *notes: str, **changes: Any) -> "Metadata":
         """A copy with changes and with notes about them."""
         return dataclasses.replace(self, notes=(*self.notes, *notes), **changes)
+
+    @property
+    def orientation(self) -> int:
+        """That of EXIF, 1 to 8; 1 (upright) when there is none or it makes no sense."""
+        with contextlib.suppress(ValueError):
+            block = exif.Block(self.exif)
+            value = block.integer(block.find(exif.ORIENTATION))
+            return value if value in range(1, 9) else 1
+        return 1
+
+
+NOTHING = Metadata()
 
 
 def kept_metadata(found: Metadata, policy: MetadataPolicy) -> Metadata:
     """What to embed in a copy of a photo that has these data (`Photo.metadata`)."""
     if policy != "no-gps":
-        return found if policy == "keep" else Metadata()
+        return found if policy == "keep" else NOTHING
     resources = bytearray(found.photoshop)
     for _, start, end in _sized(_IPTC_PLACE, found.photoshop):
         resources[start:end] = b" " * (end - start)
@@ -88,49 +101,8 @@ def kept_metadata(found: Metadata, policy: MetadataPolicy) -> Metadata:
     return kept
 
 
-def of_image(image: Image.Image) -> Metadata:
-    """What an image says whose file is open and not decoded yet."""
-    file = getattr(image, "fp", None)
-    if image.format == "TIFF" and file:
-        return of_tiff(Path(file.name))
-    info, texts, notes, resources = image.info, [], [], b""
-    block, packet = info.get("exif") or b"", info.get("xmp") or b""
-    density = (info["jfif_unit"], *info["jfif_density"]) if "jfif_density" in info else None
-    for name, content in getattr(image, "applist", ()):
-        if name == "COM":
-            texts.append(("COM", content))
-        elif content.startswith(PHOTOSHOP_PREFIX):
-            resources += content.removeprefix(PHOTOSHOP_PREFIX)
-        elif not _STORED.match(content):
-            notes.append(f"data of the kind {name} {content[:20]!r} were left out")
-    for kind, content in _png_chunks(file) if image.format == "PNG" and file else ():
-        if kind == "eXIf":
-            block = content
-        elif kind == "pHYs":
-            x, y, is_metre = struct.unpack(">IIB", content.ljust(9, b"\0")[:9])
-            density = (2, x / 100, y / 100) if is_metre else (0, x, y)
-        elif content.startswith(PNG_XMP + bytes(4)):
-            packet = content.removeprefix(PNG_XMP + bytes(4))
-        elif content.startswith(b"Raw profile type "):  # ImageMagick's, older than eXIf
-            hidden = _hidden_block(content)
-            block = block or (hidden if hidden.startswith(EXIF_PREFIX) else b"")
-            packet = packet or (hidden if b"<x:xmpmeta" in hidden else b"")
-            resources += hidden.removeprefix(PHOTOSHOP_PREFIX) if b"8BIM" in hidden else b""
-        else:
-            texts.append((kind, content))
-    packet = packet.encode() if isinstance(packet, str) else packet
-    return Metadata(
-        block.removeprefix(EXIF_PREFIX),
-        packet.removeprefix(XMP_PREFIX),
-        resources,
-        tuple(texts),
-        density,
-        tuple(dict.fromkeys(notes)),
-    )
-
-
 def of_tiff(path: Path) -> Metadata:
-    """The same of a TIFF, or of a RAW that is TIFF inside (DNG, NEF, ...)."""
+    """What a TIFF says, or a RAW that is TIFF inside (DNG, NEF, ...)."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
             source = exif.Block(content)
@@ -144,25 +116,18 @@ def of_tiff(path: Path) -> Metadata:
         return Metadata(block, source.value(exif.XMP), resources, notes=tuple(notes))
 
 
-def of_raw(path: Path, preview: bytes | None, *, is_tiff: bool) -> Metadata:
+def of_raw(path: Path, preview: bytes, *, is_tiff: bool) -> Metadata:
     """The same of a camera's RAW, whose preview holds the EXIF where the file is not a TIFF."""
-    found = of_tiff(path) if is_tiff else Metadata()
-    with contextlib.suppress(Exception):
-        if not found.exif:
-            with Image.open(io.BytesIO(preview or b""), formats=("JPEG",)) as image:
-                found = dataclasses.replace(found, exif=of_image(image).exif)
+    found = of_tiff(path) if is_tiff else NOTHING
+    if not found.exif:
+        with (
+            contextlib.suppress(Exception),
+            Image.open(io.BytesIO(preview), formats=("JPEG",)) as image,
+        ):
+            found = dataclasses.replace(found, exif=Metadata.of_info(image.info).exif)
     if b"dcraw v9" in found.exif:  # which LibRaw puts together
         return found.noting("of its metadata, date, camera and exposure alone could be kept")
     return found if found.exif else found.noting("no EXIF was found in it")
-
-
-def orientation(found: Metadata) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) when there is none or it makes no sense."""
-    with contextlib.suppress(ValueError):
-        block = exif.Block(found.exif)
-        value = block.integer(block.find(exif.ORIENTATION))
-        return value if value in range(1, 9) else 1
-    return 1
 
 
 def upright(found: Metadata, height: int, width: int) -> Metadata:
@@ -176,7 +141,7 @@ def upright(found: Metadata, height: int, width: int) -> Metadata:
     except (ValueError, struct.error):
         notes.append(_DAMAGED_EXIF)
     try:
-        packet = xmp.without(packet, xmp.STALE) if packet else b""
+        packet = packet and xmp.without(packet, xmp.STALE)
     except ValueError:
         packet = b""
         notes.append("XMP is damaged and was left out")
@@ -197,34 +162,12 @@ def fitted(found: Metadata, suffix: str) -> Metadata:
         found = found.noting(f"the {what}, too large for a JPEG, was left out", exif=block)
     if is_jpeg and len(found.xmp) > MAX_SEGMENT_BYTES - len(XMP_PREFIX):
         found = found.noting("XMP, too large for a JPEG, was left out", xmp=b"")
-    fits = {"COM": is_jpeg or is_png}
-    texts = tuple(text for text in found.texts if fits.get(text[0], is_png))
+    texts = tuple(text for text in found.texts if is_png or (is_jpeg and text[0] == "COM"))
     if len(texts) < len(found.texts):
-        return found.noting(
+        found = found.noting(
             "comments, which this format has no place for, were left out", texts=texts
         )
     return found
-
-
-def _png_chunks(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
-    """EXIF and text chunks of a PNG that is open, those behind the picture too."""
-    before, position = file.tell(), 8
-    while len(head := (file.seek(position), file.read(8))[1]) == 8:
-        length = int.from_bytes(head[:4])
-        if head[4:] in (b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt"):
-            yield head[4:].decode(), file.read(length)
-        position += 12 + length
-    file.seek(before)
-
-
-def _hidden_block(text: bytes) -> bytes:
-    """What a PNG's text chunk "Raw profile type ..." stands for, in hexadecimal."""
-    _, _, digits = text.partition(b"\0")
-    with contextlib.suppress(zlib.error, ValueError, IndexError):
-        if digits.startswith(b"\0"):  # compressed
-            digits = zlib.decompressobj().decompress(digits[1:], 1 << 22)
-        return bytes.fromhex(digits.split(b"\n", 3)[3].decode())
-    return b""
 
 
 def _density_of(block: exif.Block) -> tuple[int, float, float] | None:
