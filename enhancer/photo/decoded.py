@@ -58,7 +58,7 @@ class DecodedPhoto:
 
 
 def pixels_of(image: Image.Image) -> np.ndarray:
-    """The pixels of an image of 8 bits per channel, of any mode, as `DecodedPhoto` has them."""
+    """The pixels of an image of any mode, 8 bits per channel, as `DecodedPhoto` has them."""
     image.load()
     if "transparency" in image.info:
         image = image.convert("RGBA")

@@ -14,12 +14,7 @@ _DEFAULTS = {(1, 1), (6, 6), (2, 2)}
 
 
 def decode(path: Path, *, keep_depth: bool) -> DecodedPhoto:
-    """Decode the main picture of a HEIC file, to uint16 if wished and it has more than 8 bits.
-
-    Raises:
-        PhotoError: the extra is missing or the size is refused.
-        UnsupportedColorsError: the colours are those of HDR.
-    """
+    """Decode the main picture of a HEIC file, to uint16 if wished and it has more than 8 bits."""
     try:
         import pillow_heif  # pyright: ignore[reportMissingImports]
     except ImportError as error:

@@ -4,6 +4,7 @@ Preparation, command line and demo all read photos through `read_photo`, so that
 the same way everywhere. (Training reads the JPEGs that preparation wrote with OpenCV.)
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
@@ -28,6 +29,8 @@ PHOTO_SUFFIXES = RAW_SUFFIXES | frozenset(
     {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"}
 )
 """Lower-case suffixes, with the dot, of the files that `read_photo` is meant for."""
+
+_UNKNOWN = "its content is of no known picture format"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,16 +75,16 @@ def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
         raise PhotoError(
             f"{path.name} does not fit in this computer's memory. Export it at a smaller size."
         ) from error
+    except UnidentifiedImageError as error:  # its text repeats the path
+        raise refusal.damaged(path, _UNKNOWN) from error
     # Decoders fed with damaged files raise whatever comes up (struct.error, KeyError, ...).
     except Exception as error:
-        raise refusal.damaged(path, _reason(error)) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise refusal.damaged(path, reason) from error
 
 
 def write_photo(
-    path: str | os.PathLike,
-    pixels: np.ndarray,
-    *,
-    metadata: Metadata = NOTHING,
+    path: str | os.PathLike, pixels: np.ndarray, *, metadata: Metadata = NOTHING
 ) -> tuple[str, ...]:
     """Write an sRGB photo, tagged as such; the file appears complete or not at all.
 
@@ -97,16 +100,16 @@ def write_photo(
     Raises:
         PhotoError: another suffix.
     """
-    path = Path(path)
-    metadata = fitted(metadata, path.suffix.lower())
-    match path.suffix.lower():
+    path, suffix = Path(path), Path(path).suffix.lower()
+    metadata = fitted(metadata, suffix)
+    match suffix:
         case ".jpg" | ".jpeg":
             content = encode_jpeg(color.to_uint8(pixels), metadata=metadata)
         case ".png":
             content = encode.encode_png(pixels, metadata=metadata)
         case ".tif" | ".tiff":
             content = encode.encode_tiff(pixels, metadata=metadata)
-        case suffix:
+        case _:
             raise PhotoError(
                 f"{path.name} cannot be written: '{suffix}' is none of .jpg, .jpeg, .png, .tif, "
                 ".tiff."
@@ -117,11 +120,7 @@ def write_photo(
 
 def decoder_versions() -> dict[str, str]:
     """Versions, by library, of everything that can change a decoded or encoded pixel."""
-    try:
-        heif = importlib.metadata.version("pillow-heif")
-    except importlib.metadata.PackageNotFoundError:
-        heif = "not installed"
-    return {
+    versions = {
         "pillow": PIL.__version__,
         "libjpeg": features.version("libjpeg_turbo") or features.version("jpg") or "unknown",
         "simplejpeg": importlib.metadata.version("simplejpeg"),
@@ -130,8 +129,11 @@ def decoder_versions() -> dict[str, str]:
         "tifffile": importlib.metadata.version("tifffile"),
         "libraw": ".".join(map(str, rawpy.libraw_version)),
         "opencv": cv2.__version__,
-        "pillow-heif": heif,
+        "pillow-heif": "not installed",
     }
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        versions["pillow-heif"] = importlib.metadata.version("pillow-heif")
+    return versions
 
 
 def _decode(path: Path, head: bytes, *, keep_depth: bool) -> DecodedPhoto:
@@ -154,13 +156,13 @@ def _decode(path: Path, head: bytes, *, keep_depth: bool) -> DecodedPhoto:
         case "PNG":
             return png_webp.decode_png(path, head)
         case "TIFF":
-            developed = tiff.decode(path, head)
-            return developed or raw.decode(path, is_tiff=True, keep_depth=keep_depth)
+            finished = tiff.decode(path, head)
+            return finished or raw.decode(path, is_tiff=True, keep_depth=keep_depth)
         case "WebP":
             return png_webp.decode_webp(path)
         case "HEIC":
             return heic.decode(path, keep_depth=keep_depth)
-    raise refusal.damaged(path, "its content is of no known picture format")
+    raise refusal.damaged(path, _UNKNOWN)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -170,10 +172,3 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     rows = -1 if orientation in (3, 4, 7, 8) else 1
     columns = -1 if orientation in (2, 3, 6, 7) else 1
     return np.ascontiguousarray(pixels[::rows, ::columns])
-
-
-def _reason(error: Exception) -> str:
-    # Its text repeats the path, and the message that this goes into names the file.
-    if isinstance(error, UnidentifiedImageError):
-        return "its content is of no known picture format"
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

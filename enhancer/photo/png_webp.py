@@ -27,12 +27,7 @@ class _Chunk(NamedTuple):
 
 
 def decode_png(path: Path, head: bytes) -> DecodedPhoto:
-    """Decode a PNG of any kind, with or without transparency.
-
-    Raises:
-        PhotoError: it is animated or damaged, or its size is refused.
-        UnsupportedColorsError: the colours are those of HDR.
-    """
+    """Decode a PNG of any kind, with or without transparency."""
     refusal.check_size(path, *struct.unpack_from(">II", head.ljust(24, b"\0"), 16))
     chunks, notes = _chunks(path, path.read_bytes())
     about = [(c.kind, bytes(c.content)) for c in chunks if c.kind != b"IDAT"]
@@ -110,8 +105,7 @@ def _unpacked(content: bytes) -> bytes:
 
 
 def _profile(chunks: dict[bytes, bytes]) -> bytes | None:
-    """The colours that a PNG declares, None if it does not (PNG, third edition, 4.3: in this
-    order)."""
+    """The colours that a PNG declares, in the standard's order (third edition, 4.3), if it does."""
     if len(points := chunks.get(b"cICP", b"")) == 4:
         if points[3] != 1:
             raise color.UnsupportedColorsError("declares the narrow range of television")
@@ -129,11 +123,7 @@ def _profile(chunks: dict[bytes, bytes]) -> bytes | None:
 
 
 def decode_webp(path: Path) -> DecodedPhoto:
-    """Decode a lossy or lossless WebP, with or without transparency.
-
-    Raises:
-        PhotoError: it is animated, its end is missing, or its size is refused.
-    """
+    """Decode a lossy or lossless WebP, with or without transparency."""
     refusal.check_tail(path)
     with Image.open(path, formats=("WEBP",)) as image:
         refusal.check_size(path, *image.size)

@@ -28,20 +28,14 @@ _MIN_BITS_PER_PIXEL = 0.1
 _LARGE_PREVIEW_PIXELS = 1_000_000  # anything smaller is for the camera's screen
 # A row is dead when this share of its values repeats the pixel two to the left (or above).
 _DEAD_ROW_SHARE = 0.98
-_MAX_DEAD_SHARE = 0.05
+_MAX_SHARE = 0.05  # of a picture that may be dead or noise
 _MIN_STANDARD_DEVIATION = 1.0
 _NOISE_BANDS = 16
 
 
 def decode(path: Path, *, is_tiff: bool, keep_depth: bool) -> DecodedPhoto:
-    """Develop a RAW file: camera white balance, no automatic brightening, sRGB, upright.
-
-    The result, uint16 with `keep_depth` and else uint8, depends on nothing but the file and the
-    LibRaw version.
-
-    Raises:
-        PhotoError: LibRaw cannot read it, it is too large, or it decodes to what is not a picture.
-    """
+    """Develop a RAW file: camera white balance, no automatic brightening, sRGB, upright. The result
+    depends on nothing but the file and the LibRaw version."""
     preview = b""
     try:
         with rawpy.imread(os.fspath(path)) as raw:
@@ -66,11 +60,9 @@ def decode(path: Path, *, is_tiff: bool, keep_depth: bool) -> DecodedPhoto:
             is_whole = tiff.holds_whole_linear_raw(path)
             junk = describe_junk(sensor, may_be_black=is_whole) or _describe_flat(pixels)
     except rawpy.LibRawError as error:
-        text = error.args[0] if error.args else ""
-        reason = text.decode() if isinstance(text, bytes) else str(error)
-        raise _refusal(
-            path, f"is damaged, or of a kind that cannot be developed ({reason})", preview
-        ) from error
+        reason = "".join(map(os.fsdecode, error.args))
+        reason = f"is damaged, or of a kind that cannot be developed ({reason})"
+        raise _refusal(path, reason, preview) from error
     if junk:
         raise _refusal(path, f"is damaged: {junk}", preview)
     found = of_raw(path, preview, is_tiff=is_tiff)
@@ -87,13 +79,12 @@ def _preview(raw: rawpy.RawPy) -> bytes:
 
 
 def _refusal(path: Path, reason: str, preview: bytes) -> PhotoError:
-    """The camera's own rendering looks unlike ours, and may be a thumbnail: it is never passed off
-    as the photo, and named where it is large."""
     if compression := tiff.unsupported_compression(path):
         return PhotoError(
             f"{path.name} is compressed with {compression}, which is not supported. Convert it "
             "to a DNG without that, or export a TIFF from your RAW converter."
         )
+    # The camera's own rendering looks unlike ours: it is never passed off as the photo.
     advice = "Copy it from the camera again"
     with contextlib.suppress(Exception):  # it may be damaged too
         width, height = Image.open(io.BytesIO(preview), formats=("JPEG",)).size
@@ -106,7 +97,7 @@ def _refusal(path: Path, reason: str, preview: bytes) -> PhotoError:
 
 
 def describe_junk(sensor: np.ndarray, *, may_be_black: bool = False) -> str | None:
-    """Say what is wrong when sensor values cannot be those of a photo, else return None.
+    """Say what is wrong when sensor values cannot be those of a photo.
 
     Damaged files often decode without an error, to constant bands, to repeated rows (a decoder that
     lost its place repeats its prediction) or to noise. A real sensor is noisy even in the dark, so
@@ -115,7 +106,7 @@ def describe_junk(sensor: np.ndarray, *, may_be_black: bool = False) -> str | No
 
     Args:
         sensor: undeveloped values, `(height, width)` for a mosaic or `(height, width, channels)`.
-        may_be_black: areas of nothing but zeros are no damage, since the file is known to be whole.
+        may_be_black: areas of nothing but zeros are not damage, since the file is whole.
     """
     sensor = sensor.reshape(*sensor.shape[:2], -1)
     height, width = sensor.shape[:2]
@@ -124,12 +115,10 @@ def describe_junk(sensor: np.ndarray, *, may_be_black: bool = False) -> str | No
     brightest = sensor.max()
     if brightest == sensor.min():
         return "the whole picture has one single value"
-    dead_rows = _dead_share(sensor, brightest, may_be_black)
-    dead_columns = _dead_share(sensor.transpose(1, 0, 2), brightest, may_be_black)
-    if max(dead_rows, dead_columns) > _MAX_DEAD_SHARE:
-        return f"{max(dead_rows, dead_columns):.0%} of the picture is an empty or striped area"
-    noisy = _noise_share(sensor)
-    if noisy > _MAX_DEAD_SHARE:
+    both_ways = sensor, sensor.transpose(1, 0, 2)
+    if (dead := max(_dead_share(it, brightest, may_be_black) for it in both_ways)) > _MAX_SHARE:
+        return f"{dead:.0%} of the picture is an empty or striped area"
+    if (noisy := _noise_share(sensor)) > _MAX_SHARE:
         return f"{noisy:.0%} of the picture is noise"
     return None
 
@@ -171,8 +160,5 @@ def _describe_flat(pixels: np.ndarray) -> str | None:
     """A picture without any structure once noise is averaged away, such as one uniform grey."""
     scale = min(1.0, 128 / max(pixels.shape[:2]))
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    if pixels.dtype == np.uint16:
-        small = small / 257
-    if float(small.std(axis=(0, 1)).max()) < _MIN_STANDARD_DEVIATION:
-        return "it develops to one uniform colour"
-    return None
+    deviation = small.std(axis=(0, 1)).max() / (257 if pixels.dtype == np.uint16 else 1)
+    return "it develops to one uniform colour" if deviation < _MIN_STANDARD_DEVIATION else None

@@ -74,8 +74,7 @@ def recognise(head: bytes) -> FileKind | None:
 
 
 def describe_other(head: bytes) -> str | None:
-    """What a file is that is not a photo, and what to do, such as "a PDF document. Export the
-    photo in it."; None when nobody knows."""
+    """What a file is that is not a photo, and what to do about it; None when nobody knows."""
     if _brands(head) & _AVIF:
         return "an AVIF picture" + _EXPORT
     text = head.removeprefix(b"\xef\xbb\xbf")
@@ -98,11 +97,7 @@ def _brands(head: bytes) -> set[bytes]:
 
 
 def read_head(path: Path) -> bytes:
-    """Return a file's first bytes, `HEAD_BYTES` at most.
-
-    Raises:
-        PhotoError: it is missing, unreadable, empty, or a folder, a pipe, a device.
-    """
+    """A file's first bytes, unless it cannot be read, is empty, or a folder, pipe or device."""
     try:
         if path.is_dir():
             raise PhotoError(f"{path} is a folder. Name a photo in it.")
@@ -116,22 +111,14 @@ def read_head(path: Path) -> bytes:
         raise PhotoError(
             f"{path} cannot be opened ({error.strerror}). Check the file and its permissions."
         ) from error
-    if not head:
-        raise PhotoError(f"{path.name} is empty (0 bytes). Copy it again from where it came.")
-    if len(head) == HEAD_BYTES and not any(head):
-        raise PhotoError(
-            f"{path.name} begins with nothing but zeros: its copy failed. "
-            "Copy it again from the source."
-        )
-    return head
+    if any(head) or 0 < len(head) < HEAD_BYTES:
+        return head
+    what = "begins with nothing but zeros: its copy failed" if head else "is empty (0 bytes)"
+    raise PhotoError(f"{path.name} {what}. Copy it again from where it came.")
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Refuse what a header claims, in pixels, before anything is allocated for it.
-
-    Raises:
-        PhotoError: no pixels, too many, a line, or more pixels than the file can hold.
-    """
+    """Refuse what a header claims, in pixels, before anything is allocated for it."""
     num_pixels, num_bytes = width * height, path.stat().st_size
     size, claim = f"{width} x {height}", f"{num_pixels / 1e6:.0f} megapixels ({width} x {height})"
     if width < 1 or height < 1:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import math
 import re
 from pathlib import Path
 
@@ -21,22 +22,17 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 # RAW files of Canon (CR2) and Phase One (IIQ): as TIFFs they show nothing but their previews.
 _RAW_SIGNATURE = re.compile(rb"II\*\0\x10\0\0\0CR|.{8}(IIII.waR|MMMMRaw)", re.DOTALL)
 _ORIENTATION, _ICC_PROFILE = 274, 34675  # TIFF tags
-_SENSOR_VALUES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
-_NEGATIVE, _INKS = PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.SEPARATED
-_FOR_PILLOW = (PHOTOMETRIC.PALETTE, _INKS, PHOTOMETRIC.YCBCR, _NEGATIVE)
+_SENSOR_VALUES = {PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW}
+_FOR_PILLOW = {PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR}
+_FOR_PILLOW |= {PHOTOMETRIC.MINISWHITE}
 _JPEG_INSIDE = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY)
 _JPEG_TAIL_BYTES = 16  # a JPEG ends in a marker, perhaps with some padding behind it
 _NOT_IN_LIBRAW = {COMPRESSION.JPEGXL_DNG: "JPEG XL", COMPRESSION.JPEGXL: "JPEG XL"}
-_MAX_BYTES_PER_PIXEL = 8  # four channels of 16 bits
 _LEFT_OUT = "an extra channel, such as a saved selection, was left out"
 
 
 def decode(path: Path, head: bytes) -> DecodedPhoto | None:
-    """Decode the largest page; None when the file holds a camera's sensor values, to be developed.
-
-    Raises:
-        PhotoError: its size is refused, or it stores values of a kind that is not read.
-    """
+    """Decode the largest page; None where the file holds sensor values, to be developed."""
     with tifffile.TiffFile(path) as tiff:
         pages = _pages(tiff)
         # Where every page is a preview, the sensor's values are where TIFF readers do not look.
@@ -48,18 +44,23 @@ def decode(path: Path, head: bytes) -> DecodedPhoto | None:
             return None
         page = max(complete, key=_num_pixels)
         _check_storage(path, page)
-        pixels, notes, is_upright = _pixels(path, page)
-        profile = bytes(page.tags.valueof(_ICC_PROFILE, b""))
-        turn = 1 if is_upright else _turn(page)
+        turn, profile = _orientation(page), bytes(page.tags.valueof(_ICC_PROFILE, b""))
+        if page.bitspersample == 8 and page.photometric in _FOR_PILLOW and not _is_nested(page):
+            # Given a path, Pillow maps some files into memory and scrambles those that lie on
+            # their side.
+            with open(path, "rb") as file, Image.open(file, formats=("TIFF",)) as image:
+                image.seek(page.index)
+                pixels, notes, turn = decoded.pixels_of(image), (), 1  # it has turned them
+        else:
+            pixels, notes = _with_true_alpha(_plain_pixels(path, page), page)
         if not profile and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
             # 16 bits are what editors write their wide working spaces with.
             notes += ("16 bits without a colour profile, treated as sRGB",)
-        if len(complete) > 1:
+        if (count := len(complete)) > 1:
             notes += (
-                f"the largest of the file's {len(complete)} pages was read, the others were left "
-                "out",
+                f"the largest of the file's {count} pages was read, the others were left out",
             )
-        is_cmyk = page.photometric == _INKS
+        is_cmyk = page.photometric == PHOTOMETRIC.SEPARATED
         return DecodedPhoto(pixels, profile, metadata.of_tiff(path), turn, is_cmyk, notes)
 
 
@@ -107,53 +108,31 @@ def _is_nested(page: tifffile.TiffPage) -> bool:
     return len(page.treeindex) > 1
 
 
-def _turn(page: tifffile.TiffPage) -> int:
-    """The orientation, which belongs to each page; but those nested in one are turned with that."""
+def _orientation(page: tifffile.TiffPage) -> int:
+    """It belongs to each page, but those nested in one are turned with that."""
     first = page.parent.pages.first if _is_nested(page) else page
     turn = page.tags.valueof(_ORIENTATION) or first.tags.valueof(_ORIENTATION)
     return turn if turn in range(1, 9) else 1
 
 
-def _pixels(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, tuple[str, ...], bool]:
-    """Pixels, notes, and whether they have been turned upright. Plain grey and RGB are read by
-    tifffile, the rest (palette, CMYK, YCbCr) by Pillow."""
-    if page.bitspersample == 8 and page.photometric in _FOR_PILLOW and not _is_nested(page):
-        # Given a path, Pillow maps some files into memory and scrambles those that lie on their
-        # side.
-        with open(path, "rb") as file, Image.open(file, formats=("TIFF",)) as image:
-            image.seek(page.index)
-            return decoded.pixels_of(image), (), True
-    is_negative = page.bitspersample == 16 and page.photometric == _NEGATIVE
-    if page.photometric not in (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK) and not is_negative:
-        raise PhotoError(
-            f"{path.name} is a {PHOTOMETRIC(page.photometric).name} TIFF of "
-            f"{page.bitspersample} bits per channel. Export it as an RGB TIFF."
-        )
-    pixels = page.asarray()
-    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
-        pixels = np.moveaxis(pixels, 0, -1)
-    if is_negative:
-        pixels = np.iinfo(pixels.dtype).max - pixels
-    return *_with_true_alpha(pixels, page), False
-
-
 def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
     """Refuse, before it is decoded, what is not a photo or would take more memory than one."""
     refusal.check_size(path, page.imagewidth, page.imagelength)
+    bits = page.bitspersample
     if page.dtype is not None and page.dtype.kind == "f":
         raise color.UnsupportedColorsError(
-            f"is an HDR photo (linear floating-point values of {page.bitspersample} bits)"
+            f"is an HDR photo (floating-point values of {bits} bits)"
         )
-    if page.dtype is None or page.dtype.kind not in "u" or page.bitspersample not in (8, 16):
+    if page.dtype is None or page.dtype.kind not in "u" or bits not in (8, 16):
+        kind = tifffile.SAMPLEFORMAT(page.sampleformat).name.lower()
         raise PhotoError(
-            f"{path.name} stores {page.bitspersample}-bit "
-            f"{tifffile.SAMPLEFORMAT(page.sampleformat).name.lower()} values. "
+            f"{path.name} stores {bits}-bit {kind} values. "
             "Export it as a TIFF with 8 or 16 bits per channel."
         )
     num_bytes = page.samplesperpixel * page.imagedepth * page.dtype.itemsize
-    if num_bytes > _MAX_BYTES_PER_PIXEL:
+    if num_bytes > 8:  # four channels of 16 bits
         raise PhotoError(
-            f"{path.name} has {num_bytes} bytes per pixel, a photo {_MAX_BYTES_PER_PIXEL} at most. "
+            f"{path.name} has {num_bytes} bytes per pixel, a photo 8 at most. "
             "Export it as an RGB TIFF."
         )
     if page.is_tiled:
@@ -161,15 +140,13 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
     _check_segments(path, page)
     if page.compression in _JPEG_INSIDE:
         # The JPEGs inside have sizes of their own, for which their decoder allocates.
-        tile = page.tilewidth * page.tilelength, page.imagewidth * page.rowsperstrip
-        most_pixels = 2 * tile[0 if page.is_tiled else 1]
+        most_pixels = max(2 * math.prod(page.chunks), 2**20)
         segments = page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
-        for content, _ in segments:
-            content = content if isinstance(content, bytes) else b""
+        for content in (segment if isinstance(segment, bytes) else b"" for segment, _ in segments):
             if not any(content[-_JPEG_TAIL_BYTES:]):
                 raise refusal.damaged(path, "a part of the picture is missing")
             with Image.open(io.BytesIO(content), formats=("JPEG",)) as part:
-                if part.width * part.height > max(most_pixels, 2**20):
+                if part.width * part.height > most_pixels:
                     raise refusal.damaged(path, "its parts are larger than the whole picture")
 
 
@@ -178,6 +155,20 @@ def _check_segments(path: Path, page: tifffile.TiffPage) -> None:
     end = max(offset + size for offset, size in parts)
     if 0 in page.databytecounts or end > page.parent.filehandle.size:
         raise refusal.damaged(path, "a part of the picture is missing")
+
+
+def _plain_pixels(path: Path, page: tifffile.TiffPage) -> np.ndarray:
+    """Grey, RGB, and their extra channels."""
+    is_negative = page.bitspersample == 16 and page.photometric == PHOTOMETRIC.MINISWHITE
+    if page.photometric not in (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK) and not is_negative:
+        raise PhotoError(
+            f"{path.name} is a {PHOTOMETRIC(page.photometric).name} TIFF of "
+            f"{page.bitspersample} bits per channel. Export it as an RGB TIFF."
+        )
+    pixels = page.asarray()
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+        pixels = np.moveaxis(pixels, 0, -1)
+    return np.iinfo(pixels.dtype).max - pixels if is_negative else pixels
 
 
 def _with_true_alpha(
