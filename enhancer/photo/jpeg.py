@@ -23,7 +23,7 @@ _SCAN, _END, _JFIF, _ICC, _ADOBE, _COMMENT = 0xDA, 0xD9, 0xE0, 0xE2, 0xEE, 0xFE
 _TABLES, _ABOUT = {0xC4, 0xCC, 0xDB, 0xDD}, {*range(0xE0, 0xF0), _COMMENT}
 _NO_END = "its end marker is missing, and no part of the picture is"
 _PLAIN_JFIF = b"JFIF\0\1\1\0\0\1\0\1\0\0"
-_STORED = re.compile(rb"JFIF|JFXX|Adobe|ICC_PROFILE|MPF\0|Ducky")  # how a JPEG is stored
+_STORED = re.compile(rb"JFIF|JFXX|Adobe|ICC_PROFILE|Ducky")  # how a JPEG is stored
 _MARKER = re.compile(rb"\xff+([^\0\xff])")
 _AFTER_DATA = re.compile(rb"\xff+([^\0\xff\xd0-\xd7])")  # stuffed bytes and restarts are data
 _STUFFED = re.compile(rb"(?:\xff\0)*")
@@ -108,6 +108,8 @@ def _metadata(header: list[_Segment]) -> Metadata:
             resources += content.removeprefix(PHOTOSHOP_PREFIX)
         elif marker == _JFIF and content.startswith(b"JFIF\0") and len(content) >= 12:
             density = struct.unpack_from(">BHH", content, 7)
+        elif content.startswith(b"MPF\0"):
+            notes["further pictures in its file, such as previews, were left out"] = None
         elif marker in _ABOUT and not _STORED.match(content):
             notes[f"data of the kind APP{marker & 15} {content[:20]!r} were left out"] = None
     return Metadata(exif, packet, resources, tuple(texts), density, tuple(notes))

@@ -16,6 +16,9 @@ from enhancer.photo.metadata import EXIF_PREFIX, PHOTOSHOP_PREFIX, PNG_XMP, XMP_
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _OF_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+# Chunks about colours and pixels, and Apple's, which says where these lie.
+_STORED = {b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI", b"sBIT", b"bKGD", b"tRNS"}
+_STORED |= {b"hIST", b"sPLT", b"pHYs", b"acTL", b"fcTL", b"fdAT", b"iDOT"}
 _MOST_UNPACKED_BYTES = 2**24
 
 
@@ -64,7 +67,7 @@ def _chunks(path: Path, content: bytes) -> tuple[list[_Chunk], tuple[str, ...]]:
 
 def _metadata(chunks: Iterable[tuple[bytes, bytes]]) -> Metadata:
     exif = packet = resources = b""
-    density, texts = None, []
+    density, texts, notes = None, [], {}
     for kind, content in chunks:
         if kind == b"eXIf":
             exif = content.removeprefix(EXIF_PREFIX)
@@ -85,7 +88,9 @@ def _metadata(chunks: Iterable[tuple[bytes, bytes]]) -> Metadata:
                 resources += hidden.removeprefix(PHOTOSHOP_PREFIX)
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
             texts.append((kind.decode(), content))
-    return Metadata(exif, packet, resources, tuple(texts), density)
+        elif kind[:1].islower() and kind not in _STORED:
+            notes[f"data of the kind {kind.decode()} were left out"] = None
+    return Metadata(exif, packet, resources, tuple(texts), density, tuple(notes))
 
 
 def _hidden_block(text: bytes) -> bytes:

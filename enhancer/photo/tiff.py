@@ -61,7 +61,9 @@ def decode(path: Path, head: bytes) -> DecodedPhoto | None:
                 f"the largest of the file's {count} pages was read, the others were left out",
             )
         is_cmyk = page.photometric == PHOTOMETRIC.SEPARATED
-        return DecodedPhoto(pixels, profile, metadata.of_tiff(path), turn, is_cmyk, notes)
+        return DecodedPhoto(
+            pixels, profile, metadata.of_tiff(path, page.offset), turn, is_cmyk, notes
+        )
 
 
 def unsupported_compression(path: Path) -> str | None:

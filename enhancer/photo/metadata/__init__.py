@@ -33,6 +33,8 @@ _IPTC_RESOURCE = b"8BIM\x04\x04"
 _PLACE_KEYWORD = re.compile(
     rb"(?i)[\w:. ]*(gps|geo|location|city|country|state|province|place|tude)"
 )
+_CR3_BOXES = {exif.FIRST: b"CMT1", exif.EXIF: b"CMT2", exif.GPS: b"CMT4"}
+_CR3_HEAD_BYTES = 1 << 20  # previews follow
 _DAMAGED_EXIF = "EXIF is damaged and was left out"
 
 
@@ -101,12 +103,12 @@ def kept_metadata(found: Metadata, policy: MetadataPolicy) -> Metadata:
     return kept
 
 
-def of_tiff(path: Path) -> Metadata:
-    """What a TIFF says, or a RAW that is TIFF inside (DNG, NEF, ...)."""
+def of_tiff(path: Path, page: int = 0) -> Metadata:
+    """What a TIFF says about the page whose directory lies there, or a RAW that is TIFF inside."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
-            source = exif.Block(content)
-            block, notes = exif.rebuilt(content, exif.OF_A_FILE)
+            source = exif.Block(content, page)
+            block, notes = exif.rebuilt(source.parts, exif.OF_A_FILE)
         except (ValueError, struct.error):
             return Metadata(notes=(_DAMAGED_EXIF,))
         resources, iptc = source.value(exif.PHOTOSHOP), source.value(exif.IPTC)
@@ -117,8 +119,8 @@ def of_tiff(path: Path) -> Metadata:
 
 
 def of_raw(path: Path, preview: bytes, *, is_tiff: bool) -> Metadata:
-    """The same of a camera's RAW, whose preview holds the EXIF where the file is not a TIFF."""
-    found = of_tiff(path) if is_tiff else NOTHING
+    """The same of a camera's RAW, whose preview holds the EXIF where the file does not."""
+    found = of_tiff(path) if is_tiff else _of_cr3(path)
     if not found.exif:
         with (
             contextlib.suppress(Exception),
@@ -130,9 +132,27 @@ def of_raw(path: Path, preview: bytes, *, is_tiff: bool) -> Metadata:
     return found if found.exif else found.noting("no EXIF was found in it")
 
 
+def _of_cr3(path: Path) -> Metadata:
+    """What Canon's CR3 says, each of whose directories lies in a box of its own."""
+    with open(path, "rb") as file:
+        head = file.read(_CR3_HEAD_BYTES)
+    parts = {}
+    with contextlib.suppress(ValueError):
+        for pointer, kind in _CR3_BOXES.items() if head[4:12] == b"ftypcrx " else ():
+            start = head.index(kind)
+            end = start - 4 + int.from_bytes(head[start - 4 : start])
+            parts[pointer] = exif.Block(head[start + 4 : end]).parts[exif.FIRST]
+    if not parts:
+        return NOTHING
+    block, notes = exif.rebuilt(parts, exif.OF_A_FILE)
+    return Metadata(block, notes=(*notes, "the maker note of the CR3 was left out"))
+
+
 def upright(found: Metadata, height: int, width: int) -> Metadata:
     """Make true for an sRGB picture of this size that has been turned upright."""
     notes, block, packet, density = [], b"", found.xmp, found.density
+    if density and found.orientation >= 5:
+        density = density[0], density[2], density[1]
     try:
         if found.exif:
             block = exif.upright(found.exif, height, width)
@@ -157,7 +177,7 @@ def fitted(found: Metadata, suffix: str) -> Metadata:
     """What a file of this suffix has room for, with notes about the rest."""
     is_jpeg, is_png = suffix in (".jpg", ".jpeg"), suffix == ".png"
     if is_jpeg and len(found.exif) > exif.MAX_BYTES:
-        block, _ = exif.rebuilt(found.exif, exif.MAKER_NOTES)
+        block, _ = exif.rebuilt(exif.Block(found.exif).parts, exif.MAKER_NOTES)
         block, what = (block, "maker note") if len(block) <= exif.MAX_BYTES else (b"", "EXIF")
         found = found.noting(f"the {what}, too large for a JPEG, was left out", exif=block)
     if is_jpeg and len(found.xmp) > MAX_SEGMENT_BYTES - len(XMP_PREFIX):

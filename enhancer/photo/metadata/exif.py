@@ -52,11 +52,14 @@ class Entry(NamedTuple):
 class Block:
     """A TIFF structure, or a whole TIFF file; what lies beyond its end is not there.
 
+    Of a file of several pages, the one whose directory lies at `page` counts. What it does not say
+    of itself, but for its orientation, the first one says for all.
+
     Raises:
         ValueError: it is not one.
     """
 
-    def __init__(self, content: bytes | mmap.mmap):
+    def __init__(self, content: bytes | mmap.mmap, page: int = 0):
         orders = {b"II": "<", b"MM": ">"}
         if len(content) < 14 or bytes(content[:2]) not in orders:
             raise ValueError("not a TIFF structure")
@@ -65,17 +68,26 @@ class Block:
         self._words = "QQ" if self.is_big else "HI"  # a directory's length, an offset
         self.directories: dict[int, tuple[int, list[Entry]]] = {}
         """Offset and entries, by the tag that points there."""
-        waiting = [(FIRST, self._number(self._words[1], 8 if self.is_big else 4))]
+        first = self._number(self._words[1], 8 if self.is_big else 4)
+        waiting = [(FIRST, page or first)]
         for pointer, offset in waiting:
             if pointer in self.directories:
                 continue
             entries, end = self._entries(offset)
+            if pointer == FIRST and offset != first:
+                own = {ORIENTATION, *(entry.tag for entry in entries)}
+                entries += [entry for entry in self._entries(first)[0] if entry.tag not in own]
             self.directories[pointer] = offset, entries
             waiting += [(e.tag, self.integer(e)) for e in entries if e.tag in (EXIF, GPS, INTEROP)]
             if pointer == FIRST:
                 waiting.append((_THUMBNAIL, self._number(self._words[1], end)))
         if not self.directories[FIRST][1]:
             raise ValueError("no directory")
+
+    @property
+    def parts(self) -> dict[int, "Part"]:
+        """The entries of all directories, by the tag that points there."""
+        return {pointer: (self, entries) for pointer, (_, entries) in self.directories.items()}
 
     def find(self, tag: int, pointer: int = FIRST) -> Entry | None:
         """The entry of a tag in a directory, if it is there."""
@@ -119,6 +131,10 @@ class Block:
         return struct.unpack_from(self.order + kind, self.content, position)[0] if is_there else 0
 
 
+Part = tuple[Block, list[Entry]]
+"""Entries of a directory, and where they lie."""
+
+
 def upright(content: bytes, height: int, width: int) -> bytes:
     """Make a block true for an sRGB picture of this size that has been turned upright.
 
@@ -144,6 +160,10 @@ def _patched(source: Block, numbers: Mapping[tuple[int, int], int], gone: frozen
     if source.is_big:
         raise ValueError("a BigTIFF is not patched in place")
     before, result = source.content, bytearray(source.content)
+    x, y, twin = source.find(X_RESOLUTION), source.find(Y_RESOLUTION), {}
+    is_turned = numbers and source.integer(source.find(ORIENTATION)) in range(5, 9)
+    if is_turned and x and y and source.value(x.tag) != source.value(y.tag):
+        twin = {x: y, y: x}
     needed, erased = [(0, 8)], []
     for pointer, (offset, entries) in source.directories.items():
         if not entries:
@@ -157,7 +177,8 @@ def _patched(source: Block, numbers: Mapping[tuple[int, int], int], gone: frozen
         table = struct.pack(f"{source.order}H", len(kept))
         for entry in kept:
             value = numbers.get((pointer, entry.tag))
-            stored = before[entry.position : entry.position + 12]
+            at = twin.get(entry, entry).position
+            stored = before[entry.position : entry.position + 2] + before[at + 2 : at + 12]
             if value is not None and (entry.count, source.integer(entry)) != (1, value):
                 kind = _LONG if entry.kind == _LONG or value > 0xFFFF else _SHORT
                 stored = struct.pack(f"{source.order}HHI", entry.tag, kind, 1)
@@ -179,25 +200,16 @@ def _patched(source: Block, numbers: Mapping[tuple[int, int], int], gone: frozen
     return bytes(Block(bytes(result)).content)  # unless its parts lay across each other
 
 
-def rebuilt(content: bytes | mmap.mmap, gone: frozenset[int]) -> tuple[bytes, list[str]]:
-    """Build a block of a TIFF file's directories and their values' bytes; say what was lost."""
-    source = Block(content)
-    return joined(
-        {key: (source, entries) for key, (_, entries) in source.directories.items()}, gone
-    )
-
-
-def joined(
-    sources: Mapping[int, tuple[Block, list[Entry]]], gone: frozenset[int]
-) -> tuple[bytes, list[str]]:
-    """The same of directories that lie anywhere, by the tag that points to them.
+def rebuilt(parts: Mapping[int, Part], gone: frozenset[int]) -> tuple[bytes, list[str]]:
+    """Build a block of directories, by the tag that points there, and of their values' bytes; say
+    what was lost.
 
     A maker note stays where it was if it can, because it may hold offsets into the file.
     """
-    order, notes = sources[FIRST][0].order, []
+    order, notes = parts[FIRST][0].order, []
     directories: dict[int, dict[int, Value]] = {INTEROP: {}, GPS: {}, EXIF: {}, FIRST: {}}
     note_start = 0
-    for pointer, (source, entries) in sources.items():
+    for pointer, (source, entries) in parts.items():
         for tag, kind, count, _, start, end in entries if pointer in directories else ():
             value = bytes(source.content[start : min(end, start + _MAX_VALUE_BYTES)])
             if tag in gone or tag in directories or not value or kind > 13:
