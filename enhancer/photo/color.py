@@ -3,6 +3,7 @@
 import functools
 import io
 import re
+import struct
 from typing import Any
 
 import cv2
@@ -13,10 +14,6 @@ from PIL import ExifTags, Image, ImageCms
 UNREADABLE = b"unreadable"
 """Stands for a profile that is there and cannot be read."""
 
-_HEADER_DATE = slice(24, 36)  # ICC.1:2022, section 7.2: creation date and time
-# LittleCMS' own default; for the matrix profiles of cameras and editors all intents give the same
-# colours.
-_INTENT = ImageCms.Intent.PERCEPTUAL
 # LittleCMS replaces a 16-bit conversion by a coarse table, up to 22/255 off at the edge of the
 # gamut; this evaluates it.
 _EXACT = int(ImageCms.Flags.NOOPTIMIZE)
@@ -62,8 +59,8 @@ class UnsupportedColorsError(ValueError):
 def srgb_profile() -> bytes:
     """Return an sRGB profile with a fixed creation date: files that embed it are reproducible."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    # 1 January 2000, big-endian 16-bit numbers: LittleCMS would write the moment of the call.
-    profile[_HEADER_DATE] = b"".join(number.to_bytes(2, "big") for number in (2000, 1, 1, 0, 0, 0))
+    # ICC.1:2022, section 7.2; LittleCMS would write the moment of the call.
+    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
     return bytes(profile)
 
 
@@ -83,25 +80,16 @@ def rgb_profile(chromaticities: tuple[float, ...], curve: tuple[float, ...]) -> 
         return UNREADABLE
 
 
-def display_p3_profile() -> bytes:
-    """Return the telephones' profile: Display P3 (SMPTE EG 432-1), D65, sRGB's curve."""
-    return rgb_profile(_PRIMARIES[12], _SRGB_CURVE)
-
-
 def profile_of_code_points(primaries: int, curve: int) -> bytes:
     """Return a profile for the code points of ITU-T H.273 that HEIC and PNG declare colours with.
 
     Raises:
         UnsupportedColorsError: PQ, HLG, or others that stand for no finite picture on a screen.
     """
-    if curve not in _CURVES:
-        raise UnsupportedColorsError(
-            f"is an HDR photo ({_HDR_CURVES[curve]})"
-            if curve in _HDR_CURVES
-            else f"declares the transfer curve {curve} of ITU-T H.273"
-        )
-    if primaries not in _PRIMARIES:
-        raise UnsupportedColorsError(f"declares the primaries {primaries} of ITU-T H.273")
+    if curve in _HDR_CURVES:
+        raise UnsupportedColorsError(f"is an HDR photo ({_HDR_CURVES[curve]})")
+    if curve not in _CURVES or primaries not in _PRIMARIES:
+        raise UnsupportedColorsError(f"declares the colours {primaries}, {curve} of ITU-T H.273")
     return rgb_profile(_PRIMARIES[primaries], _CURVES[curve])
 
 
@@ -158,7 +146,7 @@ def to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
     if channels == 1:
         levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)[None]
         return _transform(levels, profile, space="gray")[0][pixels[..., 0]]
-    if channels == 3 and is_srgb(profile):
+    if channels == 3 and _is_srgb(profile):
         return pixels
     if pixels.dtype == np.uint16 and (tables := _matrix_tables(profile)):
         return _through_tables(pixels, *tables)
@@ -185,14 +173,10 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def is_srgb(profile: bytes) -> bool:
+def _is_srgb(profile: bytes) -> bool:
     """True when the profile changes no colour by more than one 8-bit step."""
     colors = _grid(np.uint8)
-    try:
-        converted = _transform(colors, profile)
-    except ProfileError:
-        return False
-    return int(np.abs(converted.astype(int) - colors).max()) <= 1
+    return int(np.abs(_transform(colors, profile).astype(int) - colors).max()) <= 1
 
 
 @functools.lru_cache(maxsize=16)
@@ -245,7 +229,6 @@ def _transform(
             colorspace=space,
             outcolorspace="rgb",
             outdtype=dtype or pixels.dtype.str,
-            intent=int(_INTENT),
             flags=0 if pixels.dtype == np.uint8 else _EXACT,
         )
     except (imagecodecs.CmsError, ValueError) as error:

@@ -79,10 +79,10 @@ def _preview(raw: rawpy.RawPy) -> bytes:
 
 
 def _refusal(path: Path, reason: str, preview: bytes) -> PhotoError:
-    if compression := tiff.unsupported_compression(path):
+    if tiff.holds_jpeg_xl(path):
         return PhotoError(
-            f"{path.name} is compressed with {compression}, which is not supported. Convert it "
-            "to a DNG without that, or export a TIFF from your RAW converter."
+            f"{path.name} is compressed with JPEG XL, which is not supported. Convert it to a DNG "
+            "without that, or export a TIFF from your RAW converter."
         )
     # The camera's own rendering looks unlike ours: it is never passed off as the photo.
     advice = "Copy it from the camera again"

@@ -27,7 +27,7 @@ _FOR_PILLOW = {PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR}
 _FOR_PILLOW |= {PHOTOMETRIC.MINISWHITE}
 _JPEG_INSIDE = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY)
 _JPEG_TAIL_BYTES = 16  # a JPEG ends in a marker, perhaps with some padding behind it
-_NOT_IN_LIBRAW = {COMPRESSION.JPEGXL_DNG: "JPEG XL", COMPRESSION.JPEGXL: "JPEG XL"}
+_JPEG_XL = (COMPRESSION.JPEGXL_DNG, COMPRESSION.JPEGXL)
 _LEFT_OUT = "an extra channel, such as a saved selection, was left out"
 
 
@@ -66,12 +66,11 @@ def decode(path: Path, head: bytes) -> DecodedPhoto | None:
         )
 
 
-def unsupported_compression(path: Path) -> str | None:
-    """The compression of a RAW that LibRaw does not know, by its name."""
+def holds_jpeg_xl(path: Path) -> bool:
+    """Whether a RAW is compressed with what LibRaw does not know."""
     with contextlib.suppress(Exception), tifffile.TiffFile(path) as tiff:
-        found = {page.compression for page in _pages(tiff)}
-        return next((name for kind, name in _NOT_IN_LIBRAW.items() if kind in found), None)
-    return None
+        return any(page.compression in _JPEG_XL for page in _pages(tiff))
+    return False
 
 
 def holds_whole_linear_raw(path: Path) -> bool:
