@@ -191,6 +191,7 @@ def _matrix_tables(profile: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray] 
     linear = rgb_profile(_PRIMARIES[1], (1, 0, 1, 0))
     levels = np.repeat(np.arange(_LEVELS, dtype=np.uint16)[None, :, None], 3, axis=-1)
     curve = _transform(levels, profile, linear, dtype="f4")[0, :, 1]
+    curve /= curve[-1] or 1
     matrix = _transform(np.eye(3, dtype=np.uint16)[None] * 65535, profile, linear, dtype="f4")[0].T
     steps = np.linspace(0, 1, _ENCODING_STEPS, dtype=np.float32)
     grey = np.repeat(steps[None, :, None], 3, axis=-1)

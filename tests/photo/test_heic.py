@@ -21,14 +21,7 @@ def save(path, **colors):
     path.write_bytes(buffer.getvalue())
 
 
-def test_display_p3_without_an_icc_profile(tmp_path):
-    save(tmp_path / "photo.heic", color_primaries=12, transfer_characteristics=13)
-    expected = to_srgb(in_8_bit(picture()), profile_of_code_points(12, 13)).astype(int)
-    assert np.abs(read_photo(tmp_path / "photo.heic").pixels - expected).max() <= 6
-    assert np.abs(expected - in_8_bit(picture())).max() > 6
-
-
-@pytest.mark.parametrize("points", [(9, 14), (9, 13), (5, 4), (11, 13)])
+@pytest.mark.parametrize("points", [(12, 13), (9, 14), (9, 13), (5, 4), (11, 13)])
 def test_colours_that_are_given_as_code_points(tmp_path, points):
     primaries, curve = points
     save(tmp_path / "photo.heic", color_primaries=primaries, transfer_characteristics=curve)
