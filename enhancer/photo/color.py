@@ -11,9 +11,7 @@ import imagecodecs
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-UNREADABLE = b"unreadable"
-"""Stands for a profile that is there and cannot be read."""
-
+UNREADABLE = b"unreadable"  # stands for a profile that is there and cannot be read
 # LittleCMS replaces a 16-bit conversion by a coarse table, up to 22/255 off at the edge of the
 # gamut; this evaluates it.
 _EXACT = int(ImageCms.Flags.NOOPTIMIZE)
@@ -81,11 +79,8 @@ def rgb_profile(chromaticities: tuple[float, ...], curve: tuple[float, ...]) -> 
 
 
 def profile_of_code_points(primaries: int, curve: int) -> bytes:
-    """Return a profile for the code points of ITU-T H.273 that HEIC and PNG declare colours with.
-
-    Raises:
-        UnsupportedColorsError: PQ, HLG, or others that stand for no finite picture on a screen.
-    """
+    """Return a profile for the code points of ITU-T H.273 that HEIC and PNG declare colours with,
+    unless they are those of HDR, or unknown."""
     if curve in _HDR_CURVES:
         raise UnsupportedColorsError(f"is an HDR photo ({_HDR_CURVES[curve]})")
     if curve not in _CURVES or primaries not in _PRIMARIES:

@@ -23,11 +23,9 @@ class DecodedPhoto:
     pixels: np.ndarray
     """uint8 or uint16 `(height, width)` or `(height, width, channels)`, full range: grey, RGB, both
     perhaps with alpha, or CMYK."""
-    profile: bytes | None = None
-    """ICC; where there is none, EXIF may still name the colours."""
+    profile: bytes | None = None  # without, EXIF may still name the colours
     metadata: Metadata = NOTHING
-    orientation: int = 1
-    """Of EXIF, still to be undone."""
+    orientation: int = 1  # of EXIF, still to be undone
     is_cmyk: bool = False
     notes: tuple[str, ...] = ()
 

@@ -37,8 +37,7 @@ _LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d|1[0-6]) extraneous bytes before
 class _Segment(NamedTuple):
     marker: int
     content: bytes
-    data: bytes = b""
-    """Behind the header of a scan."""
+    data: bytes = b""  # behind the header of a scan
 
 
 def decode(path: Path) -> DecodedPhoto:
@@ -133,12 +132,12 @@ def _profile(header: list[_Segment]) -> tuple[bytes | None, tuple[str, ...]]:
 def _decode_mended(
     path: Path, content: bytes, header: list[_Segment], start: int, options: dict[str, Any]
 ) -> tuple[np.ndarray, bool]:
-    """Pixels of a JPEG that the decoder grumbles about, and whether it has an end.
-
-    Without everything that is not the picture, what the decoder says is about that.
-    """
+    """Pixels of a JPEG that the decoder grumbles about, and whether it has an end. Without all
+    that is not the picture, what the decoder says is about that."""
     segments, has_end = _picture(content, header, start)
-    content, warning = _written(segments), ""
+    content, warning = b"\xff\xd8", ""
+    for marker, part, data in segments:
+        content += struct.pack(">BBH", 0xFF, marker, 2 + len(part)) + part + data
     for _ in range(2):
         try:
             pixels = simplejpeg.decode_jpeg(content + b"\xff\xd9", **options, strict=True)
@@ -154,8 +153,7 @@ def _decode_mended(
 
 
 def _picture(content: bytes, header: list[_Segment], start: int) -> tuple[list[_Segment], bool]:
-    """The tables and scans that the pixels need, without zeros behind them; and whether the file
-    has an end."""
+    """The tables and scans that the pixels need; and whether the file has an end."""
     segments = []
     for part in header:
         if part.marker == _JFIF and part.content.startswith(b"JFIF\0"):
@@ -186,13 +184,6 @@ def _picture(content: bytes, header: list[_Segment], start: int) -> tuple[list[_
             return segments, bool(found and found[1][0] == _END)
         part, start = _part(content, found.end())
         segments.append(_Segment(_SCAN, part))
-
-
-def _written(segments: list[_Segment]) -> bytes:
-    parts = [b"\xff\xd8"]
-    for marker, content, data in segments:
-        parts += [bytes((0xFF, marker)), (len(content) + 2).to_bytes(2), content, data]
-    return b"".join(parts)
 
 
 def _is_by_adobe(part: _Segment) -> bool:

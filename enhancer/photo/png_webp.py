@@ -25,8 +25,7 @@ _MOST_UNPACKED_BYTES = 2**24
 class _Chunk(NamedTuple):
     kind: bytes
     content: memoryview
-    whole: memoryview
-    """With its length, kind and check sum."""
+    whole: memoryview  # with its length, kind and check sum
 
 
 def decode_png(path: Path, head: bytes) -> DecodedPhoto:

@@ -12,7 +12,6 @@ from enhancer.system.errors import EnhancerError
 
 MAX_PIXELS = 200_000_000
 """Pictures above this are refused by their header; the largest sensors have 150 million pixels."""
-
 HEAD_BYTES = 1024
 _DISK_SECTOR_BYTES = 512  # the least that is copied or lost
 _MAX_ASPECT = 100  # panoramas of a full turn stay below 20

@@ -24,8 +24,7 @@ pixels only."""
 
 EXIF_PREFIX, XMP_PREFIX = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 PHOTOSHOP_PREFIX, PNG_XMP = b"Photoshop 3.0\0", b"XML:com.adobe.xmp\0"
-MAX_SEGMENT_BYTES = 65_533
-"""Of a part of a JPEG's header."""
+MAX_SEGMENT_BYTES = 65_533  # of a part of a JPEG's header
 # Photoshop's resources: thumbnails, profile, EXIF, XMP; records of IPTC that name the place.
 _STALE_RESOURCE = re.compile(rb"8BIM\x04[\x09\x0c\x0f\x22\x23\x24]\0\0(.{4})", re.DOTALL)
 _IPTC_PLACE = re.compile(rb"\x1c\x02[\x1a\x1b\x5a\x5c\x5f\x64\x65]([\0-\x7f].)", re.DOTALL)
@@ -42,18 +41,15 @@ _DAMAGED_EXIF = "EXIF is damaged and was left out"
 class Metadata:
     """What belongs to a photo beside its pixels."""
 
-    exif: bytes = b""
-    """A TIFF structure."""
-    xmp: bytes = b""
-    """A packet."""
+    exif: bytes = b""  # a TIFF structure
+    xmp: bytes = b""  # a packet
     photoshop: bytes = b""
     """Photoshop's image resources, captions and credits of IPTC-IIM among them."""
     texts: tuple[tuple[str, bytes], ...] = ()
     """Comments of a JPEG ("COM"), text chunks of a PNG ("tEXt", "zTXt", "iTXt")."""
     density: tuple[int, float, float] | None = None
     """Unit (0 none, 1 inch, 2 centimetre) and pixels per unit, horizontal and vertical."""
-    notes: tuple[str, ...] = ()
-    """What could not be kept."""
+    notes: tuple[str, ...] = ()  # what could not be kept
 
     @classmethod
     def of_info(cls, info: Mapping[str, Any]) -> "Metadata":
@@ -122,10 +118,8 @@ def of_raw(path: Path, preview: bytes, *, is_tiff: bool) -> Metadata:
     """The same of a camera's RAW, whose preview holds the EXIF where the file does not."""
     found = of_tiff(path) if is_tiff else _of_cr3(path)
     if not found.exif:
-        with (
-            contextlib.suppress(Exception),
-            Image.open(io.BytesIO(preview), formats=("JPEG",)) as image,
-        ):
+        with contextlib.suppress(Exception):
+            image = Image.open(io.BytesIO(preview), formats=("JPEG",))
             found = dataclasses.replace(found, exif=Metadata.of_info(image.info).exif)
     if b"dcraw v9" in found.exif:  # which LibRaw puts together
         return found.noting("of its metadata, date, camera and exposure alone could be kept")

@@ -23,13 +23,12 @@ _ELSEWHERE = frozenset({273, 279, 324, 325, 330, 513, 514, XMP, IPTC, PHOTOSHOP,
 # names and numbers of camera and lens.
 _STORAGE = _ELSEWHERE | {284, 301, 33421, 33422, 33424, 37724, *range(254, 268), *range(277, 282)}
 _STORAGE |= {317, *range(288, 294), *range(320, 326), *range(332, 348), *range(512, 533)}
+# Tags of a TIFF or DNG that make no sense in another file.
 OF_A_FILE = _STORAGE | {*range(50706, 52600)} - {50708, 50735, 50736, 50827, _DNG_PRIVATE}
-"""Tags of a TIFF or DNG that make no sense in another file."""
 _OLD_COLORS = frozenset({301, 318, 319, INTEROP, 42240})  # curves, white, primaries, gamma
 _PLACE = MAKER_NOTES | {GPS, 33550, 33922, 34264, 34735, 34736, 34737}  # the last six: GeoTIFF
 
-MAX_BYTES = 65_527
-"""Of a block in a JPEG."""
+MAX_BYTES = 65_527  # of a block in a JPEG
 _MAX_VALUE_BYTES = 1 << 20
 _SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)  # of a value, by type
 _SHORT, _LONG, _INTEGERS = 3, 4, {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -66,8 +65,8 @@ class Block:
         self.content, self.order = content, orders[bytes(content[:2])]
         self.is_big = self._number("H", 2) == 43
         self._words = "QQ" if self.is_big else "HI"  # a directory's length, an offset
+        # Offset and entries, by the tag that points there.
         self.directories: dict[int, tuple[int, list[Entry]]] = {}
-        """Offset and entries, by the tag that points there."""
         first = self._number(self._words[1], 8 if self.is_big else 4)
         waiting = [(FIRST, page or first)]
         for pointer, offset in waiting:
@@ -136,11 +135,8 @@ Part = tuple[Block, list[Entry]]
 
 
 def upright(content: bytes, height: int, width: int) -> bytes:
-    """Make a block true for an sRGB picture of this size that has been turned upright.
-
-    The thumbnail, which shows the photo before the edit, and metadata of other kinds, which go
-    their own way, are left out.
-    """
+    """Make a block true for an sRGB picture of this size that has been turned upright, and leave
+    out the thumbnail, and metadata of other kinds, which go their own way."""
     source = Block(content)
     is_srgb = source.integer(source.find(COLOR_SPACE, EXIF)) == 1
     numbers = {(FIRST, ORIENTATION): 1, (FIRST, 256): width, (FIRST, 257): height}
