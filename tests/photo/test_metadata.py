@@ -126,6 +126,8 @@ def test_a_damaged_block_is_kept_or_a_note_says_that_it_is_not(tmp_path, damage,
     block = damage(full_block("<"))
     content, notes = copied(tmp_path, jpeg_with((0xE1, b"Exif\0\0" + block)), policy=policy)
     assert (b"Exif\0\0" in content) != ("EXIF is damaged and was left out" in notes)
+    place = struct.pack("<4I", 48, 1, 51, 1)
+    assert place not in content or policy == "keep"
 
 
 def test_the_thumbnail_of_the_unedited_photo_is_dropped(tmp_path):

@@ -52,7 +52,7 @@ class Metadata:
     notes: tuple[str, ...] = ()  # what could not be kept
 
     @classmethod
-    def of_info(cls, info: Mapping[str, Any]) -> "Metadata":
+    def of_info(cls, info: Mapping[Any, Any]) -> "Metadata":
         """What Pillow or pillow-heif found in a file."""
         found = (info.get("exif") or b"").removeprefix(EXIF_PREFIX)
         return cls(found, (info.get("xmp") or b"").removeprefix(XMP_PREFIX))

@@ -155,7 +155,7 @@ def _patched(source: Block, numbers: Mapping[tuple[int, int], int], gone: frozen
     """Write numbers over those of the same tags, and take tags and directories out."""
     if source.is_big:
         raise ValueError("a BigTIFF is not patched in place")
-    before, result = source.content, bytearray(source.content)
+    result = bytearray(source.content)
     x, y, twin = source.find(X_RESOLUTION), source.find(Y_RESOLUTION), {}
     is_turned = numbers and source.integer(source.find(ORIENTATION)) in range(5, 9)
     if is_turned and x and y and source.value(x.tag) != source.value(y.tag):
@@ -165,8 +165,9 @@ def _patched(source: Block, numbers: Mapping[tuple[int, int], int], gone: frozen
         if not entries:
             continue
         kept = [e for e in entries if not {e.tag, pointer} & gone]
-        erased += [(e.start, e.end) for e in entries if e not in kept]
         end = offset + 6 + 12 * len(entries)
+        lost = [e for e in entries if e not in kept]
+        erased += [(e.start, e.end) for e in lost if not offset <= e.start < end]
         if not kept and pointer != FIRST:
             erased.append((offset, end))
             continue
@@ -174,13 +175,13 @@ def _patched(source: Block, numbers: Mapping[tuple[int, int], int], gone: frozen
         for entry in kept:
             value = numbers.get((pointer, entry.tag))
             at = twin.get(entry, entry).position
-            stored = before[entry.position : entry.position + 2] + before[at + 2 : at + 12]
+            stored = result[entry.position : entry.position + 2] + result[at + 2 : at + 12]
             if value is not None and (entry.count, source.integer(entry)) != (1, value):
                 kind = _LONG if entry.kind == _LONG or value > 0xFFFF else _SHORT
                 stored = struct.pack(f"{source.order}HHI", entry.tag, kind, 1)
                 stored += struct.pack(source.order + _INTEGERS[kind], value).ljust(4, b"\0")
             table += stored
-        link = before[end - 4 : end] if pointer != FIRST or _THUMBNAIL not in gone else bytes(4)
+        link = result[end - 4 : end] if pointer != FIRST or _THUMBNAIL not in gone else bytes(4)
         result[offset:end] = (table + link).ljust(end - offset, b"\0")[: len(result) - offset]
         needed += [(offset, end), *((e.start, e.end) for e in kept)]
     for tags in ((513, 514), (273, 279)) if _THUMBNAIL in gone else ():
@@ -191,6 +192,8 @@ def _patched(source: Block, numbers: Mapping[tuple[int, int], int], gone: frozen
         result[start:end] = bytes(len(patched[start:end]))
     for start, end in needed:  # the parts of a damaged block may overlap
         result[start:end] = patched[start:end]
+    if gone == _PLACE and any(any(result[start:end]) for start, end in erased):
+        raise ValueError("where it was taken lies across something else")
     if all(entry.tag in gone for entry in source.directories[FIRST][1]):
         return b""
     return bytes(Block(bytes(result)).content)  # unless its parts lay across each other
