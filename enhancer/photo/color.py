@@ -1,9 +1,9 @@
 """Colours of any ICC profile or code points -> sRGB, in the photo's own precision (8 or 16 bit)."""
 
-import dataclasses
 import functools
 import io
 import re
+import struct
 from typing import Any
 
 import cv2
@@ -11,13 +11,7 @@ import imagecodecs
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-UNREADABLE = b"unreadable"
-"""Stands for a profile that is there and cannot be read."""
-
-_HEADER_DATE = slice(24, 36)  # ICC.1:2022, section 7.2: creation date and time
-# LittleCMS' own default; for the matrix profiles of cameras and editors all intents give the same
-# colours.
-_INTENT = ImageCms.Intent.PERCEPTUAL
+UNREADABLE = b"unreadable"  # stands for a profile that is there and cannot be read
 # LittleCMS replaces a 16-bit conversion by a coarse table, up to 22/255 off at the edge of the
 # gamut; this evaluates it.
 _EXACT = int(ImageCms.Flags.NOOPTIMIZE)
@@ -63,8 +57,8 @@ class UnsupportedColorsError(ValueError):
 def srgb_profile() -> bytes:
     """Return an sRGB profile with a fixed creation date: files that embed it are reproducible."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    # 1 January 2000, big-endian 16-bit numbers: LittleCMS would write the moment of the call.
-    profile[_HEADER_DATE] = b"".join(number.to_bytes(2, "big") for number in (2000, 1, 1, 0, 0, 0))
+    # ICC.1:2022, section 7.2; LittleCMS would write the moment of the call.
+    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
     return bytes(profile)
 
 
@@ -84,25 +78,13 @@ def rgb_profile(chromaticities: tuple[float, ...], curve: tuple[float, ...]) -> 
         return UNREADABLE
 
 
-def display_p3_profile() -> bytes:
-    """Return the telephones' profile: Display P3 (SMPTE EG 432-1), D65, sRGB's curve."""
-    return rgb_profile(_PRIMARIES[12], _SRGB_CURVE)
-
-
 def profile_of_code_points(primaries: int, curve: int) -> bytes:
-    """Return a profile for the code points of ITU-T H.273 that HEIC and PNG declare colours with.
-
-    Raises:
-        UnsupportedColorsError: PQ, HLG, or others that stand for no finite picture on a screen.
-    """
-    if curve not in _CURVES:
-        raise UnsupportedColorsError(
-            f"is an HDR photo ({_HDR_CURVES[curve]})"
-            if curve in _HDR_CURVES
-            else f"declares the transfer curve {curve} of ITU-T H.273"
-        )
-    if primaries not in _PRIMARIES:
-        raise UnsupportedColorsError(f"declares the primaries {primaries} of ITU-T H.273")
+    """Return a profile for the code points of ITU-T H.273 that HEIC and PNG declare colours with,
+    unless they are those of HDR, or unknown."""
+    if curve in _HDR_CURVES:
+        raise UnsupportedColorsError(f"is an HDR photo ({_HDR_CURVES[curve]})")
+    if curve not in _CURVES or primaries not in _PRIMARIES:
+        raise UnsupportedColorsError(f"declares the colours {primaries}, {curve} of ITU-T H.273")
     return rgb_profile(_PRIMARIES[primaries], _CURVES[curve])
 
 
@@ -119,10 +101,12 @@ def profile_of_png(gamma: float, chromaticities: tuple[float, ...] | None) -> by
     return rgb_profile(chromaticities, curve)
 
 
-def profile_of_exif(exif: Image.Exif) -> bytes | None:
+def profile_of_exif(block: bytes) -> bytes | None:
     """Return the profile of a camera that says Adobe RGB, or its primaries, in EXIF alone (DCF 2.0;
     EXIF 2.32, 4.6.5); None for sRGB and where nothing is said."""
+    exif = Image.Exif()
     try:
+        exif.load(block)
         details, interop = exif.get_ifd(ExifTags.IFD.Exif), ExifTags.IFD.Interop
         space = details.get(ExifTags.Base.ColorSpace)
         index = exif.get_ifd(interop).get(1) if interop in details else None
@@ -138,24 +122,6 @@ def profile_of_exif(exif: Image.Exif) -> bytes | None:
         return None
 
 
-def color_space(profile: bytes) -> str:
-    """The profile's colour space, "RGB", "GRAY", "CMYK", ...
-
-    Raises:
-        ProfileError: it is not a profile.
-        UnsupportedColorsError: of an HDR picture.
-    """
-    try:
-        opened: Any = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
-    except (OSError, ImageCms.PyCMSError) as error:
-        raise ProfileError(str(error)) from error
-    code_points = re.search(rb"cicp\0{4}.(.)", profile[128:], re.DOTALL)
-    named = re.search(r"\b(PQ|HLG)\b", opened.profile_description or "")
-    if name := (named and named[1]) or (code_points and _HDR_CURVES.get(code_points[1][0])):
-        raise UnsupportedColorsError(f"is an HDR photo ({name})")
-    return opened.xcolor_space.strip()
-
-
 def to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
     """Convert pixels to sRGB, `(height, width, 3)`, in their own precision.
 
@@ -167,69 +133,79 @@ def to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
         ProfileError: the profile is unreadable or describes another kind of picture.
         UnsupportedColorsError: of an HDR picture.
     """
-    space, channels = color_space(profile), pixels.shape[-1]
+    space, channels = _color_space(profile), pixels.shape[-1]
     if channels == 1 and space == "RGB":
         pixels, channels = np.repeat(pixels, 3, axis=-1), 3
     if channels != {"GRAY": 1, "RGB": 3, "CMYK": 4}.get(space):
         raise ProfileError(f"the profile is for {space} pictures, the picture is of another kind")
     if channels == 1:
         levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)[None]
-        return _transform(levels, profile, srgb_profile(), space="gray")[0][pixels[..., 0]]
-    if channels == 3 and is_srgb(profile):
+        return _transform(levels, profile, space="gray")[0][pixels[..., 0]]
+    if channels == 3 and _is_srgb(profile):
         return pixels
     if pixels.dtype == np.uint16 and (tables := _matrix_tables(profile)):
-        return tables.convert(pixels)
-    return _transform(pixels, profile, srgb_profile(), space=space.lower())
+        return _through_tables(pixels, *tables)
+    return _transform(pixels, profile, space=space.lower())
 
 
-@dataclasses.dataclass(frozen=True)
-class _MatrixTables:
-    """A profile of a curve per channel and a matrix, as working spaces have, for 16 bits.
+def _color_space(profile: bytes) -> str:
+    """The profile's colour space, "RGB", "GRAY", "CMYK", ..., unless it is of HDR."""
+    try:
+        opened: Any = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
+    except (OSError, ImageCms.PyCMSError) as error:
+        raise ProfileError(str(error)) from error
+    code_points = re.search(rb"cicp\0{4}.(.)", profile[128:], re.DOTALL)
+    named = re.search(r"\b(PQ|HLG)\b", opened.profile_description or "")
+    if name := (named and named[1]) or (code_points and _HDR_CURVES.get(code_points[1][0])):
+        raise UnsupportedColorsError(f"is an HDR photo ({name})")
+    return opened.xcolor_space.strip()
 
-    LittleCMS takes seven times as long as this for a pixel.
-    """
 
-    curves: np.ndarray  # linear light of each level, float32 `(3, levels)`, [0, 1]
-    matrix: np.ndarray  # to linear sRGB, float32 `(3, 4)`; the last column is a black pixel's
-    encoding: np.ndarray  # level of each of `len - 1` equal steps of linear light
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """Round uint16 [0, 65535] to uint8 [0, 255]; uint8 is returned as it is."""
+    is_deep = pixels.dtype == np.uint16  # 65535 = 255 * 257
+    return cv2.convertScaleAbs(np.ascontiguousarray(pixels), alpha=1 / 257) if is_deep else pixels
 
-    def convert(self, pixels: np.ndarray) -> np.ndarray:
-        converted = np.empty(pixels.shape, pixels.dtype)
-        last = len(self.encoding) - 1
-        for start in range(0, len(pixels), _BLOCK_ROWS):
-            block = pixels[start : start + _BLOCK_ROWS]
-            light = np.stack([curve[block[..., c]] for c, curve in enumerate(self.curves)], axis=-1)
-            steps = cv2.transform(light, self.matrix * last).clip(0, last, dtype=np.float32)
-            steps = np.rint(steps, out=steps).astype(np.int32)
-            converted[start : start + _BLOCK_ROWS] = self.encoding[steps]
-        return converted
+
+@functools.lru_cache(maxsize=64)
+def _is_srgb(profile: bytes) -> bool:
+    """True when the profile changes no colour by more than one 8-bit step."""
+    colors = _grid(np.uint8)
+    return int(np.abs(_transform(colors, profile).astype(int) - colors).max()) <= 1
 
 
 @functools.lru_cache(maxsize=16)
-def _matrix_tables(profile: bytes) -> _MatrixTables | None:
-    """Measure a profile's curves and matrix by asking LittleCMS; None if it has something else."""
+def _matrix_tables(profile: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Measure a profile of one curve and a matrix, as working spaces are, by asking LittleCMS,
+    which takes ten times as long for a pixel; None if it is something else.
+
+    Returns:
+        Linear light of each level, float32, [0, 1]; the matrix to linear sRGB, float32 `(3, 3)`;
+        sRGB's level for equal steps of light.
+    """
     linear = rgb_profile(_PRIMARIES[1], (1, 0, 1, 0))
-    ramps = np.zeros((3, _LEVELS, 3), np.uint16)
-    for channel in range(3):
-        ramps[channel, :, channel] = np.arange(_LEVELS)
-    light = _transform(ramps, profile, linear, dtype="f4")
-    black = light[0, 0]
-    columns = light[:, -1] - black  # of the matrix, one for each channel
-    strongest = np.abs(columns).argmax(axis=1)
-    pairs = [(c, k) for c, k in enumerate(strongest) if columns[c, k]]
-    curves = [(light[c, :, k] - black[k]) / columns[c, k] for c, k in pairs]
-    if len(curves) < 3 or not np.isfinite(curves).all():
-        return None
-    matrix = np.concatenate([columns.T, black[:, None]], axis=1)
+    levels = np.repeat(np.arange(_LEVELS, dtype=np.uint16)[None, :, None], 3, axis=-1)
+    curve = _transform(levels, profile, linear, dtype="f4")[0, :, 1]
+    curve /= curve[-1] or 1
+    matrix = _transform(np.eye(3, dtype=np.uint16)[None] * 65535, profile, linear, dtype="f4")[0].T
     steps = np.linspace(0, 1, _ENCODING_STEPS, dtype=np.float32)
-    grey = np.repeat(steps[:, None], 3, axis=1)[None]
-    encoding = _transform(grey, linear, srgb_profile(), dtype="f4")[0, :, 1].clip(0, 1)
-    encoding = np.rint(encoding * (_LEVELS - 1)).astype(np.uint16)
-    tables = _MatrixTables(np.array(curves, np.float32), matrix.astype(np.float32), encoding)
+    grey = np.repeat(steps[None, :, None], 3, axis=-1)
+    encoding = _transform(grey, linear, dtype="f4")[0, :, 1].clip(0, 1)
+    tables = curve, matrix, np.rint(encoding * (_LEVELS - 1)).astype(np.uint16)
     colors = _grid(np.uint16)
-    exact = _transform(colors, profile, srgb_profile())
-    error = np.abs(tables.convert(colors).astype(int) - exact).max()
-    return tables if error <= _MAX_TABLE_ERROR else None
+    error = np.abs(_through_tables(colors, *tables) - _transform(colors, profile).astype(int))
+    return tables if error.max() <= _MAX_TABLE_ERROR else None
+
+
+def _through_tables(
+    pixels: np.ndarray, curve: np.ndarray, matrix: np.ndarray, encoding: np.ndarray
+) -> np.ndarray:
+    converted, last = np.empty_like(pixels), len(encoding) - 1
+    for start in range(0, len(pixels), _BLOCK_ROWS):
+        light = curve[pixels[start : start + _BLOCK_ROWS]]
+        steps = cv2.transform(light, matrix * last).clip(0, last, dtype=np.float32)
+        converted[start : start + _BLOCK_ROWS] = encoding[np.rint(steps).astype(np.int32)]
+    return converted
 
 
 def _grid(dtype: type) -> np.ndarray:
@@ -238,40 +214,18 @@ def _grid(dtype: type) -> np.ndarray:
 
 
 def _transform(
-    pixels: np.ndarray, profile: bytes, target: bytes, dtype: str = "", *, space: str = "rgb"
+    pixels: np.ndarray, profile: bytes, target: bytes = b"", dtype: str = "", *, space: str = "rgb"
 ) -> np.ndarray:
+    """LittleCMS' own conversion, to sRGB by default."""
     try:
         return imagecodecs.cms_transform(
             np.ascontiguousarray(pixels),
             profile,
-            target,
+            target or srgb_profile(),
             colorspace=space,
             outcolorspace="rgb",
             outdtype=dtype or pixels.dtype.str,
-            intent=int(_INTENT),
             flags=0 if pixels.dtype == np.uint8 else _EXACT,
         )
     except (imagecodecs.CmsError, ValueError) as error:
         raise ProfileError(str(error)) from error
-
-
-def to_uint8(pixels: np.ndarray) -> np.ndarray:
-    """Round uint16 [0, 65535] to uint8 [0, 255]; uint8 is returned as it is."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    # 65535 = 255 * 257: rounding to the nearest, in integers and by rows to spare memory.
-    rounded = np.empty(pixels.shape, np.uint8)
-    for row, values in enumerate(pixels):
-        rounded[row] = (values.astype(np.uint32) + 128) // 257
-    return rounded
-
-
-@functools.lru_cache(maxsize=64)
-def is_srgb(profile: bytes) -> bool:
-    """True when the profile changes no colour by more than one 8-bit step."""
-    colors = _grid(np.uint8)
-    try:
-        converted = _transform(colors, profile, srgb_profile())
-    except ProfileError:
-        return False
-    return int(np.abs(converted.astype(int) - colors).max()) <= 1

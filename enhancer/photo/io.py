@@ -4,6 +4,7 @@ Preparation, command line and demo all read photos through `read_photo`, so that
 the same way everywhere. (Training reads the JPEGs that preparation wrote with OpenCV.)
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
@@ -17,32 +18,19 @@ import rawpy
 from PIL import Image, UnidentifiedImageError, features
 
 from enhancer.photo import color, encode, heic, jpeg, png_webp, raw, refusal, tiff
-from enhancer.photo.decoded import DecodedPhoto, Tags
-from enhancer.photo.encode import encode_jpeg
-from enhancer.photo.metadata import Metadata, fitted, of_raw, upright
-from enhancer.photo.raw import RAW_SUFFIXES
-from enhancer.photo.refusal import MAX_PIXELS, FileKind, PhotoError
+from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo.encode import encode_jpeg as encode_jpeg
+from enhancer.photo.metadata import NOTHING, Metadata, fitted, upright
+from enhancer.photo.raw import RAW_SUFFIXES as RAW_SUFFIXES
+from enhancer.photo.refusal import PhotoError as PhotoError
 from enhancer.system.files import write_atomically
-
-__all__ = [
-    "MAX_PIXELS",
-    "PHOTO_SUFFIXES",
-    "RAW_SUFFIXES",
-    "Photo",
-    "PhotoError",
-    "decoder_versions",
-    "encode_jpeg",
-    "read_photo",
-    "write_photo",
-]
 
 PHOTO_SUFFIXES = RAW_SUFFIXES | frozenset(
     {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"}
 )
 """Lower-case suffixes, with the dot, of the files that `read_photo` is meant for."""
 
-_NOTHING = Metadata()
-_LARGE_PREVIEW_PIXELS = 1_000_000  # anything smaller is for the camera's screen
+_UNKNOWN = "its content is of no known picture format"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +58,10 @@ def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
     path = Path(path)
     try:
         decoded = _decode(path, refusal.read_head(path), keep_depth=keep_depth)
-        pixels = decoded.pixels if keep_depth else color.to_uint8(decoded.pixels)
-        pixels = _upright(pixels, decoded.tags.orientation)
-        made = upright(decoded.tags.metadata, *pixels.shape[:2])
-        return Photo(pixels, made, decoded.notes)
+        pixels, notes = decoded.in_srgb()
+        pixels = pixels if keep_depth else color.to_uint8(pixels)
+        pixels = _upright(pixels, decoded.orientation)
+        return Photo(pixels, upright(decoded.metadata, *pixels.shape[:2]), notes)
     except PhotoError:
         raise
     except color.UnsupportedColorsError as error:
@@ -87,16 +75,16 @@ def read_photo(path: str | os.PathLike, *, keep_depth: bool = False) -> Photo:
         raise PhotoError(
             f"{path.name} does not fit in this computer's memory. Export it at a smaller size."
         ) from error
+    except UnidentifiedImageError as error:  # its text repeats the path
+        raise refusal.damaged(path, _UNKNOWN) from error
     # Decoders fed with damaged files raise whatever comes up (struct.error, KeyError, ...).
     except Exception as error:
-        raise refusal.damaged(path, _reason(error)) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise refusal.damaged(path, reason) from error
 
 
 def write_photo(
-    path: str | os.PathLike,
-    pixels: np.ndarray,
-    *,
-    metadata: Metadata = _NOTHING,
+    path: str | os.PathLike, pixels: np.ndarray, *, metadata: Metadata = NOTHING
 ) -> tuple[str, ...]:
     """Write an sRGB photo, tagged as such; the file appears complete or not at all.
 
@@ -112,16 +100,16 @@ def write_photo(
     Raises:
         PhotoError: another suffix.
     """
-    path = Path(path)
-    metadata = fitted(metadata, path.suffix.lower())
-    match path.suffix.lower():
+    path, suffix = Path(path), Path(path).suffix.lower()
+    metadata = fitted(metadata, suffix)
+    match suffix:
         case ".jpg" | ".jpeg":
             content = encode_jpeg(color.to_uint8(pixels), metadata=metadata)
         case ".png":
             content = encode.encode_png(pixels, metadata=metadata)
         case ".tif" | ".tiff":
             content = encode.encode_tiff(pixels, metadata=metadata)
-        case suffix:
+        case _:
             raise PhotoError(
                 f"{path.name} cannot be written: '{suffix}' is none of .jpg, .jpeg, .png, .tif, "
                 ".tiff."
@@ -132,11 +120,7 @@ def write_photo(
 
 def decoder_versions() -> dict[str, str]:
     """Versions, by library, of everything that can change a decoded or encoded pixel."""
-    try:
-        heif = importlib.metadata.version("pillow-heif")
-    except importlib.metadata.PackageNotFoundError:
-        heif = "not installed"
-    return {
+    versions = {
         "pillow": PIL.__version__,
         "libjpeg": features.version("libjpeg_turbo") or features.version("jpg") or "unknown",
         "simplejpeg": importlib.metadata.version("simplejpeg"),
@@ -145,69 +129,40 @@ def decoder_versions() -> dict[str, str]:
         "tifffile": importlib.metadata.version("tifffile"),
         "libraw": ".".join(map(str, rawpy.libraw_version)),
         "opencv": cv2.__version__,
-        "pillow-heif": heif,
+        "pillow-heif": "not installed",
     }
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        versions["pillow-heif"] = importlib.metadata.version("pillow-heif")
+    return versions
 
 
 def _decode(path: Path, head: bytes, *, keep_depth: bool) -> DecodedPhoto:
     """Decode a file by its content; camera RAW goes by the suffix too."""
     kind = refusal.recognise(head)
     if kind is None and (other := refusal.describe_other(head)):
-        name, advice = other
-        raise PhotoError(f"{path.name} is not a photo but {name}. {advice}")
-    suffix = path.suffix.lower()
+        raise PhotoError(f"{path.name} is not a photo but {other}")
     # What is finished in a DNG says so. The previews of older cameras' files do not.
-    is_raw = suffix in RAW_SUFFIXES and not (suffix == ".dng" and kind is FileKind.TIFF)
-    if is_raw or kind is FileKind.RAW:
-        return _develop(path, kind, keep_depth=keep_depth)
-    match kind:
-        case FileKind.JPEG:
-            return jpeg.decode(path)
-        case FileKind.PNG:
-            return png_webp.decode_png(path, head)
-        case FileKind.TIFF:
-            return tiff.decode(path, head) or _develop(path, kind, keep_depth=keep_depth)
-        case FileKind.WEBP:
-            return png_webp.decode_webp(path, head)
-        case FileKind.HEIC:
-            return heic.decode(path, keep_depth=keep_depth)
-    raise refusal.damaged(path, "its content is of no known picture format")
-
-
-def _develop(path: Path, kind: FileKind | None, *, keep_depth: bool) -> DecodedPhoto:
-    if kind not in (FileKind.TIFF, FileKind.RAW, None):
-        raise PhotoError(
-            f"{path.name} holds a {kind.value} picture and no RAW data. "
-            "Use the camera's own file, or rename this one to what it is."
-        )
-    try:
-        pixels = raw.develop(
-            path,
-            max_pixels=MAX_PIXELS,
-            is_whole=tiff.holds_whole_linear_raw(path),
-            bits_per_channel=16 if keep_depth else 8,
-        )
-    except raw.RawError as error:
-        # The camera's own rendering looks unlike ours, and may be a thumbnail: it is never passed
-        # off as the photo.
-        width, height = raw.preview_size(path) or (0, 0)
-        if compression := tiff.unsupported_compression(path):
+    suffix, is_tiff = path.suffix.lower(), kind == "TIFF"
+    if kind == "RAW" or (suffix in RAW_SUFFIXES and not (suffix == ".dng" and is_tiff)):
+        if kind not in ("RAW", "TIFF", None):
             raise PhotoError(
-                f"{path.name} is compressed with {compression}, which is not supported. Convert it "
-                "to a DNG without that, or export a TIFF from your RAW converter."
-            ) from error
-        advice = "Copy it from the camera again"
-        if width * height >= _LARGE_PREVIEW_PIXELS:
-            advice = (
-                f"The camera's own JPEG in it, {width} x {height} pixels, was not used: "
-                "extract it with a photo viewer"
+                f"{path.name} holds a {kind} picture and no RAW data. "
+                "Use the camera's own file, or rename this one to what it is."
             )
-        raise PhotoError(
-            f"{path.name} {error}. {advice}, or export a TIFF from your RAW converter."
-        ) from error
-    # LibRaw turns the picture upright itself.
-    found = of_raw(path, raw.preview_jpeg(path), is_tiff=kind is FileKind.TIFF)
-    return DecodedPhoto(pixels, Tags(metadata=found))
+        return raw.decode(path, is_tiff=is_tiff, keep_depth=keep_depth)
+    match kind:
+        case "JPEG":
+            return jpeg.decode(path)
+        case "PNG":
+            return png_webp.decode_png(path, head)
+        case "TIFF":
+            finished = tiff.decode(path, head)
+            return finished or raw.decode(path, is_tiff=True, keep_depth=keep_depth)
+        case "WebP":
+            return png_webp.decode_webp(path)
+        case "HEIC":
+            return heic.decode(path, keep_depth=keep_depth)
+    raise refusal.damaged(path, _UNKNOWN)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -217,10 +172,3 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     rows = -1 if orientation in (3, 4, 7, 8) else 1
     columns = -1 if orientation in (2, 3, 6, 7) else 1
     return np.ascontiguousarray(pixels[::rows, ::columns])
-
-
-def _reason(error: Exception) -> str:
-    # Its text repeats the path, and the message that this goes into names the file.
-    if isinstance(error, UnidentifiedImageError):
-        return "its content is of no known picture format"
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -1,63 +1,46 @@
 """Decoding of PNG files of all depths, and of WebP files."""
 
-import dataclasses
-import io
+import contextlib
 import struct
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import imagecodecs
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from enhancer.photo import color, decoded, refusal
-from enhancer.photo.decoded import DecodedPhoto, Tags
-
-PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # Pillow's own limit is below the XMP of some retouchers
+from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo.metadata import EXIF_PREFIX, PHOTOSHOP_PREFIX, PNG_XMP, XMP_PREFIX, Metadata
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_WIDTH, _HEIGHT = slice(16, 20), slice(20, 24)  # in a PNG's IHDR chunk
 _OF_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_NO_DATA = bytes(4) + b"IDAT" + zlib.crc32(b"IDAT").to_bytes(4)
-_MOST_PROFILE_BYTES = 2**24
-_WEBP_SIZE_BITS = 0x3FFF  # sides are at most 16383 pixels
+# Chunks about colours and pixels, and Apple's, which says where these lie.
+_STORED = {b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI", b"sBIT", b"bKGD", b"tRNS"}
+_STORED |= {b"hIST", b"sPLT", b"pHYs", b"acTL", b"fcTL", b"fdAT", b"iDOT"}
+_MOST_UNPACKED_BYTES = 2**24
 
 
 class _Chunk(NamedTuple):
     kind: bytes
     content: memoryview
-    whole: memoryview
-    """With its length, kind and check sum."""
+    whole: memoryview  # with its length, kind and check sum
 
 
 def decode_png(path: Path, head: bytes) -> DecodedPhoto:
-    """Decode a PNG of any kind, with or without transparency.
-
-    Raises:
-        PhotoError: it is animated or damaged, or its size is refused.
-        UnsupportedColorsError: the colours are those of HDR.
-    """
-    refusal.check_size(path, int.from_bytes(head[_WIDTH]), int.from_bytes(head[_HEIGHT]))
+    """Decode a PNG of any kind, with or without transparency."""
+    refusal.check_size(path, *struct.unpack_from(">II", head.ljust(24, b"\0"), 16))
     chunks, notes = _chunks(path, path.read_bytes())
-    contents = {chunk.kind: bytes(chunk.content) for chunk in chunks if chunk.kind != b"IDAT"}
-    num_frames = int.from_bytes(contents.get(b"acTL", b"")[:4])
+    about = [(c.kind, bytes(c.content)) for c in chunks if c.kind != b"IDAT"]
+    num_frames = int.from_bytes(dict(about).get(b"acTL", b"")[:4])
     if num_frames > 1:
         raise refusal.animated(path, "PNG", num_frames)
-    profile = _profile(contents)
-    try:
-        # Pillow reads what stands before the pixels, libpng nothing but them.
-        header = b"".join(chunk.whole for chunk in chunks if chunk.kind not in (b"IDAT", b"IEND"))
-        with Image.open(io.BytesIO(_SIGNATURE + header + _NO_DATA), formats=("PNG",)) as image:
-            # Pillow would look for EXIF behind the pixels, where none is left.
-            raw = image.info.get("Raw profile type exif", "").split("\n")[3:]
-            image.info.setdefault("exif", bytes.fromhex("".join(raw)))
-            tags = decoded.tags_of(image)
-    except (OSError, SyntaxError, ValueError):
-        tags, notes = Tags(), (*notes, "its metadata could not be read and were left out")
-    tags = dataclasses.replace(tags, profile=profile or tags.profile)
+    profile, found = _profile(dict(about)), _metadata(about)
+    # libpng sees nothing but the pixels.
     needed = b"".join([_SIGNATURE, *(c.whole for c in chunks if c.kind in _OF_PIXELS)])
     pixels = imagecodecs.png_decode(needed)
-    return decoded.from_array(pixels, tags).noting(*notes)
+    return DecodedPhoto(pixels, profile, found, found.orientation, notes=notes)
 
 
 def _chunks(path: Path, content: bytes) -> tuple[list[_Chunk], tuple[str, ...]]:
@@ -81,19 +64,58 @@ def _chunks(path: Path, content: bytes) -> tuple[list[_Chunk], tuple[str, ...]]:
     return chunks, tuple(notes)
 
 
+def _metadata(chunks: Iterable[tuple[bytes, bytes]]) -> Metadata:
+    exif = packet = resources = b""
+    density, texts, notes = None, [], {}
+    for kind, content in chunks:
+        if kind == b"eXIf":
+            exif = content.removeprefix(EXIF_PREFIX)
+        elif kind == b"pHYs" and len(content) == 9:
+            x, y, is_metre = struct.unpack(">IIB", content)
+            density = (2, x / 100, y / 100) if is_metre else (0, x, y)
+        elif kind == b"iTXt" and content.startswith(PNG_XMP):
+            is_packed = content[len(PNG_XMP) :].startswith(b"\1")
+            _, _, text = content[len(PNG_XMP) + 2 :].partition(b"\0")[2].partition(b"\0")
+            packet = _unpacked(text) if is_packed else text
+        elif content.startswith(b"Raw profile type ") and kind in (b"tEXt", b"zTXt"):
+            hidden = _hidden_block(content)  # of ImageMagick, older than eXIf
+            if hidden.startswith((EXIF_PREFIX, b"II*\0", b"MM\0*")):
+                exif = exif or hidden.removeprefix(EXIF_PREFIX)
+            elif b"<x:xmpmeta" in hidden:
+                packet = packet or hidden.removeprefix(XMP_PREFIX)
+            elif b"8BIM" in hidden:
+                resources += hidden.removeprefix(PHOTOSHOP_PREFIX)
+        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+            texts.append((kind.decode(), content))
+        elif kind[:1].islower() and kind not in _STORED:
+            notes[f"data of the kind {kind.decode()} were left out"] = None
+    return Metadata(exif, packet, resources, tuple(texts), density, tuple(notes))
+
+
+def _hidden_block(text: bytes) -> bytes:
+    """What a text chunk "Raw profile type ..." stands for, in hexadecimal."""
+    _, _, digits = text.partition(b"\0")
+    digits = _unpacked(digits[1:]) if digits.startswith(b"\0") else digits
+    with contextlib.suppress(ValueError, IndexError):
+        return bytes.fromhex(digits.split(b"\n", 3)[3].decode())
+    return b""
+
+
+def _unpacked(content: bytes) -> bytes:
+    """What was compressed, as far as it is not damaged or too large."""
+    with contextlib.suppress(zlib.error):
+        return zlib.decompressobj().decompress(content, _MOST_UNPACKED_BYTES)
+    return b""
+
+
 def _profile(chunks: dict[bytes, bytes]) -> bytes | None:
-    """The colours that a PNG declares, None if it does not (PNG, third edition, 4.3: in this
-    order)."""
+    """The colours that a PNG declares, in the standard's order (third edition, 4.3), if it does."""
     if len(points := chunks.get(b"cICP", b"")) == 4:
         if points[3] != 1:
             raise color.UnsupportedColorsError("declares the narrow range of television")
         return color.profile_of_code_points(points[0], points[1])
     if b"iCCP" in chunks:
-        packed = chunks[b"iCCP"].partition(b"\0")[2][1:]
-        try:
-            return zlib.decompressobj().decompress(packed, _MOST_PROFILE_BYTES)
-        except zlib.error:
-            return color.UNREADABLE
+        return _unpacked(chunks[b"iCCP"].partition(b"\0")[2][1:]) or color.UNREADABLE
     if b"sRGB" in chunks:
         return color.srgb_profile()
     gamma = int.from_bytes(chunks.get(b"gAMA", b"")) / 1e5
@@ -104,36 +126,13 @@ def _profile(chunks: dict[bytes, bytes]) -> bytes | None:
     return color.profile_of_png(gamma, chromaticities and tuple(n / 1e5 for n in chromaticities))
 
 
-def decode_webp(path: Path, head: bytes) -> DecodedPhoto:
-    """Decode a lossy or lossless WebP, with or without transparency.
-
-    Raises:
-        PhotoError: it is animated, its end is missing, or its size is refused.
-    """
-    # Pillow's decoder makes room for the picture before it tells the size.
-    if size := _webp_size(head):
-        refusal.check_size(path, *size)
+def decode_webp(path: Path) -> DecodedPhoto:
+    """Decode a lossy or lossless WebP, with or without transparency."""
     refusal.check_tail(path)
-    return decoded.read_with_pillow(path, "WEBP")
-
-
-def _webp_size(head: bytes) -> tuple[int, int] | None:
-    """Width and height of the first chunk; None when it is cut off.
-
-    References: RFC 9649, sections 2.5 to 2.7; RFC 6386, section 9.1.
-    """
-
-    def number(start: int, end: int) -> int:
-        return int.from_bytes(head[start:end], "little")
-
-    if len(head) < 30:
-        return None
-    match head[12:16]:
-        case b"VP8X":
-            return number(24, 27) + 1, number(27, 30) + 1
-        case b"VP8L":
-            bits = number(21, 25)
-            return (bits & _WEBP_SIZE_BITS) + 1, (bits >> 14 & _WEBP_SIZE_BITS) + 1
-        case b"VP8 ":
-            return number(26, 28) & _WEBP_SIZE_BITS, number(28, 30) & _WEBP_SIZE_BITS
-    return None
+    with Image.open(path, formats=("WEBP",)) as image:
+        refusal.check_size(path, *image.size)
+        if (num_frames := getattr(image, "n_frames", 1)) > 1:
+            raise refusal.animated(path, "WebP", num_frames)
+        found = Metadata.of_info(image.info)
+        pixels, profile = decoded.pixels_of(image), image.info.get("icc_profile")
+        return DecodedPhoto(pixels, profile, found, found.orientation)

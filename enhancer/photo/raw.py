@@ -1,13 +1,19 @@
 """Development of camera RAW files to sRGB, and which of them are damaged without an error."""
 
+import contextlib
 import io
 import os
-from typing import Literal
+from pathlib import Path
 
 import cv2
 import numpy as np
 import rawpy
 from PIL import Image
+
+from enhancer.photo import color, refusal, tiff
+from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo.metadata import of_raw
+from enhancer.photo.refusal import PhotoError
 
 _COMMON = frozenset(
     {".arw", ".cr2", ".cr3", ".crw", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
@@ -19,93 +25,79 @@ RAW_SUFFIXES = _COMMON | _RARE | {".sr2", ".srf", ".x3f"}
 
 # Real files need more than half a bit per pixel even with lossy compression.
 _MIN_BITS_PER_PIXEL = 0.1
+_LARGE_PREVIEW_PIXELS = 1_000_000  # anything smaller is for the camera's screen
 # A row is dead when this share of its values repeats the pixel two to the left (or above).
 _DEAD_ROW_SHARE = 0.98
-_MAX_DEAD_SHARE = 0.05
+_MAX_SHARE = 0.05  # of a picture that may be dead or noise
 _MIN_STANDARD_DEVIATION = 1.0
 _NOISE_BANDS = 16
 
 
-class RawError(ValueError):
-    """A RAW file that gives no picture. The message is a clause, without the file's name."""
-
-
-def develop(
-    path: str | os.PathLike,
-    *,
-    max_pixels: int,
-    is_whole: bool = False,
-    bits_per_channel: Literal[8, 16] = 8,
-) -> np.ndarray:
-    """Develop a RAW file: camera white balance, no automatic brightening, sRGB, upright.
-
-    The result depends on nothing but the file and the LibRaw version.
-
-    Args:
-        path: a file in any format that LibRaw reads.
-        max_pixels: larger pictures are refused from their header.
-        is_whole: no part of the file is missing, so that black areas are no damage.
-        bits_per_channel: of the result, uint8 or uint16 `(height, width, 3)`, full range.
-
-    Raises:
-        RawError: LibRaw cannot read it, it is too large, or it decodes to what is not a picture.
-    """
+def decode(path: Path, *, is_tiff: bool, keep_depth: bool) -> DecodedPhoto:
+    """Develop a RAW file: camera white balance, no automatic brightening, sRGB, upright. The result
+    depends on nothing but the file and the LibRaw version."""
+    preview = b""
     try:
         with rawpy.imread(os.fspath(path)) as raw:
-            sizes = raw.sizes
+            preview = _preview(raw)
             # The sensor is larger than the picture; in a forged file, much larger.
+            sizes, num_bytes = raw.sizes, path.stat().st_size
             num_pixels = max(sizes.width * sizes.height, sizes.raw_width * sizes.raw_height)
-            if num_pixels > max_pixels:
-                raise RawError(
-                    f"claims {num_pixels / 1e6:.0f} megapixels, more than the limit of "
-                    f"{max_pixels / 1e6:.0f}"
-                )
-            num_bytes = os.path.getsize(path)
-            if num_bytes * 8 / max(num_pixels, 1) < _MIN_BITS_PER_PIXEL:
-                raise RawError(
-                    f"is cut off: {num_bytes / 1e3:.0f} kB cannot hold "
-                    f"{num_pixels / 1e6:.1f} megapixels"
-                )
+            if num_pixels > refusal.MAX_PIXELS:
+                raise refusal.too_large(path, f"{num_pixels / 1e6:.0f} megapixels")
+            if num_bytes * 8 < num_pixels * _MIN_BITS_PER_PIXEL:
+                claim = f"{num_bytes / 1e3:.0f} kB cannot hold {num_pixels / 1e6:.1f} megapixels"
+                raise _refusal(path, f"is cut off: {claim}", preview)
             pixels = raw.postprocess(
                 use_camera_wb=True,
                 no_auto_bright=True,
                 gamma=(2.4, 12.92),
                 output_color=rawpy.ColorSpace.sRGB,
-                output_bps=bits_per_channel,
+                output_bps=16 if keep_depth else 8,
             )
             # Where LibRaw keeps no sensor values (some Foveon files), the picture stands in.
             sensor = raw.raw_image_visible if raw.raw_image is not None else pixels
+            is_whole = tiff.holds_whole_linear_raw(path)
             junk = describe_junk(sensor, may_be_black=is_whole) or _describe_flat(pixels)
     except rawpy.LibRawError as error:
-        text = error.args[0] if error.args else ""
-        reason = text.decode() if isinstance(text, bytes) else str(error)
-        raise RawError(f"is damaged, or of a kind that cannot be developed ({reason})") from error
+        reason = "".join(map(os.fsdecode, error.args))
+        reason = f"is damaged, or of a kind that cannot be developed ({reason})"
+        raise _refusal(path, reason, preview) from error
     if junk:
-        raise RawError(f"is damaged: {junk}")
-    return pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=-1)  # monochrome
+        raise _refusal(path, f"is damaged: {junk}", preview)
+    found = of_raw(path, preview, is_tiff=is_tiff)
+    # A monochrome one has a single channel. LibRaw has turned all of them upright.
+    return DecodedPhoto(pixels, color.srgb_profile(), found)
 
 
-def preview_jpeg(path: str | os.PathLike) -> bytes | None:
-    """Return the JPEG for the camera's screen, which holds the EXIF data of formats beside TIFF."""
-    try:
-        with rawpy.imread(os.fspath(path)) as raw:
-            preview = raw.extract_thumb()
-    except (rawpy.LibRawError, rawpy.NotSupportedError, MemoryError):
-        return None
-    return preview.data if isinstance(preview.data, bytes) else None  # a bitmap is an array
+def _preview(raw: rawpy.RawPy) -> bytes:
+    """The JPEG for the camera's screen, if there is one."""
+    with contextlib.suppress(rawpy.LibRawError, rawpy.NotSupportedError, MemoryError):
+        preview = raw.extract_thumb().data
+        return preview if isinstance(preview, bytes) else b""  # a bitmap is an array
+    return b""
 
 
-def preview_size(path: str | os.PathLike) -> tuple[int, int] | None:
-    """Return width and height of the embedded JPEG, or None."""
-    try:
-        with Image.open(io.BytesIO(preview_jpeg(path) or b""), formats=("JPEG",)) as image:
-            return image.size
-    except Exception:  # of a damaged file, the preview may be damaged too
-        return None
+def _refusal(path: Path, reason: str, preview: bytes) -> PhotoError:
+    if tiff.holds_jpeg_xl(path):
+        return PhotoError(
+            f"{path.name} is compressed with JPEG XL, which is not supported. Convert it to a DNG "
+            "without that, or export a TIFF from your RAW converter."
+        )
+    # The camera's own rendering looks unlike ours: it is never passed off as the photo.
+    advice = "Copy it from the camera again"
+    with contextlib.suppress(Exception):  # it may be damaged too
+        width, height = Image.open(io.BytesIO(preview), formats=("JPEG",)).size
+        if width * height >= _LARGE_PREVIEW_PIXELS:
+            advice = (
+                f"The camera's own JPEG in it, {width} x {height} pixels, was not used: "
+                "extract it with a photo viewer"
+            )
+    return PhotoError(f"{path.name} {reason}. {advice}, or export a TIFF from your RAW converter.")
 
 
 def describe_junk(sensor: np.ndarray, *, may_be_black: bool = False) -> str | None:
-    """Say what is wrong when sensor values cannot be those of a photo, else return None.
+    """Say what is wrong when sensor values cannot be those of a photo.
 
     Damaged files often decode without an error, to constant bands, to repeated rows (a decoder that
     lost its place repeats its prediction) or to noise. A real sensor is noisy even in the dark, so
@@ -114,7 +106,7 @@ def describe_junk(sensor: np.ndarray, *, may_be_black: bool = False) -> str | No
 
     Args:
         sensor: undeveloped values, `(height, width)` for a mosaic or `(height, width, channels)`.
-        may_be_black: areas of nothing but zeros are no damage, since the file is known to be whole.
+        may_be_black: areas of nothing but zeros are not damage, since the file is whole.
     """
     sensor = sensor.reshape(*sensor.shape[:2], -1)
     height, width = sensor.shape[:2]
@@ -123,12 +115,10 @@ def describe_junk(sensor: np.ndarray, *, may_be_black: bool = False) -> str | No
     brightest = sensor.max()
     if brightest == sensor.min():
         return "the whole picture has one single value"
-    dead_rows = _dead_share(sensor, brightest, may_be_black)
-    dead_columns = _dead_share(sensor.transpose(1, 0, 2), brightest, may_be_black)
-    if max(dead_rows, dead_columns) > _MAX_DEAD_SHARE:
-        return f"{max(dead_rows, dead_columns):.0%} of the picture is an empty or striped area"
-    noisy = _noise_share(sensor)
-    if noisy > _MAX_DEAD_SHARE:
+    both_ways = sensor, sensor.transpose(1, 0, 2)
+    if (dead := max(_dead_share(it, brightest, may_be_black) for it in both_ways)) > _MAX_SHARE:
+        return f"{dead:.0%} of the picture is an empty or striped area"
+    if (noisy := _noise_share(sensor)) > _MAX_SHARE:
         return f"{noisy:.0%} of the picture is noise"
     return None
 
@@ -170,8 +160,5 @@ def _describe_flat(pixels: np.ndarray) -> str | None:
     """A picture without any structure once noise is averaged away, such as one uniform grey."""
     scale = min(1.0, 128 / max(pixels.shape[:2]))
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    if pixels.dtype == np.uint16:
-        small = small / 257
-    if float(small.std(axis=(0, 1)).max()) < _MIN_STANDARD_DEVIATION:
-        return "it develops to one uniform colour"
-    return None
+    deviation = small.std(axis=(0, 1)).max() / (257 if pixels.dtype == np.uint16 else 1)
+    return "it develops to one uniform colour" if deviation < _MIN_STANDARD_DEVIATION else None

@@ -3,17 +3,15 @@
 A file is refused by its first bytes and not by its name, or by the size that its header claims.
 """
 
-import enum
 import os
 import re
-import stat
 from pathlib import Path
+from typing import Literal
 
 from enhancer.system.errors import EnhancerError
 
 MAX_PIXELS = 200_000_000
 """Pictures above this are refused by their header; the largest sensors have 150 million pixels."""
-
 HEAD_BYTES = 1024
 _DISK_SECTOR_BYTES = 512  # the least that is copied or lost
 _MAX_ASPECT = 100  # panoramas of a full turn stay below 20
@@ -25,86 +23,70 @@ class PhotoError(EnhancerError):
     """A file that cannot be used as a photo; the message names it, says why and what to do."""
 
 
-class FileKind(enum.Enum):
-    """The kinds that are decoded; all others are described in words."""
+FileKind = Literal["JPEG", "PNG", "TIFF", "WebP", "HEIC", "RAW"]
+"""The kinds that are decoded; RAW is not TIFF inside, as DNG, NEF, ARW and most others are."""
 
-    JPEG = "JPEG"
-    PNG = "PNG"
-    TIFF = "TIFF"
-    WEBP = "WebP"
-    HEIC = "HEIC"
-    RAW = "camera RAW"
-    """Unlike TIFF of any kind; DNG, NEF, ARW and most others are TIFFs inside."""
-
-
-_KINDS = (
-    (rb"\xff\xd8\xff", FileKind.JPEG),
-    (rb"\x89PNG\r\n\x1a\n", FileKind.PNG),
-    (rb"RIFF....WEBP", FileKind.WEBP),
+_KINDS: dict[bytes, FileKind] = {
+    rb"\xff\xd8\xff": "JPEG",
+    rb"\x89PNG\r\n\x1a\n": "PNG",
+    rb"RIFF....WEBP": "WebP",
+    rb"II[*+]\0|MM\0[*+]": "TIFF",
     # Fujifilm, Canon (CR3, CRW), Minolta, Sigma, Olympus, Panasonic.
-    (rb"FUJIFILMCCD-RAW|....ftypcrx |(II|MM)....HEAPCCDR|\0MRM|FOVb|IIR[OS]|MMOR|IIU\0",
-     FileKind.RAW),
-    (rb"II[*+]\0|MM\0[*+]", FileKind.TIFF),
-)  # fmt: skip
+    rb"FUJIFILMCCD-RAW|....ftypcrx |(II|MM)....HEAPCCDR|\0MRM|FOVb|IIR[OS]|MMOR|IIU\0": "RAW",
+}
 # Brands of ISO/IEC 23008-12, also where they are only among those that a file is compatible with.
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _HEIF, _AVIF = {b"mif1", b"msf1"}, {b"avif", b"avis"}
-_EXPORT = "Export it as a JPEG, PNG or TIFF."
-_EXPORT_PHOTO = "Export the photo in it as a JPEG or TIFF."
-_NO_PHOTOS = (
-    (rb"GIF8[79]a", "a GIF",
-     "GIFs hold 256 colours, too few for a photo: use the original picture."),
-    (rb"\0\0\0\x0cJXL |\xff\x0a", "a JPEG XL picture, a format that is not supported", _EXPORT),
-    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture, a format that is not supported",
-     _EXPORT),
-    (rb"8BPS", "a Photoshop document, a format that is not supported", _EXPORT),
-    (rb"BM.{4}\0\0\0\0", "a BMP picture, a format that is not supported", _EXPORT),
-    (rb"v/1\x01|#\?RADIANCE", "an HDR picture, a format that is not supported", _EXPORT),
-    (rb"\s*%PDF", "a PDF document", _EXPORT_PHOTO),
-    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document", _EXPORT_PHOTO),
-    (rb"....(ftyp|moov|mdat|wide|free)|RIFF....AVI |\x1aE\xdf\xa3|\0\0\x01[\xb3\xba]|FLV|0&\xb2u",
-     "a video", "Export the frame that you want as a JPEG."),
-    (rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b|BZh|\xfd7zXZ", "an archive",
-     "Unpack it and choose the photos in it."),
-    (rb"\0\x05\x16\x07", "the side file that macOS puts beside a photo",
-     "Choose the photo of the same name."),
-)  # fmt: skip
-_MARKUP = (
-    (rb"<svg", "an SVG drawing", "Export it as a PNG or JPEG."),
-    (rb"<!doctype html|<html|<head|<body", "a web page",
-     "Its link may have expired: download the photo again."),
-)  # fmt: skip
+_EXPORT = ", a format that is not supported. Export it as a JPEG, PNG or TIFF."
+_EXPORT_PHOTO = ". Export the photo in it as a JPEG or TIFF."
+_EXPORT_FRAME = ". Export the frame that you want as a JPEG."
+_OTHERS = {
+    rb"GIF8[79]a": "a GIF. GIFs hold 256 colours, too few for a photo: use the original picture.",
+    rb"\0\0\0\x0cJXL |\xff\x0a": "a JPEG XL picture" + _EXPORT,
+    rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51": "a JPEG 2000 picture" + _EXPORT,
+    rb"8BPS": "a Photoshop document" + _EXPORT,
+    rb"BM.{4}\0\0\0\0": "a BMP picture" + _EXPORT,
+    rb"v/1\x01|#\?RADIANCE": "an HDR picture" + _EXPORT,
+    rb"\s*%PDF": "a PDF document" + _EXPORT_PHOTO,
+    rb"%!PS|\xc5\xd0\xd3\xc6": "a PostScript document" + _EXPORT_PHOTO,
+    rb"....(ftyp|moov|mdat|wide|free)|RIFF....AVI ": "a video" + _EXPORT_FRAME,
+    rb"\x1aE\xdf\xa3|\0\0\x01[\xb3\xba]|FLV|0&\xb2u": "a video" + _EXPORT_FRAME,
+    rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b|BZh|\xfd7zXZ": (
+        "an archive. Unpack it and choose the photos in it."
+    ),
+    rb"\0\x05\x16\x07": (
+        "the side file that macOS puts beside a photo. Choose the photo of the same name."
+    ),
+    rb"(?i)\s*(?=<).*<svg": "an SVG drawing. Export it as a PNG or JPEG.",
+    rb"(?i)\s*(?=<).*<(!doctype html|html|head|body)": (
+        "a web page. Its link may have expired: download the photo again."
+    ),
+}
 
 
 def recognise(head: bytes) -> FileKind | None:
     """The kind of photo that a file's first `HEAD_BYTES` belong to, or None."""
     brands = _brands(head)
     if brands & _HEIC or (brands & _HEIF and not brands & _AVIF):
-        return FileKind.HEIC
-    matches = (kind for pattern, kind in _KINDS if re.match(pattern, head, re.DOTALL))
-    return next(matches, None)
+        return "HEIC"
+    return next((kind for start, kind in _KINDS.items() if re.match(start, head, re.DOTALL)), None)
 
 
-def describe_other(head: bytes) -> tuple[str, str] | None:
-    """What a file is that is not a photo, and what to do, such as `("a PDF document", "Export the
-    photo in it.")`; None when nobody knows."""
+def describe_other(head: bytes) -> str | None:
+    """What a file is that is not a photo, and what to do about it; None when nobody knows."""
     if _brands(head) & _AVIF:
-        return "an AVIF picture, a format that is not supported", _EXPORT
-    for pattern, name, advice in _NO_PHOTOS:
-        if re.match(pattern, head, re.DOTALL):
-            return name, advice
+        return "an AVIF picture" + _EXPORT
     text = head.removeprefix(b"\xef\xbb\xbf")
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = text.decode("utf-16", errors="ignore").encode()
-    for pattern, name, advice in _MARKUP:
-        if text.lstrip().startswith(b"<") and re.search(pattern, text, re.IGNORECASE):
-            return name, advice
-    try:
-        # The last character may be cut in two.
+    for start, sentence in _OTHERS.items():
+        if re.match(start, text, re.DOTALL):
+            return sentence
+    try:  # the last character may be cut in two
         is_text = not re.search(r"[\0-\x08\x0e-\x1a]", text[:-4].decode() or text.decode())
     except UnicodeDecodeError:
         return None
-    return ("a text file", "Choose the photo itself.") if is_text else None
+    return "a text file. Choose the photo itself." if is_text else None
 
 
 def _brands(head: bytes) -> set[bytes]:
@@ -114,16 +96,11 @@ def _brands(head: bytes) -> set[bytes]:
 
 
 def read_head(path: Path) -> bytes:
-    """Return a file's first bytes, `HEAD_BYTES` at most.
-
-    Raises:
-        PhotoError: it is missing, unreadable, empty, or a folder, a pipe, a device.
-    """
+    """A file's first bytes, unless it cannot be read, is empty, or a folder, pipe or device."""
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
+        if path.is_dir():
             raise PhotoError(f"{path} is a folder. Name a photo in it.")
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for somebody to write
+        if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
             raise PhotoError(f"{path} is not a file but a pipe, socket or device. Name a photo.")
         with open(path, "rb") as file:
             head = file.read(HEAD_BYTES)
@@ -133,47 +110,30 @@ def read_head(path: Path) -> bytes:
         raise PhotoError(
             f"{path} cannot be opened ({error.strerror}). Check the file and its permissions."
         ) from error
-    if not head:
-        raise PhotoError(f"{path.name} is empty (0 bytes). Copy it again from where it came.")
-    if len(head) == HEAD_BYTES and not any(head):
-        raise PhotoError(
-            f"{path.name} begins with nothing but zeros: its copy failed. "
-            "Copy it again from the source."
-        )
-    return head
+    if any(head) or 0 < len(head) < HEAD_BYTES:
+        return head
+    what = "begins with nothing but zeros: its copy failed" if head else "is empty (0 bytes)"
+    raise PhotoError(f"{path.name} {what}. Copy it again from where it came.")
 
 
-def check_size(path: Path, width: int, height: int, *, bytes_per_pixel: int = 3) -> None:
-    """Refuse what a header claims before anything is allocated for it.
-
-    Args:
-        path: the file, for its name and its length.
-        width, height: in pixels, as the header has them.
-        bytes_per_pixel: of the decoded picture; eight, of four channels of 16 bits, are the most.
-
-    Raises:
-        PhotoError: no pixels, too many, a line, or more pixels than the file can hold.
-    """
-    name, num_pixels, size = path.name, width * height, f"{width} x {height}"
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuse what a header claims, in pixels, before anything is allocated for it."""
+    num_pixels, num_bytes = width * height, path.stat().st_size
+    size, claim = f"{width} x {height}", f"{num_pixels / 1e6:.0f} megapixels ({width} x {height})"
     if width < 1 or height < 1:
-        raise PhotoError(f"{name} has no pixels ({size}). Export it again from your photo editor.")
-    if num_pixels > MAX_PIXELS:
-        raise too_large(path, f"{num_pixels / 1e6:.0f} megapixels ({size})")
-    if bytes_per_pixel > 8:
-        raise PhotoError(
-            f"{name} has {bytes_per_pixel} bytes per pixel, a photo 8 at most. "
-            "Export it as an RGB TIFF."
+        problem = f"has no pixels ({size}). Export it again from your photo editor"
+    elif num_pixels > MAX_PIXELS:
+        raise too_large(path, claim)
+    elif max(width, height) > _MAX_ASPECT * min(width, height):
+        problem = f"is {size} pixels: a line and not a photo. Check how it was exported"
+    elif num_pixels > _SMALL_ENOUGH_PIXELS and num_bytes * 8 < num_pixels * _MIN_BITS_PER_PIXEL:
+        problem = (
+            f"claims {claim} in {-(-num_bytes // 1000)} kB, which no photo fits into. "
+            "Export it again from your photo editor"
         )
-    if max(width, height) > _MAX_ASPECT * min(width, height):
-        raise PhotoError(
-            f"{name} is {size} pixels: a line and not a photo. Check how it was exported."
-        )
-    num_bytes = path.stat().st_size
-    if num_pixels > _SMALL_ENOUGH_PIXELS and num_bytes * 8 < num_pixels * _MIN_BITS_PER_PIXEL:
-        raise PhotoError(
-            f"{name} claims {num_pixels / 1e6:.0f} megapixels ({size}) in {-(-num_bytes // 1000)} "
-            "kB, which no photo fits into. Export it again from your photo editor."
-        )
+    else:
+        return
+    raise PhotoError(f"{path.name} {problem}.")
 
 
 def check_tail(path: Path) -> None:
@@ -184,7 +144,7 @@ def check_tail(path: Path) -> None:
             raise damaged(path, "its end is nothing but zeros")
 
 
-def too_large(path: Path, claimed: str = "more megapixels than anyone's camera has") -> PhotoError:
+def too_large(path: Path, claimed: str = "too many megapixels") -> PhotoError:
     return PhotoError(
         f"{path.name} claims {claimed}; the limit is {MAX_PIXELS / 1e6:.0f} megapixels. "
         "Export it at a smaller size."

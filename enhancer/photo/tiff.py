@@ -1,9 +1,9 @@
 """Decoding of TIFF files, which can hold nearly anything: several pages, or a RAW in disguise."""
 
 import contextlib
-import dataclasses
 import io
 import logging
+import math
 import re
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from PIL import Image
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from enhancer.photo import color, decoded, metadata, refusal
-from enhancer.photo.decoded import DecodedPhoto, Tags
+from enhancer.photo.decoded import DecodedPhoto
 from enhancer.photo.refusal import PhotoError
 
 # It reports every oddity of a file, most of which cost nothing; what does is reported here.
@@ -22,36 +22,68 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 # RAW files of Canon (CR2) and Phase One (IIQ): as TIFFs they show nothing but their previews.
 _RAW_SIGNATURE = re.compile(rb"II\*\0\x10\0\0\0CR|.{8}(IIII.waR|MMMMRaw)", re.DOTALL)
 _ORIENTATION, _ICC_PROFILE = 274, 34675  # TIFF tags
-_SENSOR_VALUES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
-_PLAIN = (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK)
-_FOR_PILLOW = (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR)
-_FOR_PILLOW += (PHOTOMETRIC.MINISWHITE,)
+_SENSOR_VALUES = {PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW}
+_FOR_PILLOW = {PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR}
+_FOR_PILLOW |= {PHOTOMETRIC.MINISWHITE}
 _JPEG_INSIDE = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY)
 _JPEG_TAIL_BYTES = 16  # a JPEG ends in a marker, perhaps with some padding behind it
-_NOT_IN_LIBRAW = {COMPRESSION.JPEGXL_DNG: "JPEG XL", COMPRESSION.JPEGXL: "JPEG XL"}
+_JPEG_XL = (COMPRESSION.JPEGXL_DNG, COMPRESSION.JPEGXL)
 _LEFT_OUT = "an extra channel, such as a saved selection, was left out"
 
 
 def decode(path: Path, head: bytes) -> DecodedPhoto | None:
-    """Decode one page; None when the file holds a camera's sensor values, to be developed.
-
-    Raises:
-        PhotoError: its size is refused, or it stores values of a kind that is not read.
-    """
+    """Decode the largest page; None where the file holds sensor values, to be developed."""
     with tifffile.TiffFile(path) as tiff:
         pages = _pages(tiff)
         # Where every page is a preview, the sensor's values are where TIFF readers do not look.
         complete = [page for page in pages if not page.is_reduced and not page.is_mask]
-        if not complete or _RAW_SIGNATURE.match(head) or any(map(_is_raw, pages)):
+        is_raw = any(page.photometric in _SENSOR_VALUES for page in pages)
+        if not complete or _RAW_SIGNATURE.match(head) or is_raw:
             if not pages:
                 refusal.check_size(path, tiff.pages.first.imagewidth, tiff.pages.first.imagelength)
             return None
-        photo = _decode_page(path, max(complete, key=_num_pixels))
-    if len(complete) == 1:
-        return photo
-    return photo.noting(
-        f"the largest of the file's {len(complete)} pages was read, the others were left out"
-    )
+        page = max(complete, key=_num_pixels)
+        _check_storage(path, page)
+        turn, profile = _orientation(page), bytes(page.tags.valueof(_ICC_PROFILE, b""))
+        if page.bitspersample == 8 and page.photometric in _FOR_PILLOW and not _is_nested(page):
+            # Given a path, Pillow maps some files into memory and scrambles those that lie on
+            # their side.
+            with open(path, "rb") as file, Image.open(file, formats=("TIFF",)) as image:
+                image.seek(page.index)
+                pixels, notes, turn = decoded.pixels_of(image), (), 1  # it has turned them
+        else:
+            pixels, notes = _with_true_alpha(_plain_pixels(path, page), page)
+        if not profile and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
+            # 16 bits are what editors write their wide working spaces with.
+            notes += ("16 bits without a colour profile, treated as sRGB",)
+        if (count := len(complete)) > 1:
+            notes += (
+                f"the largest of the file's {count} pages was read, the others were left out",
+            )
+        is_cmyk = page.photometric == PHOTOMETRIC.SEPARATED
+        return DecodedPhoto(
+            pixels, profile, metadata.of_tiff(path, page.offset), turn, is_cmyk, notes
+        )
+
+
+def holds_jpeg_xl(path: Path) -> bool:
+    """Whether a RAW is compressed with what LibRaw does not know."""
+    with contextlib.suppress(Exception), tifffile.TiffFile(path) as tiff:
+        return any(page.compression in _JPEG_XL for page in _pages(tiff))
+    return False
+
+
+def holds_whole_linear_raw(path: Path) -> bool:
+    """Whether each part of a linear DNG is there and can be decoded: what is black in it is black,
+    such as a night, or the border of a panorama."""
+    with contextlib.suppress(Exception), tifffile.TiffFile(path) as tiff:
+        pages = [page for page in _pages(tiff) if page.photometric == PHOTOMETRIC.LINEAR_RAW]
+        for page in pages:
+            _check_segments(path, page)
+            if page.compression != COMPRESSION.NONE:
+                page.asarray()
+        return bool(pages)
+    return False
 
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
@@ -69,101 +101,53 @@ def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     ]
 
 
-def _is_raw(page: tifffile.TiffPage) -> bool:
-    return page.photometric in _SENSOR_VALUES
-
-
-def unsupported_compression(path: Path) -> str | None:
-    """The compression of a RAW that LibRaw does not know, by its name."""
-    with contextlib.suppress(Exception), tifffile.TiffFile(path) as tiff:
-        found = {page.compression for page in _pages(tiff)}
-        return next((name for kind, name in _NOT_IN_LIBRAW.items() if kind in found), None)
-    return None
-
-
-def holds_whole_linear_raw(path: Path) -> bool:
-    """Whether each part of a linear DNG is there and can be decoded: what is black in it is black,
-    such as a night, or the border of a panorama."""
-    with contextlib.suppress(Exception), tifffile.TiffFile(path) as tiff:
-        pages = [page for page in _pages(tiff) if page.photometric == PHOTOMETRIC.LINEAR_RAW]
-        for page in pages:
-            _check_segments(path, page)
-            if page.compression != COMPRESSION.NONE:
-                page.asarray()
-        return bool(pages)
-    return False
-
-
 def _num_pixels(page: tifffile.TiffPage) -> int:
     return page.imagewidth * page.imagelength
 
 
-def _decode_page(path: Path, page: tifffile.TiffPage) -> DecodedPhoto:
-    """Read plain grey and RGB through tifffile, the rest (palette, CMYK, YCbCr) through Pillow."""
-    _check_storage(path, page)
-    is_nested = len(page.treeindex) > 1  # out of Pillow's reach
-    if page.bitspersample == 8 and page.photometric in _FOR_PILLOW and not is_nested:
-        return decoded.read_with_pillow(path, "TIFF", frame=page.index)
-    is_negative = page.bitspersample == 16 and page.photometric == PHOTOMETRIC.MINISWHITE
-    if page.photometric not in _PLAIN and not is_negative:
-        raise PhotoError(
-            f"{path.name} is a {PHOTOMETRIC(page.photometric).name} TIFF of "
-            f"{page.bitspersample} bits per channel. Export it as an RGB TIFF."
-        )
-    pixels = page.asarray()
-    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
-        pixels = np.moveaxis(pixels, 0, -1)
-    if is_negative:
-        pixels = np.iinfo(pixels.dtype).max - pixels
-    pixels, notes = _with_true_alpha(pixels, page)
-    profile = bytes(page.tags.valueof(_ICC_PROFILE, b"")) or _profile_of_exif(path)
-    # It belongs to each page, but those nested in another one are turned with that.
-    first = page.parent.pages.first if is_nested else page
+def _is_nested(page: tifffile.TiffPage) -> bool:
+    return len(page.treeindex) > 1
+
+
+def _orientation(page: tifffile.TiffPage) -> int:
+    """It belongs to each page, but those nested in one are turned with that."""
+    first = page.parent.pages.first if _is_nested(page) else page
     turn = page.tags.valueof(_ORIENTATION) or first.tags.valueof(_ORIENTATION)
-    turn = turn if turn in range(1, 9) else 1
-    photo = decoded.from_array(pixels, Tags(profile, metadata.of_tiff(path), turn))
-    if profile is None and page.bitspersample == 16 and page.photometric == PHOTOMETRIC.RGB:
-        # 16 bits are what editors write their wide working spaces with.
-        notes = (*notes, "16 bits without a colour profile, treated as sRGB")
-    return dataclasses.replace(photo, notes=notes + photo.notes)
-
-
-def _profile_of_exif(path: Path) -> bytes | None:
-    exif = Image.Exif()
-    with contextlib.suppress(Exception), open(path, "rb") as file:
-        exif.load_from_fp(file)
-    return color.profile_of_exif(exif)
+    return turn if turn in range(1, 9) else 1
 
 
 def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
     """Refuse, before it is decoded, what is not a photo or would take more memory than one."""
     refusal.check_size(path, page.imagewidth, page.imagelength)
+    bits = page.bitspersample
     if page.dtype is not None and page.dtype.kind == "f":
         raise color.UnsupportedColorsError(
-            f"is an HDR photo (linear floating-point values of {page.bitspersample} bits)"
+            f"is an HDR photo (floating-point values of {bits} bits)"
         )
-    if page.dtype is None or page.dtype.kind not in "u" or page.bitspersample not in (8, 16):
+    if page.dtype is None or page.dtype.kind not in "u" or bits not in (8, 16):
+        kind = tifffile.SAMPLEFORMAT(page.sampleformat).name.lower()
         raise PhotoError(
-            f"{path.name} stores {page.bitspersample}-bit "
-            f"{tifffile.SAMPLEFORMAT(page.sampleformat).name.lower()} values. "
+            f"{path.name} stores {bits}-bit {kind} values. "
             "Export it as a TIFF with 8 or 16 bits per channel."
         )
     num_bytes = page.samplesperpixel * page.imagedepth * page.dtype.itemsize
-    refusal.check_size(path, page.imagewidth, page.imagelength, bytes_per_pixel=num_bytes)
+    if num_bytes > 8:  # four channels of 16 bits
+        raise PhotoError(
+            f"{path.name} has {num_bytes} bytes per pixel, a photo 8 at most. "
+            "Export it as an RGB TIFF."
+        )
     if page.is_tiled:
         refusal.check_size(path, page.tilewidth, page.tilelength * page.tiledepth)
     _check_segments(path, page)
     if page.compression in _JPEG_INSIDE:
         # The JPEGs inside have sizes of their own, for which their decoder allocates.
-        tile = page.tilewidth * page.tilelength, page.imagewidth * page.rowsperstrip
-        most_pixels = 2 * tile[0 if page.is_tiled else 1]
+        most_pixels = max(2 * math.prod(page.chunks), 2**20)
         segments = page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
-        for content, _ in segments:
-            content = content if isinstance(content, bytes) else b""
+        for content in (segment if isinstance(segment, bytes) else b"" for segment, _ in segments):
             if not any(content[-_JPEG_TAIL_BYTES:]):
                 raise refusal.damaged(path, "a part of the picture is missing")
             with Image.open(io.BytesIO(content), formats=("JPEG",)) as part:
-                if part.width * part.height > max(most_pixels, 2**20):
+                if part.width * part.height > most_pixels:
                     raise refusal.damaged(path, "its parts are larger than the whole picture")
 
 
@@ -172,6 +156,20 @@ def _check_segments(path: Path, page: tifffile.TiffPage) -> None:
     end = max(offset + size for offset, size in parts)
     if 0 in page.databytecounts or end > page.parent.filehandle.size:
         raise refusal.damaged(path, "a part of the picture is missing")
+
+
+def _plain_pixels(path: Path, page: tifffile.TiffPage) -> np.ndarray:
+    """Grey, RGB, and their extra channels."""
+    is_negative = page.bitspersample == 16 and page.photometric == PHOTOMETRIC.MINISWHITE
+    if page.photometric not in (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK) and not is_negative:
+        raise PhotoError(
+            f"{path.name} is a {PHOTOMETRIC(page.photometric).name} TIFF of "
+            f"{page.bitspersample} bits per channel. Export it as an RGB TIFF."
+        )
+    pixels = page.asarray()
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+        pixels = np.moveaxis(pixels, 0, -1)
+    return np.iinfo(pixels.dtype).max - pixels if is_negative else pixels
 
 
 def _with_true_alpha(

@@ -20,7 +20,7 @@ _D65, _D50 = [0.3127, 0.3290, 1.0], [0.3457, 0.3585, 1.0]
 PROFILES: dict[str, bytes | None] = {
     "no profile": None,
     "sRGB": color.srgb_profile(),
-    "Display P3": color.display_p3_profile(),
+    "Display P3": color.profile_of_code_points(12, 13),
     "Adobe RGB": bytes(
         imagecodecs.cms_profile("rgb", whitepoint=_D65, primaries=_ADOBE, gamma=563 / 256)
     ),

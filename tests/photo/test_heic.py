@@ -1,12 +1,13 @@
 """HEIC files say their colours in ways of their own."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from enhancer.photo.color import display_p3_profile, profile_of_code_points, to_srgb
+from enhancer.photo.color import profile_of_code_points, to_srgb
 from enhancer.photo.io import PhotoError, read_photo
 from tests.helpers.photo_files import in_8_bit, picture
 
@@ -20,14 +21,7 @@ def save(path, **colors):
     path.write_bytes(buffer.getvalue())
 
 
-def test_display_p3_without_an_icc_profile(tmp_path):
-    save(tmp_path / "photo.heic", color_primaries=12, transfer_characteristics=13)
-    expected = to_srgb(in_8_bit(picture()), display_p3_profile()).astype(int)
-    assert np.abs(read_photo(tmp_path / "photo.heic").pixels - expected).max() <= 6
-    assert np.abs(expected - in_8_bit(picture())).max() > 6
-
-
-@pytest.mark.parametrize("points", [(9, 14), (9, 13), (5, 4), (11, 13)])
+@pytest.mark.parametrize("points", [(12, 13), (9, 14), (9, 13), (5, 4), (11, 13)])
 def test_colours_that_are_given_as_code_points(tmp_path, points):
     primaries, curve = points
     save(tmp_path / "photo.heic", color_primaries=primaries, transfer_characteristics=curve)
@@ -74,7 +68,7 @@ def test_a_heic_that_is_called_jpg_opens(tmp_path):
 
 
 def test_a_jpeg_that_is_called_heic_opens_without_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr("enhancer.photo.heic._is_installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     Image.fromarray(in_8_bit(picture())).save(tmp_path / "photo.heic", "JPEG")
     assert read_photo(tmp_path / "photo.heic").pixels.shape == picture().shape
 

@@ -6,12 +6,13 @@ import struct
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import ExifTags, Image
 
 from datasets import miniature
 from datasets.miniature import files
 from enhancer.photo.io import read_photo, write_photo
-from enhancer.photo.metadata import Metadata, exif
+from enhancer.photo.metadata import Metadata, exif, of_raw
 from tests.helpers.metadata_blocks import (
     COMMENT,
     LATIN1,
@@ -76,9 +77,8 @@ def test_a_maker_note_that_cannot_stay_where_it_was_is_said(tmp_path):
     block = exif._directory(bytes(90_000), "<", {37500: (7, len(MAKER_NOTE), MAKER_NOTE)})[0]
     content = b"II*\0" + bytes(89_996) + block
     tail, offset = exif._directory(content, "<", {exif.EXIF: (4, 1, struct.pack("<I", 90_000))})
-    moved, notes = exif.rebuilt(
-        content[:4] + struct.pack("<I", offset) + content[8:] + tail, frozenset()
-    )
+    source = exif.Block(content[:4] + struct.pack("<I", offset) + content[8:] + tail)
+    moved, notes = exif.rebuilt(source.parts, frozenset())
     assert exif.Block(moved).value(37500, exif.EXIF) == MAKER_NOTE
     assert notes == ["the maker note was moved, which programs may not understand"]
 
@@ -126,6 +126,8 @@ def test_a_damaged_block_is_kept_or_a_note_says_that_it_is_not(tmp_path, damage,
     block = damage(full_block("<"))
     content, notes = copied(tmp_path, jpeg_with((0xE1, b"Exif\0\0" + block)), policy=policy)
     assert (b"Exif\0\0" in content) != ("EXIF is damaged and was left out" in notes)
+    place = struct.pack("<4I", 48, 1, 51, 1)
+    assert place not in content or policy == "keep"
 
 
 def test_the_thumbnail_of_the_unedited_photo_is_dropped(tmp_path):
@@ -214,6 +216,60 @@ def test_density_and_comments_go_from_format_to_format(tmp_path):
     assert copied(tmp_path, png_with(*PNG_TEXTS), ".png", ".jpg")[1] == notes
 
 
-def test_a_jpegs_data_of_unknown_kind_is_said_to_be_left_out(tmp_path):
-    _, notes = copied(tmp_path, jpeg_with((0xEB, b"JP\0\1 C2PA")))
-    assert notes == ("data of the kind APP11 b'JP\\x00\\x01 C2PA' were left out",)
+@pytest.mark.parametrize(
+    ("content", "suffix", "note"),
+    [
+        (jpeg_with((0xEB, b"JP\0\1 C2PA")), ".jpg", "data of the kind APP11 b'JP\\x00\\x01 C2PA'"),
+        (jpeg_with((0xE2, b"MPF\0II*\0")), ".jpg", "further pictures in its file"),
+        (png_with((b"tIME", struct.pack(">HBBBBB", 2024, 5, 6, 7, 8, 9))), ".png", "kind tIME"),
+    ],
+)
+def test_data_that_no_copy_can_hold_are_said_to_be_left_out(tmp_path, content, suffix, note):
+    (found,) = copied(tmp_path, content, suffix)[1]
+    assert note in found
+    assert found.endswith("left out")
+
+
+@pytest.mark.parametrize("result", [".jpg", ".png", ".tif"])
+def test_a_photo_that_is_turned_onto_its_side_has_its_densities_exchanged(tmp_path, result):
+    inch = {282: (5, 1, struct.pack("<II", 300, 1)), 283: (5, 1, struct.pack("<II", 150, 1))}
+    block = block_of("<", {274: (3, 1, struct.pack("<H", 6)), **inch, 296: (3, 1, b"\2\0")})
+    source = jpeg_with((0xE1, b"Exif\0\0" + block))
+    source = source[:13] + struct.pack(">BHH", 1, 300, 150) + source[18:]
+    (tmp_path / f"again{result}").write_bytes(copied(tmp_path, source, ".jpg", result)[0])
+    again = read_photo(tmp_path / f"again{result}").metadata
+    assert again.density == pytest.approx((2, 59.06, 118.11) if result == ".png" else (1, 150, 300))
+    kept = exif.Block(again.exif)
+    numbers = [struct.unpack("<II", kept.value(tag)) for tag in (282, 283)]
+    assert [x / y for x, y in numbers] == [150, 300]
+
+
+def test_the_chosen_page_of_a_tiff_says_what_is_true_of_it(tmp_path):
+    pages = [(picture()[::2, ::2], "a detail"), (picture(), "the whole")]
+    with tifffile.TiffWriter(tmp_path / "photo.tif") as tiff:
+        for number, (pixels, words) in enumerate(pages):
+            artist = [] if number else [(315, "s", 0, "Zoe", True)]
+            tags = [(270, "s", 0, words, True), *artist]
+            tiff.write(pixels, photometric="rgb", extratags=tags, metadata=None)
+    found = exif.Block(read_photo(tmp_path / "photo.tif").metadata.exif)
+    assert found.value(270) == b"the whole\0"
+    assert found.value(315) == b"Zoe\0"
+
+
+def test_a_cr3_keeps_the_exif_of_its_boxes(tmp_path):
+    """ISO base media boxes of a directory each, as Canon's cameras write them."""
+    boxes = {
+        b"CMT1": block_of("<", {271: text(b"Canon"), 33432: text(UTF8)}),
+        b"CMT2": block_of("<", {36867: text(b"2024:01:02 03:04:05")}),
+        b"CMT4": block_of("<", {1: text(b"N")}),
+    }
+    content = b"\0\0\0\x18ftypcrx \0\0\0\1crx isom"
+    for kind, block in boxes.items():
+        content += (8 + len(block)).to_bytes(4) + kind + block
+    (tmp_path / "photo.cr3").write_bytes(content)
+    found = of_raw(tmp_path / "photo.cr3", b"", is_tiff=False)
+    kept = exif.Block(found.exif)
+    assert kept.value(33432) == UTF8 + b"\0"
+    assert kept.value(36867, exif.EXIF) == b"2024:01:02 03:04:05\0"
+    assert kept.value(1, exif.GPS) == b"N\0"
+    assert found.notes == ("the maker note of the CR3 was left out",)

@@ -101,7 +101,7 @@ BOMBS = {
     "claims.webp": (webp(16_000, 16_000), "the limit is 200 megapixels"),
     "claims.tif": (tiff(ImageWidth=60_000, ImageLength=60_000), "the limit is 200 megapixels"),
     "claims_less.tif": (tiff(ImageWidth=14_000, ImageLength=14_000), "which no photo fits into"),
-    "many_channels.tif": (tiff(SamplesPerPixel=60_000), "per pixel"),
+    "many_channels.tif": (tiff(SamplesPerPixel=60_000), "bytes per pixel"),
     "jpeg_inside.tif": (tiff_whose_jpeg_is_larger(), "its parts are larger than the whole picture"),
     "claims.dng": (dng(60_000, 60_000), "megapixels"),
 }  # fmt: skip
@@ -223,26 +223,24 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
 
 
 def test_heic_without_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr("enhancer.photo.heic._is_installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     for name in ("photo.heic", "photo.jpg"):
         (tmp_path / name).write_bytes(FTYP % b"heic")
         assert "is a HEIC photo, and HEIC support is not installed" in refusal(tmp_path / name)
 
 
-def test_the_cameras_own_jpeg_is_named_and_not_passed_off_as_the_photo(tmp_path, monkeypatch):
-    def fail(*_, **__):
-        from enhancer.photo.raw import RawError
-
-        raise RawError("is damaged: 40% of the picture is noise")
-
+@pytest.mark.parametrize(
+    ("size", "advice"),
+    [
+        ((4288, 2848), "The camera's own JPEG in it, 4288 x 2848 pixels, was not used"),
+        ((160, 120), "Copy it from the camera again"),
+    ],
+)
+def test_the_cameras_own_jpeg_is_named_and_not_passed_off(tmp_path, monkeypatch, size, advice):
     (tmp_path / "photo.nef").write_bytes(dng(64, 64))
-    monkeypatch.setattr("enhancer.photo.raw.develop", fail)
-    monkeypatch.setattr("enhancer.photo.raw.preview_jpeg", lambda _: jpeg(4288, 2848))
-    assert "The camera's own JPEG in it, 4288 x 2848 pixels, was not used" in refusal(
-        tmp_path / "photo.nef"
-    )
-    monkeypatch.setattr("enhancer.photo.raw.preview_jpeg", lambda _: jpeg(160, 120))
-    assert "Copy it from the camera again" in refusal(tmp_path / "photo.nef")
+    monkeypatch.setattr("enhancer.photo.raw.describe_junk", lambda *_, **__: "all is noise")
+    monkeypatch.setattr("enhancer.photo.raw._preview", lambda _: jpeg(*size))
+    assert f"photo.nef is damaged: all is noise. {advice}" in refusal(tmp_path / "photo.nef")
 
 
 @pytest.mark.parametrize("content", [b"", b"Dear photographer, this is a letter.\n" * 40])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from enhancer.photo.decoded import DecodedPhoto
 from enhancer.photo.io import read_photo
 
 
@@ -136,8 +137,8 @@ def test_premultiplied_and_plain_transparency_look_the_same(tmp_path, pixels):
 def test_the_raw_formats_that_are_no_tiff_are_told_by_their_content(tmp_path, name, monkeypatch):
     developed = []
     monkeypatch.setattr(
-        "enhancer.photo.raw.develop",
-        lambda path, **_: developed.append(path.name) or np.zeros((9, 9, 3), np.uint8),
+        "enhancer.photo.raw.decode",
+        lambda path, **_: developed.append(path) or DecodedPhoto(np.zeros((9, 9, 3), np.uint8)),
     )
     fuji, canon = b"FUJIFILMCCD-RAW 0201", b"\0\0\0\x18ftypcrx \0\0\0\1"
     for head in (fuji, canon, b"II\x1a\0\0\0HEAPCCDR", b"IIU\0\x18\0\0\0"):

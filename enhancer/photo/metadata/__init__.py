@@ -10,10 +10,9 @@ import io
 import mmap
 import re
 import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -25,12 +24,7 @@ pixels only."""
 
 EXIF_PREFIX, XMP_PREFIX = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 PHOTOSHOP_PREFIX, PNG_XMP = b"Photoshop 3.0\0", b"XML:com.adobe.xmp\0"
-MAX_SEGMENT_BYTES = 65_533
-"""Of a part of a JPEG's header."""
-# Parts that say how a JPEG is stored.
-_STORED = re.compile(
-    rb"JFIF|JFXX|Adobe|ICC_PROFILE|MPF\0|Ducky|Exif\0|http://ns.adobe.com/xap/1.0/"
-)
+MAX_SEGMENT_BYTES = 65_533  # of a part of a JPEG's header
 # Photoshop's resources: thumbnails, profile, EXIF, XMP; records of IPTC that name the place.
 _STALE_RESOURCE = re.compile(rb"8BIM\x04[\x09\x0c\x0f\x22\x23\x24]\0\0(.{4})", re.DOTALL)
 _IPTC_PLACE = re.compile(rb"\x1c\x02[\x1a\x1b\x5a\x5c\x5f\x64\x65]([\0-\x7f].)", re.DOTALL)
@@ -38,6 +32,8 @@ _IPTC_RESOURCE = b"8BIM\x04\x04"
 _PLACE_KEYWORD = re.compile(
     rb"(?i)[\w:. ]*(gps|geo|location|city|country|state|province|place|tude)"
 )
+_CR3_BOXES = {exif.FIRST: b"CMT1", exif.EXIF: b"CMT2", exif.GPS: b"CMT4"}
+_CR3_HEAD_BYTES = 1 << 20  # previews follow
 _DAMAGED_EXIF = "EXIF is damaged and was left out"
 
 
@@ -45,28 +41,43 @@ _DAMAGED_EXIF = "EXIF is damaged and was left out"
 class Metadata:
     """What belongs to a photo beside its pixels."""
 
-    exif: bytes = b""
-    """A TIFF structure."""
-    xmp: bytes = b""
-    """A packet."""
+    exif: bytes = b""  # a TIFF structure
+    xmp: bytes = b""  # a packet
     photoshop: bytes = b""
     """Photoshop's image resources, captions and credits of IPTC-IIM among them."""
     texts: tuple[tuple[str, bytes], ...] = ()
     """Comments of a JPEG ("COM"), text chunks of a PNG ("tEXt", "zTXt", "iTXt")."""
     density: tuple[int, float, float] | None = None
     """Unit (0 none, 1 inch, 2 centimetre) and pixels per unit, horizontal and vertical."""
-    notes: tuple[str, ...] = ()
-    """What could not be kept."""
+    notes: tuple[str, ...] = ()  # what could not be kept
+
+    @classmethod
+    def of_info(cls, info: Mapping[Any, Any]) -> "Metadata":
+        """What Pillow or pillow-heif found in a file."""
+        found = (info.get("exif") or b"").removeprefix(EXIF_PREFIX)
+        return cls(found, (info.get("xmp") or b"").removeprefix(XMP_PREFIX))
 
     def noting(self, *notes: str, **changes: Any) -> "Metadata":
         """A copy with changes and with notes about them."""
         return dataclasses.replace(self, notes=(*self.notes, *notes), **changes)
 
+    @property
+    def orientation(self) -> int:
+        """That of EXIF, 1 to 8; 1 (upright) when there is none or it makes no sense."""
+        with contextlib.suppress(ValueError):
+            block = exif.Block(self.exif)
+            value = block.integer(block.find(exif.ORIENTATION))
+            return value if value in range(1, 9) else 1
+        return 1
+
+
+NOTHING = Metadata()
+
 
 def kept_metadata(found: Metadata, policy: MetadataPolicy) -> Metadata:
     """What to embed in a copy of a photo that has these data (`Photo.metadata`)."""
     if policy != "no-gps":
-        return found if policy == "keep" else Metadata()
+        return found if policy == "keep" else NOTHING
     resources = bytearray(found.photoshop)
     for _, start, end in _sized(_IPTC_PLACE, found.photoshop):
         resources[start:end] = b" " * (end - start)
@@ -88,53 +99,12 @@ def kept_metadata(found: Metadata, policy: MetadataPolicy) -> Metadata:
     return kept
 
 
-def of_image(image: Image.Image) -> Metadata:
-    """What an image says whose file is open and not decoded yet."""
-    file = getattr(image, "fp", None)
-    if image.format == "TIFF" and file:
-        return of_tiff(Path(file.name))
-    info, texts, notes, resources = image.info, [], [], b""
-    block, packet = info.get("exif") or b"", info.get("xmp") or b""
-    density = (info["jfif_unit"], *info["jfif_density"]) if "jfif_density" in info else None
-    for name, content in getattr(image, "applist", ()):
-        if name == "COM":
-            texts.append(("COM", content))
-        elif content.startswith(PHOTOSHOP_PREFIX):
-            resources += content.removeprefix(PHOTOSHOP_PREFIX)
-        elif not _STORED.match(content):
-            notes.append(f"data of the kind {name} {content[:20]!r} were left out")
-    for kind, content in _png_chunks(file) if image.format == "PNG" and file else ():
-        if kind == "eXIf":
-            block = content
-        elif kind == "pHYs":
-            x, y, is_metre = struct.unpack(">IIB", content.ljust(9, b"\0")[:9])
-            density = (2, x / 100, y / 100) if is_metre else (0, x, y)
-        elif content.startswith(PNG_XMP + bytes(4)):
-            packet = content.removeprefix(PNG_XMP + bytes(4))
-        elif content.startswith(b"Raw profile type "):  # ImageMagick's, older than eXIf
-            hidden = _hidden_block(content)
-            block = block or (hidden if hidden.startswith(EXIF_PREFIX) else b"")
-            packet = packet or (hidden if b"<x:xmpmeta" in hidden else b"")
-            resources += hidden.removeprefix(PHOTOSHOP_PREFIX) if b"8BIM" in hidden else b""
-        else:
-            texts.append((kind, content))
-    packet = packet.encode() if isinstance(packet, str) else packet
-    return Metadata(
-        block.removeprefix(EXIF_PREFIX),
-        packet.removeprefix(XMP_PREFIX),
-        resources,
-        tuple(texts),
-        density,
-        tuple(dict.fromkeys(notes)),
-    )
-
-
-def of_tiff(path: Path) -> Metadata:
-    """The same of a TIFF, or of a RAW that is TIFF inside (DNG, NEF, ...)."""
+def of_tiff(path: Path, page: int = 0) -> Metadata:
+    """What a TIFF says about the page whose directory lies there, or a RAW that is TIFF inside."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
-            source = exif.Block(content)
-            block, notes = exif.rebuilt(content, exif.OF_A_FILE)
+            source = exif.Block(content, page)
+            block, notes = exif.rebuilt(source.parts, exif.OF_A_FILE)
         except (ValueError, struct.error):
             return Metadata(notes=(_DAMAGED_EXIF,))
         resources, iptc = source.value(exif.PHOTOSHOP), source.value(exif.IPTC)
@@ -144,30 +114,39 @@ def of_tiff(path: Path) -> Metadata:
         return Metadata(block, source.value(exif.XMP), resources, notes=tuple(notes))
 
 
-def of_raw(path: Path, preview: bytes | None, *, is_tiff: bool) -> Metadata:
-    """The same of a camera's RAW, whose preview holds the EXIF where the file is not a TIFF."""
-    found = of_tiff(path) if is_tiff else Metadata()
-    with contextlib.suppress(Exception):
-        if not found.exif:
-            with Image.open(io.BytesIO(preview or b""), formats=("JPEG",)) as image:
-                found = dataclasses.replace(found, exif=of_image(image).exif)
+def of_raw(path: Path, preview: bytes, *, is_tiff: bool) -> Metadata:
+    """The same of a camera's RAW, whose preview holds the EXIF where the file does not."""
+    found = of_tiff(path) if is_tiff else _of_cr3(path)
+    if not found.exif:
+        with contextlib.suppress(Exception):
+            image = Image.open(io.BytesIO(preview), formats=("JPEG",))
+            found = dataclasses.replace(found, exif=Metadata.of_info(image.info).exif)
     if b"dcraw v9" in found.exif:  # which LibRaw puts together
         return found.noting("of its metadata, date, camera and exposure alone could be kept")
     return found if found.exif else found.noting("no EXIF was found in it")
 
 
-def orientation(found: Metadata) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) when there is none or it makes no sense."""
+def _of_cr3(path: Path) -> Metadata:
+    """What Canon's CR3 says, each of whose directories lies in a box of its own."""
+    with open(path, "rb") as file:
+        head = file.read(_CR3_HEAD_BYTES)
+    parts = {}
     with contextlib.suppress(ValueError):
-        block = exif.Block(found.exif)
-        value = block.integer(block.find(exif.ORIENTATION))
-        return value if value in range(1, 9) else 1
-    return 1
+        for pointer, kind in _CR3_BOXES.items() if head[4:12] == b"ftypcrx " else ():
+            start = head.index(kind)
+            end = start - 4 + int.from_bytes(head[start - 4 : start])
+            parts[pointer] = exif.Block(head[start + 4 : end]).parts[exif.FIRST]
+    if not parts:
+        return NOTHING
+    block, notes = exif.rebuilt(parts, exif.OF_A_FILE)
+    return Metadata(block, notes=(*notes, "the maker note of the CR3 was left out"))
 
 
 def upright(found: Metadata, height: int, width: int) -> Metadata:
     """Make true for an sRGB picture of this size that has been turned upright."""
     notes, block, packet, density = [], b"", found.xmp, found.density
+    if density and found.orientation >= 5:
+        density = density[0], density[2], density[1]
     try:
         if found.exif:
             block = exif.upright(found.exif, height, width)
@@ -176,7 +155,7 @@ def upright(found: Metadata, height: int, width: int) -> Metadata:
     except (ValueError, struct.error):
         notes.append(_DAMAGED_EXIF)
     try:
-        packet = xmp.without(packet, xmp.STALE) if packet else b""
+        packet = packet and xmp.without(packet, xmp.STALE)
     except ValueError:
         packet = b""
         notes.append("XMP is damaged and was left out")
@@ -192,39 +171,17 @@ def fitted(found: Metadata, suffix: str) -> Metadata:
     """What a file of this suffix has room for, with notes about the rest."""
     is_jpeg, is_png = suffix in (".jpg", ".jpeg"), suffix == ".png"
     if is_jpeg and len(found.exif) > exif.MAX_BYTES:
-        block, _ = exif.rebuilt(found.exif, exif.MAKER_NOTES)
+        block, _ = exif.rebuilt(exif.Block(found.exif).parts, exif.MAKER_NOTES)
         block, what = (block, "maker note") if len(block) <= exif.MAX_BYTES else (b"", "EXIF")
         found = found.noting(f"the {what}, too large for a JPEG, was left out", exif=block)
     if is_jpeg and len(found.xmp) > MAX_SEGMENT_BYTES - len(XMP_PREFIX):
         found = found.noting("XMP, too large for a JPEG, was left out", xmp=b"")
-    fits = {"COM": is_jpeg or is_png}
-    texts = tuple(text for text in found.texts if fits.get(text[0], is_png))
+    texts = tuple(text for text in found.texts if is_png or (is_jpeg and text[0] == "COM"))
     if len(texts) < len(found.texts):
-        return found.noting(
+        found = found.noting(
             "comments, which this format has no place for, were left out", texts=texts
         )
     return found
-
-
-def _png_chunks(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
-    """EXIF and text chunks of a PNG that is open, those behind the picture too."""
-    before, position = file.tell(), 8
-    while len(head := (file.seek(position), file.read(8))[1]) == 8:
-        length = int.from_bytes(head[:4])
-        if head[4:] in (b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt"):
-            yield head[4:].decode(), file.read(length)
-        position += 12 + length
-    file.seek(before)
-
-
-def _hidden_block(text: bytes) -> bytes:
-    """What a PNG's text chunk "Raw profile type ..." stands for, in hexadecimal."""
-    _, _, digits = text.partition(b"\0")
-    with contextlib.suppress(zlib.error, ValueError, IndexError):
-        if digits.startswith(b"\0"):  # compressed
-            digits = zlib.decompressobj().decompress(digits[1:], 1 << 22)
-        return bytes.fromhex(digits.split(b"\n", 3)[3].decode())
-    return b""
 
 
 def _density_of(block: exif.Block) -> tuple[int, float, float] | None:

@@ -22,14 +22,13 @@ _ELSEWHERE = frozenset({273, 279, 324, 325, 330, 513, 514, XMP, IPTC, PHOTOSHOP,
 # How a file stores its picture (37724: an editor's layers), and how to develop a RAW, but for the
 # names and numbers of camera and lens.
 _STORAGE = _ELSEWHERE | {284, 301, 33421, 33422, 33424, 37724, *range(254, 268), *range(277, 282)}
-_STORAGE |= {*range(288, 294), *range(317, 326), *range(332, 348), *range(512, 533)}
+_STORAGE |= {317, *range(288, 294), *range(320, 326), *range(332, 348), *range(512, 533)}
+# Tags of a TIFF or DNG that make no sense in another file.
 OF_A_FILE = _STORAGE | {*range(50706, 52600)} - {50708, 50735, 50736, 50827, _DNG_PRIVATE}
-"""Tags of a TIFF or DNG that make no sense in another file."""
 _OLD_COLORS = frozenset({301, 318, 319, INTEROP, 42240})  # curves, white, primaries, gamma
 _PLACE = MAKER_NOTES | {GPS, 33550, 33922, 34264, 34735, 34736, 34737}  # the last six: GeoTIFF
 
-MAX_BYTES = 65_527
-"""Of a block in a JPEG."""
+MAX_BYTES = 65_527  # of a block in a JPEG
 _MAX_VALUE_BYTES = 1 << 20
 _SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)  # of a value, by type
 _SHORT, _LONG, _INTEGERS = 3, 4, {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -52,32 +51,42 @@ class Entry(NamedTuple):
 class Block:
     """A TIFF structure, or a whole TIFF file; what lies beyond its end is not there.
 
+    Of a file of several pages, the one whose directory lies at `page` counts. What it does not say
+    of itself, but for its orientation, the first one says for all.
+
     Raises:
         ValueError: it is not one.
     """
 
-    def __init__(self, content: bytes | mmap.mmap):
+    def __init__(self, content: bytes | mmap.mmap, page: int = 0):
         orders = {b"II": "<", b"MM": ">"}
         if len(content) < 14 or bytes(content[:2]) not in orders:
             raise ValueError("not a TIFF structure")
         self.content, self.order = content, orders[bytes(content[:2])]
         self.is_big = self._number("H", 2) == 43
         self._words = "QQ" if self.is_big else "HI"  # a directory's length, an offset
-        first = self._number("Q", 8) if self.is_big else self._number("I", 4)
+        # Offset and entries, by the tag that points there.
         self.directories: dict[int, tuple[int, list[Entry]]] = {}
-        """Offset and entries, by the tag that points there."""
-        waiting = [(FIRST, first)]
+        first = self._number(self._words[1], 8 if self.is_big else 4)
+        waiting = [(FIRST, page or first)]
         for pointer, offset in waiting:
             if pointer in self.directories:
                 continue
             entries, end = self._entries(offset)
+            if pointer == FIRST and offset != first:
+                own = {ORIENTATION, *(entry.tag for entry in entries)}
+                entries += [entry for entry in self._entries(first)[0] if entry.tag not in own]
             self.directories[pointer] = offset, entries
-            is_pointer = {EXIF, GPS, INTEROP}.__contains__
-            waiting += [(e.tag, self.integer(e)) for e in entries if is_pointer(e.tag)]
+            waiting += [(e.tag, self.integer(e)) for e in entries if e.tag in (EXIF, GPS, INTEROP)]
             if pointer == FIRST:
                 waiting.append((_THUMBNAIL, self._number(self._words[1], end)))
         if not self.directories[FIRST][1]:
             raise ValueError("no directory")
+
+    @property
+    def parts(self) -> dict[int, "Part"]:
+        """The entries of all directories, by the tag that points there."""
+        return {pointer: (self, entries) for pointer, (_, entries) in self.directories.items()}
 
     def find(self, tag: int, pointer: int = FIRST) -> Entry | None:
         """The entry of a tag in a directory, if it is there."""
@@ -121,12 +130,13 @@ class Block:
         return struct.unpack_from(self.order + kind, self.content, position)[0] if is_there else 0
 
 
-def upright(content: bytes, height: int, width: int) -> bytes:
-    """Make a block true for an sRGB picture of this size that has been turned upright.
+Part = tuple[Block, list[Entry]]
+"""Entries of a directory, and where they lie."""
 
-    The thumbnail, which shows the photo before the edit, and metadata of other kinds, which go
-    their own way, are left out.
-    """
+
+def upright(content: bytes, height: int, width: int) -> bytes:
+    """Make a block true for an sRGB picture of this size that has been turned upright, and leave
+    out the thumbnail, and metadata of other kinds, which go their own way."""
     source = Block(content)
     is_srgb = source.integer(source.find(COLOR_SPACE, EXIF)) == 1
     numbers = {(FIRST, ORIENTATION): 1, (FIRST, 256): width, (FIRST, 257): height}
@@ -146,79 +156,86 @@ def _patched(source: Block, numbers: Mapping[tuple[int, int], int], gone: frozen
     if source.is_big:
         raise ValueError("a BigTIFF is not patched in place")
     result = bytearray(source.content)
-    needed, erased = [], []
+    x, y, twin = source.find(X_RESOLUTION), source.find(Y_RESOLUTION), {}
+    is_turned = numbers and source.integer(source.find(ORIENTATION)) in range(5, 9)
+    if is_turned and x and y and source.value(x.tag) != source.value(y.tag):
+        twin = {x: y, y: x}
+    needed, erased = [(0, 8)], []
     for pointer, (offset, entries) in source.directories.items():
         if not entries:
             continue
         kept = [e for e in entries if not {e.tag, pointer} & gone]
         end = offset + 6 + 12 * len(entries)
+        lost = [e for e in entries if e not in kept]
+        erased += [(e.start, e.end) for e in lost if not offset <= e.start < end]
+        if not kept and pointer != FIRST:
+            erased.append((offset, end))
+            continue
         table = struct.pack(f"{source.order}H", len(kept))
         for entry in kept:
             value = numbers.get((pointer, entry.tag))
-            stored = result[entry.position : entry.position + 12]
+            at = twin.get(entry, entry).position
+            stored = result[entry.position : entry.position + 2] + result[at + 2 : at + 12]
             if value is not None and (entry.count, source.integer(entry)) != (1, value):
                 kind = _LONG if entry.kind == _LONG or value > 0xFFFF else _SHORT
                 stored = struct.pack(f"{source.order}HHI", entry.tag, kind, 1)
                 stored += struct.pack(source.order + _INTEGERS[kind], value).ljust(4, b"\0")
             table += stored
         link = result[end - 4 : end] if pointer != FIRST or _THUMBNAIL not in gone else bytes(4)
-        if kept or pointer == FIRST:
-            result[offset:end] = (table + link).ljust(end - offset, b"\0")[: len(result) - offset]
-            needed += [slice(offset, end), *(slice(e.start, e.end) for e in kept)]
-        else:
-            erased.append(slice(offset, end))
-        erased += [slice(e.start, e.end) for e in entries if e not in kept]
+        result[offset:end] = (table + link).ljust(end - offset, b"\0")[: len(result) - offset]
+        needed += [(offset, end), *((e.start, e.end) for e in kept)]
     for tags in ((513, 514), (273, 279)) if _THUMBNAIL in gone else ():
         start, size = (source.integer(source.find(tag, _THUMBNAIL)) for tag in tags)
-        erased.append(slice(start, start + size))
-    needed.append(slice(0, 8))
-    before = bytes(result)
-    for part in erased:
-        result[part] = bytes(len(before[part]))
-    for part in needed:  # the parts of a damaged block may overlap
-        result[part] = before[part]
+        erased.append((start, start + size))
+    patched = bytes(result)
+    for start, end in erased:
+        result[start:end] = bytes(len(patched[start:end]))
+    for start, end in needed:  # the parts of a damaged block may overlap
+        result[start:end] = patched[start:end]
+    if gone == _PLACE and any(any(result[start:end]) for start, end in erased):
+        raise ValueError("where it was taken lies across something else")
     if all(entry.tag in gone for entry in source.directories[FIRST][1]):
         return b""
     return bytes(Block(bytes(result)).content)  # unless its parts lay across each other
 
 
-def rebuilt(content: bytes | mmap.mmap, gone: frozenset[int]) -> tuple[bytes, list[str]]:
-    """Build a block of a TIFF file's directories and their values' bytes; say what was lost.
+def rebuilt(parts: Mapping[int, Part], gone: frozenset[int]) -> tuple[bytes, list[str]]:
+    """Build a block of directories, by the tag that points there, and of their values' bytes; say
+    what was lost.
 
     A maker note stays where it was if it can, because it may hold offsets into the file.
     """
-    source, notes = Block(content), []
-    directories: dict[int, dict[int, Value]] = {pointer: {} for pointer in (INTEROP, GPS, EXIF, 0)}
-    for pointer, values in directories.items():
-        for entry in source.directories.get(pointer, (0, []))[1]:
-            value = bytes(content[entry.start : min(entry.end, entry.start + _MAX_VALUE_BYTES)])
-            if entry.tag in gone or not value or entry.kind > 13:
+    order, notes = parts[FIRST][0].order, []
+    directories: dict[int, dict[int, Value]] = {INTEROP: {}, GPS: {}, EXIF: {}, FIRST: {}}
+    note_start = 0
+    for pointer, (source, entries) in parts.items():
+        for tag, kind, count, _, start, end in entries if pointer in directories else ():
+            value = bytes(source.content[start : min(end, start + _MAX_VALUE_BYTES)])
+            if tag in gone or tag in directories or not value or kind > 13:
                 continue
-            if len(value) < entry.end - entry.start:
-                notes.append(f"the tag {entry.tag}, too large or cut off, was left out")
-            else:
-                values[entry.tag] = entry.kind, entry.count, value
-    block = struct.pack(f"{source.order}2sHI", bytes(content[:2]), 42, 0)
-    note = source.find(_MAKER_NOTE, EXIF)
-    if note and len((value := directories[EXIF].get(_MAKER_NOTE, (0, 0, b"")))[2]) > 4:
-        sizes = [
-            14 + len(value) for values in directories.values() for *_, value in values.values()
-        ]
-        stays = 8 <= note.start <= MAX_BYTES - sum(sizes) - 32
+            if len(value) < end - start:
+                notes.append(f"the tag {tag}, too large or cut off, was left out")
+                continue
+            directories[pointer][tag] = kind, count, value
+            if (pointer, tag) == (EXIF, _MAKER_NOTE) and len(value) > 4:
+                note_start = start
+    block = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 0)
+    if note_start:
+        kind, count, value = directories[EXIF][_MAKER_NOTE]
+        sizes = (14 + len(v) for values in directories.values() for *_, v in values.values())
+        stays = 8 <= note_start <= MAX_BYTES - sum(sizes) - 32
         if not stays:
             notes.append("the maker note was moved, which programs may not understand")
-        block = block.ljust(note.start if stays else 8, b"\0")
-        offset = struct.pack(f"{source.order}I", len(block))
-        block, directories[EXIF][_MAKER_NOTE] = block + value[2], (*value[:2], offset)
-    for pointer in (INTEROP, GPS, EXIF):
-        tail, offset = _directory(block, source.order, directories[pointer])
-        for values in directories.values():
-            if values.pop(pointer, None) and directories[pointer]:
-                values[pointer] = _LONG, 1, struct.pack(f"{source.order}I", offset)
-        block += tail if directories[pointer] else b""
-    return (
-        _with_first(block, source.order, directories[FIRST]) if directories[FIRST] else b""
-    ), notes
+        block = block.ljust(note_start if stays else 8, b"\0")
+        directories[EXIF][_MAKER_NOTE] = kind, count, struct.pack(f"{order}I", len(block))
+        block += value
+    for pointer, parent in ((INTEROP, EXIF), (GPS, FIRST), (EXIF, FIRST)):
+        if directories[pointer]:
+            tail, offset = _directory(block, order, directories[pointer])
+            directories[parent][pointer] = _LONG, 1, struct.pack(f"{order}I", offset)
+            block += tail
+    first = directories[FIRST]
+    return _with_first(block, order, first) if first else b"", notes
 
 
 def as_tiff(content: bytes, tags: Mapping[int, Value]) -> bytes:

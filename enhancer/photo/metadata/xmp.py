@@ -6,7 +6,8 @@ References: Adobe, XMP Specification, part 1 (2012); IPTC Photo Metadata Standar
 import re
 from xml.parsers import expat
 
-# Namespace, space, name.
+# Namespace, space, name of what describes the old file, or would make programs turn, develop or
+# unfold the copy again; of places; of descriptions and comments.
 STALE = re.compile(
     r"http://ns\.adobe\.com/(camera-raw-settings|hdr-gain-map|xmp/note)/.*"
     r"|http://ns\.apple\.com/HDR.*|http://ns\.google\.com/photos/(?!.*/panorama/).*"
@@ -15,7 +16,6 @@ STALE = re.compile(
     r"|SamplesPerPixel|PlanarConfiguration|ComponentsConfiguration)"
     r"|.* (Thumbnails|ColorMode|ICCProfile|format)"
 )
-"""What describes the old file, or would make programs turn, develop or unfold the copy again."""
 PLACE = re.compile(
     r"(?i).* \w*(GPS|Geo|Location|City|Country|State|Province|Place|Latitude|Longitude|Altitude"
     r"|Coverage|WorldRegion)\w*"
@@ -23,17 +23,13 @@ PLACE = re.compile(
 WORDS = re.compile(
     rb":(description|title|subject|\w*Headline|Event|Instructions|\w*Comment|\w*Keyword|TagsList)\b"
 )
-"""Descriptions and comments."""
 _TAG = re.compile(rb"""</?(?:[^<>"']|"[^"]*"|'[^']*')*>""")
 _ATTRIBUTE = re.compile(rb"""\s+(?!xmlns[:=\s])[^\s=<>/]+\s*=\s*(?:"[^"]*"|'[^']*')""")
 
 
 def without(packet: bytes, names: re.Pattern[str]) -> bytes:
-    """Cut out the properties whose namespace and name match.
-
-    Raises:
-        ValueError: it is not XML in UTF-8, or has a document type, which XMP has not.
-    """
+    """Cut out the properties whose namespace and name match; ValueError where it is not XML in
+    UTF-8, or has a document type, which XMP has not."""
     packet = packet.rstrip(b"\0")
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.ordered_attributes = True
@@ -69,6 +65,6 @@ def without(packet: bytes, names: re.Pattern[str]) -> bytes:
         raise ValueError(str(error)) from error
     kept, position = b"", 0
     for start, stop in sorted(parts):
-        kept += packet[position : max(start, position)]
+        kept += packet[position:start]
         position = max(position, stop)
     return kept + packet[position:]
