@@ -17,11 +17,12 @@ import PIL
 import rawpy
 from PIL import Image, UnidentifiedImageError, features
 
-from enhancer.photo import color, encode, heic, jpeg, png_webp, raw, refusal, tiff
-from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo import color, encode, refusal
 from enhancer.photo.encode import encode_jpeg as encode_jpeg
+from enhancer.photo.formats import heic, jpeg, png_webp, raw, tiff
+from enhancer.photo.formats.decoded import DecodedPhoto
+from enhancer.photo.formats.raw import RAW_SUFFIXES as RAW_SUFFIXES
 from enhancer.photo.metadata import NOTHING, Metadata, fitted, upright
-from enhancer.photo.raw import RAW_SUFFIXES as RAW_SUFFIXES
 from enhancer.photo.refusal import PhotoError as PhotoError
 from enhancer.system.files import write_atomically
 

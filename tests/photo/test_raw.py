@@ -8,7 +8,7 @@ import tifffile
 
 from datasets import miniature
 from datasets.miniature import files
-from enhancer.photo import raw
+from enhancer.photo.formats import raw
 from enhancer.photo.io import PhotoError, read_photo
 
 

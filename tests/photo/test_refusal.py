@@ -238,8 +238,8 @@ def test_heic_without_the_extra(tmp_path, monkeypatch):
 )
 def test_the_cameras_own_jpeg_is_named_and_not_passed_off(tmp_path, monkeypatch, size, advice):
     (tmp_path / "photo.nef").write_bytes(dng(64, 64))
-    monkeypatch.setattr("enhancer.photo.raw.describe_junk", lambda *_, **__: "all is noise")
-    monkeypatch.setattr("enhancer.photo.raw._preview", lambda _: jpeg(*size))
+    monkeypatch.setattr("enhancer.photo.formats.raw.describe_junk", lambda *_, **__: "all is noise")
+    monkeypatch.setattr("enhancer.photo.formats.raw._preview", lambda _: jpeg(*size))
     assert f"photo.nef is damaged: all is noise. {advice}" in refusal(tmp_path / "photo.nef")
 
 

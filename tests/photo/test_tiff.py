@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo.formats.decoded import DecodedPhoto
 from enhancer.photo.io import read_photo
 
 
@@ -137,7 +137,7 @@ def test_premultiplied_and_plain_transparency_look_the_same(tmp_path, pixels):
 def test_the_raw_formats_that_are_no_tiff_are_told_by_their_content(tmp_path, name, monkeypatch):
     developed = []
     monkeypatch.setattr(
-        "enhancer.photo.raw.decode",
+        "enhancer.photo.formats.raw.decode",
         lambda path, **_: developed.append(path) or DecodedPhoto(np.zeros((9, 9, 3), np.uint8)),
     )
     fuji, canon = b"FUJIFILMCCD-RAW 0201", b"\0\0\0\x18ftypcrx \0\0\0\1"

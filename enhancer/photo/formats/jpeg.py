@@ -11,8 +11,9 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from enhancer.photo import color, decoded, refusal
-from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo import color, refusal
+from enhancer.photo.formats import decoded
+from enhancer.photo.formats.decoded import DecodedPhoto
 from enhancer.photo.metadata import EXIF_PREFIX, PHOTOSHOP_PREFIX, XMP_PREFIX, Metadata
 from enhancer.photo.refusal import PhotoError
 

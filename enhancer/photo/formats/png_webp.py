@@ -10,8 +10,9 @@ from typing import NamedTuple
 import imagecodecs
 from PIL import Image
 
-from enhancer.photo import color, decoded, refusal
-from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo import color, refusal
+from enhancer.photo.formats import decoded
+from enhancer.photo.formats.decoded import DecodedPhoto
 from enhancer.photo.metadata import EXIF_PREFIX, PHOTOSHOP_PREFIX, PNG_XMP, XMP_PREFIX, Metadata
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

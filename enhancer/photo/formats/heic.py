@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from enhancer.photo import color, refusal
-from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo.formats.decoded import DecodedPhoto
 from enhancer.photo.metadata import Metadata
 from enhancer.photo.refusal import PhotoError
 

@@ -12,8 +12,9 @@ import tifffile
 from PIL import Image
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
-from enhancer.photo import color, decoded, metadata, refusal
-from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo import color, metadata, refusal
+from enhancer.photo.formats import decoded
+from enhancer.photo.formats.decoded import DecodedPhoto
 from enhancer.photo.refusal import PhotoError
 
 # It reports every oddity of a file, most of which cost nothing; what does is reported here.

@@ -10,8 +10,9 @@ import numpy as np
 import rawpy
 from PIL import Image
 
-from enhancer.photo import color, refusal, tiff
-from enhancer.photo.decoded import DecodedPhoto
+from enhancer.photo import color, refusal
+from enhancer.photo.formats import tiff
+from enhancer.photo.formats.decoded import DecodedPhoto
 from enhancer.photo.metadata import of_raw
 from enhancer.photo.refusal import PhotoError
 
