@@ -144,6 +144,7 @@ class Cells:
                 shape,
                 *splits,
                 folder,
+                PACKAGED if experiment.start_from_package else None,
                 mixed_in=self._data.extra,
                 save_minutes=self._experiment.save_minutes,
             )

@@ -64,7 +64,7 @@ PRESETS = {
         pretrain=dataclasses.replace(
             _RECOMMENDED_STAGE,
             epochs=3,
-            mix_weight=0.25,
+            mix_weight=0.1,
             random_edit_share=0.3,
         ),
         finetune=dataclasses.replace(

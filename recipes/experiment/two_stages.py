@@ -63,6 +63,7 @@ def run(experiment: Experiment) -> int:
             data.fivek("train"),
             data.fivek("validation"),
             workdir / "pretrain",
+            PACKAGED if experiment.start_from_package else None,
             mixed_in=data.extra,
         )
     start = experiment.pretrained or (workdir / "pretrain" if experiment.pretrains else None)
