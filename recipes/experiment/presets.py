@@ -15,10 +15,10 @@ Options = TypeVar("Options", bound=Experiment)
 _QUICK_STAGE = StageConfig(
     resolution=64,
     batch_size=4,
-    epochs=14,
+    epochs=8,
     peak_learning_rate=2e-3,
-    warmup_epochs=2,
-    early_stopping_patience=14,
+    warmup_epochs=1,
+    early_stopping_patience=8,
     squash=True,
     min_crop_scale=0.7,
     precision="float32",
@@ -48,9 +48,7 @@ PRESETS = {
         model="tiny",
         base="retouch",
         pretrain=_QUICK_STAGE,
-        finetune=dataclasses.replace(
-            _QUICK_STAGE, epochs=20, early_stopping_patience=20, peak_learning_rate=1e-3
-        ),
+        finetune=_QUICK_STAGE,
         require_gain=True,
     ),
     # docs/experiments.md says what it scores.
