@@ -174,7 +174,7 @@ class Events:
             page.download: gr.Button(_download_label(session)),
             page.photos: gr.Gallery(thumbnails, visible=number > 1, selected_index=chosen),
             page.download_all: gr.Button(f"Download all {number} (ZIP)", visible=number > 1),
-            page.one_home: gr.Checkbox(visible=number > 1 and self._handlers.are_adjustable),
+            page.one_home: gr.Checkbox(visible=number > 1 and self._page.is_adjustable),
             page.result_box: gr.Column(visible=True),
         }
         if session.shown == progress.new_result.number:

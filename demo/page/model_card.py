@@ -1,15 +1,19 @@
-"""What a visitor should know about the model: what it was trained on, and its test scores."""
+"""What a visitor should know about the model: what it was trained on, and its test scores.
+
+It is read without Keras, so that the page can be there before the model.
+"""
 
 import dataclasses
+import importlib.resources
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors
 from markupsafe import Markup
 
-from enhancer.inference.enhancer import find_stage
-from enhancer.network.trained import load_alone
+from enhancer.config import ModelConfig, StageConfig
 
 _METHODS = {"finetune": "finetuned", "pretrain": "pretrained", "scratch": "scratch"}
 _METRICS = {
@@ -24,6 +28,7 @@ _DATA = {
     "real_estate": ("pairs of real-estate photos", "rendered rooms"),
 }
 """What each set is called where it is the real one, and where it is rendered."""
+_PACKAGED = "The model in the package; one that is trained on your own pairs does better"
 _FEW_PHOTOS = 10
 _HEAD = Markup(
     "<table><thead><tr><th>{}</th><th>This model</th><th>Unedited</th></tr></thead><tbody>"
@@ -39,7 +44,10 @@ class ModelCard:
     """All of it as plain values."""
 
     description: str
-    trained_on: str = "What it was trained on is not known."
+    """One line."""
+    is_adjustable: bool = False
+    """Whether brightness and warmth of its edits can be moved, and photos of one home matched."""
+    trained_on: str = "What it was trained on is not recorded beside it."
     """A sentence."""
     photos: int = 0
     """Test photos; 0 where there was no test."""
@@ -48,38 +56,60 @@ class ModelCard:
     unedited: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def read_model_card(workdir: Path | None, description: str) -> ModelCard:
-    """Read the card of the model that `Enhancer.load(workdir)` takes, from `results.json`.
+def read_model_card(workdir: Path | None) -> ModelCard:
+    """Read the card of the model that `Enhancer.load(workdir)` takes.
 
-    A missing or damaged file makes a card that says so; it is not an error.
+    Without test scores, or where they are damaged, the card says so; that is not an error.
 
     Args:
         workdir: what a recipe left behind, or one stage's folder in it; None for the model in the
             package.
-        description: the `Enhancer`'s.
+
+    Raises:
+        CheckpointError: there is no trained model in `workdir`.
     """
-    if workdir is None:
-        about = load_alone()[1]
-        scores = about["scores"]
-        return ModelCard(
-            description, about["trained_on"], scores["photos"], scores["model"], scores["unedited"]
-        )
-    stage = find_stage(workdir)
-    run = workdir if stage != workdir else workdir.parent
     try:
-        results = json.loads((run / "results.json").read_text())
-        trained_on = _trained_on(results["config"], stage.name)
-        methods = results["methods"]
-        model, unedited = methods.get(_METHODS.get(stage.name, "")), methods.get("unedited")
-        if not (model and unedited):
-            return ModelCard(description, trained_on)
-        card = ModelCard(description, trained_on, int(model["n"]), model, unedited)
-        render_model_card(card)  # so that what is damaged is found here
-        return card
+        return _packaged_card() if workdir is None else _run_card(workdir)
+    except Exception:
+        from enhancer.inference.enhancer import Enhancer
+
+        Enhancer.load(workdir)  # which needs Keras, and says what is wrong
+        raise
+
+
+def _packaged_card() -> ModelCard:
+    path = importlib.resources.files("enhancer.network") / "rooms.safetensors"
+    with safetensors.safe_open(str(path), framework="numpy") as file:
+        about = {name: json.loads(value) for name, value in file.metadata().items()}
+    scores, is_adjustable = about["scores"], about["model"]["base"] == "retouch"
+    tests = scores["photos"], scores["model"], scores["unedited"]
+    return ModelCard(_PACKAGED, is_adjustable, about["trained_on"], *tests)
+
+
+def _run_card(workdir: Path) -> ModelCard:
+    stage = next(s for s in (workdir / "finetune", workdir) if (s / "checkpoints").is_dir())
+    saved = json.loads((stage / "config.json").read_text())
+    is_adjustable = ModelConfig.from_json(saved["model"]).base == "retouch"
+    resolution = StageConfig.from_json(saved["stage"]).resolution
+    card = ModelCard(f"Stage “{stage.name}”, works at {resolution} px", is_adjustable)
+    try:
+        results = (workdir if stage != workdir else workdir.parent) / "results.json"
+        return _with_scores(card, json.loads(results.read_text()), stage.name)
     except FileNotFoundError:
-        return ModelCard(description, "What it was trained on is not recorded beside it.")
+        return card
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ModelCard(description, "Its record (results.json) cannot be read.")
+        told = "Its record (results.json) cannot be read."
+        return dataclasses.replace(card, trained_on=told)
+
+
+def _with_scores(card: ModelCard, results: Mapping[str, Any], stage: str) -> ModelCard:
+    card = dataclasses.replace(card, trained_on=_trained_on(results["config"], stage))
+    methods = results["methods"]
+    model, unedited = methods.get(_METHODS.get(stage, "")), methods.get("unedited")
+    if model and unedited:
+        card = dataclasses.replace(card, photos=int(model["n"]), model=model, unedited=unedited)
+        render_model_card(card)  # so that what is damaged is found here
+    return card
 
 
 def summarise(card: ModelCard) -> str:

@@ -1,6 +1,7 @@
 """What the tests of the demo share: a model that inverts, servers, and a browser."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import json
 import shutil
@@ -14,6 +15,7 @@ from PIL import Image
 
 from demo.page.model_card import ModelCard
 from demo.photos.batch import enhance_batch
+from demo.photos.darkroom import Darkroom
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.session import Session
@@ -67,22 +69,25 @@ class FakeEnhancer:
             on_progress(1, 1)
 
 
+def loaded(enhancer) -> concurrent.futures.Future:
+    """Return what the server takes for a model: it might still be loading."""
+    model = concurrent.futures.Future()
+    model.set_result(enhancer)
+    return model
+
+
 def run_batch(queue, entries, folder, enhancer=None) -> list[tuple[int, str, str]]:
     """Work on entries; number, state and text of each, whenever it changed."""
+    darkroom, session = Darkroom(enhancer or FakeEnhancer(), Limits()), Session("anna", folder)
+
+    def work(entry, on_step):
+        place = session.folder_of(entry)
+        return darkroom.enhance(entry.source, place, Taste(), lambda size: None, on_step)
 
     async def collect():
         return [
             (entry.number, entry.state, entry.text)
-            async for entry in enhance_batch(
-                enhancer or FakeEnhancer(),
-                queue,
-                Limits(),
-                Session("anna", folder),
-                entries,
-                Taste(),
-                account="anna",
-                keep_room=lambda size: None,
-            )
+            async for entry in enhance_batch(work, queue, entries, account="anna")
         ]
 
     return asyncio.run(collect())
@@ -96,7 +101,7 @@ def serving(
     limits = limits or Limits()
     queue = queue or PhotoQueue(limits)
     with private_folder(), socket.create_server(("127.0.0.1", 0)) as listening:
-        app = create_app(enhancer, ModelCard(enhancer.description), limits, queue, credentials)
+        app = create_app(loaded(enhancer), ModelCard(enhancer.description), limits, queue, credentials)
         with running(app, listening):
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
@@ -157,7 +162,7 @@ def inside(enhancer=None, *, limits: Limits | None = None, credentials=None, **o
     queue = PhotoQueue(limits)
     with private_folder() as folder:
         card = ModelCard(enhancer.description)
-        server = Inside(create_app(enhancer, card, limits, queue, credentials, **options))
+        server = Inside(create_app(loaded(enhancer), card, limits, queue, credentials, **options))
         try:
             yield server, folder
         finally:
