@@ -1,6 +1,7 @@
 """`python -m demo`: open the page in a browser on this computer."""
 
 import dataclasses
+import gc
 import ipaddress
 import logging
 import os
@@ -102,6 +103,7 @@ def _serve(
 
     share_arenas()
     queue, model = PhotoQueue(arguments.limits), Future()
+    gc.disable()  # nothing that is imported becomes garbage, and looking for it takes a tenth
     with running(STARTING, listening):
         from demo.page.model_card import read_model_card
 
@@ -117,6 +119,8 @@ def _serve(
             host=arguments.host,
             allowed_hosts=arguments.allowed_host,
         )
+    gc.freeze()
+    gc.enable()
     with running(app, listening):
         host, port = listening.getsockname()[:2]
         _greet(host, port, has_login=credentials is not None)

@@ -78,7 +78,9 @@ class Darkroom:
             "thumbnail.jpg": _preview(edited, THUMBNAIL_PIXELS),
         }
         name = f"{source.stem}_enhanced{result_suffix(source)}"
-        besides = sum(map(len, previews.values())) + sum(part.nbytes for part in vars(edit).values())
+        besides = sum(map(len, previews.values())) + sum(
+            part.nbytes for part in vars(edit).values()
+        )
         keep_room(besides + most_bytes(name, decoded))
         save_edit(folder / "edit.npz", edit)
         for preview, content in previews.items():
@@ -125,7 +127,9 @@ class Darkroom:
             keep_room(len(content))
             moved.write_bytes(content)
             # The page may still be loading the one before; whoever moves the slider fills no disk.
-            made = sorted(photo.folder.glob("after-*.jpg"), key=lambda file: file.stat().st_mtime_ns)
+            made = sorted(
+                photo.folder.glob("after-*.jpg"), key=lambda file: file.stat().st_mtime_ns
+            )
             for earlier in made[:-_KEPT_PREVIEWS]:
                 earlier.unlink(missing_ok=True)
         return before, moved
@@ -141,7 +145,9 @@ class Darkroom:
         if not taste.one_home or session.matched == len(photos):
             return
         edits = [_edit_of(photo, Taste()) for photo in photos]
-        seen = [fitted(read_photo(photo.folder / "before.jpg").pixels, SEEN_SIDE) for photo in photos]
+        seen = [
+            fitted(read_photo(photo.folder / "before.jpg").pixels, SEEN_SIDE) for photo in photos
+        ]
         matched, _, _ = draw_together([e for e in edits if isinstance(e, PhotoRetouch)], seen)
         for photo, edit in zip(photos, matched, strict=True):
             for made_before in photo.folder.glob("a*-home*"):  # with fewer photos
