@@ -51,9 +51,16 @@ class ModelCard:
     """A sentence."""
     photos: int = 0
     """Test photos; 0 where there was no test."""
+    are_rendered: bool = False
+    """Whether those are pictures of rooms that do not exist."""
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Its `mean` and `interval_95` of each metric, as in `results.json`."""
     unedited: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def tested_on(self) -> str:
+        noun = "rendered room" if self.are_rendered else "photo"
+        return f"{self.photos} {noun}{'' if self.photos == 1 else 's'}"
 
 
 def read_model_card(workdir: Path | None) -> ModelCard:
@@ -82,7 +89,7 @@ def _packaged_card() -> ModelCard:
     with safetensors.safe_open(str(path), framework="numpy") as file:
         about = {name: json.loads(value) for name, value in file.metadata().items()}
     scores, is_adjustable = about["scores"], about["model"]["base"] == "retouch"
-    tests = scores["photos"], scores["model"], scores["unedited"]
+    tests = scores["photos"], True, scores["model"], scores["unedited"]
     return ModelCard(_PACKAGED, is_adjustable, about["trained_on"], *tests)
 
 
@@ -103,11 +110,13 @@ def _run_card(workdir: Path) -> ModelCard:
 
 
 def _with_scores(card: ModelCard, results: Mapping[str, Any], stage: str) -> ModelCard:
-    card = dataclasses.replace(card, trained_on=_trained_on(results["config"], stage))
-    methods = results["methods"]
+    config, methods = results["config"], results["methods"]
+    card = dataclasses.replace(card, trained_on=_trained_on(config, stage))
     model, unedited = methods.get(_METHODS.get(stage, "")), methods.get("unedited")
     if model and unedited:
-        card = dataclasses.replace(card, photos=int(model["n"]), model=model, unedited=unedited)
+        rendered = _is_rendered(config, "real_estate" if stage != "pretrain" else "fivek")
+        card = dataclasses.replace(card, photos=int(model["n"]), are_rendered=rendered)
+        card = dataclasses.replace(card, model=model, unedited=unedited)
         render_model_card(card)  # so that what is damaged is found here
     return card
 
@@ -118,8 +127,7 @@ def summarise(card: ModelCard) -> str:
     if not card.photos:
         return f"{line}; no test scores"
     model, unedited = (method["mean"]["psnr_db"] for method in (card.model, card.unedited))
-    photos = f"{card.photos} test photo{'' if card.photos == 1 else 's'}"
-    return f"{line}; {model:.1f} dB on {photos} against {unedited:.1f} dB unedited"
+    return f"{line}; {model:.1f} dB on {card.tested_on} against {unedited:.1f} dB unedited"
 
 
 def render_model_card(card: ModelCard) -> str:
@@ -128,8 +136,7 @@ def render_model_card(card: ModelCard) -> str:
     if not card.photos:
         told = "There are no test scores for it: judge it by its pictures."
         return str(said + Markup("<p>{}</p>").format(told))
-    number = f"{card.photos} photo{'' if card.photos == 1 else 's'}"
-    said += _HEAD.format(f"Test on {number} that it never saw")
+    said += _HEAD.format(f"Test on {card.tested_on} that it never saw")
     for metric, (title, decimals, meaning) in _METRICS.items():
         if metric not in card.model["mean"]:
             continue  # no test photo has such a part, or it was tested before faults were scored
@@ -137,7 +144,7 @@ def render_model_card(card: ModelCard) -> str:
         said += _ROW.format(title, meaning, *cells[0], *cells[1])
     notes = "In brackets: 95 % intervals."
     if card.photos < _FEW_PHOTOS:
-        notes += f" {number} {'is' if card.photos == 1 else 'are'} a small test."
+        notes += f" {card.tested_on} {'is' if card.photos == 1 else 'are'} a small test."
     return str(said + Markup("</tbody></table><p>{}</p>").format(notes))
 
 
@@ -153,7 +160,11 @@ def _trained_on(config: Mapping[str, Any], stage: str) -> str:
     stages = {"pretrain": ["fivek"], "scratch": ["real_estate"]}.get(
         stage, ["fivek", "real_estate"]
     )
-    is_rendered = [bool(config.get("miniature")) and config.get(name) is None for name in stages]
+    is_rendered = [_is_rendered(config, name) for name in stages]
     names = [_DATA[name][rendered] for name, rendered in zip(stages, is_rendered, strict=True)]
     said = f"Trained on {', then on '.join(names)}"
     return f"{said}{': no real photo was among them' if all(is_rendered) else ''}."
+
+
+def _is_rendered(config: Mapping[str, Any], name: str) -> bool:
+    return bool(config.get("miniature")) and config.get(name) is None

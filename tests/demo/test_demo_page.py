@@ -194,14 +194,14 @@ def test_the_model_card_says_what_it_was_trained_on_and_how_it_did(tmp_path):
     for words in (
         "Stage “finetune”, works at 64 px",
         "no real photo",
-        "8 photos",
+        "8 rendered rooms",
         "25.0",
         "[24.0, 26.0]",
         "20.0",
         "small test",
     ):
         assert words in shown
-    assert "25.0 dB on 8 test photos against 20.0 dB unedited" in summarise(card)
+    assert "25.0 dB on 8 rendered rooms against 20.0 dB unedited" in summarise(card)
 
 
 def test_the_model_card_names_real_data_and_its_restriction(tmp_path):
