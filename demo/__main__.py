@@ -2,7 +2,6 @@
 
 import dataclasses
 import gc
-import ipaddress
 import logging
 import os
 import socket
@@ -17,7 +16,8 @@ import tyro
 
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
-from demo.server.credentials import Credentials, CredentialsError, read_credentials
+from demo.photos.visitor import is_loopback
+from demo.server.credentials import Credentials, read_credentials
 from demo.server.stop_signal import StopSignal
 from demo.server.temporary_files import private_folder
 from enhancer.system.errors import EnhancerError
@@ -67,25 +67,25 @@ def main(argv: list[str] | None = None) -> int:
         logging.getLogger("demo").setLevel(logging.INFO)
         try:
             credentials = read_credentials(arguments.user, arguments.password_file, os.environ)
-            family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
-            address = arguments.host, arguments.port
-            listening = socket.create_server(address, family=family, backlog=256)
-        except CredentialsError as error:
-            return _cannot_start(str(error))
-        except (OSError, OverflowError) as error:
-            number = getattr(error, "errno", None)
-            reason = os.strerror(number) if number and number > 0 else str(error)
-            place = f"port {arguments.port} of {arguments.host}"
-            return _cannot_start(f"{place} cannot be opened ({reason})")
-        with listening, private_folder():
-            try:
+            with _listen(arguments.host, arguments.port) as listening, private_folder():
                 model = _serve(arguments, credentials, listening, stop)
-            except (EnhancerError, OSError) as error:
-                return _cannot_start(str(error))
+        except (EnhancerError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return CANNOT_START
         print("Stopped.", flush=True)
         if not model.done():
             os._exit(STOPPED)  # a thread that compiles does not survive the interpreter's end
         return STOPPED
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=256)
+    except (OSError, OverflowError) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number and number > 0 else error
+        raise EnhancerError(f"port {port} of {host} cannot be opened ({reason})") from None
 
 
 def _serve(
@@ -110,20 +110,12 @@ def _serve(
         card = read_model_card(arguments.workdir)
         from demo.server.application import create_app
 
-        app = create_app(
-            model,
-            card,
-            arguments.limits,
-            queue,
-            credentials,
-            host=arguments.host,
-            allowed_hosts=arguments.allowed_host,
-        )
+        hosts = {"host": arguments.host, "allowed_hosts": arguments.allowed_host}
+        app = create_app(model, card, arguments.limits, queue, credentials, **hosts)
     gc.freeze()
     gc.enable()
     with running(app, listening):
-        host, port = listening.getsockname()[:2]
-        _greet(host, port, has_login=credentials is not None)
+        _greet(*listening.getsockname()[:2], has_login=credentials is not None)
         threading.Thread(target=_load, args=(arguments.workdir, model), daemon=True).start()
         while not stop.is_told and not (model.done() and model.exception()):
             time.sleep(0.1)
@@ -159,17 +151,12 @@ def _load(workdir: Path | None, model: "Future[Enhancer]") -> None:
 def _greet(host: str, port: int, *, has_login: bool) -> None:
     address = f"[{host}]" if ":" in host else host
     print(f"The page is open at http://{address}:{port} (Ctrl-C stops it).", flush=True)
-    if not has_login and not ipaddress.ip_address(host).is_loopback:
+    if not has_login and not is_loopback(host):
         print(
             "Everybody who reaches this address can use it; "
             "--user and --password-file ask for a login.",
             flush=True,
         )
-
-
-def _cannot_start(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
-    return CANNOT_START
 
 
 if __name__ == "__main__":
