@@ -6,9 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import gradio_client
@@ -21,9 +18,8 @@ from demo.server.temporary_files import private_folder
 from enhancer.inference import enhancer as inference
 from enhancer.network.trained import CheckpointError
 from enhancer.system import compiler
-from tests.helpers.demo_page import free_port, write_gradient
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers.demo_page import write_gradient
+from tests.helpers.demo_process import ROOT, running_command, wait_for
 
 _SLOW_SERVER = """
 import sys, time
@@ -50,38 +46,6 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@contextlib.contextmanager
-def started(temporary: Path, *program: str) -> Iterator[tuple[subprocess.Popen, str, list[str]]]:
-    """Run a server that has `temporary` to itself; yield it, its address, and what it prints."""
-    port = free_port()
-    environment = {**os.environ, "TMPDIR": str(temporary), "GRADIO_TEMP_DIR": ""}
-    server = subprocess.Popen(
-        [sys.executable, *program, "--port", str(port)],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(iter(server.stdout.readline, "")))
-    reader.start()
-    try:
-        yield server, f"http://127.0.0.1:{port}/", lines
-    finally:
-        server.kill()
-        server.wait()
-        reader.join()
-        server.stdout.close()
-
-
-def wait_for(condition, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
 def answers(address: str) -> bool:
     with contextlib.suppress(httpx.TransportError):
         return bool(httpx.get(f"{address}health").status_code)
@@ -93,7 +57,7 @@ def test_a_stopping_server_finishes_the_photo_in_hand_refuses_others_and_connect
 ):
     photo = write_gradient(tmp_path / "kitchen.jpg", 130, 195)
     (temporary := tmp_path / "tmp").mkdir()
-    with started(temporary, "-c", _SLOW_SERVER) as (server, address, lines):
+    with running_command(temporary, "-c", _SLOW_SERVER) as (server, address, lines):
         wait_for(lambda: any("The model is ready" in line for line in lines), 180)
         client = gradio_client.Client(address, verbose=False, download_files=tmp_path / "downloads")
         sent = gradio_client.handle_file(str(photo))
@@ -115,7 +79,7 @@ def test_a_stopping_server_finishes_the_photo_in_hand_refuses_others_and_connect
 
 
 def test_a_server_that_is_stopped_while_it_starts_leaves_nothing_behind(tmp_path):
-    with started(tmp_path, "-m", "demo") as (server, address, lines):
+    with running_command(tmp_path) as (server, address, lines):
         wait_for(lambda: answers(address), 60)
         server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=120) == 0
