@@ -107,7 +107,8 @@ class PhotoQueue:
                 # Nobody reports that another visitor's photo is done; a second is soon enough.
                 pause = None if ahead is None else 1.0
                 try:
-                    kind, value = await asyncio.wait_for(events.get(), pause)
+                    async with asyncio.timeout(pause):
+                        kind, value = await events.get()
                 except TimeoutError:
                     continue
                 if kind == "end":

@@ -57,7 +57,8 @@ class BoundedRequests:
                 return await receive()
             spare = begun + _GRACE_SECONDS + received / _SLOWEST_BYTES_PER_SECOND - time.monotonic()
             try:
-                message = await asyncio.wait_for(receive(), min(_IDLE_SECONDS, max(spare, 0.001)))
+                async with asyncio.timeout(min(_IDLE_SECONDS, max(spare, 0.001))):
+                    message = await receive()
             except TimeoutError:
                 bound = _Bounded(408, "The request came too slowly.")
                 raise bound from None
@@ -73,7 +74,8 @@ class BoundedRequests:
                 return  # whoever read the request made an answer of the exception: ours follows
             has_answered = True
             try:
-                await asyncio.wait_for(send(message), _IDLE_SECONDS)
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await send(message)
             except TimeoutError:
                 raise _Bounded(408, "The answer was not read.") from None
 
