@@ -1,12 +1,14 @@
 """`python -m demo`: open the page in a browser on this computer."""
 
 import dataclasses
-import ipaddress
+import gc
 import logging
 import os
 import socket
 import sys
 import threading
+import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +16,16 @@ import tyro
 
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
-from demo.server.credentials import Credentials, CredentialsError, read_credentials
+from demo.photos.visitor import is_loopback
+from demo.server.credentials import Credentials, read_credentials
+from demo.server.stop_signal import StopSignal
 from demo.server.temporary_files import private_folder
+from enhancer.system.errors import EnhancerError
 
 if TYPE_CHECKING:
     from enhancer.inference.enhancer import Enhancer
 
-# What needs JAX and gradio is imported when the port is open and answers: that takes a while.
+# What needs gradio is imported when the port answers, and Keras when the page is there.
 
 STOPPED, CANNOT_START = 0, 2
 
@@ -56,104 +61,102 @@ class Arguments:
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = tyro.cli(Arguments, args=argv, prog="python -m demo")
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("demo").setLevel(logging.INFO)
+    with StopSignal() as stop:
+        arguments = tyro.cli(Arguments, args=argv, prog="python -m demo")
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+        logging.getLogger("demo").setLevel(logging.INFO)
+        try:
+            credentials = read_credentials(arguments.user, arguments.password_file, os.environ)
+            with _listen(arguments.host, arguments.port) as listening, private_folder():
+                model = _serve(arguments, credentials, listening, stop)
+        except (EnhancerError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return CANNOT_START
+        print("Stopped.", flush=True)
+        if not model.done():
+            os._exit(STOPPED)  # a thread that compiles does not survive the interpreter's end
+        return STOPPED
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        credentials = read_credentials(arguments.user, arguments.password_file, os.environ)
-        family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
-        address = arguments.host, arguments.port
-        listening = socket.create_server(address, family=family, backlog=256)
-    except CredentialsError as error:
-        return _cannot_start(str(error))
+        return socket.create_server((host, port), family=family, backlog=256)
     except (OSError, OverflowError) as error:
         number = getattr(error, "errno", None)
-        reason = os.strerror(number) if number and number > 0 else str(error)
-        place = f"port {arguments.port} of {arguments.host}"
-        return _cannot_start(f"{place} cannot be opened ({reason})")
-    from demo.server.http_server import STARTING, running, share_arenas, wait_for_stop
+        reason = os.strerror(number) if number and number > 0 else error
+        raise EnhancerError(f"port {port} of {host} cannot be opened ({reason})") from None
+
+
+def _serve(
+    arguments: Arguments,
+    credentials: Credentials | None,
+    listening: socket.socket,
+    stop: StopSignal,
+) -> "Future[Enhancer]":
+    """Serve until `stop`; return the model. Raises whatever it cannot be loaded for.
+
+    The page needs no model: that is loaded when the page is there, because both would be late if
+    they were imported at the same time.
+    """
+    from demo.server.http_server import STARTING, finish, running, share_arenas
 
     share_arenas()
-    queue = PhotoQueue(arguments.limits)
-    with listening, private_folder():
-        try:
-            with running(STARTING, listening):
-                model, app = _load(arguments, queue, credentials)
-        except KeyboardInterrupt:
-            return STOPPED
-        except _NoModel as error:
-            return _cannot_start(str(error))
-        with running(app, listening):
-            host, port = listening.getsockname()[:2]
-            _greet(host, port, model, has_login=credentials is not None)
-            wait_for_stop(queue)
-    print("Stopped.", flush=True)
-    return STOPPED
+    queue, model = PhotoQueue(arguments.limits), Future()
+    gc.disable()  # nothing that is imported becomes garbage, and looking for it takes a tenth
+    with running(STARTING, listening):
+        from demo.page.model_card import read_model_card
+
+        card = read_model_card(arguments.workdir)
+        from demo.server.application import create_app
+
+        hosts = {"host": arguments.host, "allowed_hosts": arguments.allowed_host}
+        app = create_app(model, card, arguments.limits, queue, credentials, **hosts)
+    gc.freeze()
+    gc.enable()
+    with running(app, listening):
+        _greet(*listening.getsockname()[:2], has_login=credentials is not None)
+        threading.Thread(target=_load, args=(arguments.workdir, model), daemon=True).start()
+        while not stop.is_told and not (model.done() and model.exception()):
+            time.sleep(0.1)
+        if not stop.is_told:
+            model.result()  # raises
+        finish(queue)
+    return model
 
 
-class _NoModel(Exception):
-    pass
-
-
-def _load(arguments: Arguments, queue: PhotoQueue, credentials: Credentials | None):
-    """Return the model's description and the application."""
-    from demo.page.model_card import read_model_card
-    from demo.server.application import create_app
-    from enhancer.inference.enhancer import Enhancer
-    from enhancer.network.trained import CheckpointError
-    from enhancer.system import compiler
-
-    compiler.enable_cache()
+def _load(workdir: Path | None, model: "Future[Enhancer]") -> None:
+    """Load the model and compile all that it needs, so that later time and memory are bounded."""
     try:
-        enhancer = Enhancer.load(arguments.workdir)
-    except (CheckpointError, OSError) as error:
-        raise _NoModel(str(error)) from None
-    if enhancer.retouches:  # one program serves every photo: it is ready before one is dropped
-        threading.Thread(target=enhancer.warm_up, daemon=True).start()
-    else:
-        _warm_up(enhancer)
-    card = read_model_card(arguments.workdir, enhancer.description)
-    return enhancer.description, create_app(
-        enhancer,
-        card,
-        arguments.limits,
-        queue,
-        credentials,
-        host=arguments.host,
-        allowed_hosts=arguments.allowed_host,
-    )
+        import tqdm
+
+        from enhancer.inference.enhancer import Enhancer
+        from enhancer.system import compiler
+
+        compiler.enable_cache()
+        enhancer = Enhancer.load(workdir)
+        with tqdm.tqdm(desc="Preparing the model", unit="size", smoothing=0) as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            enhancer.warm_up(show, keep_to_these=True)
+        print(f"The model is ready: {enhancer.description}.", flush=True)
+        model.set_result(enhancer)
+    except BaseException as error:
+        model.set_exception(error)
 
 
-def _warm_up(enhancer: "Enhancer") -> None:
-    """Compile what photos of all shapes need, so that time and memory are bounded afterwards."""
-    import tqdm
-
-    with tqdm.tqdm(desc="Preparing for the usual photo sizes", unit="size", smoothing=0) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        enhancer.warm_up(show, keep_to_these=True)
-
-
-def _greet(host: str, port: int, model: str, *, has_login: bool) -> None:
+def _greet(host: str, port: int, *, has_login: bool) -> None:
     address = f"[{host}]" if ":" in host else host
-    print(
-        f"The page is open at http://{address}:{port} (Ctrl-C stops it). Model: {model}.",
-        flush=True,
-    )
-    if not has_login and not ipaddress.ip_address(host).is_loopback:
+    print(f"The page is open at http://{address}:{port} (Ctrl-C stops it).", flush=True)
+    if not has_login and not is_loopback(host):
         print(
             "Everybody who reaches this address can use it; "
             "--user and --password-file ask for a login.",
             flush=True,
         )
-
-
-def _cannot_start(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
-    return CANNOT_START
 
 
 if __name__ == "__main__":

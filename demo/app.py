@@ -7,7 +7,9 @@
 
 import os
 import tempfile
+from concurrent.futures import Future
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before gradio is imported: no usage statistics and no look-ups on the Hugging Face Hub.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -31,7 +33,9 @@ from demo.page.streams import Streams
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.storage import Storage
-from enhancer.inference.enhancer import Enhancer
+
+if TYPE_CHECKING:
+    from enhancer.inference.enhancer import Enhancer
 
 _SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.jpg"))
 """Rendered rooms to try the page with; `python -m datasets samples demo/samples` makes them."""
@@ -40,7 +44,7 @@ _FAVICON = Path(__file__).parent / "page" / "favicon.png"
 
 def mount_page(
     app: FastAPI,
-    enhancer: Enhancer,
+    model: "Enhancer | Future[Enhancer]",
     path: str = "/",
     *,
     card: ModelCard | None = None,
@@ -53,20 +57,26 @@ def mount_page(
 
     Args:
         app: where to.
-        enhancer: the model.
+        model: may still be loading; photos wait for it.
         path: of the page in the application.
         card: what is said about the model; by default its description alone.
         limits: what a visitor may ask for.
         queue: where photos wait; pass one to watch it, or to close it before the server stops.
     """
-    limits = limits or Limits()
+    limits, loading = limits or Limits(), model
+    if not isinstance(loading, Future):
+        loading = Future()
+        loading.set_result(model)
+    if card is None:
+        enhancer = loading.result()
+        card = ModelCard(enhancer.description, enhancer.retouches)
     folder = Path(tempfile.gettempdir()) / gradio_utils.get_upload_folder()
     folder.mkdir(parents=True, exist_ok=True)
     storage, streams = Storage(folder.resolve(), limits), Streams()
-    handlers = Handlers(enhancer, queue or PhotoQueue(limits), storage, limits)
+    handlers = Handlers(loading, queue or PhotoQueue(limits), storage, limits)
     page = GuardedBlocks(storage, streams, title="Photo enhancer")
     with page:
-        _fill(handlers, card or ModelCard(enhancer.description), limits, storage)
+        _fill(handlers, card, limits, storage)
     page.queue(default_concurrency_limit=None, max_size=20 * limits.visitors)
     page.guard_queue()
     gr.mount_gradio_app(
@@ -100,7 +110,7 @@ async def _refuse(request: Request, error: Exception) -> JSONResponse:
 def _fill(handlers: Handlers, card: ModelCard, limits: Limits, storage: Storage) -> None:
     samples = storage.publish("samples", _SAMPLES)
     session = gr.State(None, time_to_live=limits.keep_minutes * 60, delete_callback=handlers.forget)
-    layout = Layout(limits, card, samples, handlers.are_adjustable)
+    layout = Layout(limits, card, samples)
     # The endpoint `/enhance` for programs; its components are not on the page.
     gr.Button(visible=False).click(
         handlers.enhance_file,

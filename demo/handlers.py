@@ -9,24 +9,28 @@ import contextvars
 import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from demo.photos.archive import write_archive
 from demo.photos.batch import enhance_batch, without_paths
-from demo.photos.enhanced_photo import compare, enhance_photo, render_result
 from demo.photos.limits import Limits, Refused
 from demo.photos.photo_queue import PhotoQueue
-from demo.photos.session import Entry, Session
+from demo.photos.session import EnhancedPhoto, Entry, Session
 from demo.photos.storage import NotFound, Storage
 from demo.photos.taste import Taste
 from demo.photos.visitor import Visitor
-from enhancer.inference.enhancer import Enhancer
-from enhancer.photo.io import PhotoError
+from enhancer.photo.refusal import PhotoError
+
+if TYPE_CHECKING:
+    from demo.photos.darkroom import Darkroom
+    from enhancer.inference.enhancer import Enhancer
 
 T = TypeVar("T")
 _NO_PHOTO = "There is no photo; upload one first."
+_LOADING = "Waiting for the model, which is still being loaded"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,16 +59,13 @@ class Progress:
 class Handlers:
     """The model, the queue, the storage and the limits that all visitors share."""
 
-    def __init__(self, enhancer: Enhancer, queue: PhotoQueue, storage: Storage, limits: Limits):
-        self._enhancer = enhancer
+    def __init__(
+        self, model: "Future[Enhancer]", queue: PhotoQueue, storage: Storage, limits: Limits
+    ):
+        self._model = model
         self._queue = queue
         self._storage = storage
         self._limits = limits
-
-    @property
-    def are_adjustable(self) -> bool:
-        """Whether brightness and warmth of the edits can be moved, and photos matched."""
-        return self._enhancer.retouches
 
     async def enhance(
         self, session: Session | None, uploads: list[str], taste: Taste
@@ -84,16 +85,20 @@ class Handlers:
             entries = session.add(uploads)
             self._take(session, entries)
             yield Progress(session, None, None)
-            started = time.monotonic()
+            started, keep_room = time.monotonic(), self._room_in(session.folder)
+
+            def work(entry: Entry, on_step: Callable[[str], None]) -> EnhancedPhoto:
+                if not self._model.done():
+                    on_step(_LOADING)
+                assert entry.source is not None, "those without have failed"
+                folder = session.folder_of(entry)
+                return self._darkroom().enhance(entry.source, folder, taste, keep_room, on_step)
+
             async for entry in enhance_batch(
-                self._enhancer,
+                work,
                 self._queue,
-                self._limits,
-                session,
                 entries,
-                taste,
                 account=caller.visitor.account,
-                keep_room=self._room_in(session.folder),
                 is_awaited=caller.is_listening,
             ):
                 finished = sum(other.is_finished for other in entries)
@@ -107,16 +112,19 @@ class Handlers:
         """Return before and after of the photo that is shown."""
         session = _own(session)
         with self._storage.using(session.folder):
-            session.match_for(taste)
-            return compare(session.shown_photo, taste, self._room_in(session.folder))
+            self._darkroom().match(session, taste)
+            return self._darkroom().compare(
+                session.shown_photo, taste, self._room_in(session.folder)
+            )
 
     async def render_shown(self, session: Session | None, taste: Taste) -> Path:
         """Return the full-size result of the photo that is shown."""
         session, visitor = _own(session), CALLER.get().visitor
         photo, keep_room = session.shown_photo, self._room_in(session.folder)
         with self._storage.using(session.folder), self._queue.place(visitor.account):
-            session.match_for(taste)
-            return await self._in_turn(lambda: render_result(photo, taste, self._limits, keep_room))
+            darkroom = self._darkroom()
+            darkroom.match(session, taste)
+            return await self._in_turn(lambda: darkroom.render(photo, taste, keep_room))
 
     async def render_all(
         self, session: Session | None, taste: Taste
@@ -125,10 +133,11 @@ class Handlers:
         session, visitor = _own(session), CALLER.get().visitor
         photos, paths, keep_room = session.photos.values(), [], self._room_in(session.folder)
         with self._storage.using(session.folder), self._queue.place(visitor.account):
-            session.match_for(taste)
+            darkroom = self._darkroom()
+            darkroom.match(session, taste)
             for photo in photos:
                 yield len(paths), len(photos), None
-                render = partial(render_result, photo, taste, self._limits, keep_room)
+                render = partial(darkroom.render, photo, taste, keep_room)
                 paths.append(await self._in_turn(render))
             keep_room(sum(path.stat().st_size for path in paths))
             archive = session.folder / "enhanced_photos.zip"
@@ -164,10 +173,9 @@ class Handlers:
                     keep_room = self._room_in(folder)
 
                     def work(source=source) -> Path:
-                        made = enhance_photo(
-                            self._enhancer, source, folder, self._limits, taste, keep_room
-                        )
-                        return render_result(made, taste, self._limits, keep_room)
+                        darkroom = self._darkroom()
+                        made = darkroom.enhance(source, folder, taste, keep_room)
+                        return darkroom.render(made, taste, keep_room)
 
                     return str(await self._in_turn(work))
             except PhotoError as error:
@@ -176,6 +184,13 @@ class Handlers:
             except BaseException:
                 self._storage.remove(folder)
                 raise
+
+    def _darkroom(self) -> "Darkroom":
+        """Wait for the model, and import what needs Keras as it does."""
+        model = self._model.result()
+        from demo.photos.darkroom import Darkroom
+
+        return Darkroom(model, self._limits)
 
     def _take(self, session: Session, entries: list[Entry]) -> None:
         """Move the uploads into the session, as many as it may hold."""

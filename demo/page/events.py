@@ -47,23 +47,18 @@ class Events:
         """Say what happens on which click."""
         page, session = self._page, self._session
         view = [session, page.shown, page.comparison, page.photos, page.download]
-        everything = [*view, page.upload, page.button, page.status, page.sample_box]
-        everything += [page.placeholder, page.result_box, page.download_all, page.start_over]
-        everything += [page.one_home]
+        boxes = [page.sample_box, page.placeholder, page.result_box]
+        buttons = [page.button, page.download_all, page.start_over]
+        everything = [*view, *boxes, *buttons, page.upload, page.status, page.one_home]
         sliders = [page.strength, page.brightness, page.warmth, page.one_home]
-        chosen = [session, *sliders]
-        finish = {
-            "fn": self.finish,
-            "inputs": [session, page.upload, *sliders],
-            "outputs": [*view, page.button, page.start_over],
-        }
+        chosen, dropped = [session, *sliders], [session, page.upload, *sliders]
+        ending = [*view, page.button, page.start_over]
         page.upload.change(self.count, page.upload, page.button, **_HIDDEN)
-        page.button.click(
-            self.enhance, [session, page.upload, *sliders], everything, **_HIDDEN
-        ).then(**finish, **_HIDDEN)
-        page.samples.select(self.enhance_sample, chosen, everything, **_HIDDEN).then(
-            **finish, **_HIDDEN
-        )
+        for begun in (
+            page.button.click(self.enhance, dropped, everything, **_HIDDEN),
+            page.samples.select(self.enhance_sample, chosen, everything, **_HIDDEN),
+        ):
+            begun.then(self.finish, dropped, ending, **_HIDDEN)
         page.photos.select(self.choose, chosen, view, **_HIDDEN)
         for slider in sliders:
             slider.change(self.show, chosen, view, trigger_mode="always_last", **_HIDDEN)
@@ -174,7 +169,7 @@ class Events:
             page.download: gr.Button(_download_label(session)),
             page.photos: gr.Gallery(thumbnails, visible=number > 1, selected_index=chosen),
             page.download_all: gr.Button(f"Download all {number} (ZIP)", visible=number > 1),
-            page.one_home: gr.Checkbox(visible=number > 1 and self._handlers.are_adjustable),
+            page.one_home: gr.Checkbox(visible=number > 1 and self._page.is_adjustable),
             page.result_box: gr.Column(visible=True),
         }
         if session.shown == progress.new_result.number:

@@ -63,10 +63,10 @@ class Layout:
         limits: of what visitors may send.
         card: about the model.
         samples: photos that are offered.
-        adjustable: whether brightness and warmth of the model's edits can be moved.
     """
 
-    def __init__(self, limits: Limits, card: ModelCard, samples: list[Path], adjustable: bool):
+    def __init__(self, limits: Limits, card: ModelCard, samples: list[Path]):
+        self.is_adjustable = card.is_adjustable
         gr.Markdown(_HEADING, elem_id="heading")
         with gr.Row(elem_id="stage"):
             with gr.Column(scale=4, min_width=300):
@@ -75,7 +75,7 @@ class Layout:
                 self._add_samples(samples)
                 self.placeholder = gr.HTML(_PLACEHOLDER, visible=False, padding=False)
                 with gr.Column(visible=False, elem_id="results") as self.result_box:
-                    self._add_results(adjustable)
+                    self._add_results()
         with gr.Accordion(summarise(card), open=False, elem_id="card"):
             gr.HTML(render_model_card(card), padding=False, elem_id="model")
         gr.Markdown(_PRIVACY.format(limits=limits), elem_id="privacy")
@@ -98,7 +98,7 @@ class Layout:
             pictures = [str(path) for path in samples]
             self.samples = gr.Gallery(pictures, columns=2, elem_id="samples", **_PICTURES)
 
-    def _add_results(self, adjustable: bool) -> None:
+    def _add_results(self) -> None:
         self.shown = gr.HTML(padding=False, elem_id="shown")
         self.comparison = gr.ImageSlider(
             show_label=False,
@@ -120,7 +120,7 @@ class Layout:
             info="of all photos; 0 is the photo as it was",
             elem_id="strength",
         )
-        with gr.Row(visible=adjustable, elem_id="taste"):
+        with gr.Row(visible=self.is_adjustable, elem_id="taste"):
             self.brightness = gr.Slider(-100, 100, 0, step=5, label="Brightness")
             self.warmth = gr.Slider(-100, 100, 0, step=5, label="Warmth")
         self.one_home = gr.Checkbox(

@@ -13,24 +13,16 @@ def write_archive(destination: Path, files: Sequence[Path]) -> None:
     get a number: kitchen.jpg, kitchen_2.jpg.
     """
     temporary = destination.with_name(f".{destination.name}.tmp")
+    taken: set[str] = set()
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for file, name in zip(files, _distinct([file.name for file in files]), strict=True):
+            for file in files:
+                name, number = file.name, 1
+                while name.lower() in taken:  # some file systems ignore case
+                    number += 1
+                    name = f"{file.stem}_{number}{file.suffix}"
+                taken.add(name.lower())
                 archive.write(file, name)
         os.replace(temporary, destination)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _distinct(names: list[str]) -> list[str]:
-    taken: set[str] = set()
-    distinct = []
-    for name in names:
-        path, number = Path(name), 1
-        # Case is ignored, as some file systems do.
-        while name.lower() in taken:
-            number += 1
-            name = f"{path.stem}_{number}{path.suffix}"
-        taken.add(name.lower())
-        distinct.append(name)
-    return distinct

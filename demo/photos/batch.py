@@ -4,73 +4,58 @@ import logging
 import re
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from demo.photos.enhanced_photo import EnhancedPhoto, enhance_photo
-from demo.photos.limits import Limits, Refused
+from demo.photos.limits import Refused
 from demo.photos.photo_queue import PhotoQueue
-from demo.photos.session import Entry, Session
+from demo.photos.session import EnhancedPhoto, Entry
 from demo.photos.storage import NoRoom
-from demo.photos.taste import Taste
-from enhancer.inference.enhancer import Enhancer
-from enhancer.photo.io import PhotoError
+from enhancer.photo.refusal import PhotoError
 
 _LOG = logging.getLogger(__name__)
 # How much of a photo's work is done when a step begins.
-_SHARES = {"Reading": 0.1, "Enhancing": 0.3, "Writing": 0.8}
+_SHARES = {"Waiting": 0.05, "Reading": 0.1, "Enhancing": 0.3, "Writing": 0.8}
 
 
 async def enhance_batch(
-    enhancer: Enhancer,
+    enhance: Callable[[Entry, Callable[[str], None]], EnhancedPhoto],
     queue: PhotoQueue,
-    limits: Limits,
-    session: Session,
     entries: Sequence[Entry],
-    taste: Taste,
     *,
     account: str,
-    keep_room: Callable[[int], None],
     is_awaited: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Entry]:
-    """Work on some of a session's entries, each in its turn; yield one whenever it has changed.
+    """Work on a session's entries, each in its turn; yield one whenever it has changed.
 
-    `account` is that of the place in the queue; `keep_room` as in `enhance_photo`, `is_awaited` as
-    in `PhotoQueue.run`.
+    Args:
+        enhance: makes one entry's photo; gets a function that it calls with each step's name.
+        queue: where the photos wait.
+        entries: those without a source, or that failed before, are passed over.
+        account: that of the place in the queue.
+        is_awaited: as in `PhotoQueue.run`.
     """
     try:
         with queue.place(account):
             for entry in entries:
                 if entry.source is None or entry.state == "failed":
                     continue
-
-                def work(on_step, source=entry.source, entry=entry) -> EnhancedPhoto:
-                    return enhance_photo(
-                        enhancer,
-                        source,
-                        session.folder_of(entry),
-                        limits,
-                        taste,
-                        keep_room,
-                        on_step,
-                    )
-
                 try:
-                    async for kind, value in queue.run(work, is_awaited):
+                    async for kind, value in queue.run(partial(enhance, entry), is_awaited):
                         _note(entry, kind, value)
                         yield entry
+                    continue
                 except NoRoom as full:
                     entry.fail(str(full))
-                    yield entry
                 except Refused:
                     raise
                 except PhotoError as error:
                     _LOG.info("refused a file (%s)", type(error.__cause__ or error).__name__)
                     entry.fail(without_paths(str(error), entry.source))
-                    yield entry
                 except Exception as error:
                     log_failure(error)
                     entry.fail(f"{entry.name} could not be enhanced; the server's log says why.")
-                    yield entry
+                yield entry
     except Refused as refusal:
         for entry in entries:
             if not entry.is_finished:

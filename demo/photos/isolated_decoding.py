@@ -62,31 +62,27 @@ def _read_in_process(path: Path, limits: Limits) -> Photo:
         "seconds": limits.decoder_seconds,
         "pixels": limits.megapixels * 1_000_000,
     }
-    with subprocess.Popen(
-        [sys.executable, "-c", _DECODER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=_environment(),
-        start_new_session=True,  # Ctrl-C is for the server, which finishes the photo in hand
-    ) as decoder:
-        try:
-            output, _ = decoder.communicate(
-                json.dumps(request).encode(), timeout=limits.decoder_seconds
-            )
-        except subprocess.TimeoutExpired:
-            raise PhotoError(
-                f"{path.name} was not decoded within {limits.decoder_seconds} seconds, the limit. "
-                "Export it as a JPEG or TIFF from your photo editor."
-            ) from None
-        finally:
-            decoder.kill()
+    try:
+        decoder = subprocess.run(
+            [sys.executable, "-c", _DECODER],
+            input=json.dumps(request).encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+            timeout=limits.decoder_seconds,
+            start_new_session=True,  # Ctrl-C is for the server, which finishes the photo in hand
+        )
+    except subprocess.TimeoutExpired:
+        raise PhotoError(
+            f"{path.name} was not decoded within {limits.decoder_seconds} seconds, the limit. "
+            "Export it as a JPEG or TIFF from your photo editor."
+        ) from None
     if decoder.returncode != 0:
         raise PhotoError(
             f"{path.name} could not be decoded: its decoder was stopped, because it crashed or "
             "needed more memory than this server allows. Export it as a JPEG from your editor."
         )
-    return _photo_of(output, path)
+    return _photo_of(decoder.stdout, path)
 
 
 def _photo_of(output: bytes, path: Path) -> Photo:

@@ -34,15 +34,14 @@ class PhotoQueue:
         self._lock = threading.Lock()
         self._places: collections.Counter[str] = collections.Counter()
         self._waiting: list[object] = []
-        self._working = 0
-        self._done = 0
-        self._is_closed = False
+        self._working = self._done = 0
+        self.is_closed = False
 
     @contextlib.contextmanager
     def place(self, account: str) -> Iterator[None]:
         """Keep a place for a batch of an account's photos, or raise Refused."""
         with self._lock:
-            if self._is_closed:
+            if self.is_closed:
                 raise Refused(_STOPPING)
             if (own := self._places[account]) >= self._limits.batches_per_visitor:
                 raise Refused(_YOURS.format(own))
@@ -80,7 +79,7 @@ class PhotoQueue:
         def take_turn() -> T:
             with self._lock:
                 self._waiting.remove(ticket)
-                if self._is_closed:
+                if self.is_closed:
                     raise Refused(_STOPPING)
                 self._working += 1
             try:
@@ -93,7 +92,7 @@ class PhotoQueue:
                     self._done += 1
 
         with self._lock:
-            if self._is_closed:
+            if self.is_closed:
                 raise Refused(_STOPPING)
             self._waiting.append(ticket)
         future = self._workers.submit(take_turn)
@@ -108,7 +107,8 @@ class PhotoQueue:
                 # Nobody reports that another visitor's photo is done; a second is soon enough.
                 pause = None if ahead is None else 1.0
                 try:
-                    kind, value = await asyncio.wait_for(events.get(), pause)
+                    async with asyncio.timeout(pause):
+                        kind, value = await events.get()
                 except TimeoutError:
                     continue
                 if kind == "end":
@@ -123,11 +123,7 @@ class PhotoQueue:
     def close(self) -> None:
         """Take no more photos. Those that wait are refused, those in hand are finished."""
         with self._lock:
-            self._is_closed = True
-
-    @property
-    def is_closed(self) -> bool:
-        return self._is_closed
+            self.is_closed = True
 
     @property
     def is_idle(self) -> bool:

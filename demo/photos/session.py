@@ -4,8 +4,24 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from demo.photos.enhanced_photo import EnhancedPhoto, match
-from demo.photos.taste import Taste
+
+@dataclasses.dataclass(frozen=True)
+class EnhancedPhoto:
+    """What was made of a photo. All of it lies in `folder`, so that nothing stays in memory."""
+
+    folder: Path
+    source: Path
+    """The photo as it came."""
+    result_name: str
+    width: int
+    height: int
+    notes: tuple[str, ...]
+    """What happened to the photo on the way that its owner may want to know, a sentence each."""
+    seconds: float
+
+    @property
+    def thumbnail(self) -> Path:
+        return self.folder / "thumbnail.jpg"
 
 
 @dataclasses.dataclass
@@ -47,7 +63,7 @@ class Session:
     shown: int | None = None
     """Number of the entry in the before/after view."""
     matched: int = 0
-    """Photos that `match_for` made agree."""
+    """Photos that were made to agree."""
 
     def add(self, uploads: list[str]) -> list[Entry]:
         added = [Entry(upload, number) for number, upload in enumerate(uploads, len(self.entries))]
@@ -61,12 +77,6 @@ class Session:
     def photos(self) -> dict[int, EnhancedPhoto]:
         """The results, by the number of their entry."""
         return {entry.number: entry.photo for entry in self.entries if entry.photo is not None}
-
-    def match_for(self, taste: Taste) -> None:
-        """See that the photos agree, where the taste wants them to."""
-        if taste.one_home and self.matched != len(self.photos):
-            match(list(self.photos.values()))
-            self.matched = len(self.photos)
 
     @property
     def shown_photo(self) -> EnhancedPhoto:

@@ -2,11 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
-from enhancer.inference.edit import Edit
-from enhancer.inference.full_size import PhotoRetouch
-
 
 class Taste(NamedTuple):
     """Whole numbers, as the page's sliders have them."""
@@ -25,9 +20,3 @@ class Taste(NamedTuple):
         """What files of this taste are called by."""
         numbers = "-".join(map(str, self[:-1])).replace("--", "-m")
         return f"{numbers}-home" if self.one_home else numbers
-
-    def apply(self, edit: Edit | PhotoRetouch, photo: np.ndarray) -> np.ndarray:
-        """Edit a photo, uint8 or uint16 `(H, W, 3)`, keeping both."""
-        if isinstance(edit, PhotoRetouch):
-            edit = edit.adjusted(self.brightness / 100, self.warmth / 100)
-        return edit.apply(photo, self.strength / 100)

@@ -27,7 +27,7 @@ class Visitor:
 
 def network(address: str) -> str:
     """Return what counts as one address: an IPv6 customer has 2**64 of them."""
-    if parse_address(address.split("%")[0]) is None or ":" not in address:
+    if not isinstance(parse_address(address), ipaddress.IPv6Address):
         return address
     return str(ipaddress.ip_network(f"{address.split('%')[0]}/64", strict=False))
 

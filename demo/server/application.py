@@ -1,6 +1,8 @@
 """The page as an application of its own, with `/health`, a login, and bounds on every request."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -15,11 +17,13 @@ from demo.server.credentials import Credentials
 from demo.server.health import add_health
 from demo.server.login import RequireLogin
 from demo.server.middleware import BoundedRequests, KnownHosts, SafeHeaders, TrustedProxy
-from enhancer.inference.enhancer import Enhancer
+
+if TYPE_CHECKING:
+    from enhancer.inference.enhancer import Enhancer
 
 
 def create_app(
-    enhancer: Enhancer,
+    model: "Future[Enhancer]",
     card: ModelCard,
     limits: Limits,
     queue: PhotoQueue,
@@ -30,8 +34,8 @@ def create_app(
 ) -> ASGIApp:
     """Return the application: the page at `/`, and `/health`. Without credentials all may enter."""
     app = FastAPI(title="Photo enhancer", docs_url=None, redoc_url=None, openapi_url=None)
-    add_health(app, queue, enhancer.description)
-    mount_page(app, enhancer, card=card, limits=limits, queue=queue)
+    add_health(app, queue, model)
+    mount_page(app, model, card=card, limits=limits, queue=queue)
     cookie = VisitorCookie()
     guarded: ASGIApp = app
     if credentials is not None:

@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from enhancer.system.errors import EnhancerError
+
 _USER, _PASSWORD = "ENHANCER_DEMO_USER", "ENHANCER_DEMO_PASSWORD"
 
 
-class CredentialsError(ValueError):
+class CredentialsError(EnhancerError):
     """User or password is missing; the message says what to give."""
 
 
@@ -27,22 +29,18 @@ def read_credentials(
     """
     user, password = user or environment.get(_USER), environment.get(_PASSWORD)
     if password_file is not None:
+        said = f"--password-file {password_file}"
         try:
-            password = (password_file.read_text().splitlines() or [""])[0].strip()
+            password = password_file.read_text().partition("\n")[0].strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise CredentialsError(
-                f"--password-file {password_file} cannot be read ({error})."
-            ) from error
+            raise CredentialsError(f"{said} cannot be read ({error}).") from error
         if not password:
-            raise CredentialsError(
-                f"--password-file {password_file} is empty; its first line is the password."
-            )
+            raise CredentialsError(f"{said} is empty; its first line is the password.")
     if user is None and password is None:
         return None
-    if not user:
-        raise CredentialsError(f"There is a password and no user; give --user or set {_USER}.")
-    if not password:
-        raise CredentialsError(
-            f"There is a user and no password; give --password-file or set {_PASSWORD}."
-        )
-    return Credentials(user, password)
+    if user and password:
+        return Credentials(user, password)
+    given, missing, option, variable = "password", "user", "--user", _USER
+    if user:
+        given, missing, option, variable = "user", "password", "--password-file", _PASSWORD
+    raise CredentialsError(f"There is a {given} and no {missing}; give {option} or set {variable}.")

@@ -6,8 +6,6 @@ While the model is loaded `STARTING` answers; the page takes its place on the sa
 import asyncio
 import contextlib
 import ctypes
-import os
-import signal
 import socket
 import threading
 import time
@@ -143,32 +141,15 @@ def share_arenas() -> None:
         mallopt(_M_ARENA_MAX, 2)
 
 
-def wait_for_stop(queue: PhotoQueue) -> None:
-    """Return after Ctrl-C or SIGTERM, when the photo in hand is finished and its result fetched.
-
-    A second signal ends the process at once, with 130.
-    """
-    told = threading.Event()
-
-    def stop(*_) -> None:
-        if told.is_set():
-            os._exit(130)
-        told.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        while not told.wait(0.5):
-            pass
-        queue.close()
-        if not queue.is_idle:
-            print(
-                "Stopping: the photo in hand is finished, no more are taken. "
-                "Ctrl-C again ends at once.",
-                flush=True,
-            )
-            while not queue.is_idle:
-                time.sleep(0.05)
-            time.sleep(_FETCH_SECONDS)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def finish(queue: PhotoQueue) -> None:
+    """Take no more photos; return when the one in hand is finished and its result fetched."""
+    queue.close()
+    if queue.is_idle:
+        return
+    print(
+        "Stopping: the photo in hand is finished, no more are taken. Ctrl-C again ends at once.",
+        flush=True,
+    )
+    while not queue.is_idle:
+        time.sleep(0.05)
+    time.sleep(_FETCH_SECONDS)

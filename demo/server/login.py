@@ -22,6 +22,7 @@ _LONGEST_WAIT = 300.0
 _REMEMBERED = 10_000
 _MOST_FORM = 4096  # bytes
 _FORM = "application/x-www-form-urlencoded"
+_WRONG = "Incorrect user or password."
 _PAGE = Path(__file__).with_name("login.html").read_text()
 
 
@@ -52,18 +53,18 @@ class RequireLogin:
         if request.method != "POST":
             return _page("", 200)
         if not request.headers.get("content-type", "").lower().startswith(_FORM):
-            return _page("Incorrect user or password.", 400)
+            return _page(_WRONG, 400)
         body = b""
         async for piece in request.stream():
             body += piece
             if len(body) > _MOST_FORM:
-                return _page("Incorrect user or password.", 413, {"Connection": "close"})
+                return _page(_WRONG, 413, {"Connection": "close"})
         # Of a plain form only, and in UTF-8: a framework's parser decodes in whatever way the
         # request names, and some ways take minutes.
         try:
             form = parse_qs(body.decode("ascii"), errors="replace", max_num_fields=5)
         except ValueError:
-            return _page("Incorrect user or password.", 400)
+            return _page(_WRONG, 400)
         user, password = (form.get(name, [""])[0] for name in ("username", "password"))
         # From here on nothing waits: requests that come together are judged one after the other.
         address = request.state.visitor.address
@@ -77,7 +78,7 @@ class RequireLogin:
         self._throttle.note(address, is_right=is_right)
         if not is_right:
             _LOG.warning("wrong login as %r from %s", user[:40], address)
-            return _page("Incorrect user or password.", 401)
+            return _page(_WRONG, 401)
         _LOG.info("login as %r from %s", user[:40], address)
         cookie = {"Set-Cookie": self._cookie.issue(request.scope, is_member=True)}
         if "text/html" in request.headers.get("accept", ""):

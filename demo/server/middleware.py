@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -21,10 +22,17 @@ _MOST_BODY = 1_000_000
 """Bytes of a request; uploads have a limit of their own."""
 _INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?")
+_TOO_LONG = 413, "The request is too long."
 _NOT_OURS = (
     "This server does not answer to this name. Use its address, or start it with --allowed-host "
     "and the name."
 )
+_SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _FROM_ELSEWHERE = "This request comes from a page of another site."
 
 
@@ -43,24 +51,21 @@ class BoundedRequests:
         most = float("inf") if scope["path"] in self._unbounded else _MOST_BODY
         bound: _Bounded | None = None
 
-        def exceeded(status: int, sentence: str) -> "_Bounded":
-            nonlocal bound
-            bound = _Bounded(status, sentence)
-            return bound
-
         async def receive_bounded() -> Message:
-            nonlocal received, is_whole
+            nonlocal received, is_whole, bound
             if is_whole:  # only the end of the connection is still to come, whenever it comes
                 return await receive()
             spare = begun + _GRACE_SECONDS + received / _SLOWEST_BYTES_PER_SECOND - time.monotonic()
             try:
-                message = await asyncio.wait_for(receive(), min(_IDLE_SECONDS, max(spare, 0.001)))
+                async with asyncio.timeout(min(_IDLE_SECONDS, max(spare, 0.001))):
+                    message = await receive()
             except TimeoutError:
-                raise exceeded(408, "The request came too slowly.") from None
+                bound = _Bounded(408, "The request came too slowly.")
+                raise bound from None
             received += len(message.get("body", b""))
             is_whole = not message.get("more_body", False)
             if received > most:
-                raise exceeded(413, "The request is too long.")
+                raise (bound := _Bounded(*_TOO_LONG))
             return message
 
         async def send_bounded(message: Message) -> None:
@@ -69,13 +74,14 @@ class BoundedRequests:
                 return  # whoever read the request made an answer of the exception: ours follows
             has_answered = True
             try:
-                await asyncio.wait_for(send(message), _IDLE_SECONDS)
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await send(message)
             except TimeoutError:
                 raise _Bounded(408, "The answer was not read.") from None
 
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > most:
-            exceeded(413, "The request is too long.")
+            bound = _Bounded(*_TOO_LONG)
         else:
             try:
                 await self._app(scope, receive_bounded, send_bounded)
@@ -83,14 +89,13 @@ class BoundedRequests:
                 if bound is None or has_answered:
                     raise  # the server closes the connection
         if bound is not None and not has_answered:
-            answer = JSONResponse({"detail": str(bound)}, bound.status, {"Connection": "close"})
+            status, sentence = bound.args
+            answer = JSONResponse({"detail": sentence}, status, {"Connection": "close"})
             await answer(scope, receive, send)
 
 
 class _Bounded(Exception):
-    def __init__(self, status: int, sentence: str):
-        super().__init__(sentence)
-        self.status = status
+    """Status and sentence of an answer."""
 
 
 class TrustedProxy:
@@ -102,16 +107,15 @@ class TrustedProxy:
         self._has_proxy = has_proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = (scope.get("client") or ("", 0))[0]
-        if scope["type"] == "http" and self._has_proxy and is_loopback(client):
-            await self._behind_proxy(scope, receive, send)  # type: ignore
-            return
+        app: Any = self._app
         if scope["type"] == "http":
-            own = [
-                h for h in scope["headers"] if not h[0].startswith((b"x-forwarded", b"forwarded"))
-            ]
-            scope = {**scope, "headers": own}
-        await self._app(scope, receive, send)
+            if self._has_proxy and is_loopback((scope.get("client") or ("", 0))[0]):
+                app = self._behind_proxy
+            else:
+                said = b"x-forwarded", b"forwarded"
+                own = [header for header in scope["headers"] if not header[0].startswith(said)]
+                scope = {**scope, "headers": own}
+        await app(scope, receive, send)
 
 
 class KnownHosts:
@@ -140,9 +144,8 @@ class KnownHosts:
         for origin in headers.getlist("origin"):
             scheme, _, host = origin.lower().partition("://")
             default = {"http": ":80", "https": ":443"}.get(scheme, "")
-            if host.removesuffix(default) not in {
-                name.lower().removesuffix(default) for name in asked
-            }:
+            own = [name.lower().removesuffix(default) for name in asked]
+            if host.removesuffix(default) not in own:
                 return _FROM_ELSEWHERE
         return None
 
@@ -174,11 +177,7 @@ class SafeHeaders:
             nonlocal start, page
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["X-Frame-Options"] = "DENY"
-                headers["Referrer-Policy"] = "same-origin"
-                headers["Cross-Origin-Resource-Policy"] = "same-origin"
-                headers["Content-Security-Policy"] = _policy(b"")
+                headers.update(_SAFE | {"Content-Security-Policy": _policy(b"")})
                 if headers.get("content-type", "").startswith("text/html"):
                     start = message  # the page is small, and its policy depends on it
                     return
@@ -196,13 +195,10 @@ class SafeHeaders:
 
 
 def _policy(page: bytes) -> str:
-    hashes = (
-        base64.b64encode(hashlib.sha256(script).digest()).decode()
-        for script in _INLINE_SCRIPT.findall(page)
-    )
-    scripts = " ".join(["'self' 'unsafe-eval'", *(f"'sha256-{digest}'" for digest in hashes)])
+    digests = (hashlib.sha256(script).digest() for script in _INLINE_SCRIPT.findall(page))
+    hashes = "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return (
-        f"default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data: blob:; font-src 'self' data:; object-src 'none'; base-uri 'self'; "
-        "form-action 'self'; frame-ancestors 'none'"
+        f"default-src 'self'; script-src 'self' 'unsafe-eval'{hashes}; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+        "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
     )

@@ -24,19 +24,17 @@ def private_folder() -> Iterator[Path]:
         prefix=f"{_PREFIX}{os.getpid()}-", ignore_cleanup_errors=True
     ) as name:
         folder = Path(name).resolve()
-        before = os.environ.get("GRADIO_TEMP_DIR", "")
+        before = os.environ.get("GRADIO_TEMP_DIR", "")  # empty is as good as none
         os.environ["GRADIO_TEMP_DIR"] = str(folder)
         try:
             yield folder
         finally:
-            os.environ["GRADIO_TEMP_DIR"] = before  # empty is as good as none
+            os.environ["GRADIO_TEMP_DIR"] = before
 
 
 def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
+    except OSError as error:
+        return isinstance(error, PermissionError)  # somebody else's
     return True

@@ -12,6 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 from demo.photos.limits import Limits
 from demo.server.credentials import Credentials
 from tests.helpers.demo_page import CHROMIUM, QUIET, FakeEnhancer, serving, write_gradient
+from tests.helpers.demo_process import ROOT, running_command, wait_for
 
 PHONE = {"width": 390, "height": 844}
 
@@ -98,6 +99,27 @@ def test_upload_progress_strength_download_with_no_outside_connection(
     np.testing.assert_allclose(pixels_of(content), original, atol=12)
     assert enhancer.calls == calls + 1  # the network ran once
     assert page.hosts <= {address.split("/")[2], "inline"}
+
+
+def test_the_command_alone_gives_a_page_that_edits_a_room_with_the_packaged_model(
+    browser, tmp_path
+):
+    with running_command(tmp_path) as (server, address, lines):
+        wait_for(lambda: any("The page is open" in line for line in lines), 120)
+        page = browser.new_page()
+        page.goto(address)
+        page.click("#samples button.thumbnail-item >> nth=1")
+        page.wait_for_selector("#comparison img", timeout=120_000)
+        expect(page.locator("#status")).to_contain_text("1080 × 720 pixels")
+        name, content = saved(page, "#download")
+        page.click("#card button")
+        expect(page.locator("#model")).to_contain_text("one that is trained on your own pairs")
+        before = pixels_of((ROOT / "demo" / "samples" / "dark-dining-room.jpg").read_bytes())
+        assert name == "dark-dining-room_enhanced.jpg"
+        assert pixels_of(content).mean() > before.mean() + 20
+        page.close()
+        server.terminate()
+        assert server.wait(timeout=60) == 0
 
 
 def test_a_batch_with_a_bad_file_shows_each_and_saves_all_that_worked(page, tmp_path):

@@ -1,12 +1,11 @@
 """The command: starts, says why it cannot, and stops."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import gradio_client
@@ -14,22 +13,13 @@ import httpx
 import pytest
 
 from demo import __main__ as command
+from demo.server.stop_signal import StopSignal
 from demo.server.temporary_files import private_folder
 from enhancer.inference import enhancer as inference
+from enhancer.network.trained import CheckpointError
 from enhancer.system import compiler
-from tests.helpers.demo_page import FakeEnhancer, free_port, write_gradient
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def photo(tmp_path) -> Path:
-    return write_gradient(tmp_path / "kitchen.jpg", 130, 195)
-
-
-def enhance(client: gradio_client.Client, path: Path, strength: float = 1.0) -> Path:
-    return Path(client.predict(gradio_client.handle_file(str(path)), strength, api_name="/enhance"))
-
+from tests.helpers.demo_page import write_gradient
+from tests.helpers.demo_process import ROOT, running_command, wait_for
 
 _SLOW_SERVER = """
 import sys, time
@@ -45,7 +35,6 @@ from enhancer.inference import enhancer as inference
 from enhancer.inference.edit import Edit
 class Slow:
     description = "takes its time (for tests)"
-    retouches = False
     def warm_up(self, on_progress, keep_to_these):
         on_progress(1, 1)
     def find_edit(self, photo):
@@ -57,101 +46,97 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def answers(address: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return bool(httpx.get(f"{address}health").status_code)
+    return False
+
+
 def test_a_stopping_server_finishes_the_photo_in_hand_refuses_others_and_connects_to_nobody(
-    photo, tmp_path
+    tmp_path,
 ):
-    port = free_port()
-    address = f"http://127.0.0.1:{port}/"
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "GRADIO_TEMP_DIR": ""}
-    (tmp_path / "tmp").mkdir()
-    (tmp_path / "run" / "finetune" / "checkpoints").mkdir(parents=True)
-    server = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            _SLOW_SERVER,
-            "--workdir",
-            str(tmp_path / "run"),
-            "--port",
-            str(port),
-        ],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(iter(server.stdout.readline, "")))
-    reader.start()
-    try:
-        _wait_for(lambda: any("The page is open" in line for line in lines), 180)
+    photo = write_gradient(tmp_path / "kitchen.jpg", 130, 195)
+    (temporary := tmp_path / "tmp").mkdir()
+    with running_command(temporary, "-c", _SLOW_SERVER) as (server, address, lines):
+        wait_for(lambda: any("The model is ready" in line for line in lines), 180)
         client = gradio_client.Client(address, verbose=False, download_files=tmp_path / "downloads")
-        in_hand = client.submit(gradio_client.handle_file(str(photo)), 1.0, api_name="/enhance")
-        _wait_for(lambda: any("IN HAND" in line for line in lines), 30)
+        sent = gradio_client.handle_file(str(photo))
+        in_hand = client.submit(sent, 1.0, api_name="/enhance")
+        wait_for(lambda: any("IN HAND" in line for line in lines), 30)
         server.send_signal(signal.SIGTERM)
-        _wait_for(lambda: httpx.get(f"{address}health").status_code == 503, 5)
+        wait_for(lambda: httpx.get(f"{address}health").json()["status"] == "stopping", 5)
         with pytest.raises(Exception, match="is being stopped and takes no more photos"):
-            enhance(client, photo)
+            client.predict(sent, 1.0, api_name="/enhance")
         assert Path(in_hand.result(timeout=30)).name == "kitchen_enhanced.jpg"
         client.close()
         assert server.wait(timeout=30) == 0
-    finally:
-        server.kill()
-        server.wait()
-        reader.join()
-        server.stdout.close()
     output = "".join(lines)
     assert "OUTSIDE" not in output
     assert "enhanced 195 x 130" in output
     assert "kitchen" not in output
     assert "Traceback" not in output
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_server_that_is_stopped_while_it_starts_leaves_nothing_behind(tmp_path):
+    with running_command(tmp_path) as (server, address, lines):
+        wait_for(lambda: answers(address), 60)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=120) == 0
+    assert "Stopped." in lines[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_is_noted_and_a_second_one_ends_the_process_at_once():
+    with StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.is_told
+    program = "import os; from demo.server.stop_signal import StopSignal\nwith StopSignal():\n"
+    program += "    for _ in 'ab': os.kill(os.getpid(), 2)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 130
+
+
+@pytest.fixture
+def no_cache(monkeypatch):
+    """The command would have the compiler's cache in the user's home."""
+    monkeypatch.setattr(compiler, "enable_cache", lambda: None)
 
 
 def test_without_a_model_the_command_says_what_to_run(tmp_path, capsys):
-    assert command.main(["--workdir", str(tmp_path / "nowhere")]) == 2
-    assert "nowhere does not exist; name the folder of a run" in capsys.readouterr().err
+    assert command.main(["--workdir", str(tmp_path / "nowhere"), "--port", "0"]) == 2
+    told = capsys.readouterr()
+    assert "nowhere does not exist; name the folder of a run" in told.err
+    assert "The page is open" not in told.out
 
 
-def test_a_port_that_is_taken_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
-    monkeypatch.setattr(compiler, "enable_cache", lambda: None)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        assert command.main(["--workdir", "unused", "--port", str(taken.getsockname()[1])]) == 2
+def test_a_model_that_cannot_be_loaded_ends_the_command_with_its_sentence(
+    monkeypatch, capsys, no_cache
+):
+    def load(workdir):
+        raise CheckpointError("The weights are damaged.")
+
+    monkeypatch.setattr(inference.Enhancer, "load", load)
+    assert command.main(["--port", "0"]) == 2
+    told = capsys.readouterr()
+    assert told.err == "error: The weights are damaged.\n"
+    assert "The page is open" in told.out
+
+
+def test_a_port_that_is_taken_is_named(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert command.main(["--port", str(taken.getsockname()[1])]) == 2
     assert "cannot be opened" in capsys.readouterr().err
+
+
+def test_a_port_that_does_not_exist_is_named(capsys):
+    assert command.main(["--port", "70000"]) == 2
+    assert "port 70000 of 127.0.0.1 cannot be opened" in capsys.readouterr().err
 
 
 def test_half_a_login_stops_the_command(monkeypatch, capsys):
     monkeypatch.delenv("ENHANCER_DEMO_PASSWORD", raising=False)
     assert command.main(["--workdir", "unused", "--user", "anna"]) == 2
     assert "There is a user and no password" in capsys.readouterr().err
-
-
-def _wait_for(condition, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def test_a_port_that_a_starting_server_has_taken_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
-    monkeypatch.setattr(compiler, "enable_cache", lambda: None)
-    with socket.create_server(
-        ("127.0.0.1", 0)
-    ) as taken:  # as it is while the first server still compiles
-        assert command.main(["--workdir", "unused", "--port", str(taken.getsockname()[1])]) == 2
-    assert "cannot be opened" in capsys.readouterr().err
-
-
-def test_a_port_that_is_none_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(inference.Enhancer, "load", lambda workdir: FakeEnhancer())
-    monkeypatch.setattr(compiler, "enable_cache", lambda: None)
-    assert command.main(["--workdir", "unused", "--port", "70000"]) == 2
-    assert "port 70000 of 127.0.0.1 cannot be opened" in capsys.readouterr().err
 
 
 def test_limits_that_admit_nobody_are_usage_errors(capsys):

@@ -1,7 +1,10 @@
 """What is shown, and who waits for it: the list, the model's card, and places in the queue."""
 
 import asyncio
+import concurrent.futures
 import json
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -20,8 +23,16 @@ from demo.photos.session import Entry
 from demo.photos.storage import Storage
 from demo.photos.taste import Taste
 from demo.photos.visitor import Visitor
-from tests.helpers.demo_page import FakeEnhancer, inside, run_batch, write_gradient
+from tests.helpers.demo_page import (
+    FakeEnhancer,
+    inside,
+    loaded,
+    put_file,
+    run_batch,
+    write_gradient,
+)
 
+ANNA = Visitor("anna", "127.0.0.1")
 SAMPLES = sorted((Path(__file__).parents[2] / "demo" / "samples").glob("*.jpg"))
 
 
@@ -153,7 +164,10 @@ def test_paths_in_a_decoders_own_words_are_left_out():
 
 
 def write_run(folder: Path, results: str | None) -> Path:
-    (folder / "finetune" / "checkpoints").mkdir(parents=True)
+    stage = folder / "finetune"
+    (stage / "checkpoints").mkdir(parents=True)
+    config = {"model": {"base": "retouch"}, "stage": {"resolution": 64}}
+    (stage / "config.json").write_text(json.dumps(config))
     if results is not None:
         (folder / "results.json").write_text(results)
     return folder
@@ -175,23 +189,23 @@ def results_of(*, miniature: bool, n: int = 8) -> str:
 
 
 def test_the_model_card_says_what_it_was_trained_on_and_how_it_did(tmp_path):
-    card = read_model_card(write_run(tmp_path, results_of(miniature=True)), "tiny network")
+    card = read_model_card(write_run(tmp_path, results_of(miniature=True)))
     shown = render_model_card(card)
     for words in (
-        "tiny network",
+        "Stage “finetune”, works at 64 px",
         "no real photo",
-        "8 photos",
+        "8 rendered rooms",
         "25.0",
         "[24.0, 26.0]",
         "20.0",
         "small test",
     ):
         assert words in shown
-    assert "25.0 dB on 8 test photos against 20.0 dB unedited" in summarise(card)
+    assert "25.0 dB on 8 rendered rooms against 20.0 dB unedited" in summarise(card)
 
 
 def test_the_model_card_names_real_data_and_its_restriction(tmp_path):
-    card = read_model_card(write_run(tmp_path, results_of(miniature=False, n=56)), "network")
+    card = read_model_card(write_run(tmp_path, results_of(miniature=False, n=56)))
     assert (
         card.trained_on == "Trained on MIT-Adobe FiveK (a set for research only), "
         "then on pairs of real-estate photos."
@@ -199,9 +213,19 @@ def test_the_model_card_names_real_data_and_its_restriction(tmp_path):
     assert "small test" not in render_model_card(card)
 
 
+def test_the_card_of_the_model_in_the_package_needs_no_keras():
+    program = (
+        "from demo.page.model_card import read_model_card; import sys; "
+        "print(read_model_card(None)); assert 'keras' not in sys.modules"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "on no photo at all" in told.stdout, told.stderr
+    assert "is_adjustable=True" in told.stdout
+
+
 @pytest.mark.parametrize("results", [None, "{", "[]", '{"config": {}, "methods": {}}'])
 def test_a_model_without_scores_says_so(tmp_path, results):
-    card = read_model_card(write_run(tmp_path, results), "network")
+    card = read_model_card(write_run(tmp_path, results))
     assert "There are no test scores for it" in render_model_card(card)
     assert "no test scores" in summarise(card)
 
@@ -216,15 +240,12 @@ def test_the_sample_photos_are_small_and_are_photos():
 
 def test_a_download_takes_a_place_in_the_queue(tmp_path):
     queue, storage = PhotoQueue(Limits(visitors=1)), Storage(tmp_path, Limits())
-    handlers = Handlers(FakeEnhancer(), queue, storage, Limits())
+    handlers = Handlers(loaded(FakeEnhancer()), queue, storage, Limits())
     photo = write_gradient(tmp_path / "a.jpg", 20, 30)
 
     async def visit() -> Path:
-        CALLER.set(Caller(Visitor("anna", "127.0.0.1"), lambda: True))
-        with storage.receiving(Visitor("anna", "127.0.0.1"), 1) as folder:
-            handle = storage.put(
-                Visitor("anna", "127.0.0.1"), [(photo.rename(folder / "a.jpg"), "a.jpg")]
-            )[0]
+        CALLER.set(Caller(ANNA, lambda: True))
+        handle = put_file(storage, ANNA, photo)
         progress = [step async for step in handlers.enhance(None, [handle], Taste())][-1]
         with queue.place("bert"):
             with pytest.raises(Refused, match="busy"):
@@ -234,6 +255,26 @@ def test_a_download_takes_a_place_in_the_queue(tmp_path):
         return await handlers.render_shown(progress.session, Taste(50))
 
     assert asyncio.run(visit()).exists()
+
+
+def test_a_photo_that_is_dropped_before_the_model_is_there_is_told_so(tmp_path):
+    model, storage = concurrent.futures.Future(), Storage(tmp_path, Limits())
+    handlers = Handlers(model, PhotoQueue(), storage, Limits())
+    photo = write_gradient(tmp_path / "a.jpg", 20, 30)
+
+    async def visit() -> list[str]:
+        CALLER.set(Caller(ANNA, lambda: True))
+        handle = put_file(storage, ANNA, photo)
+        texts = []
+        async for progress in handlers.enhance(None, [handle], Taste()):
+            texts.append(progress.session.entries[0].text)
+            if "still being loaded" in texts[-1] and not model.done():
+                model.set_result(FakeEnhancer())
+        return texts
+
+    texts = asyncio.run(visit())
+    assert "Waiting for the model, which is still being loaded" in texts
+    assert "30 × 20 pixels" in texts[-1]
 
 
 def test_opening_the_page_does_not_copy_the_model():

@@ -12,18 +12,23 @@ import pytest
 
 from demo.photos import isolated_decoding
 from demo.photos.archive import write_archive
-from demo.photos.enhanced_photo import EnhancedPhoto, compare, enhance_photo, render_result
+from demo.photos.darkroom import Darkroom
 from demo.photos.isolated_decoding import read_upload
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
-from demo.photos.session import Entry, Session
+from demo.photos.session import EnhancedPhoto, Entry, Session
 from demo.photos.taste import Taste
 from enhancer.inference.full_size import PhotoRetouch
 from enhancer.network import retouch as form
-from enhancer.photo.io import PhotoError, read_photo, write_photo
+from enhancer.photo.io import Photo, PhotoError, read_photo, write_photo
 from tests.helpers.demo_page import FakeEnhancer, run_batch, write_gradient
 
 LIMITS = Limits(photos_per_batch=2)
+DARKROOM = Darkroom(FakeEnhancer(), LIMITS)
+
+
+def there_is_room(size: int) -> None:
+    pass
 
 
 def test_a_16_bit_tiff_comes_back_from_its_process_as_it_is(tmp_path):
@@ -92,58 +97,41 @@ def test_a_bomb_is_told_this_servers_limit(tmp_path):
         read_upload(tmp_path / "bomb.png", Limits())
 
 
+def made_of(source: Path, darkroom: Darkroom = DARKROOM) -> EnhancedPhoto:
+    return darkroom.enhance(source, source.with_suffix(""), Taste(), there_is_room)
+
+
+def result(made: EnhancedPhoto, taste: Taste = Taste()) -> Photo:  # noqa: B008
+    return read_photo(DARKROOM.render(made, taste, there_is_room), keep_depth=True)
+
+
 def test_the_result_has_the_photos_size_depth_and_exif(tmp_path):
-    made = enhance_photo(
-        FakeEnhancer(),
-        write_gradient(tmp_path / "a.jpg", 30, 40),
-        tmp_path / "1",
-        Limits(),
-        Taste(),
-        lambda size: None,
-    )
-    result = read_photo(render_result(made, Taste(), Limits(), lambda size: None))
+    made = made_of(write_gradient(tmp_path / "a.jpg", 30, 40))
     assert (made.width, made.height, made.result_name) == (40, 30, "a_enhanced.jpg")
-    assert b"Kitchen" in result.metadata.exif
+    assert b"Kitchen" in result(made).metadata.exif
     deep = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), dtype=np.uint16)
     write_photo(tmp_path / "deep.png", deep)
-    made = enhance_photo(
-        FakeEnhancer(), tmp_path / "deep.png", tmp_path / "2", Limits(), Taste(), lambda size: None
-    )
-    inverted = read_photo(
-        render_result(made, Taste(), Limits(), lambda size: None), keep_depth=True
-    ).pixels
+    inverted = result(made_of(tmp_path / "deep.png")).pixels
     np.testing.assert_allclose(inverted.astype(int), 65535 - deep.astype(int), atol=1)
 
 
 def test_another_strength_needs_no_network_and_zero_is_the_photo_itself(tmp_path):
     enhancer = FakeEnhancer()
-    write_photo(
-        tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    )
-    photo = read_photo(tmp_path / "a.png").pixels
-    made = enhance_photo(
-        enhancer, tmp_path / "a.png", tmp_path / "1", Limits(), Taste(), lambda size: None
-    )
+    photo = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    write_photo(tmp_path / "a.png", photo)
+    made = made_of(tmp_path / "a.png", Darkroom(enhancer, LIMITS))
     for percent in (0, 50):
-        pixels = read_photo(render_result(made, Taste(percent), Limits(), lambda size: None)).pixels
-        np.testing.assert_allclose(pixels, photo + percent / 100 * (255.0 - 2.0 * photo), atol=0.51)
-    before, after = (
-        read_photo(path).pixels.astype(int) for path in compare(made, Taste(0), lambda size: None)
-    )
+        wanted = photo + percent / 100 * (255.0 - 2.0 * photo)
+        np.testing.assert_allclose(result(made, Taste(percent)).pixels, wanted, atol=0.51)
+    previews = DARKROOM.compare(made, Taste(0), there_is_room)
+    before, after = (read_photo(path).pixels.astype(int) for path in previews)
     assert np.abs(before - after).mean() < 3  # both are JPEG previews
     assert enhancer.calls == 1
 
 
 def test_only_the_last_strength_is_kept_on_the_disk(tmp_path):
-    made = enhance_photo(
-        FakeEnhancer(),
-        write_gradient(tmp_path / "a.jpg", 30, 40),
-        tmp_path / "1",
-        Limits(),
-        Taste(),
-        lambda size: None,
-    )
-    render_result(made, Taste(40), Limits(), lambda size: None)
+    made = made_of(write_gradient(tmp_path / "a.jpg", 30, 40))
+    result(made, Taste(40))
     assert [path.parent.name for path in made.folder.rglob("*_enhanced.jpg")] == ["at-40-0-0"]
 
 
@@ -203,14 +191,11 @@ def test_decoders_are_told_no_passwords(tmp_path, monkeypatch):
 
 
 def test_moving_the_slider_fills_no_disk(tmp_path):
-    source = tmp_path / "photo.jpg"
-    write_photo(source, np.indices((40, 60))[1][..., None].repeat(3, 2).astype(np.uint8))
-    made = enhance_photo(
-        FakeEnhancer(), source, tmp_path / "photo", LIMITS, Taste(), lambda size: None
-    )
+    made = made_of(write_gradient(tmp_path / "photo.jpg", 40, 60))
     for percent in range(1, 30):
-        assert all(path.exists() for path in compare(made, Taste(percent), lambda size: None))
-    assert len(list((tmp_path / "photo").glob("after-*.jpg"))) <= 3
+        previews = DARKROOM.compare(made, Taste(percent), there_is_room)
+        assert all(path.exists() for path in previews)
+    assert len(list(made.folder.glob("after-*.jpg"))) <= 3
 
 
 class Retoucher(FakeEnhancer):
@@ -224,24 +209,18 @@ class Retoucher(FakeEnhancer):
         return PhotoRetouch(numbers, np.zeros(sides, "float32"))
 
 
-def retouched(folder: Path, photo: np.ndarray) -> EnhancedPhoto:
-    folder.mkdir()
-    write_photo(folder / "a.png", photo)
-    return enhance_photo(
-        Retoucher(), folder / "a.png", folder / "1", Limits(), Taste(), lambda size: None
-    )
-
-
-def result(made: EnhancedPhoto, taste: Taste) -> np.ndarray:
-    return read_photo(render_result(made, taste, Limits(), lambda size: None)).pixels.astype(int)
+def retouched(path: Path, photo: np.ndarray) -> EnhancedPhoto:
+    write_photo(path, photo)
+    return made_of(path, Darkroom(Retoucher(), LIMITS))
 
 
 def test_brightness_and_warmth_move_the_photo_and_white_stays_white(tmp_path):
     photo = np.full((40, 60, 3), 120, np.uint8)
     photo[:, 30:] = 255
-    made = retouched(tmp_path / "a", photo)
+    made = retouched(tmp_path / "a.png", photo)
     as_it_is, brighter, warmer = (
-        result(made, taste) for taste in (Taste(), Taste(brightness=100), Taste(warmth=100))
+        result(made, taste).pixels.astype(int)
+        for taste in (Taste(), Taste(brightness=100), Taste(warmth=100))
     )
     grey = (slice(None), slice(0, 20))
     stops = 2.2 * np.log2(brighter[grey].mean() / as_it_is[grey].mean())
@@ -250,7 +229,7 @@ def test_brightness_and_warmth_move_the_photo_and_white_stays_white(tmp_path):
     for edited in (brighter, warmer):
         assert np.ptp(edited[:, 45:].mean(axis=(0, 1))) < 1
         assert edited[:, 45:].min() >= as_it_is[:, 45:].min() - 2
-    np.testing.assert_array_equal(result(made, Taste(0, 100, 100)), photo)
+    np.testing.assert_array_equal(result(made, Taste(0, 100, 100)).pixels, photo)
 
 
 def test_photos_of_one_home_match_once_all_are_there(tmp_path):
@@ -259,16 +238,15 @@ def test_photos_of_one_home_match_once_all_are_there(tmp_path):
     session = Session("anna", tmp_path)
     for number, red in enumerate((1.0, 1.12, 0.9)):
         photo = np.rint(wall * (red, 1, 1 / red)).astype(np.uint8)
-        session.entries.append(
-            Entry(f"/{number}", number, photo=retouched(tmp_path / f"{number}", photo))
-        )
+        made = retouched(tmp_path / f"{number}.png", photo)
+        session.entries.append(Entry(f"/{number}", number, photo=made))
     ratios = []
     for taste in (Taste(), Taste(one_home=1)):
-        session.match_for(taste)
-        means = [result(made, taste).mean(axis=(0, 1)) for made in session.photos.values()]
+        DARKROOM.match(session, taste)
+        means = [result(made, taste).pixels.mean((0, 1)) for made in session.photos.values()]
         ratios.append([mean[0] / mean[2] for mean in means])
     assert np.std(ratios[1]) < 0.5 * np.std(ratios[0])
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/1/home.npz")}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/home.npz")}
     assert len(before) == 3
-    session.match_for(Taste(one_home=1))
+    DARKROOM.match(session, Taste(one_home=1))
     assert {path: path.stat().st_mtime_ns for path in before} == before

@@ -1,5 +1,6 @@
 """What programs get from the server."""
 
+import asyncio
 import concurrent.futures
 import re
 import socket
@@ -19,7 +20,8 @@ from demo.photos.limits import Limits
 from demo.server.http_server import running
 from enhancer.inference import enhancer as inference
 from enhancer.photo.io import read_photo, write_photo
-from tests.helpers.demo_page import FakeEnhancer, as_file, serving, write_gradient
+from tests.helpers.demo_page import FakeEnhancer, as_file, inside, serving, write_gradient
+from tests.helpers.demo_page import call as begin
 from tests.helpers.lift import Lift
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -208,6 +210,24 @@ def test_health_tells_status_model_and_queue(address):
         FakeEnhancer.description,
     )
     assert told["queue_length"] == 0
+
+
+def test_the_page_is_there_before_its_model_and_photos_wait_for_it(tmp_path):
+    photo, model = write_gradient(tmp_path / "a.jpg", 20, 30), concurrent.futures.Future()
+    with inside(model=model) as (server, _):
+
+        async def visit() -> tuple[httpx.Response, httpx.Response, str]:
+            async with server.client() as client:
+                page, health = await client.get("/"), await client.get("/health")
+                files = {"files": (photo.name, photo.read_bytes())}
+                handle = (await client.post("/gradio_api/upload", files=files)).json()[0]
+                asyncio.get_running_loop().call_later(0.2, model.set_result, FakeEnhancer())
+                return page, health, await begin(client, [as_file(handle), 1.0])
+
+        page, health, events = server.run(visit())
+    assert page.status_code == 200
+    assert (health.status_code, health.json()["status"]) == (503, "warming")
+    assert "a_enhanced.jpg" in events
 
 
 def test_the_page_mounts_into_an_application_of_ones_own(photo, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Requests of every kind: none makes the server fail, and each is bounded."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import socket
@@ -23,30 +24,10 @@ def server():
 PAGES = ["/", "/config", "/config/", "/health", "/theme.css", "/favicon.ico", "/robots.txt"]
 PAGES += [f"/static/{'a' * 5000}", f"/gradio_api/file=/photos/{'a' * 5000}/x"]
 PAGES += ["/manifest.json", "/page.js", "/login", "/static/img/logo.svg", "/assets/x.js"]
-PAGES += [
-    f"/gradio_api/{name}"
-    for name in (
-        "info",
-        "info/",
-        "openapi.json",
-        "theme.css",
-        "app_id",
-        "startup-events",
-        "queue/status",
-        "queue/join",
-        "queue/data",
-        "call/enhance",
-        "call/enhance/x",
-        "upload",
-        "file=/photos/a/b",
-        "upload_progress",
-        "heartbeat/x",
-        "file=",
-        "file=x",
-        "call/x",
-        "nothing",
-    )
-]
+NAMES = "info info/ openapi.json theme.css app_id startup-events queue/status queue/join queue/data"
+NAMES += " call/enhance call/enhance/x call/x upload upload_progress heartbeat/x nothing"
+NAMES += " file=/photos/a/b file= file=x"
+PAGES += [f"/gradio_api/{name}" for name in NAMES.split()]
 
 
 QUERIES = ["", "page=zz", "page=", "__theme=zz", "view=api", "deep_link=../../x", "all_endpoints=1"]
@@ -54,33 +35,23 @@ QUERIES += ["session_hash=x", "session_hash=", "session_hash=%00", "upload_id=x"
 QUERIES += ["%", "%ff=%ff", "&&&", "a[]=1", "=", "x=" + "y" * 5000, "page=zz&page=zz", "__sign=x"]
 
 
-HEADERS = [
-    {"accept": "\xff"},
-    {"accept-language": "x" * 900},
-    {"content-type": "\xff/\xfe"},
-    {"content-type": "multipart/form-data"},
-    {"cookie": "=;=;\xff"},
-    {"range": "bytes=9-1"},
-    {"range": "x"},
-    {"if-none-match": "\xff"},
-    {"if-modified-since": "x"},
-    {"referer": "\xff"},
-    {"x-forwarded-for": "\xff"},
-    {"x-forwarded-proto": "javascript"},
-    {"forwarded": "for=\xff"},
-    {"x-forwarded-host": "[::1"},
-    {"x-gradio-server": "[::1"},
-    {"x-gradio-user": "\xff"},
-    {"authorization": "Basic x"},
-    {"content-length": "x"},
-    {"transfer-encoding": "x"},
-    {"origin": "http://[::1"},
-    {"accept-encoding": "x"},
-    {"connection": "upgrade"},
-    {"x-ip-token": "x"},
-    {"session_hash": "\xff"},
-    {"expect": "x"},
-]
+ODD_HEADERS = {
+    "\xff": "accept if-none-match referer x-forwarded-for x-gradio-user session_hash",
+    "x" * 900: "accept-language",
+    "\xff/\xfe": "content-type",
+    "multipart/form-data": "content-type",
+    "=;=;\xff": "cookie",
+    "bytes=9-1": "range",
+    "x": "range if-modified-since content-length transfer-encoding accept-encoding "
+    "x-ip-token expect",
+    "javascript": "x-forwarded-proto",
+    "for=\xff": "forwarded",
+    "[::1": "x-forwarded-host x-gradio-server",
+    "Basic x": "authorization",
+    "http://[::1": "origin",
+    "upgrade": "connection",
+}
+HEADERS = [{name: value} for value, names in ODD_HEADERS.items() for name in names.split()]
 
 
 METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY", "zz"]
@@ -145,14 +116,8 @@ def test_no_body_makes_the_server_fail(server, route):
     bodies += ODD + [{**right, "data": [value] * 2} for value in ODD]
     bodies += [{**right, "fn_index": n, "data": [value] * 3} for n in range(12) for value in ODD]
     sent = [json.dumps(body).encode() for body in bodies]
-    sent += [
-        b"",
-        b"{",
-        b"\xff\xfe",
-        b"[" * 100_000,
-        b"NaN",
-        b'{"data": [1e999, NaN], "fn_index": 0}',
-    ]
+    sent += [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"NaN"]
+    sent.append(b'{"data": [1e999, NaN], "fn_index": 0}')
 
     async def ask() -> dict[bytes, int]:
         told = {}
@@ -183,32 +148,22 @@ def test_a_body_that_is_too_long_is_answered_with_413(server, page, is_streamed)
     assert (answer.status_code, answer.json()) == (413, {"detail": "The request is too long."})
 
 
-def test_one_address_has_a_share_of_the_connections_and_the_next_is_refused_at_once(monkeypatch):
-    monkeypatch.setattr(http_server, "_MOST_OF_ADDRESS", 2)
-    monkeypatch.setattr(http_server, "is_loopback", lambda address: False)
-    with serving(FakeEnhancer()) as address:
-        place = urllib.parse.urlsplit(address)
-        idle = [socket.create_connection((place.hostname, place.port)) for _ in range(2)]
-        time.sleep(0.1)
-        with socket.create_connection((place.hostname, place.port), timeout=2) as refused:
-            assert refused.recv(100).startswith(b"HTTP/1.1 503")
-        for connection in idle:
-            connection.close()
-        time.sleep(0.1)
-        assert httpx.get(f"{address}health").status_code == 200
-
-
-def test_connections_of_this_computer_have_no_share_but_an_end(monkeypatch):
+@pytest.mark.parametrize(("of_this_computer", "most"), [(False, 2), (True, 4)])
+def test_an_address_has_a_share_of_the_connections_and_this_computer_all(
+    monkeypatch, of_this_computer, most
+):
     monkeypatch.setattr(http_server, "_MOST_OF_ADDRESS", 2)
     monkeypatch.setattr(http_server, "_MOST_CONNECTIONS", 4)
-    with serving(FakeEnhancer()) as address:
+    monkeypatch.setattr(http_server, "is_loopback", lambda address: of_this_computer)
+    with serving(FakeEnhancer()) as address, contextlib.ExitStack() as idle:
         place = urllib.parse.urlsplit(address)
-        idle = [socket.create_connection((place.hostname, place.port)) for _ in range(4)]
+        for _ in range(most):
+            idle.enter_context(socket.create_connection((place.hostname, place.port)))
         time.sleep(0.1)
-        with socket.create_connection((place.hostname, place.port), timeout=2) as refused:
-            assert refused.recv(100).startswith(b"HTTP/1.1 503")
-        for connection in idle:
-            connection.close()
+        assert say(address, b"").startswith(b"HTTP/1.1 503")
+        idle.close()
+        time.sleep(0.1)
+        assert httpx.get(f"{address}health").status_code == 200
 
 
 def say(address: str, request: bytes) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from demo.handlers import CALLER, Caller, Handlers
-from demo.photos.enhanced_photo import enhance_photo, most_bytes, render_result
+from demo.photos.darkroom import Darkroom, most_bytes
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.storage import NoRoom, NotFound, Storage
@@ -18,7 +18,15 @@ from demo.photos.taste import Taste
 from demo.photos.visitor import Visitor
 from enhancer.photo.io import Photo, write_photo
 from enhancer.photo.metadata import Metadata
-from tests.helpers.demo_page import FakeEnhancer, as_file, call, inside, write_gradient
+from tests.helpers.demo_page import (
+    FakeEnhancer,
+    as_file,
+    call,
+    inside,
+    loaded,
+    put_file,
+    write_gradient,
+)
 
 ANNA, BERT = Visitor("anna", "127.0.0.1"), Visitor("bert", "127.0.0.1")
 
@@ -146,20 +154,14 @@ def storage(tmp_path):
 @pytest.fixture
 def handlers(storage):
     CALLER.set(Caller(ANNA, lambda: True))
-    return Handlers(FakeEnhancer(), PhotoQueue(), storage, Limits(disk_megabytes=10))
-
-
-def put_file(storage: Storage, file: Path) -> str:
-    with storage.receiving(ANNA, file.stat().st_size) as folder:
-        return storage.put(ANNA, [(file.rename(folder / file.name), file.name)])[0]
+    return Handlers(loaded(FakeEnhancer()), PhotoQueue(), storage, Limits(disk_megabytes=10))
 
 
 def test_a_nearly_flat_photo_whose_result_would_fill_the_disk_is_refused(
     handlers, storage, tmp_path
 ):
-    handle = put_file(
-        storage, nearly_flat_tiff(tmp_path / "flat.tif", 1000)
-    )  # half of 10 MB is Anna's
+    flat = nearly_flat_tiff(tmp_path / "flat.tif", 1000)
+    handle = put_file(storage, ANNA, flat)  # half of 10 MB is Anna's
     with pytest.raises(NoRoom, match="space for photos is full"):
         asyncio.run(handlers.enhance_file(handle))
     assert bytes_in(storage.folder) == 0
@@ -170,7 +172,7 @@ def test_in_a_batch_it_stops_no_other(handlers, storage, tmp_path):
         nearly_flat_tiff(tmp_path / "flat.tif", 1000),
         write_gradient(tmp_path / "a.jpg", 9, 9),
     ]
-    handles = [put_file(storage, file) for file in files]
+    handles = [put_file(storage, ANNA, file) for file in files]
 
     async def visit() -> list[str]:
         async for step in handlers.enhance(None, handles, Taste()):
@@ -199,9 +201,10 @@ def test_no_result_is_larger_than_the_room_kept_for_it(tmp_path, suffix, shape):
     source = tmp_path / f"noise{suffix}"
     write_photo(source, noise)
     asked: list[int] = []
-    made = enhance_photo(FakeEnhancer(), source, tmp_path / "1", Limits(), Taste(), asked.append)
-    result = render_result(made, Taste(), Limits(), asked.append)
-    assert result.stat().st_size <= most_bytes(made, Photo(noise, Metadata(), ()))
+    darkroom = Darkroom(FakeEnhancer(), Limits())
+    made = darkroom.enhance(source, tmp_path / "1", Taste(), asked.append)
+    result = darkroom.render(made, Taste(), asked.append)
+    assert result.stat().st_size <= most_bytes(made.result_name, Photo(noise, Metadata(), ()))
     assert bytes_in(made.folder) <= sum(asked)
 
 

@@ -1,6 +1,7 @@
 """What the tests of the demo share: a model that inverts, servers, and a browser."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import json
 import shutil
@@ -14,10 +15,13 @@ from PIL import Image
 
 from demo.page.model_card import ModelCard
 from demo.photos.batch import enhance_batch
+from demo.photos.darkroom import Darkroom
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.session import Session
+from demo.photos.storage import Storage
 from demo.photos.taste import Taste
+from demo.photos.visitor import Visitor
 from demo.server.application import create_app
 from demo.server.http_server import running
 from demo.server.temporary_files import private_folder
@@ -67,22 +71,25 @@ class FakeEnhancer:
             on_progress(1, 1)
 
 
+def loaded(enhancer) -> concurrent.futures.Future:
+    """Return what the server takes for a model: it might still be loading."""
+    model = concurrent.futures.Future()
+    model.set_result(enhancer)
+    return model
+
+
 def run_batch(queue, entries, folder, enhancer=None) -> list[tuple[int, str, str]]:
     """Work on entries; number, state and text of each, whenever it changed."""
+    darkroom, session = Darkroom(enhancer or FakeEnhancer(), Limits()), Session("anna", folder)
+
+    def work(entry, on_step):
+        place = session.folder_of(entry)
+        return darkroom.enhance(entry.source, place, Taste(), lambda size: None, on_step)
 
     async def collect():
         return [
             (entry.number, entry.state, entry.text)
-            async for entry in enhance_batch(
-                enhancer or FakeEnhancer(),
-                queue,
-                Limits(),
-                Session("anna", folder),
-                entries,
-                Taste(),
-                account="anna",
-                keep_room=lambda size: None,
-            )
+            async for entry in enhance_batch(work, queue, entries, account="anna")
         ]
 
     return asyncio.run(collect())
@@ -96,7 +103,9 @@ def serving(
     limits = limits or Limits()
     queue = queue or PhotoQueue(limits)
     with private_folder(), socket.create_server(("127.0.0.1", 0)) as listening:
-        app = create_app(enhancer, ModelCard(enhancer.description), limits, queue, credentials)
+        app = create_app(
+            loaded(enhancer), ModelCard(enhancer.description), limits, queue, credentials
+        )
         with running(app, listening):
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
@@ -151,13 +160,18 @@ class Inside:
 
 
 @contextlib.contextmanager
-def inside(enhancer=None, *, limits: Limits | None = None, credentials=None, **options):
-    """Yield the application in this process as `Inside`, and the folder of its files."""
+def inside(enhancer=None, *, limits: Limits | None = None, credentials=None, model=None, **options):
+    """Yield the application in this process as `Inside`, and the folder of its files.
+
+    `model` is a future of the enhancer, where it is still loading.
+    """
     enhancer, limits = enhancer or FakeEnhancer(), limits or Limits()
     queue = PhotoQueue(limits)
     with private_folder() as folder:
         card = ModelCard(enhancer.description)
-        server = Inside(create_app(enhancer, card, limits, queue, credentials, **options))
+        server = Inside(
+            create_app(model or loaded(enhancer), card, limits, queue, credentials, **options)
+        )
         try:
             yield server, folder
         finally:
@@ -178,6 +192,12 @@ async def call(client: httpx.AsyncClient, data: list, kind: str = "application/j
     if begun.status_code != 200:
         return begun.text
     return (await client.get(f"/gradio_api/call/enhance/{begun.json()['event_id']}")).text
+
+
+def put_file(storage: Storage, visitor: Visitor, file: Path) -> str:
+    """Upload a file as the page does; return its handle."""
+    with storage.receiving(visitor, file.stat().st_size) as folder:
+        return storage.put(visitor, [(file.rename(folder / file.name), file.name)])[0]
 
 
 def write_gradient(path: Path, height: int, width: int, *, blue: int = 200) -> Path:
