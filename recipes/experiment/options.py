@@ -36,8 +36,8 @@ class Experiment:
     """So many rendered rooms have --finetune.mix-weight of fine-tuning, each with a camera and an
     editor of its own. A few real editors teach their own tastes alone."""
     start_from_package: bool = False
-    """Both stages start from the model in the package, which rendered rooms have taught. The network
-    must be of its shape: tiny, retouch."""
+    """Both stages start from the model in the package, which rendered rooms have taught; a network
+    from scratch does not. The network must be of its shape: tiny, retouch."""
     miniature: bool = False
     """Render small stand-ins for the data sets that no folder was named for."""
     data_dir: Path | None = None
