@@ -15,10 +15,10 @@ Options = TypeVar("Options", bound=Experiment)
 _QUICK_STAGE = StageConfig(
     resolution=64,
     batch_size=4,
-    epochs=8,
+    epochs=10,
     peak_learning_rate=2e-3,
     warmup_epochs=1,
-    early_stopping_patience=8,
+    early_stopping_patience=10,
     squash=True,
     min_crop_scale=0.7,
     precision="float32",
@@ -48,7 +48,7 @@ PRESETS = {
         model="tiny",
         base="retouch",
         pretrain=_QUICK_STAGE,
-        finetune=_QUICK_STAGE,
+        finetune=dataclasses.replace(_QUICK_STAGE, peak_learning_rate=1.5e-3),
         require_gain=True,
     ),
     # docs/experiments.md says what it scores.
