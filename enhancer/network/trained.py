@@ -240,9 +240,10 @@ def rank(metrics: Any, keep: Keep) -> tuple[float, float]:
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Whether all that a checkpoint says it holds is there."""
+    """Whether all that a checkpoint says it holds is there, and its JSON can be read."""
     try:
         items = json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())["item_handlers"]
+        json.loads((checkpoint / "metrics" / "metrics").read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
         return False  # any other failure to read says nothing about the checkpoint
     return bool(items) and all((checkpoint / item).exists() for item in (*items, "metrics"))

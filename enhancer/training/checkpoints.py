@@ -242,8 +242,9 @@ def _put_aside(checkpoint: Path) -> None:
 
 
 def _is_torn(checkpoint: Path) -> bool:
-    """Whether the list of what it holds is there and says nothing."""
+    """Whether its JSON is there and says nothing."""
     try:
+        json.loads((checkpoint / "metrics" / "metrics").read_text())
         json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())["item_handlers"]
     except (ValueError, KeyError, TypeError):
         return True
