@@ -2,6 +2,7 @@
 
 import atexit
 import concurrent.futures
+import contextvars
 import os
 import platform
 import sys
@@ -58,7 +59,8 @@ def call_interruptibly(function: Callable[[], Result], when_slow: Callable[[], N
         except BaseException as error:
             call.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(work,), daemon=True).start()
     try:
         if concurrent.futures.wait([call], SLOW_SECONDS).not_done:
             when_slow()

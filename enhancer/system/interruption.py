@@ -88,7 +88,9 @@ class SaveRequests:
         if self.signal_number == number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal_number = number
-        what = "stopping; nothing is lost" if self._at_once else "saving a checkpoint, then stopping"
+        what = (
+            "stopping; nothing is lost" if self._at_once else "saving a checkpoint, then stopping"
+        )
         # Not print: the signal may have come in the middle of one.
         os.write(2, f"\n{signal.Signals(number).name}: {what}.\n".encode())
         if self._at_once:
