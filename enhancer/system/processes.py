@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -26,7 +26,7 @@ from enhancer.system.interruption import Interrupted
 _DONE, _FAILED, _STOPPED = "done", "failed", "stopped"
 _POLL_SECONDS = 0.2
 _LEAVE_SECONDS = 3  # in which others read what the first announced
-_SECONDS = {
+_SECONDS: Any = {
     "heartbeat_timeout_seconds": 30,  # after which one that is gone ends the others
     "shutdown_timeout_seconds": 60,  # how long one that ends waits for the others
 }

@@ -136,7 +136,7 @@ class Checkpoints:
                 progress.step,
                 jax.tree.map(jnp.copy, items),
                 metrics=cast(Any, dataclasses.asdict(progress)),
-                custom_metadata={"sha256": array_hashes(items)},
+                custom_metadata=cast(Any, {"sha256": array_hashes(items)}),
                 force=True,
             )
             if is_first_process():

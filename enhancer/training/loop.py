@@ -24,7 +24,7 @@ from enhancer.system.processes import greatest
 from enhancer.training.checkpoints import Checkpoints, Progress
 from enhancer.training.compiled_steps import Programs, programs_of
 from enhancer.training.event_log import EventLog
-from enhancer.training.history import Row, is_finished, make_row, sentence, stopped_early
+from enhancer.training.history import Row, is_finished, sentence, stopped_early
 from enhancer.training.optimizer import learning_rate_at
 from enhancer.training.red_flags import stage_flags
 from enhancer.training.state import TrainState, initial_state, starting_from
@@ -101,25 +101,25 @@ def train(
 
         def finish_epoch(epoch: int, rate: float, images_per_second: float, seconds: float) -> None:
             """Validate, write the epoch down and save."""
-            eval_step = programs.eval_step
-            if epoch == 0:  # later it may have to be compiled too, but then steps would be lost
 
-                def eval_step(*arguments):
-                    return programs.call(
-                        "validation", programs.eval_step, arguments, label, requests
-                    )
+            def first_eval_step(*arguments):
+                return programs.call("validation", programs.eval_step, arguments, label, requests)
 
+            # Later it may have to be compiled too, but then a stop at once would lose steps.
+            eval_step = programs.eval_step if epoch else first_eval_step
             loss = validate(eval_step, state, validation_pairs, stage, devices, label)
-            row = make_row(
-                epoch=epoch,
-                step=progress.step,
-                train_loss=progress.train_loss,
-                validation_loss=loss,
-                learning_rate=rate,
-                skipped_steps=progress.skipped_steps,
-                images_per_second=images_per_second,
-                seconds=seconds,
-            )
+            train_loss = progress.train_loss
+            row = {
+                "epoch": epoch,
+                "step": progress.step,
+                "train_loss": train_loss,
+                "validation_loss": loss,
+                "gap": None if train_loss is None else loss - train_loss,
+                "learning_rate": rate,
+                "skipped_steps": progress.skipped_steps,
+                "images_per_second": round(images_per_second, 3),
+                "seconds": round(seconds, 3),
+            }
             progress.finish_epoch(row)
             events.epoch(row)
             saved.save(state, progress)
