@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import logging
 import os
 import sys
 from pathlib import Path
@@ -101,6 +102,7 @@ class ExportArguments:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax explains damage at length
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     try:

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-Precision = Literal["mixed", "float32"]
-Remat = Literal["none", "block"]
+Precision = Literal["auto", "mixed", "float32"]
+Remat = Literal["auto", "none", "block"]
 Base = Literal["photo", "retouch"]
 Norm = Literal["bias_free", "with_bias"]
 Keep = Literal["best", "last"]
@@ -130,12 +130,13 @@ class StageConfig:
     mix_weight: float = 0.0
     """Share of the training pairs that comes from a second set, in [0, 1): extra pairs in stage 1,
     FiveK during fine-tuning. An epoch keeps its number of steps."""
-    precision: Precision = "mixed"
-    """mixed: bfloat16 activations with float32 weights, norms, softmax and loss."""
-    remat: Remat = "block"
+    precision: Precision = "auto"
+    """mixed: bfloat16 activations with float32 weights, norms, softmax and loss. auto: mixed, and
+    float32 on a CPU."""
+    remat: Remat = "auto"
     """block: recompute each block's activations in the backward pass. A GPU runs out of memory
     without it; on a CPU, where half blocks keep only their input anyway, it saves a fifth of the
-    memory."""
+    memory. auto: block, and none on a CPU."""
     weight_decay: float = 1e-4
     """AdamW's decoupled weight decay, on convolution kernels only."""
     gradient_clip_norm: float = 1.0
@@ -182,6 +183,18 @@ class StageConfig:
             level_decay=(1e-3, 1),
             max_consecutive_skips=(1, many),
             seed=(0, 2**32 - 1),
+        )
+
+    def settled(self, *, on_cpu: bool, like: "StageConfig | None" = None) -> "StageConfig":
+        """With what is "auto" chosen: as `like` has it, a stage that is continued, or for a
+        device."""
+        precision, remat = ("float32", "none") if on_cpu else ("mixed", "block")
+        if like:
+            precision, remat = like.precision, like.remat
+        return dataclasses.replace(
+            self,
+            precision=precision if self.precision == "auto" else self.precision,
+            remat=remat if self.remat == "auto" else self.remat,
         )
 
     @classmethod

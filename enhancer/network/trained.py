@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,10 +22,13 @@ from safetensors.numpy import save
 from enhancer.config import Keep, ModelConfig, StageConfig
 from enhancer.network.restormer import Restormer
 from enhancer.network.torch_weights import read_torch_state, restormer_from_torch
+from enhancer.system.console import say
 from enhancer.system.errors import EnhancerError
 from enhancer.system.files import write_atomically, write_json
 from enhancer.system.processes import is_first_process
 
+Items = Mapping[str, Mapping[str, jax.Array]]
+"""A checkpoint's arrays: by item, such as "weights", and path."""
 PACKAGED = Path(__file__).with_name("rooms.safetensors")
 """The network that comes with the package: `recipes.default_model` makes it."""
 
@@ -94,7 +98,7 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
         raise CheckpointError(
             f"{stage_dir} holds no checkpoints/; train the stage first or name another folder."
         )
-    keep = read_config(stage_dir)[1].keep
+    keep, best = read_config(stage_dir)[1].keep, checkpoints
     try:
         with ocp.training.Checkpointer(str(checkpoints.absolute())) as checkpointer:
             metrics = {checkpoints / str(c.step): c.metrics for c in checkpointer.checkpoints}
@@ -103,14 +107,20 @@ def load_best_weights(stage_dir: Path, like: dict[str, jax.Array]) -> dict[str, 
             raise CheckpointError(
                 f"{checkpoints} holds no finished checkpoint; train the stage first."
             )
-        best = str(max(finished, key=lambda folder: rank(metrics[folder], keep)).absolute())
-        saved = cast(Any, ocp.metadata(best, checkpointable_name="weights").metadata)
+        best = max(finished, key=lambda folder: rank(metrics[folder], keep))
+        path = str(best.absolute())
+        saved = cast(Any, ocp.metadata(path, checkpointable_name="weights").metadata)
         _refuse_other_shape(stage_dir, saved, like)
-        return ocp.load(best, abstract(like), checkpointable_name="weights")
+        weights = ocp.load(path, abstract(like), checkpointable_name="weights")
+        refuse_damaged(best, {"weights": weights})
+        return weights
     except CheckpointError:
         raise
     except Exception as error:  # Orbax raises errors of many kinds for damaged files
-        raise CheckpointError(f"The checkpoints in {stage_dir} are damaged: {error}") from error
+        raise CheckpointError(
+            f"{best} is damaged: {first_line(error)} Restore it from a copy; or move it away, and "
+            "the next best checkpoint of the stage is used."
+        ) from error
 
 
 def load_start(start: Path, like: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -191,6 +201,35 @@ def weights_sha256(weights: dict[str, jax.Array]) -> str:
     return digest.hexdigest()
 
 
+def array_hashes(items: Items) -> dict[str, dict[str, str]]:
+    """What a checkpoint's metadata hold of its arrays: `weights_sha256` of each alone."""
+    return {
+        item: {path: weights_sha256({path: array}) for path, array in arrays.items()}
+        for item, arrays in items.items()
+    }
+
+
+def refuse_damaged(checkpoint: Path, loaded: Items) -> None:
+    """Raise ValueError unless arrays are what their hashes in the checkpoint say.
+    One of an earlier version has none: that is said, and it passes."""
+    metadata = json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())
+    saved = metadata["custom_metadata"].get("sha256")
+    if saved is None:
+        say(f"{checkpoint} was saved without hashes: damage to it would not be noticed.")
+        return
+    for item, hashes in array_hashes(loaded).items():
+        for path, found in hashes.items():
+            if found != saved[item].get(path):
+                raise ValueError(f"{item}/{path} is not what was saved.")
+
+
+def first_line(error: BaseException) -> str:
+    """What lies behind an error, without the pages that Orbax and TensorStore add."""
+    while error.__cause__:
+        error = error.__cause__
+    return (str(error).partition("\n")[0] or repr(error))[:300]
+
+
 def rank(metrics: Any, keep: Keep) -> tuple[float, float]:
     """Of a checkpoint by its metrics, higher is better: the lowest validation loss (of equal ones
     the earlier), or the latest. Within an epoch nothing is known yet."""
@@ -201,9 +240,10 @@ def rank(metrics: Any, keep: Keep) -> tuple[float, float]:
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Whether all that a checkpoint says it holds is there."""
+    """Whether all that a checkpoint says it holds is there, and its JSON can be read."""
     try:
         items = json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())["item_handlers"]
+        json.loads((checkpoint / "metrics" / "metrics").read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
         return False  # any other failure to read says nothing about the checkpoint
     return bool(items) and all((checkpoint / item).exists() for item in (*items, "metrics"))

@@ -13,14 +13,15 @@ NOTHING, SAVE, STOP = 0, 1, 2
 """What a process asks all processes to do after a step."""
 
 
-class Interrupted(BaseException):
-    """A signal asked the program to end, and what was to be saved is saved. Not an error.
+class Interrupted(SystemExit):
+    """A signal asked the program to end, and what was to be saved is saved. Not an error: a script
+    that does not catch it ends without a traceback.
     Its `exit_code` is 130 after Ctrl-C, and 75, "try again", after the others."""
 
     def __init__(self, signal_number: int):
         super().__init__(signal.Signals(signal_number).name)
         self.signal_number = signal_number
-        self.exit_code = 130 if signal_number == signal.SIGINT else 75
+        self.exit_code = self.code = 130 if signal_number == signal.SIGINT else 75
 
 
 @contextlib.contextmanager
@@ -45,12 +46,27 @@ class SaveRequests:
         self._agree = agree
         self._seconds, self._saved = save_minutes * 60, time.monotonic()
         self.signal_number: int | None = None
+        self._at_once = False
 
     @contextlib.contextmanager
     def noting_signals(self) -> Iterator["SaveRequests"]:
         """Note signals inside. One that nobody acted upon raises `Interrupted` at the end."""
         with _handled_by(self._note):
             yield self
+        self._obey()
+
+    @contextlib.contextmanager
+    def obeyed_at_once(self) -> Iterator[None]:
+        """Inside, signals raise `Interrupted` at once, as one that came before does: for where
+        nothing would be lost."""
+        self._at_once = True
+        try:
+            self._obey()
+            yield
+        finally:
+            self._at_once = False
+
+    def _obey(self) -> None:
         if self._agree(NOTHING if self.signal_number is None else STOP) == STOP:
             raise self.interrupted()
 
@@ -72,9 +88,14 @@ class SaveRequests:
         if self.signal_number == number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal_number = number
+        what = (
+            "stopping; nothing is lost" if self._at_once else "saving a checkpoint, then stopping"
+        )
         # Not print: the signal may have come in the middle of one.
-        text = f"\n{signal.Signals(number).name}: saving a checkpoint, then stopping.\n"
-        os.write(2, text.encode())
+        os.write(2, f"\n{signal.Signals(number).name}: {what}.\n".encode())
+        if self._at_once:
+            self._at_once = False
+            raise Interrupted(number)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -26,7 +26,10 @@ from enhancer.system.interruption import Interrupted
 _DONE, _FAILED, _STOPPED = "done", "failed", "stopped"
 _POLL_SECONDS = 0.2
 _LEAVE_SECONDS = 3  # in which others read what the first announced
-_SHUTDOWN_SECONDS = 60  # how long a process that ends waits for the others
+_SECONDS: Any = {
+    "heartbeat_timeout_seconds": 30,  # after which one that is gone ends the others
+    "shutdown_timeout_seconds": 60,  # how long one that ends waits for the others
+}
 
 
 class JoinError(EnhancerError):
@@ -59,13 +62,10 @@ def join_other_processes() -> None:
     jax.config.update("jax_enable_preemption_service", False)
     try:
         if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
-            numbers, seconds = _numbers(address), _SHUTDOWN_SECONDS
-            jax.distributed.initialize(address, *numbers, shutdown_timeout_seconds=seconds)
+            jax.distributed.initialize(address, *_numbers(address), **_SECONDS)
         elif "SLURM_STEP_NODELIST" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-            jax.distributed.initialize(
-                local_device_ids=slurm_device_ids(os.environ),
-                shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
-            )
+            own = slurm_device_ids(os.environ)
+            jax.distributed.initialize(local_device_ids=own, **_SECONDS)
         else:
             return
     except RuntimeError as error:  # what XLA raises after five minutes
@@ -191,7 +191,7 @@ def leave(code: int, *, failed: bool) -> NoReturn:
     """End the process with an exit code.
 
     After a failure it does not wait for the others, which may wait for it in the middle of a step:
-    they end at the latest when its heartbeat is missed, after a hundred seconds.
+    they end at the latest when its heartbeat is missed, after half a minute.
     """
     if failed and are_several():
         sys.stdout.flush()

@@ -23,10 +23,18 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from enhancer.config import Keep
-from enhancer.network.trained import CheckpointError, abstract, is_complete, rank
+from enhancer.network.trained import (
+    CheckpointError,
+    abstract,
+    array_hashes,
+    first_line,
+    is_complete,
+    rank,
+    refuse_damaged,
+)
 from enhancer.system.console import say
 from enhancer.system.files import write_json
-from enhancer.system.processes import first_process_first, is_first_process
+from enhancer.system.processes import first_process_first, greatest, is_first_process
 from enhancer.training.history import Row
 from enhancer.training.state import TrainState
 
@@ -88,14 +96,15 @@ class Checkpoints:
 
     def __init__(self, stage_dir: Path, keep: Keep = "best"):
         self.stage_dir = stage_dir
+        self._folder = stage_dir / "checkpoints"
         with first_process_first("incomplete checkpoints are put aside", stage_dir):
             if is_first_process():
-                _put_incomplete_aside(stage_dir / "checkpoints")
+                _put_incomplete_aside(self._folder)
         policies: Any = ocp.training.preservation_policies  # its annotations contradict each other
         best = policies.BestN(n=1, get_metric_fn=functools.partial(rank, keep=keep))
         self._checkpointer = ocp.training.Checkpointer(
-            str((stage_dir / "checkpoints").absolute()),
-            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(1), best]),
+            str(self._folder.absolute()),
+            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(2), best]),
             cleanup_tmp_directories=True,
         )
 
@@ -127,6 +136,7 @@ class Checkpoints:
                 progress.step,
                 jax.tree.map(jnp.copy, items),
                 metrics=cast(Any, dataclasses.asdict(progress)),
+                custom_metadata=cast(Any, {"sha256": array_hashes(items)}),
                 force=True,
             )
             if is_first_process():
@@ -135,42 +145,62 @@ class Checkpoints:
             raise self._unwritable(error) from error
 
     def resume(self, like: TrainState, num_pairs: int) -> tuple[TrainState, Progress] | None:
-        """Restore the latest checkpoint, or return None where there is none.
+        """Restore the latest checkpoint that is not damaged, or return None where there is none.
 
         Args:
             like: a state with the wanted shapes, dtypes and placement; devices may be others now.
             num_pairs: training pairs now.
 
         Raises:
-            CheckpointError: the stage was begun with another number of pairs, or the checkpoint is
-                damaged.
+            CheckpointError: the stage was begun with another number of pairs, or all its
+                checkpoints are damaged.
         """
-        latest = self._checkpointer.latest
-        if latest is None:
-            return None
-        progress = Progress(**cast(Any, latest.metrics))
-        if progress.num_pairs != num_pairs:
-            raise CheckpointError(
-                f"{self.stage_dir} was begun with {progress.num_pairs} training pairs, and now "
-                f"there are {num_pairs}: continuing would mix two experiments. Restore the data "
-                "set, or start in another folder."
-            )
         items = {"weights": abstract(like.weights), "optimizer": abstract(like.optimizer)}
         if like.average:
             items[_LIVE_WEIGHTS] = items["weights"]
-        try:
-            loaded = self._checkpointer.load_checkpointables(latest.step, cast(Any, items))
-        except Exception as error:
+        damaged: list[Path] = []
+        for saved in reversed(self._checkpointer.checkpoints):
+            progress = Progress(**cast(Any, saved.metrics))
+            if progress.num_pairs != num_pairs:
+                raise CheckpointError(
+                    f"{self.stage_dir} was begun with {progress.num_pairs} training pairs, and now "
+                    f"there are {num_pairs}: continuing would mix two experiments. Restore the "
+                    "data set, or start in another folder."
+                )
+            if loaded := self._load(saved.step, items):
+                break
+            damaged.append(self._folder / str(saved.step))
+        else:
+            if not damaged:
+                return None
             raise CheckpointError(
-                f"The checkpoint of step {latest.step} in {self.stage_dir} is damaged: {error}. "
-                "Delete its folder to continue from the one before, or start in another folder."
-            ) from error
+                f"No checkpoint in {self._folder} can be restored. Restore the folder from a copy, "
+                "or delete it to begin the stage anew."
+            )
+        if damaged:
+            with first_process_first("damaged checkpoints are put aside", self.stage_dir):
+                if is_first_process():
+                    for checkpoint in damaged:
+                        _put_aside(checkpoint)
+            self._checkpointer.reload()
         if is_first_process():  # a kill may have come between the checkpoint and this file
             write_json(self.stage_dir / "history.json", progress.history)
         skips = jax.device_put(np.int32(progress.skips_in_a_row), like.skips_in_a_row.sharding)
         live = loaded.get(_LIVE_WEIGHTS, loaded["weights"])
         average = loaded["weights"] if like.average else {}
         return TrainState(live, loaded["optimizer"], average, skips), progress
+
+    def _load(self, step: int, items: dict[str, Any]) -> dict[str, Any] | None:
+        """A step's arrays; None, and why, when any process finds them damaged."""
+        loaded = None
+        try:
+            loaded = self._checkpointer.load_checkpointables(step, items)
+            refuse_damaged(self._folder / str(step), loaded)
+        except Exception as error:  # Orbax raises errors of many kinds for damaged files
+            name = self.stage_dir.name
+            say(f"{name}: the checkpoint of step {step} is damaged: {first_line(error)}")
+            loaded = None
+        return None if greatest(int(loaded is None)) else loaded
 
     def _unwritable(self, error: Exception) -> CheckpointError:
         return CheckpointError(
@@ -188,28 +218,33 @@ def _put_incomplete_aside(folder: Path) -> None:
     numbered = [path for path in folder.glob("[0-9]*") if path.name.isdigit()]
     incomplete = [path for path in numbered if not is_complete(path)]
     none_left = len(incomplete) == len(numbered)
-    kept = folder.with_name("incomplete_checkpoints")
     for checkpoint in incomplete:
-        if not none_left and not _is_torn(checkpoint):
+        if none_left or _is_torn(checkpoint):
+            _put_aside(checkpoint)
+        else:
             shutil.rmtree(checkpoint)
-            continue
-        kept.mkdir(exist_ok=True)
-        shutil.rmtree(kept / checkpoint.name, ignore_errors=True)
-        checkpoint.rename(kept / checkpoint.name)
-        say(
-            f"{checkpoint} is damaged, and moved to {kept}; if it was the best one, another one "
-            "now counts as the best."
-        )
     if incomplete and none_left:
         raise CheckpointError(
-            f"None of the checkpoints in {folder} is complete; they are moved to {kept}. Look at "
-            "them, or start the same command once more to begin the stage anew."
+            f"None of the checkpoints in {folder} is complete. Look at them where they are now, or "
+            "start the same command once more to begin the stage anew."
         )
+
+
+def _put_aside(checkpoint: Path) -> None:
+    kept = checkpoint.parent.with_name("incomplete_checkpoints")
+    kept.mkdir(exist_ok=True)
+    shutil.rmtree(kept / checkpoint.name, ignore_errors=True)
+    checkpoint.rename(kept / checkpoint.name)
+    say(
+        f"{checkpoint} is damaged, and moved to {kept}; if it was the best one, another one now "
+        "counts as the best."
+    )
 
 
 def _is_torn(checkpoint: Path) -> bool:
-    """Whether the list of what it holds is there and says nothing."""
+    """Whether its JSON is there and says nothing."""
     try:
+        json.loads((checkpoint / "metrics" / "metrics").read_text())
         json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())["item_handlers"]
     except (ValueError, KeyError, TypeError):
         return True

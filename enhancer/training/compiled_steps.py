@@ -1,16 +1,18 @@
 """The programs of a stage: built once for all stages that share a network and what shapes them."""
 
-import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import keras
 
 from enhancer.config import ModelConfig, StageConfig
 from enhancer.network.restormer import Restormer
+from enhancer.system.compiler import call_interruptibly
 from enhancer.system.console import say
+from enhancer.system.interruption import SaveRequests
 from enhancer.training.optimizer import make_optimizer
 from enhancer.training.step import EvalStep, TrainStep, make_eval_step, make_train_step
 
@@ -36,7 +38,7 @@ class Programs:
         settings: a stage's, of which `COMPILED_FIELDS` count.
 
     Attributes:
-        compile_seconds: what compiling train steps, or loading them from the cache, has taken.
+        compile_seconds: what compiling, or loading from the cache, has taken.
     """
 
     def __init__(self, network: Callable[..., keras.Model], settings: StageConfig):
@@ -47,22 +49,37 @@ class Programs:
         self.train_step: TrainStep = make_train_step(model, self.optimizer, settings)
         self.eval_step: EvalStep = make_eval_step(model)
         self.compile_seconds = 0.0
-        self._compiled: set[tuple[int, int]] = set()
+        self._compiled: set[tuple[Any, ...]] = set()
 
-    @contextlib.contextmanager
-    def compiling(self, side: int, batch_size: int, label: str) -> Iterator[None]:
-        """Say before and after the first call with pictures of a size why it takes so long."""
-        if (side, batch_size) in self._compiled:
-            yield
-            return
-        what = f"{label}: compiling the train step for {side} px x {batch_size}"
+    def call(
+        self, what: str, program: Callable, arguments: tuple, label: str, requests: SaveRequests
+    ) -> Any:
+        """Call a program; of the first call with pictures of a size say why it takes so long.
+
+        Args:
+            what: its name.
+            program, arguments: the second argument is the batch.
+            label: the stage's name.
+            requests: whose signals end that first call at once.
+        """
+        batch_size, side = arguments[1]["input"].shape[:2]
+        if (what, side, batch_size) in self._compiled:
+            return program(*arguments)
+        text = f"{label}: compiling the {what} for {side} px x {batch_size}"
         started = time.monotonic()
-        say(f"{what} ...")
-        yield
-        self._compiled.add((side, batch_size))
+        say(f"{text} ...")
+        cached = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+        after = f"the next start finds it in {cached}" if cached else "it is not kept for later"
+        with requests.obeyed_at_once():
+            result = call_interruptibly(
+                lambda: program(*arguments),
+                lambda: say(f"{text} takes XLA longer than usual; {after} ..."),
+            )
+        self._compiled.add((what, side, batch_size))
         seconds = time.monotonic() - started
         self.compile_seconds += seconds
-        say(f"{what} took {seconds:.1f} s")
+        say(f"{text} took {seconds:.1f} s")
+        return result
 
 
 def programs_of(model_config: ModelConfig, stage: StageConfig) -> Programs:

@@ -6,43 +6,15 @@ from typing import Any
 from enhancer.config import StageConfig
 
 Row = dict[str, Any]
+"""Of `history.json`. Losses are L1 in [0, 1]; the gap is validation minus training loss, and like
+the training loss None in epoch 0, which trains nothing."""
 CLOCK_COLUMNS = ("images_per_second", "seconds")
 """What a clock says: the only columns that differ between a stage and its repetition."""
-
-
-def make_row(
-    *,
-    epoch: int,
-    step: int,
-    train_loss: float | None,
-    validation_loss: float,
-    learning_rate: float,
-    skipped_steps: int,
-    images_per_second: float,
-    seconds: float,
-) -> Row:
-    """A row of `history.json`. Losses are L1 in [0, 1]; the gap is validation minus training."""
-    return {
-        "epoch": epoch,
-        "step": step,
-        "train_loss": train_loss,
-        "validation_loss": validation_loss,
-        "gap": None if train_loss is None else validation_loss - train_loss,
-        "learning_rate": learning_rate,
-        "skipped_steps": skipped_steps,
-        "images_per_second": round(images_per_second, 3),
-        "seconds": round(seconds, 3),
-    }
 
 
 def best_row(history: Sequence[Row]) -> Row:
     """The row with the lowest validation loss, the earlier of two equal ones."""
     return min(history, key=lambda row: (row["validation_loss"], row["epoch"]))
-
-
-def gap_of(row: Row) -> float | None:
-    """Validation minus training loss of one epoch; None in epoch 0, which trains nothing."""
-    return None if row["train_loss"] is None else row["validation_loss"] - row["train_loss"]
 
 
 def first_row_at(history: Sequence[Row], loss: float) -> Row | None:

@@ -16,6 +16,7 @@ from enhancer.data import batches
 from enhancer.data.pairs import ReadablePairs, Source, UnreadableDataError
 from enhancer.network import trained
 from enhancer.network.levels import learning_rate_factors
+from enhancer.system.compiler import on_cpu
 from enhancer.system.console import progress_bar, say
 from enhancer.system.devices import Devices
 from enhancer.system.interruption import NOTHING, STOP, SaveRequests
@@ -23,7 +24,7 @@ from enhancer.system.processes import greatest
 from enhancer.training.checkpoints import Checkpoints, Progress
 from enhancer.training.compiled_steps import Programs, programs_of
 from enhancer.training.event_log import EventLog
-from enhancer.training.history import Row, is_finished, make_row, sentence, stopped_early
+from enhancer.training.history import Row, is_finished, sentence, stopped_early
 from enhancer.training.optimizer import learning_rate_at
 from enhancer.training.red_flags import stage_flags
 from enhancer.training.state import TrainState, initial_state, starting_from
@@ -77,6 +78,8 @@ def train(
     """
     devices = Devices()
     devices.refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)
+    begun = trained.read_config(stage_dir)[1] if (stage_dir / "checkpoints").is_dir() else None
+    stage = stage.settled(on_cpu=on_cpu(), like=begun)
     trained.write_config(stage_dir, model_config, stage)
     train_pairs = ReadablePairs(train_source, "training data")
     validation_pairs = ReadablePairs(validation_source, "validation data")
@@ -98,17 +101,25 @@ def train(
 
         def finish_epoch(epoch: int, rate: float, images_per_second: float, seconds: float) -> None:
             """Validate, write the epoch down and save."""
-            loss = validate(programs.eval_step, state, validation_pairs, stage, devices, label)
-            row = make_row(
-                epoch=epoch,
-                step=progress.step,
-                train_loss=progress.train_loss,
-                validation_loss=loss,
-                learning_rate=rate,
-                skipped_steps=progress.skipped_steps,
-                images_per_second=images_per_second,
-                seconds=seconds,
-            )
+
+            def first_eval_step(*arguments):
+                return programs.call("validation", programs.eval_step, arguments, label, requests)
+
+            # Later it may have to be compiled too, but then a stop at once would lose steps.
+            eval_step = programs.eval_step if epoch else first_eval_step
+            loss = validate(eval_step, state, validation_pairs, stage, devices, label)
+            train_loss = progress.train_loss
+            row = {
+                "epoch": epoch,
+                "step": progress.step,
+                "train_loss": train_loss,
+                "validation_loss": loss,
+                "gap": None if train_loss is None else loss - train_loss,
+                "learning_rate": rate,
+                "skipped_steps": progress.skipped_steps,
+                "images_per_second": round(images_per_second, 3),
+                "seconds": round(seconds, 3),
+            }
             progress.finish_epoch(row)
             events.epoch(row)
             saved.save(state, progress)
@@ -150,9 +161,10 @@ def train(
                     rate = learning_rate_at(stage, steps_per_epoch, progress.step)
                     request = devices.put_request(requests.now())
                     controls = StepControls(np.float32(rate), level_factors, request)
-                    with programs.compiling(resolution, stage.batch_size, label):
-                        pictures = devices.put_batch(batch.pictures)
-                        state, report = programs.train_step(state, pictures, controls)
+                    arguments = state, devices.put_batch(batch.pictures), controls
+                    state, report = programs.call(
+                        "train step", programs.train_step, arguments, label, requests
+                    )
                     progress.step += 1
                     request = in_flight.add(batch, report)
                     if progress.train_loss is not None:

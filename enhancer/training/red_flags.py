@@ -9,7 +9,7 @@ import itertools
 import statistics
 from collections.abc import Callable, Sequence
 
-from enhancer.training.history import Row, best_row, gap_of
+from enhancer.training.history import Row, best_row
 
 EVIDENCE_EPOCHS = 5
 """Epochs that have to agree: few enough to warn well before early stopping."""
@@ -131,8 +131,8 @@ def _rising(history: Sequence[Row]) -> RedFlag | None:
 def _large_gap(history: Sequence[Row]) -> RedFlag | None:
     """Each of the last epochs has a gap of more than `LARGE_GAP` of its training loss."""
     recent = history[-EVIDENCE_EPOCHS:]
-    gaps = [(gap_of(row), row["train_loss"]) for row in recent]
-    if any(gap is None or gap <= LARGE_GAP * loss for gap, loss in gaps):
+    pairs = [(row["validation_loss"], row["train_loss"]) for row in recent]
+    if any(train is None or validation <= (1 + LARGE_GAP) * train for validation, train in pairs):
         return None
     return RedFlag(
         "large train/validation gap",

@@ -97,6 +97,7 @@ def run(grid: Ablation) -> int:
     grid.refuse_senseless()
     strategies = parse_strategies(grid.strategies, grid)
     compiler.enable_cache()
+    grid = grid.settled(on_cpu=compiler.on_cpu())
     refuse_other_run(grid)
     data, fingerprints = open_or_build(grid)
     save_configuration(grid, fingerprints)

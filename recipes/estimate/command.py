@@ -52,7 +52,7 @@ def run(command: Estimate) -> int:
     target = find_target(command.target_config)
     table: dict[str, list[str]] = {}
     for name in ("pretrain", "finetune") if command.pretrained is None else ("finetune",):
-        stage = getattr(command, name)
+        stage = getattr(command, name).settled(on_cpu=False)
         side = max(stage.resolution, *stage.progressive_resolutions, 0)
         pairs, assumed = _training_pairs(command, "fivek" if name == "pretrain" else "real_estate")
         steps = steps_per_epoch(range(pairs), stage)  # type: ignore[arg-type]

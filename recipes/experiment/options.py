@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import tyro
 
@@ -14,6 +14,8 @@ from enhancer.system.files import write_json
 
 SUCCESS_LEVELS = {"minimum": -10.0, "target": -15.0, "stretch": -20.0}
 """What the plan (docs/plan.md) calls a success: test L1 so many percent from scratch's."""
+
+_STAGES = ("pretrain", "finetune")
 
 
 class UsageError(EnhancerError):
@@ -108,6 +110,18 @@ class Experiment:
         """Whether stage 1 is part of it."""
         return self.pretraining and self.pretrained is None
 
+    def settled(self, *, on_cpu: bool) -> Self:
+        """With what is "auto" in the stages chosen: as the run in the workdir has it, or for a
+        device."""
+        path = self.workdir / "config.json"
+        saved = json.loads(path.read_text()) if path.exists() else {}
+        begun = {name: StageConfig.from_json(saved[name]) for name in _STAGES if name in saved}
+        stages: dict[str, Any] = {
+            name: getattr(self, name).settled(on_cpu=on_cpu, like=begun.get(name))
+            for name in _STAGES
+        }
+        return dataclasses.replace(self, **stages)
+
     def configuration(self, data: Mapping[str, str]) -> dict[str, Any]:
         """The settings as JSON holds them, with `data`: each data set's fingerprint."""
         return json.loads(json.dumps(dataclasses.asdict(self) | {"data": data}, default=str))
@@ -182,7 +196,7 @@ def refuse_other_run(experiment: Experiment, data: Mapping[str, str] | None = No
     # Of an earlier version: settings that it did not have are at their defaults.
     for name in added:
         saved.setdefault(name, json.loads(json.dumps(getattr(Experiment(), name))))
-    for stage in ("pretrain", "finetune"):
+    for stage in _STAGES:
         settings = dataclasses.asdict(StageConfig.from_json(saved[stage]))
         saved[stage] = json.loads(json.dumps(settings))
     lines = [line for key in trained for line in _differences(saved.get(key), wanted[key], key)]

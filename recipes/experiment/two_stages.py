@@ -36,6 +36,7 @@ CLEAR_MARGIN_PERCENT = 10.0
 def run(experiment: Experiment) -> int:
     """Run the experiment, or what is left of it, and return the exit code."""
     compiler.enable_cache()
+    experiment = experiment.settled(on_cpu=compiler.on_cpu())
     refuse_other_run(experiment)
     for stage in (experiment.pretrain, experiment.finetune):  # now, not when the second begins
         Devices().refuse_unequal_shares(stage.batch_size, stage.gradient_accumulation_steps)

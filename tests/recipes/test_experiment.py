@@ -34,7 +34,8 @@ def test_defaults_are_the_plan_to_the_letter():
         "warmup_epochs": 5,
     }
     pretrain, finetune = (
-        dataclasses.asdict(getattr(PRESETS["plan"], stage)) for stage in ("pretrain", "finetune")
+        dataclasses.asdict(getattr(PRESETS["plan"].settled(on_cpu=False), stage))
+        for stage in ("pretrain", "finetune")
     )
     assert pretrain | shared == pretrain
     assert finetune | shared == finetune

@@ -1,6 +1,8 @@
 """A stage's folder: another stage's is refused, and what a kill left does no harm."""
 
 import dataclasses
+import json
+import random
 import shutil
 from pathlib import Path
 
@@ -52,12 +54,12 @@ def test_damaged_checkpoint_beside_a_whole_one_is_kept_out_of_the_way(
     copied_stage, nano_stage, brightened_pairs, capsys
 ):
     checkpoints = copied_stage / "checkpoints"
-    damaged = shutil.copytree(checkpoints / "6", checkpoints / "4")
+    damaged = shutil.copytree(checkpoints / "6", checkpoints / "5")
     (damaged / "_CHECKPOINT_METADATA").write_text("")
     assert train(nano_stage, brightened_pairs, copied_stage).history[-1]["epoch"] == 3
-    assert (copied_stage / "incomplete_checkpoints" / "4" / "weights").is_dir()
+    assert (copied_stage / "incomplete_checkpoints" / "5" / "weights").is_dir()
     assert not damaged.exists()
-    assert "4 is damaged, and moved to" in capsys.readouterr().out
+    assert "5 is damaged, and moved to" in capsys.readouterr().out
 
 
 def test_only_checkpoint_is_put_aside_and_not_deleted_when_it_is_incomplete(
@@ -68,9 +70,7 @@ def test_only_checkpoint_is_put_aside_and_not_deleted_when_it_is_incomplete(
     assert kept
     for checkpoint in kept:
         (checkpoint / "_CHECKPOINT_METADATA").write_text("")
-    with pytest.raises(
-        CheckpointError, match=r"None of the checkpoints .* is complete; they are moved to"
-    ):
+    with pytest.raises(CheckpointError, match=r"None of the checkpoints .* is complete"):
         train(nano_stage, brightened_pairs, copied_stage)
     for checkpoint in kept:
         assert (copied_stage / "incomplete_checkpoints" / checkpoint.name).is_dir()
@@ -92,10 +92,70 @@ def test_stage_begun_on_other_data_is_refused(copied_stage, nano_stage, brighten
         train(nano_stage, brightened_pairs[:7], copied_stage)
 
 
-def test_damaged_checkpoint_is_refused_in_a_sentence(copied_stage):
-    files = [file for file in copied_stage.glob("checkpoints/*/weights/**/*") if file.is_file()]
-    assert files
-    for file in files:
-        file.write_bytes(b"")
-    with pytest.raises(CheckpointError, match="are damaged"):
-        best_weights(copied_stage)
+# Orbax leaves the tasks of a failed read behind.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_damage_anywhere_is_refused_or_changes_no_weight(copied_stage):
+    """Of the files beside the arrays, Orbax reads some and not others."""
+    places, expected, refused = random.Random(0), best_weights(copied_stage), []
+    weights = copied_stage / "checkpoints" / "6" / "weights"
+    files = sorted(path for path in weights.rglob("*") if path.is_file())
+    assert len(files) > 5
+    for _ in range(20):
+        file = places.choice(files)
+        whole = file.read_bytes()
+        at = places.randrange(max(1, len(whole) - 16))
+        file.write_bytes(whole[:at] + places.randbytes(16) + whole[at + 16 :])
+        try:
+            assert best_weights(copied_stage) == expected
+        except CheckpointError as error:
+            refused.append(str(error))
+        file.write_bytes(whole)
+    assert len(refused) >= 10
+    assert all("checkpoints/6 is damaged" in message for message in refused)
+
+
+@pytest.fixture
+def stage_with_exchanged_weights(copied_stage) -> Path:
+    """Its latest checkpoint, which is the best one too, holds the weights of the one before."""
+    latest, before = (copied_stage / "checkpoints" / step / "weights" for step in "64")
+    shutil.rmtree(latest)
+    shutil.copytree(before, latest)
+    return copied_stage
+
+
+def test_arrays_that_are_not_those_of_their_hashes_are_refused(stage_with_exchanged_weights):
+    """For the file system and for Orbax all is well."""
+    with pytest.raises(CheckpointError, match=r"6 is damaged: weights/\S+ is not what was saved"):
+        best_weights(stage_with_exchanged_weights)
+
+
+def test_training_takes_the_step_before_a_damaged_one(
+    stage_with_exchanged_weights, small_stage, nano_stage, brightened_pairs, capsys
+):
+    train(nano_stage, brightened_pairs, stage_with_exchanged_weights)
+    said = capsys.readouterr().out
+    assert "the checkpoint of step 6 is damaged: weights/" in said
+    assert "continuing after epoch 2 of 3" in said
+    assert best_weights(stage_with_exchanged_weights) == best_weights(small_stage)
+    assert (stage_with_exchanged_weights / "incomplete_checkpoints" / "6").is_dir()
+
+
+def test_stage_whose_checkpoints_are_all_damaged_is_refused_and_left_alone(
+    copied_stage, nano_stage, brightened_pairs
+):
+    for metadata in copied_stage.glob("checkpoints/*/_CHECKPOINT_METADATA"):
+        hashes = json.loads(metadata.read_text())
+        hashes["custom_metadata"]["sha256"]["weights"]["up4_3/kernel"] = "0" * 64
+        metadata.write_text(json.dumps(hashes))
+    kept = sorted((copied_stage / "checkpoints").iterdir())
+    with pytest.raises(CheckpointError, match=r"No checkpoint in .* can be restored"):
+        train(nano_stage, brightened_pairs, copied_stage)
+    assert sorted((copied_stage / "checkpoints").iterdir()) == kept
+
+
+def test_checkpoint_of_an_earlier_version_has_no_hashes_and_says_so(copied_stage, capsys):
+    expected = best_weights(copied_stage)
+    path = copied_stage / "checkpoints" / "6" / "_CHECKPOINT_METADATA"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"custom_metadata": {}}))
+    assert best_weights(copied_stage) == expected
+    assert "6 was saved without hashes" in capsys.readouterr().out
