@@ -78,7 +78,7 @@ def _measure(arguments: Arguments, folder: Path, rows: list[dict[str, Any]]) -> 
     from benchmarks.timing import cold_cache, interleaved, median, ratio, seconds_of
     from enhancer.inference.enhancer import Enhancer
     from enhancer.inference.folder import Settings, enhance_files
-    from enhancer.inference.plan import Job
+    from enhancer.inference.result_names import Job
     from enhancer.network.restormer import Restormer
 
     sources = {}

@@ -124,7 +124,7 @@ def _enhance(arguments: Arguments) -> int:
         raise EnhancerError(
             f"--strength takes a number from 0 to 1, received {arguments.strength}."
         )
-    from enhancer.inference.plan import plan_jobs
+    from enhancer.inference.result_names import plan_jobs
 
     comparisons = arguments.output / COMPARISONS if arguments.compare else None
     plan = plan_jobs(arguments.inputs, arguments.output, arguments.format, comparisons)
@@ -176,7 +176,7 @@ def _interval() -> float:
 
 def _run(enhancer, waiting: list, arguments: Arguments, summary, edits: dict | None) -> None:
     from enhancer.inference.folder import Outcome, Settings, enhance_files
-    from enhancer.inference.plan import Results
+    from enhancer.inference.result_names import Results
 
     settings = Settings(arguments.strength, arguments.metadata, arguments.overwrite)
     # The first photo also pays for the compilation: smoothing 0 averages over all, and the ETA

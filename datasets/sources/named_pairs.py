@@ -13,7 +13,7 @@ from datasets.sources.photo_files import (
     same_name,
 )
 from datasets.types import SourceError, SourcePair, Split
-from enhancer.photo.folder import find_photos
+from enhancer.photo.finder import find_photos
 
 Role = Literal["input", "target"]
 _INPUTS, _TARGETS = ({pair[side]: pair[1 - side] for pair in ROLE_NAMES[::-1]} for side in (0, 1))

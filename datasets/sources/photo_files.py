@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from datasets.types import SourceError
-from enhancer.photo.folder import find_photos
+from enhancer.photo.finder import find_photos
 
 ROLE_NAMES = (
     ("input", "target"),

@@ -10,7 +10,7 @@ from datasets.sources.lists import find_listed_pairs, find_other_lists, find_spl
 from datasets.sources.named_pairs import find_named_pairs
 from datasets.sources.photo_files import relative
 from datasets.types import SPLITS, SourceError, SourcePair
-from enhancer.photo.folder import OTHERS, describe, find_photos
+from enhancer.photo.finder import OTHERS, describe, find_photos
 
 _NAMED = 5
 

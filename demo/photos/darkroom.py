@@ -21,7 +21,7 @@ from enhancer.inference.edit_search import load_edit, save_edit
 from enhancer.inference.enhancer import Enhancer
 from enhancer.inference.full_size import PhotoRetouch, fitted
 from enhancer.inference.one_home import SEEN_SIDE, draw_together
-from enhancer.inference.plan import result_suffix
+from enhancer.inference.result_names import result_suffix
 from enhancer.photo.io import Photo, encode_jpeg, read_photo, write_photo
 
 _LOG = logging.getLogger(__name__)

@@ -18,10 +18,10 @@ import numpy as np
 from enhancer.inference.change import Change, measure, median
 from enhancer.inference.enhancer import EnhancedFile, Enhancer, refuse_overwriting, write_result
 from enhancer.inference.full_size import PhotoRetouch
-from enhancer.inference.plan import Job, Results
+from enhancer.inference.result_names import Job, Results
 from enhancer.inference.sizes import reduce_photo
 from enhancer.photo.color import to_uint8
-from enhancer.photo.folder import LeftOut, describe
+from enhancer.photo.finder import LeftOut, describe
 from enhancer.photo.io import Photo, encode_jpeg, read_photo
 from enhancer.photo.metadata import MetadataPolicy
 from enhancer.system.errors import EnhancerError

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from enhancer.data.pairs import Pair
-from enhancer.photo.folder import find_photos
+from enhancer.photo.finder import find_photos
 from enhancer.photo.io import read_photo
 from enhancer.system.errors import EnhancerError
 

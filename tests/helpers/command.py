@@ -7,7 +7,7 @@ import numpy as np
 
 from enhancer import __main__ as cli
 from enhancer.inference.enhancer import Enhancer
-from enhancer.inference.plan import RECORD
+from enhancer.inference.result_names import RECORD
 from enhancer.photo.io import encode_jpeg, write_photo
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhancer.inference.plan import plan_jobs
+from enhancer.inference.result_names import plan_jobs
 from enhancer.photo.io import read_photo, write_photo
 from enhancer.photo.metadata import Metadata
 from tests.helpers.command import files, run, write

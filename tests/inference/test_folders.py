@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from datasets.sources.named_pairs import find_named_pairs
-from enhancer.photo.folder import describe, find_photos
+from enhancer.photo.finder import describe, find_photos
 from enhancer.photo.io import encode_jpeg
 from tests.helpers.command import files, run, write
 from tests.helpers.pair_folders import soft_photo

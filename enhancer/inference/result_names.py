@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from enhancer.photo.folder import LeftOut, describe, find_photos
+from enhancer.photo.finder import LeftOut, describe, find_photos
 from enhancer.system.errors import EnhancerError
 
 ResultFormat = Literal["keep", "jpeg", "png", "tiff"]
