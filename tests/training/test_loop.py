@@ -9,6 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -212,3 +213,23 @@ def test_mixed_precision_keeps_weights_in_float32_where_small_updates_are_not_lo
     assert jnp.bfloat16(weight) + jnp.bfloat16(change) == jnp.bfloat16(weight)
     dtypes = {v.dtype for v in Restormer(nano, dtype="mixed_bfloat16").trainable_variables}
     assert dtypes == {"float32"}
+
+
+def test_nothing_is_compiled_after_the_first_epoch(
+    nano_stage, brightened_pairs, tmp_path, monkeypatch, caplog
+):
+    """Neither a step nor anything around it: a program a step would cost more than the step."""
+    compiled, sentence = [], loop.sentence
+
+    def counted(*arguments):
+        names = [r.getMessage() for r in caplog.records if "Compiling" in r.getMessage()]
+        compiled.append(len(names))
+        return sentence(*arguments)
+
+    monkeypatch.setattr(loop, "sentence", counted)
+    stage = dataclasses.replace(nano_stage, epochs=4, early_stopping_patience=4)
+    with jax.log_compiles():
+        jax.jit(lambda x: x + 1)(1.0)  # so that a log that is never written does not pass
+        train(stage, brightened_pairs, tmp_path / "stage")
+    assert compiled[0] > 0
+    assert compiled[1:] == [compiled[1]] * 3
