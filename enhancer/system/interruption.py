@@ -56,10 +56,10 @@ class SaveRequests:
         self._obey()
 
     @contextlib.contextmanager
-    def obeyed_at_once(self) -> Iterator[None]:
-        """Inside, signals raise `Interrupted` at once, as one that came before does: for where
-        nothing would be lost."""
-        self._at_once = True
+    def obeyed_at_once(self, *, alone: bool = True) -> Iterator[None]:
+        """Where nothing would be lost: a signal that came before raises `Interrupted`, and one that
+        comes inside does so at once, unless others train with this process and would wait."""
+        self._at_once = alone
         try:
             self._obey()
             yield

@@ -13,6 +13,7 @@ from enhancer.network.restormer import Restormer
 from enhancer.system.compiler import call_interruptibly
 from enhancer.system.console import say
 from enhancer.system.interruption import SaveRequests
+from enhancer.system.processes import are_several
 from enhancer.training.optimizer import make_optimizer
 from enhancer.training.step import EvalStep, TrainStep, make_eval_step, make_train_step
 
@@ -70,7 +71,7 @@ class Programs:
         say(f"{text} ...")
         cached = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
         after = f"the next start finds it in {cached}" if cached else "it is not kept for later"
-        with requests.obeyed_at_once():
+        with requests.obeyed_at_once(alone=not are_several()):
             result = call_interruptibly(
                 lambda: program(*arguments),
                 lambda: say(f"{text} takes XLA longer than usual; {after} ..."),
