@@ -4,7 +4,7 @@ import dataclasses
 
 from enhancer.config import StageConfig
 from enhancer.network.trained import read_config
-from recipes.experiment import Experiment, refuse_other_run, save_configuration
+from recipes.experiment.options import Experiment, refuse_other_run, save_configuration
 from tests.helpers.small_network import train
 
 

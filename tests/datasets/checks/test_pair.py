@@ -166,7 +166,7 @@ def test_a_picture_of_values_that_are_no_numbers_is_refused(tmp_path):
     values = photo().astype(np.float32) / 255
     values[5:9] = np.nan
     tifffile.imwrite(tmp_path / "tar.tif", values, photometric="rgb")
-    sentence = r"^tar\.tif is an HDR photo \(linear floating-point values of 32 bits\), .*\.$"
+    sentence = r"^tar\.tif is an HDR photo \(floating-point values of 32 bits\), .*\.$"
     with pytest.raises(PairRejected, match=sentence) as caught:
         prepare_pair(paths[0], tmp_path / "tar.tif", None)
     assert caught.value.kind == "unreadable photo"
