@@ -60,11 +60,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_error(404)
                 return
             content = file.read_bytes()
-            if fault is None or not fault(self, content):
-                self.answer(content)
+            answered = fault is not None and fault(self, content)
         finally:
-            with server.lock:
+            with server.lock:  # before the answer: who has read it may ask again at once
                 server.at_once -= 1
+        if not answered:
+            self.answer(content)
 
     def answer(
         self,
