@@ -16,7 +16,7 @@ def test_it_ends_in_time_and_answers_for_every_figure(tmp_path):
     )
     assert time.monotonic() - started < 6 + 10
     rows = {row["what"]: row for row in json.loads(path.read_text())}
-    assert list(rows) == list(gpu._figures(tiny=True, device="cpu"))
+    assert list(rows) == list(gpu.figures_of(tiny=True, device="cpu"))
     assert all("problem" in row or len(row) > 1 for row in rows.values())
     assert "begun" not in path.read_text()
     assert rows["loader"] == {"what": "loader", "problem": "no time left"}
@@ -28,7 +28,7 @@ def test_a_figure_that_fails_is_said_and_the_next_one_is_measured(tmp_path, monk
         raise MemoryError("out of memory\nlong explanation")
 
     figures = {"first": fails, "second": lambda rows: {"seconds": 1.0}}
-    monkeypatch.setattr(gpu, "_figures", lambda tiny, device: figures)
+    monkeypatch.setattr(gpu, "figures_of", lambda tiny, device: figures)
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     path = tmp_path / "gpu.json"
