@@ -34,15 +34,15 @@ class DefaultModel:
     """Holds the rooms and the training; the same folder continues."""
     output: Path | None = None
     """The file that is written; by default the one in the package."""
-    rooms: int = 1000
+    rooms: int = 2000
     """Rendered for training."""
     stage: StageConfig = StageConfig(
-        resolution=64,
+        resolution=48,
         batch_size=8,
-        epochs=8,
+        epochs=12,
         peak_learning_rate=2e-3,
         warmup_epochs=1,
-        early_stopping_patience=8,
+        early_stopping_patience=12,
         keep="last",
         augmentation="strong",
         random_edit_share=0.3,

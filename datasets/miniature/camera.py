@@ -121,11 +121,13 @@ def _publish(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     even = middle + evenness * (base - middle) + rng.uniform(1.0, 1.15) * (light - base)
     scene = scene * np.exp(even - light)[..., None]
     wanted = float(np.clip(rng.normal(0.62, 0.055), 0.47, 0.76))
-    contrast, black, white = rng.uniform(0.1, 1.1), rng.uniform(0, 0.14), rng.uniform(0.86, 0.98)
+    contrast, black = rng.uniform(0.1, 1.1), rng.uniform(0, 0.14)
+    white = 1 - 0.12 * rng.uniform() ** 3
 
     def develop(light: np.ndarray) -> np.ndarray:
         greatest = light.max(axis=-1, keepdims=True)
-        display = encode_srgb(light / np.cbrt(1 + greatest**3))  # a shoulder that keeps colours
+        shoulder = np.sqrt(1.25 / (1 + greatest**2))  # keeps colours; twice full scale is white
+        display = encode_srgb(light * shoulder)
         return white * _contrast(np.clip((display - black) / (1 - black), 0, 1), contrast)
 
     scene = scene * _exposure(lambda factor: develop(scene[::5, ::5] * factor), wanted)

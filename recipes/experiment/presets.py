@@ -13,7 +13,7 @@ from recipes.experiment.options import Experiment
 Options = TypeVar("Options", bound=Experiment)
 
 _QUICK_STAGE = StageConfig(
-    resolution=64,
+    resolution=48,
     batch_size=4,
     epochs=10,
     peak_learning_rate=2e-3,
@@ -25,7 +25,7 @@ _QUICK_STAGE = StageConfig(
     remat="none",
 )
 _RECOMMENDED_STAGE = StageConfig(
-    resolution=64,
+    resolution=48,
     batch_size=8,
     epochs=6,
     passes_per_epoch=50,
