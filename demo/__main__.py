@@ -128,14 +128,13 @@ def _serve(
 def _load(workdir: Path | None, model: "Future[Enhancer]") -> None:
     """Load the model and compile all that it needs, so that later time and memory are bounded."""
     try:
-        import tqdm
-
         from enhancer.inference.enhancer import Enhancer
         from enhancer.system import compiler
+        from enhancer.system.progress import progress_bar
 
         compiler.enable_cache()
         enhancer = Enhancer.load(workdir)
-        with tqdm.tqdm(desc="Preparing the model", unit="size", smoothing=0) as bar:
+        with progress_bar(desc="Preparing the model", unit="size", smoothing=0) as bar:
 
             def show(done: int, total: int) -> None:
                 bar.total = total

@@ -8,18 +8,17 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tqdm
 import tyro
 
 from enhancer.system.errors import EnhancerError
 from enhancer.system.interruption import Interrupted, signals_raise
+from enhancer.system.progress import progress_bar
 
 # What needs JAX and Keras is imported once the command line is understood: --help answers at once.
 
 ALL_DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 COMPARISONS = "before_after"
 """Folder below the output for `--compare`."""
-_LOG_SECONDS = 30.0  # in a log file each update of the bar is a line of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +159,7 @@ def _match(enhancer, jobs: list) -> dict:
     """Find the edits of one home's photos, and say how far apart they would be and are."""
     from enhancer.inference.one_home import find_edits
 
-    with tqdm.tqdm(desc="matching", total=len(jobs), unit="photo", mininterval=_interval()) as bar:
+    with progress_bar(desc="matching", total=len(jobs), unit="photo") as bar:
         edits, before, after = find_edits(enhancer, [job.source for job in jobs], bar.update)
     print(
         f"one home: white balance differs by {after.white_balance:.1f} % from photo to photo "
@@ -170,10 +169,6 @@ def _match(enhancer, jobs: list) -> dict:
     return edits
 
 
-def _interval() -> float:
-    return 0.1 if sys.stderr.isatty() else _LOG_SECONDS
-
-
 def _run(enhancer, waiting: list, arguments: Arguments, summary, edits: dict | None) -> None:
     from enhancer.inference.folder import Outcome, Settings, enhance_files
     from enhancer.inference.result_names import Results
@@ -181,7 +176,7 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary, edits: dict | N
     settings = Settings(arguments.strength, arguments.metadata, arguments.overwrite)
     # The first photo also pays for the compilation: smoothing 0 averages over all, and the ETA
     # recovers.
-    with tqdm.tqdm(total=len(waiting), unit="photo", smoothing=0, mininterval=_interval()) as bar:
+    with progress_bar(total=len(waiting), unit="photo", smoothing=0) as bar:
 
         def show(outcome: Outcome) -> None:
             summary.add(outcome)

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from datasets.miniature import camera, files
 from datasets.miniature.landscapes import render_landscape
 from datasets.miniature.rooms import render_room
 from enhancer.photo.io import encode_jpeg, write_photo
+from enhancer.system.progress import progress_bar
 
 LONG_EDGE = 224
 """Of the photos, in pixels."""
@@ -81,7 +81,7 @@ def write(
         names = "".join(f"{_fivek_name(number)}\n" for number in numbers)
         (fivek / "names.txt").write_text(names, encoding="utf-8")
         jobs += [pool.submit(_write_fivek_pair, fivek, n, long_edge, experts) for n in numbers]
-        for job in tqdm(jobs, desc="rendering photos", unit="pair"):
+        for job in progress_bar(jobs, desc="rendering photos", unit="pair"):
             job.result()
 
 

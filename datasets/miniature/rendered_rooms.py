@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from datasets import miniature
 from enhancer.photo.io import write_photo
+from enhancer.system.progress import progress_bar
 
 LONG_EDGE = 192
 """Of the pictures, in pixels."""
@@ -33,8 +32,12 @@ class RenderedRooms:
         with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), context) as pool:
             try:
                 made = pool.map(_render, itertools.repeat(folder), missing)
-                for _ in tqdm(
-                    made, "rendering rooms", len(missing), unit="room", disable=not missing
+                for _ in progress_bar(
+                    made,
+                    desc="rendering rooms",
+                    total=len(missing),
+                    unit="room",
+                    disable=not missing,
                 ):
                     pass
             except BaseException:

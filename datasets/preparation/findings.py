@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import tqdm
 
 from datasets.checks import near_duplicates, tone
 from datasets.types import PairRecord
 from enhancer.photo.io import read_photo
+from enhancer.system.progress import progress_bar
 
 
 def judge(
@@ -59,7 +59,7 @@ def find_groups(accepted: list[PairRecord], output: Path) -> list[list[PairRecor
     def read_target(index: int) -> np.ndarray:
         return read_photo(output / accepted[index]["target"]).pixels
 
-    with tqdm.tqdm(
+    with progress_bar(
         total=len(accepted), desc="looking for near-duplicates", unit="photo", delay=2, leave=False
     ) as bar:
         groups = near_duplicates.find_groups(hashes, read_target, bar.update, copies)

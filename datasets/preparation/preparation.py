@@ -37,6 +37,7 @@ from datasets.types import (
 from datasets.workers.pool import WorkerPool
 from enhancer.photo.io import decoder_versions
 from enhancer.system.files import write_atomically
+from enhancer.system.progress import progress_bar
 
 PREPARATION_VERSION = 4
 """Raised whenever the same source gives other pixels, other splits or other refusals."""
@@ -116,7 +117,7 @@ def prepare(
     else:
         collected = prepared_folder.records_folder(output, header)
         running = beam.run(remaining, output, variant.long_edge, beam_options, collected)
-    bar = tqdm.tqdm(
+    bar = progress_bar(
         total=len(pairs), initial=len(finished), desc=f"preparing {variant.dataset}", unit="pair"
     )
     with contextlib.closing(running), bar:

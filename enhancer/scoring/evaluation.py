@@ -5,12 +5,10 @@ times: at its stored size (all metrics, and those of its regions); squashed to a
 protocol (L1); and reduced to what the network sees, without the edit transfer (L1, CIEDE2000).
 """
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
-import tqdm
 from PIL import Image
 
 from enhancer.data.pairs import Pair, decode_pair
@@ -19,6 +17,7 @@ from enhancer.scoring import metrics
 from enhancer.scoring.columns import PLAN_SIDE, PhotoScores
 from enhancer.scoring.faults import find_faults
 from enhancer.scoring.predictions import SavedPredictions
+from enhancer.system.progress import progress_bar
 
 Enhance = Callable[[np.ndarray], np.ndarray]
 """uint8 `(H, W, 3)` sRGB in, the same out."""
@@ -62,9 +61,8 @@ def evaluate(
         ValueError: a prediction has another size than its photo, or a photo is too small for SSIM.
     """
     rows: dict[str, list[PhotoScores]] = {name: [] for name in methods}
-    interval = 0.2 if sys.stderr.isatty() else 30.0
     total = len(source) * len(methods)  # of a single photo, too, there is something to say
-    with tqdm.tqdm(total=total, desc="test", unit="photo", mininterval=interval) as bar:
+    with progress_bar(total=total, desc="test", unit="photo") as bar:
         for index in range(len(source)):
             pair = decoded(source[index], squash)
             views = _Views(pair, network_side)

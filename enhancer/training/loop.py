@@ -17,10 +17,11 @@ from enhancer.data.pairs import ReadablePairs, Source, UnreadableDataError
 from enhancer.network import trained
 from enhancer.network.levels import learning_rate_factors
 from enhancer.system.compiler import on_cpu
-from enhancer.system.console import progress_bar, say
+from enhancer.system.console import say
 from enhancer.system.devices import Devices
 from enhancer.system.interruption import NOTHING, STOP, SaveRequests
-from enhancer.system.processes import greatest
+from enhancer.system.processes import greatest, is_first_process
+from enhancer.system.progress import progress_bar
 from enhancer.training.checkpoints import Checkpoints, Progress
 from enhancer.training.compiled_steps import Programs, programs_of
 from enhancer.training.event_log import EventLog
@@ -139,7 +140,13 @@ def train(
         in_flight = StepsInFlight(progress, stage, stage_dir)
         pretrained = initialise_from is not None
         flagged = {flag.name for flag in stage_flags(progress.history, pretrained=pretrained)}
-        with progress_bar(label, progress.step, stage.epochs * steps_per_epoch) as bar:
+        with progress_bar(
+            desc=label,
+            total=stage.epochs * steps_per_epoch,
+            initial=progress.step,
+            unit="step",
+            disable=not is_first_process(),
+        ) as bar:
             while not is_finished(progress.history, stage):
                 epoch, first_step, started = progress.epoch + 1, progress.step, time.monotonic()
                 if resolution_in(stage, epoch) != resolution:

@@ -22,6 +22,7 @@ from enhancer.inference.sizes import reduce_photo
 from enhancer.photo.io import PhotoError, read_photo
 from enhancer.scoring.evaluation import Pairs, decoded
 from enhancer.scoring.metrics import SSIM_WINDOW
+from enhancer.system.progress import progress_bar
 
 _MOST_STRETCH = 1.02
 """Input and target whose aspect ratios differ by a greater factor do not show the same frame."""
@@ -56,7 +57,7 @@ class ScoredPairs:
         self.unread = (
             [path.name for path in find_other_lists(folder)] if find_split_lists(folder) else []
         )
-        for pair in tqdm(found, desc="reading the pairs", unit="pair", delay=2):
+        for pair in progress_bar(found, desc="reading the pairs", unit="pair", delay=2):
             try:
                 self._read(pair)
             except (PhotoError, ValueError) as error:
@@ -143,7 +144,7 @@ def _of_each(pairs: Pairs, function: Callable[[Pair], Any], what: str) -> list[A
     """A function's answers to all pairs, of which two are decoded at a time."""
     with ThreadPoolExecutor(2) as pool:
         found = pool.map(lambda index: function(decoded(pairs[index])), range(len(pairs)))
-        return list(tqdm(found, desc=what, total=len(pairs), unit="pair", delay=2))
+        return list(progress_bar(found, desc=what, total=len(pairs), unit="pair", delay=2))
 
 
 def _hashes(pair: Pair) -> tuple[str, str]:
