@@ -15,9 +15,12 @@ from enhancer.config import StageConfig
 from enhancer.data.pairs import ReadablePairs
 from enhancer.system.console import say
 from recipes.experiment.options import Experiment, data_dirs_of, folders_of
+from recipes.experiment.taught_pairs import TaughtPairs
 
 MAX_REPEATS = 3
 """How often at most a pair of a small folder is shown while one of a large one is shown once."""
+TAUGHT_SHARES = 7
+"""Of what is mixed into stage 1, for each that a source of extra pairs has."""
 
 
 class JoinedSources:
@@ -55,7 +58,8 @@ class DataSets(NamedTuple):
     """Raises DatasetNotBuilt where nothing is pre-trained."""
     real_estate: Callable[[Any], Any]
     extra: list[Any]
-    """Stage 1's: one source, of all its splits, for each folder of extra pairs."""
+    """Mixed into stage 1, in equal shares: one source, of all its splits, for each folder of extra
+    pairs, and several times that of the tables."""
     rendered: list[Any]
     """The source of rendered rooms, for fine-tuning, if there are any."""
 
@@ -103,6 +107,9 @@ def open_or_build(experiment: Experiment) -> tuple[DataSets, dict[str, str]]:
             extra.append(JoinedSources(sources))
         fingerprints["extra_pairs"] = fingerprint("real_estate", data_dirs, config)
         say(f"extra pairs for stage 1: {', '.join(str(len(source)) for source in extra)}")
+    if experiment.taught_by_tables and experiment.pretrains:
+        taught = TaughtPairs(ReadablePairs(opened["fivek"]("train"), "training data"))
+        extra += [taught] * TAUGHT_SHARES
     rendered = []
     if count := experiment.rendered_rooms:
         rendered.append(RenderedRooms(experiment.workdir / "rooms", range(count)))

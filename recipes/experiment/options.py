@@ -40,6 +40,9 @@ class Experiment:
     start_from_package: bool = False
     """Both stages start from the model in the package, which rendered rooms have taught; a network
     from scratch does not. The network must be of its shape: tiny, retouch."""
+    taught_by_tables: bool = False
+    """Stage 1 has most of --pretrain.mix-weight for its own photos, taken a little differently, as
+    colour tables edit them that were fitted on its pairs: few pairs are learned by heart."""
     miniature: bool = False
     """Render small stand-ins for the data sets that no folder was named for."""
     data_dir: Path | None = None
@@ -152,7 +155,7 @@ def refuse_contradictions(experiment: Experiment) -> None:
     """Raise UsageError for options that contradict each other, before anything is built."""
     pretrain, finetune = experiment.pretrain, experiment.finetune
     mixes, extra = pretrain.mix_weight, experiment.extra_pairs
-    if experiment.pretrains and mixes and not extra:
+    if experiment.pretrains and mixes and not (extra or experiment.taught_by_tables):
         raise UsageError(
             f"pretrain.mix_weight is {mixes}, but there are no pairs to mix into stage 1; name "
             "their folder with --extra-pairs, or set --pretrain.mix-weight 0."
@@ -163,10 +166,9 @@ def refuse_contradictions(experiment: Experiment) -> None:
             "Without pre-training there is no second set to mix in: leave out --extra-pairs and "
             "--finetune.mix-weight, or --no-pretraining."
         )
-    if extra and not mixes:
-        raise UsageError(
-            "extra_pairs would not be used: give them a share with --pretrain.mix-weight."
-        )
+    for name, given in (("extra_pairs", extra), ("taught_by_tables", experiment.taught_by_tables)):
+        if given and not mixes:
+            raise UsageError(f"{name} would have no share: set --pretrain.mix-weight.")
     if experiment.rendered_rooms and not finetune.mix_weight:
         raise UsageError(
             "rendered_rooms would not be used: give them a share with --finetune.mix-weight."
@@ -190,7 +192,7 @@ def refuse_other_run(experiment: Experiment, data: Mapping[str, str] | None = No
     if not path.exists():
         return
     trained = ["model", "base", "pretrained", "pretrain", "finetune", "train_on_validation"]
-    added = ("rendered_rooms", "start_from_package", "pretraining", "network")
+    added = ("rendered_rooms", "start_from_package", "pretraining", "network", "taught_by_tables")
     trained += [*added, "data"] if data else [*added]
     saved, wanted = json.loads(path.read_text()), experiment.configuration(data or {})
     # Of an earlier version: settings that it did not have are at their defaults.

@@ -59,12 +59,8 @@ PRESETS = {
         base="retouch",
         rendered_rooms=600,
         start_from_package=True,
-        pretrain=dataclasses.replace(
-            _RECOMMENDED_STAGE,
-            epochs=3,
-            mix_weight=0.1,
-            random_edit_share=0.3,
-        ),
+        taught_by_tables=True,
+        pretrain=dataclasses.replace(_RECOMMENDED_STAGE, epochs=3, mix_weight=0.75),
         finetune=dataclasses.replace(
             _RECOMMENDED_STAGE,
             epochs=3,
