@@ -93,7 +93,7 @@ def test_estimate_of_quick_trains_and_writes_nothing(tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     arguments = ["estimate", "quick", "--pretrain.progressive-resolutions", "96"]
     assert main([*arguments, "--data-dir", "data", "--workdir", "run"]) == 0
-    assert compiled == [(MODEL_SIZES["tiny"].dim, 96), (MODEL_SIZES["tiny"].dim, 64)]
+    assert compiled == [(MODEL_SIZES["tiny"].dim, 96), (MODEL_SIZES["tiny"].dim, 48)]
     assert list(tmp_path.iterdir()) == []
     said = capsys.readouterr().out
     assert "|  | pretrain | finetune, scratch |" in said

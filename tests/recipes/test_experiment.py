@@ -97,7 +97,7 @@ def test_a_stage_says_what_its_bounds_are():
     [
         (["--pretrain.mix-weight=0.5"], "or set --pretrain.mix-weight 0"),
         (["--base=retouch"], "add --pretrain.squash and --finetune.squash"),
-        (["--extra-pairs=more"], "extra_pairs would not be used"),
+        (["--extra-pairs=more"], "extra_pairs would have no share"),
         (["--train-on-validation"], "add --finetune.keep last"),
     ],
 )
