@@ -132,13 +132,17 @@ class RandomFlip(grain.transforms.RandomMap):
 
 class RandomInputColour(grain.transforms.RandomMap):
     """Change exposure, white balance, contrast and saturation of the input a little: the same
-    photo, taken a little differently, should get the same edited picture."""
+    photo, taken a little differently, should get the same edited picture. `extent` is a factor on
+    how far each moves."""
+
+    def __init__(self, extent: float = 1.0):
+        self.extent = extent
 
     def random_map(self, element: Pair, rng: np.random.Generator) -> Pair:
-        gain = 2 ** rng.uniform(-MAX_EXPOSURE_STOPS, MAX_EXPOSURE_STOPS)
-        red, blue = 1 + rng.uniform(-MAX_WHITE_BALANCE, MAX_WHITE_BALANCE, 2)
-        contrast = 1 + rng.uniform(-MAX_CONTRAST, MAX_CONTRAST)
-        saturation = 1 + rng.uniform(-MAX_SATURATION, MAX_SATURATION)
+        gain = 2 ** (self.extent * rng.uniform(-MAX_EXPOSURE_STOPS, MAX_EXPOSURE_STOPS))
+        red, blue = 1 + self.extent * rng.uniform(-MAX_WHITE_BALANCE, MAX_WHITE_BALANCE, 2)
+        contrast = 1 + self.extent * rng.uniform(-MAX_CONTRAST, MAX_CONTRAST)
+        saturation = 1 + self.extent * rng.uniform(-MAX_SATURATION, MAX_SATURATION)
         linear = _to_linear(np.arange(256) / 255)[:, None] * gain * np.array([red, 1, blue])
         curves = 255 * (0.5 + contrast * (_to_srgb(linear) - 0.5))
         mixing = saturation * np.eye(3) + (1 - saturation) * _LUMA

@@ -12,6 +12,8 @@ from enhancer.scoring.baselines import FIT_SIDE, ColorLookup
 
 VERSIONS = 10
 """Of each photo."""
+EXTENT = 2.0
+"""How far versions differ, see `RandomInputColour`: by up to a stop either way."""
 
 
 class TaughtPairs:
@@ -40,6 +42,6 @@ class TaughtPairs:
     def __getitem__(self, index: int) -> dict[str, Any]:
         photo = self._photos[index % len(self._photos)]
         rng = np.random.default_rng(index)
-        taken = RandomInputColour().random_map(Pair("", photo, photo), rng).input
+        taken = RandomInputColour(EXTENT).random_map(Pair("", photo, photo), rng).input
         pair = {"input": encode_jpeg(taken), "target": encode_jpeg(self._tables(taken))}
         return pair | {"id": f"taught {index}".encode()}
