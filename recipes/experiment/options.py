@@ -42,7 +42,7 @@ class Experiment:
     from scratch does not. The network must be of its shape: tiny, retouch."""
     taught_by_tables: bool = False
     """Stage 1 has most of --pretrain.mix-weight for its own photos, taken a little differently, as
-    colour tables edit them that were fitted on its pairs: few pairs are learned by heart."""
+    colour tables edit them that were fitted on its pairs: few pairs alone are learned by heart."""
     miniature: bool = False
     """Render small stand-ins for the data sets that no folder was named for."""
     data_dir: Path | None = None

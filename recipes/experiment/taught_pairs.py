@@ -28,10 +28,9 @@ class TaughtPairs:
 
     def __init__(self, pairs: ReadablePairs):
         """Fit the tables; all pairs are kept in memory, at a short side of `FIT_SIDE`."""
-        read = [pairs[index] for index in range(len(pairs))]
         small = [
             Pair(pair.id, reduce_photo(pair.input, FIT_SIDE), reduce_photo(pair.target, FIT_SIDE))
-            for pair in read
+            for pair in (pairs[index] for index in range(len(pairs)))
         ]
         self._photos = [pair.input for pair in small]
         self._tables = ColorLookup(small, adaptive=True)
