@@ -57,8 +57,9 @@ def parse_strategies(texts: tuple[str, ...], experiment: Experiment) -> dict[str
         changed = tyro.cli(
             Experiment, default=experiment, args=arguments, prog=f"strategy '{name}'"
         )
-        # A strategy may leave out the extra pairs that the others are pre-trained on.
+        # A strategy may leave out what is mixed into the others' stages.
         extra = experiment.extra_pairs if changed.pretrain.mix_weight else ()
-        refuse_contradictions(dataclasses.replace(changed, extra_pairs=extra))
+        rooms = experiment.rendered_rooms if changed.finetune.mix_weight else 0
+        refuse_contradictions(dataclasses.replace(changed, extra_pairs=extra, rendered_rooms=rooms))
         strategies[name] = Strategy(start != SCRATCH, changed)
     return strategies

@@ -30,12 +30,14 @@ def test_a_strategy_changes_settings_of_either_stage_and_the_network():
     assert (changed.model, changed.finetune.progressive_resolutions) == ("tiny", (32, 48))
 
 
-def test_a_strategy_may_start_from_scratch_or_leave_the_extra_pairs_out():
+def test_a_strategy_may_start_from_scratch_or_leave_out_what_is_mixed_in():
     experiment = Experiment(extra_pairs=(Path("more"),), pretrain=StageConfig(mix_weight=0.5))
     texts = ("longer:from=scratch,epochs=300", "FiveK alone:pretrain.mix_weight=0")
     strategies = parse_strategies(texts, experiment)
     assert not strategies["longer"].pretrained
     assert strategies["FiveK alone"].experiment.pretrain.mix_weight == 0
+    rooms = Experiment(rendered_rooms=9, finetune=StageConfig(mix_weight=0.5))
+    assert parse_strategies(("no rooms:mix_weight=0",), rooms)["no rooms"]
 
 
 def test_the_built_in_strategies_can_be_read():
