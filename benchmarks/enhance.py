@@ -3,9 +3,9 @@
     python -m benchmarks.enhance
     python -m benchmarks.enhance --model base --working-size 512
 
-Photos of 24 megapixels (3:2) and 20 megapixels (16:9, which the network sees in another size and so
-compiles again) are rendered, and an untrained network edits them: it takes the time that a trained
-one takes. Whole and parts take turns, so that a machine's slow minutes fall on all of them; the
+Photos of 24 megapixels (3:2) and 20 megapixels (16:9) are rendered, and the model in the package
+edits them, or an untrained network whose edit is a picture, which takes the time that a trained one
+takes. Whole and parts take turns, so that a machine's slow minutes fall on all of them; the
 ratio says how many times as long as decoding, network and encoding alone the whole takes. A folder
 of copies is done as `python -m enhancer` does it, reading ahead, and one after the other.
 """
@@ -31,10 +31,10 @@ _SIZES = {"3:2": (4000, 6000), "16:9": (3376, 6000)}
 class Arguments:
     __doc__ = __doc__
 
-    model: ModelSize = "small"
-    """The network."""
+    model: ModelSize | None = None
+    """A network whose edit is a picture; without it, the retouching one in the package."""
     working_size: int = 896
-    """Short side of what the network sees, in pixels."""
+    """With --model, short side of what the network sees, in pixels."""
     repeats: int = 3
     """Photos after the first, and measurements of each part; the median counts."""
     aspects: tuple[Literal["3:2", "16:9"], ...] = ("3:2", "16:9")
@@ -65,7 +65,8 @@ def main(argv: list[str] | None = None) -> int:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
     finally:
-        print(f"\n{arguments.model}, working size {arguments.working_size}\n{aligned(rows)}")
+        name = arguments.model and f"{arguments.model}, working size {arguments.working_size}"
+        print(f"\n{name or 'the model in the package'}\n{aligned(rows)}")
         print(f"the process peaked at {machine.peak_resident_bytes() / 1e6:.0f} MB")
         if arguments.json and rows:
             settings = {"model": arguments.model, "working_size": arguments.working_size}
@@ -86,7 +87,9 @@ def _measure(arguments: Arguments, folder: Path, rows: list[dict[str, Any]]) -> 
         height, width = _SIZES[name]
         source = sources[f"{name} {height * width / 1e6:.0f} MP"] = folder / f"{width}x{height}.jpg"
         source.write_bytes(jpeg(render(height, width, seed=0)))
-    enhancer = Enhancer(Restormer(MODEL_SIZES[arguments.model]), arguments.working_size)
+    enhancer = Enhancer.load()
+    if arguments.model:
+        enhancer = Enhancer(Restormer(MODEL_SIZES[arguments.model]), arguments.working_size)
     edited = folder / "edited.jpg"
 
     def row(photo: str, what: str, seconds: float, compared: object = None) -> None:
@@ -137,7 +140,7 @@ def _parts(enhancer: Any, source: Path, destination: Path) -> dict[str, Any]:
         "reduce": lambda: reduce_photo(photo.pixels, enhancer.working_size),
         # A photo of the working size passes as it is: the compiled program and little more.
         "network": lambda: enhancer.find_edit(reduced),
-        "edit transfer": lambda: edit.apply(photo.pixels),
+        "edit": lambda: edit.apply(photo.pixels),
         "encode and write": lambda: write_photo(destination, edited, **blocks),
     }
 

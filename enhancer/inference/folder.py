@@ -86,8 +86,8 @@ class RunSummary:
 
     def table(self) -> str:
         """Lines of done, skipped and failed photos, and below them each failure with its reason."""
-        seconds = time.monotonic() - self.started
-        rate = f"{self.megapixels:.1f} MP, {seconds / max(1, self.done):.1f} s per photo"
+        seconds = max(time.monotonic() - self.started, 1e-6)
+        rate = f"{self.megapixels:.1f} MP, {self.megapixels / seconds:.1f} MP/s"
         left = self.total - self.done - self.skipped - len(self.failures)
         example = ", ".join(f"{job.source} is {job.destination.name}" for job in self.renamed[:2])
         rows = [

@@ -16,7 +16,7 @@ def test_a_photo_is_enhanced_into_the_output_folder(enhancer, tmp_path, capsys):
     write(tmp_path / "a.jpg")
     assert run(tmp_path / "a.jpg", "--output", tmp_path / "out") == 0
     assert read_photo(tmp_path / "out" / "a.jpg").pixels.mean() == pytest.approx(215, abs=2)
-    assert re.search(r"done +1 +0.0 MP, [0-9.]+ s per photo", capsys.readouterr().out)
+    assert re.search(r"done +1 +0.0 MP, [0-9.]+ MP/s", capsys.readouterr().out)
 
 
 def test_results_keep_the_kind_of_lossless_photos(enhancer, tmp_path):
