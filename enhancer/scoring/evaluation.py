@@ -2,7 +2,8 @@
 
 What is scored is the function from photo to photo that users run. Each photo is looked at three
 times: at its stored size (all metrics, and those of its regions); squashed to a square, the plan's
-protocol (L1); and reduced to what the network sees, without the edit transfer (L1, CIEDE2000).
+protocol (L1, of photos of at least half its side); and reduced to what the network sees, without
+the edit transfer (L1, CIEDE2000).
 """
 
 from collections.abc import Callable, Mapping
@@ -96,8 +97,9 @@ class _Views:
     def __init__(self, pair: Pair, network_side: int | None):
         self._pair, self._regions = pair, metrics.find_regions(pair.input)
         pictures = (pair.input, pair.target)
-        self._square = [squashed(picture, PLAN_SIDE) for picture in pictures]
-        self._small = []
+        self._square, self._small = [], []
+        if 2 * max(pair.input.shape[:2]) >= PLAN_SIDE:  # much enlarged, it would say nothing
+            self._square = [squashed(picture, PLAN_SIDE) for picture in pictures]
         if network_side is not None:
             self._small = [reduce_photo(picture, network_side) for picture in pictures]
 
@@ -105,15 +107,19 @@ class _Views:
         prediction, target = enhance(self._pair.input), self._pair.target
         marked = {region: mask for region, mask in self._regions.items() if mask is not None}
         whole, *parts = metrics.color_differences(prediction, target, list(marked.values()))
-        square, square_target = self._square
         scores: PhotoScores = {
             "l1": metrics.l1(prediction, target),
             "psnr_db": metrics.psnr_db(prediction, target),
             "ssim": metrics.ssim(prediction, target),
             **whole._asdict(),
             **find_faults(self._pair.input, prediction, target),
-            "l1_plan": metrics.l1(enhance(square), square_target),
+            "l1_plan": None,
         }
+        if self._square:
+            square, square_target = self._square
+            is_same = square.shape == target.shape  # then it is the same picture
+            square_prediction = prediction if is_same else enhance(square)
+            scores["l1_plan"] = metrics.l1(square_prediction, square_target)
         if self._small:
             small, small_target = self._small
             small_prediction = enhance(small)

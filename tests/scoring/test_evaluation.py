@@ -7,7 +7,7 @@ import pytest
 from enhancer.data.pairs import Pair
 from enhancer.inference.sizes import reduce_photo
 from enhancer.photo.io import encode_jpeg
-from enhancer.scoring import metrics
+from enhancer.scoring import evaluation, metrics
 from enhancer.scoring.columns import COLUMNS
 from enhancer.scoring.evaluation import evaluate, squashed, unedited
 from enhancer.scoring.metrics import METRICS, find_regions
@@ -47,7 +47,7 @@ def test_squash_makes_squares_as_the_plans_scripts_did():
         [pair(1, 2, height=20, width=50)],
         squash=48,
     )
-    assert seen == [(48, 48, 3), (896, 896, 3)]
+    assert seen == [(48, 48, 3)]
 
 
 def test_a_method_that_changes_the_size_is_named():
@@ -68,9 +68,14 @@ def room() -> Pair:
     return Pair("room", photo, target)
 
 
-def test_the_plans_protocol_is_l1_of_squares_of_896_pixels(room):
-    (row,) = scores_of(unedited, [room])
-    assert row["l1_plan"] == metrics.l1(squashed(room.input, 896), squashed(room.target, 896))
+def test_the_plans_protocol_is_l1_of_squares(room, monkeypatch):
+    monkeypatch.setattr(evaluation, "PLAN_SIDE", 96)
+    small = Pair("small", room.input[:40, :40], room.target[:40, :40])
+    squares = [squashed(picture, 96) for picture in (room.input, room.target)]
+    rows = scores_of(unedited, [room, small])
+    assert [row["l1_plan"] for row in rows] == [metrics.l1(*squares), None]
+    (row,) = scores_of(unedited, [room], squash=96)
+    assert row["l1_plan"] == row["l1"] == metrics.l1(*squares)
 
 
 def test_at_network_size_photo_and_target_are_reduced_first(room):
