@@ -114,6 +114,10 @@ def run(grid: Ablation) -> int:
             indices = grouped_folds(scenes, grid.folds)
         except ValueError as error:
             raise UsageError(str(error)) from error
+        # Training may show a small folder's pairs several times; they are tested once.
+        known = zip([pair.id for pair in small], scenes, strict=True)
+        once = {pair: index for index, pair in enumerate(known)}.values()
+        indices = [fold._replace(test=[i for i in fold.test if i in once]) for fold in indices]
         folds = [Fold(*(Subset(pooled, part) for part in fold)) for fold in indices]
     available = min(len(fold.train) for fold in folds)
     counts = {max(1, round(fraction * available)) for fraction in grid.fractions}

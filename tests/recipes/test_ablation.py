@@ -202,6 +202,8 @@ def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_t
         names = [f"{folder}{i}" for i in range(8)]
         lists = {"train.jsonl": names[:5], "val.jsonl": names[5:6], "test.jsonl": names[6:]}
         write_pairs(tmp_path / folder, names, lists, seed=seed, height=96, width=96)
+    lists = {"train.jsonl": ["few0"], "val.jsonl": ["few1"], "test.jsonl": ["few2"]}
+    write_pairs(tmp_path / "few", ["few0", "few1", "few2"], lists, seed=3, height=96, width=96)
     stage = ("resolution=16", "epochs=0", "batch-size=4")
     arguments = [
         "ablate",
@@ -210,12 +212,20 @@ def test_a_stopped_ablation_continues_with_what_is_left_and_ends_with_the_same_t
         f"--fivek={tmp_path / 'fivek'}",
     ]
     arguments += [f"--{name}.{option}" for name in ("pretrain", "finetune") for option in stage]
-    arguments += [f"--real-estate={tmp_path / 'rooms'}", "--seeds", "0", "--fractions", "1"]
+    arguments += [
+        "--real-estate",
+        str(tmp_path / "rooms"),
+        str(tmp_path / "few"),
+        "--seeds",
+        "0",
+        "--fractions",
+        "1",
+    ]
     arguments += ["--folds", "2", "--strategies"]
     assert main(arguments) == 0, capsys.readouterr().err
     cells = tmp_path / "run" / "cells"
     first = json.loads((tmp_path / "run" / "ablation.json").read_text())
-    assert {row["n"] for row in first["table"]} == {8}  # each pair is tested once
+    assert {row["n"] for row in first["table"]} == {11}  # each pair is tested once
     names = {"unedited", "pretrained", "curve", "adaptive_lookup", "scratch", "transfer"}
     assert {row["strategy"] for row in first["table"]} == names
     assert not list(cells.glob("*/checkpoints"))
