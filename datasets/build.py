@@ -11,7 +11,6 @@ import absl.logging
 import tensorflow_datasets as tfds
 
 from datasets.pair_builder import PairBuilder
-from datasets.preparation.prepared_folder import read_metadata
 from datasets.sources.pair_source import PairSource
 from datasets.sources.survey import survey
 from datasets.types import (
@@ -44,9 +43,9 @@ def build(
 
     Args:
         name: which data set.
-        manual_dir: folder with the source photos, or one that was prepared earlier. None only
-            checks that the data set is there. One that is gone (a disk that is no longer mounted)
-            is enough when the data set was built from it.
+        manual_dir: folder with the source photos. None only checks that the data set is there.
+            One that is gone (a disk that is no longer mounted) is enough when the data set was
+            built from it.
         data_dir: the data set goes to `<data_dir>/<name>/<config>/`, intermediate files to
             `<data_dir>/prepared/`.
         config: one of the builder's configs, such as "c_1024"; None takes the first.
@@ -86,12 +85,12 @@ def build(
 def look(name: DatasetName, folder: Path, config: str | None = None) -> list[str]:
     """Say in a few lines what pairs a source folder has, before anything of it is read for long.
 
-    Nothing is said of a folder that was prepared earlier, or is gone. SourceError: the folder has
-    no known layout, or not one whole pair; or the config is unknown.
+    Nothing is said of a folder that is gone. SourceError: the folder has no known layout, or not
+    one whole pair; or the config is unknown.
     """
     with _quiet():
         builder = _builder(name, folder, config)
-    if PairSource(folder, builder.find_pairs).is_gone() or read_metadata(folder):
+    if PairSource(folder, builder.find_pairs).is_gone():
         return []
     return survey(folder, builder.find_pairs(folder), builder.find_lists(folder))
 
