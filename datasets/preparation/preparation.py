@@ -16,11 +16,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
-
-import tqdm
 
 from datasets.preparation import beam, findings, prepared_folder, splits
 from datasets.preparation.pair_job import JPEG_QUALITY, develop
@@ -109,20 +107,32 @@ def prepare(
             "folder with --manual-dir."
         )
     finished = prepared_folder.resume(output, header)
-    began, start = datetime.datetime.now(datetime.UTC), time.monotonic()
-    remaining = [pair for pair in pairs if pair.id not in finished]
-    source.begin(remaining, output)
+    began, start, num_bytes = datetime.datetime.now(datetime.UTC), time.monotonic(), 0
+    remaining = {pair.id: pair for pair in pairs if pair.id not in finished}
+    todo = list(remaining.values())
+    source.begin(todo, output)
     if beam_options is None:
-        running = _develop_all(source, remaining, output, variant.long_edge, num_workers)
+        running = _develop_all(source, todo, output, variant.long_edge, num_workers)
     else:
         collected = prepared_folder.records_folder(output, header)
-        running = beam.run(remaining, output, variant.long_edge, beam_options, collected)
+        running = beam.run(todo, output, variant.long_edge, beam_options, collected)
     bar = progress_bar(
         total=len(pairs), initial=len(finished), desc=f"preparing {variant.dataset}", unit="pair"
     )
-    with contextlib.closing(running), bar:
-        for record in _log(running, remaining, output, source, bar):
+    log = open(output / prepared_folder.PROGRESS, "ab")
+    with contextlib.closing(running), bar, log:
+        for record in running:
             finished[record["id"]] = record
+            if record["status"] == "rejected":
+                bar.write(f"rejected {record['id']}: {record['reason']}", file=sys.stderr)
+            log.write(prepared_folder.encode(record))
+            log.flush()
+            os.fsync(log.fileno())
+            pair = remaining[record["id"]]
+            num_bytes += sum(p.stat().st_size for p in (pair.input, pair.target) if p.is_file())
+            rate = f"{num_bytes / 1e6 / (time.monotonic() - start):.1f} MB/s"
+            bar.set_postfix_str(source.status() or rate, refresh=False)
+            bar.update()
     records = [finished[pair.id] for pair in pairs]
     run = {
         "started": began.isoformat(timespec="seconds"),
@@ -174,30 +184,6 @@ def _develop_all(
         source.stop()
         pool.close()
         threads.shutdown(cancel_futures=True)
-
-
-def _log(
-    done: Iterator[PairRecord],
-    pairs: list[SourcePair],
-    output: Path,
-    source: PairSource,
-    bar: tqdm.tqdm,
-) -> Iterator[PairRecord]:
-    """Write each record to the log, show how far it is, and pass the record on."""
-    paths = {pair.id: (pair.input, pair.target) for pair in pairs}
-    began, num_bytes = time.monotonic(), 0
-    with open(output / prepared_folder.PROGRESS, "ab") as progress:
-        for record in done:
-            if record["status"] == "rejected":
-                bar.write(f"rejected {record['id']}: {record['reason']}", file=sys.stderr)
-            progress.write(prepared_folder.encode(record))
-            progress.flush()
-            os.fsync(progress.fileno())
-            num_bytes += sum(path.stat().st_size for path in paths[record["id"]] if path.is_file())
-            rate = f"{num_bytes / 1e6 / (time.monotonic() - began):.1f} MB/s"
-            bar.set_postfix_str(source.status() or rate, refresh=False)
-            bar.update()
-            yield record
 
 
 def _finish(

@@ -84,21 +84,23 @@ class WorkerPool:
         if not self.count:
             return function(*photos, *arguments)
         try:
-            return self._call(function, photos, arguments, self._budget.hold)
+            return self._call(function, photos, arguments)
         except WorkerDied as death:
             sentence = f"The process that read {name} {death}. It is tried once more, alone."
             tqdm.tqdm.write(sentence, file=sys.stderr)
-            all_memory = self._budget.limit
-            return self._call(function, photos, arguments, lambda _: self._budget.hold(all_memory))
+            return self._call(function, photos, arguments, alone=True)
 
-    def _call(self, function: Callable, photos: Sequence, arguments: Sequence, hold: Any) -> Any:
+    def _call(
+        self, function: Callable, photos: Sequence, arguments: Sequence, *, alone: bool = False
+    ) -> Any:
         worker = self._idle.get()
         try:
             with self._lock:
                 if self._is_closed:
                     raise concurrent.futures.CancelledError
                 worker.start()
-            with hold(worker.do(bytes_to_decode, *photos) if photos else 0):
+            needed = self._budget.limit if alone else worker.do(bytes_to_decode, *photos)
+            with self._budget.hold(needed):
                 return worker.do(function, *photos, *arguments)
         except WorkerDied:
             if self._is_closed:
