@@ -16,8 +16,8 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from datasets.preparation import prepared_folder
 from datasets.preparation.preparation import Variant, prepare, source_fingerprint
+from datasets.sources.lists import find_lists
 from datasets.sources.pair_source import PairSource
-from datasets.sources.survey import find_lists
 from datasets.types import (
     DEFAULT_CHOICES,
     SPLITS,
@@ -71,7 +71,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def find_lists(self, folder: Path) -> list[Path]:
         """Return the lists of pairs in a source folder that `find_pairs` reads."""
-        return find_lists(folder)
+        return list(find_lists(folder))
 
     def source_at(self, manual_dir: Path | None) -> PairSource | None:
         """Return what the pairs are taken from, or None when nothing was named."""

@@ -108,19 +108,18 @@ def prepare(
         )
     finished = prepared_folder.resume(output, header)
     began, start, num_bytes = datetime.datetime.now(datetime.UTC), time.monotonic(), 0
-    remaining = {pair.id: pair for pair in pairs if pair.id not in finished}
-    todo = list(remaining.values())
-    source.begin(todo, output)
+    remaining = [pair for pair in pairs if pair.id not in finished]
+    files = {pair.id: (pair.input, pair.target) for pair in remaining}
+    source.begin(remaining, output)
     if beam_options is None:
-        running = _develop_all(source, todo, output, variant.long_edge, num_workers)
+        running = _develop_all(source, remaining, output, variant.long_edge, num_workers)
     else:
         collected = prepared_folder.records_folder(output, header)
-        running = beam.run(todo, output, variant.long_edge, beam_options, collected)
+        running = beam.run(remaining, output, variant.long_edge, beam_options, collected)
     bar = progress_bar(
         total=len(pairs), initial=len(finished), desc=f"preparing {variant.dataset}", unit="pair"
     )
-    log = open(output / prepared_folder.PROGRESS, "ab")
-    with contextlib.closing(running), bar, log:
+    with contextlib.closing(running), bar, open(output / prepared_folder.PROGRESS, "ab") as log:
         for record in running:
             finished[record["id"]] = record
             if record["status"] == "rejected":
@@ -128,8 +127,7 @@ def prepare(
             log.write(prepared_folder.encode(record))
             log.flush()
             os.fsync(log.fileno())
-            pair = remaining[record["id"]]
-            num_bytes += sum(p.stat().st_size for p in (pair.input, pair.target) if p.is_file())
+            num_bytes += sum(path.stat().st_size for path in files[record["id"]] if path.is_file())
             rate = f"{num_bytes / 1e6 / (time.monotonic() - start):.1f} MB/s"
             bar.set_postfix_str(source.status() or rate, refresh=False)
             bar.update()
@@ -201,7 +199,9 @@ def _finish(
     """
     published = variant.published_split
     accepted, rejected = findings.judge(records, published, drop_outliers=choices.drop_outliers)
-    prepared_folder.write_rejected(output, rejected)
+    prepared_folder.write_rows(
+        output / prepared_folder.REJECTED, rejected, prepared_folder.REJECTED_COLUMNS
+    )
     reasons = dict(collections.Counter(record["kind"] for record in rejected).most_common())
     if not accepted:
         raise PreparationError(
