@@ -102,13 +102,13 @@ class Downloader:
         part, tag = partial_paths(path)
         if not tag.exists():  # what is there may be of another file
             part.unlink(missing_ok=True)
-        furthest, failures, is_complete = _size(part), 0, False
-        while not is_complete:
+        furthest, failures = _size(part), 0
+        while True:
             try:
                 with self._connections:
                     self._wait(self._paused_until - time.monotonic())
                     self._receive(url, part, tag)
-                is_complete = True
+                break
             except _Fault as fault:
                 self.count_retry(str(fault))
                 size = _size(part)
