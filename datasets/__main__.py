@@ -86,10 +86,7 @@ def miniature(
     """
     from datasets.miniature import write
 
-    try:
-        write(out, long_edge=size, fivek_pairs=fivek_pairs, experts=experts)
-    except ValueError as error:
-        raise EnhancerError(str(error)) from error
+    write(out, long_edge=size, fivek_pairs=fivek_pairs, experts=experts)
     print(f"wrote {out / 'fivek'} and {out / 'real_estate'}")
 
 

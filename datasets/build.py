@@ -11,7 +11,6 @@ import absl.logging
 import tensorflow_datasets as tfds
 
 from datasets.pair_builder import PairBuilder
-from datasets.preparation.prepared_folder import read_metadata
 from datasets.sources.pair_source import PairSource
 from datasets.sources.survey import survey
 from datasets.types import (
@@ -44,9 +43,9 @@ def build(
 
     Args:
         name: which data set.
-        manual_dir: folder with the source photos, or one that was prepared earlier. None only
-            checks that the data set is there. One that is gone (a disk that is no longer mounted)
-            is enough when the data set was built from it.
+        manual_dir: folder with the source photos. None only checks that the data set is there.
+            One that is gone (a disk that is no longer mounted) is enough when the data set was
+            built from it.
         data_dir: the data set goes to `<data_dir>/<name>/<config>/`, intermediate files to
             `<data_dir>/prepared/`.
         config: one of the builder's configs, such as "c_1024"; None takes the first.
@@ -64,14 +63,14 @@ def build(
         FolderLockError: another process is building it.
     """
     beam_options = _parse_beam_options(beam_pipeline_options)
+    builder = _builder(name, data_dir, config)
+    builder.num_workers, builder.choices, builder.request = num_workers, choices, request
+    exists = builder.is_prepared() and not overwrite
+    if manual_dir is None and request is None and not exists and not overwrite:
+        raise _not_built(builder, data_dir)
+    modes = tfds.GenerateMode
+    mode = modes.REUSE_CACHE_IF_EXISTS if overwrite else modes.REUSE_DATASET_IF_EXISTS
     with _quiet():
-        builder = _builder(name, data_dir, config)
-        builder.num_workers, builder.choices, builder.request = num_workers, choices, request
-        exists = builder.is_prepared() and not overwrite
-        if manual_dir is None and request is None and not exists and not overwrite:
-            raise _not_built(builder, data_dir)
-        modes = tfds.GenerateMode
-        mode = modes.REUSE_CACHE_IF_EXISTS if overwrite else modes.REUSE_DATASET_IF_EXISTS
         builder.download_and_prepare(
             download_dir=str(data_dir / "downloads"),
             download_config=tfds.download.DownloadConfig(
@@ -86,12 +85,11 @@ def build(
 def look(name: DatasetName, folder: Path, config: str | None = None) -> list[str]:
     """Say in a few lines what pairs a source folder has, before anything of it is read for long.
 
-    Nothing is said of a folder that was prepared earlier, or is gone. SourceError: the folder has
-    no known layout, or not one whole pair; or the config is unknown.
+    Nothing is said of a folder that is gone. SourceError: the folder has no known layout, or not
+    one whole pair; or the config is unknown.
     """
-    with _quiet():
-        builder = _builder(name, folder, config)
-    if PairSource(folder, builder.find_pairs).is_gone() or read_metadata(folder):
+    builder = _builder(name, folder, config)
+    if PairSource(folder, builder.find_pairs).is_gone():
         return []
     return survey(folder, builder.find_pairs(folder), builder.find_lists(folder))
 
@@ -157,8 +155,7 @@ def _parse_beam_options(options: str | None) -> Any:
 
 
 def _open(name: DatasetName, data_dir: Path, config: str | None) -> PairBuilder:
-    with _quiet():
-        builder = _builder(name, data_dir, config)
+    builder = _builder(name, data_dir, config)
     if not builder.is_prepared():
         raise _not_built(builder, data_dir)
     return builder
@@ -170,7 +167,8 @@ def _builder(name: DatasetName, data_dir: Path, config: str | None) -> PairBuild
     config = config or names[0]
     if config not in names:
         raise SourceError(f"{name} has no config '{config}'. Choose one of {', '.join(names)}.")
-    return builder_class(data_dir=str(data_dir), config=config, file_format="array_record")
+    with _quiet():
+        return builder_class(data_dir=str(data_dir), config=config, file_format="array_record")
 
 
 def _not_built(builder: PairBuilder, data_dir: Path) -> DatasetNotBuilt:

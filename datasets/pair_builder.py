@@ -1,6 +1,7 @@
 """What the TFDS builders of before/after pairs share: prepare the source once, then read it."""
 
 import abc
+import dataclasses
 import shlex
 import shutil
 import sys
@@ -15,8 +16,8 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from datasets.preparation import prepared_folder
 from datasets.preparation.preparation import Variant, prepare, source_fingerprint
+from datasets.sources.lists import find_lists
 from datasets.sources.pair_source import PairSource
-from datasets.sources.survey import find_lists
 from datasets.types import (
     DEFAULT_CHOICES,
     SPLITS,
@@ -28,18 +29,12 @@ from datasets.types import (
 )
 from enhancer.system.files import FolderLock
 
-MANUAL_DOWNLOAD_INSTRUCTIONS = """
-Name the folder with the source photos with --manual_dir (--manual-dir of `python -m datasets
-build`). The data set's README.md lists the layouts that are understood.
-"""
 
-
+@dataclasses.dataclass(eq=False, kw_only=True)
 class PairConfig(tfds.core.BuilderConfig):
     """A config of a set of pairs: what `variant` of the source it holds."""
 
-    def __init__(self, name: str, variant: Variant, **options: Any):
-        super().__init__(name=name, **options)
-        self.variant = variant
+    variant: Variant
 
 
 class _ReproducibleWriter(ExampleWriter):
@@ -58,7 +53,10 @@ class _ReproducibleWriter(ExampleWriter):
 class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base of the builders; a subclass says where its pairs are, and what else a record carries."""
 
-    MANUAL_DOWNLOAD_INSTRUCTIONS = MANUAL_DOWNLOAD_INSTRUCTIONS
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Name the folder with the source photos with --manual_dir (--manual-dir of `python -m "
+        "datasets build`). The data set's README.md lists the layouts that are understood."
+    )
     builder_config: PairConfig
     request: Request | None = None
     """What to fetch instead of reading a folder, for the data sets that are on a server."""
@@ -73,7 +71,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def find_lists(self, folder: Path) -> list[Path]:
         """Return the lists of pairs in a source folder that `find_pairs` reads."""
-        return find_lists(folder)
+        return list(find_lists(folder))
 
     def source_at(self, manual_dir: Path | None) -> PairSource | None:
         """Return what the pairs are taken from, or None when nothing was named."""
@@ -111,7 +109,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             return
         if source is None:
             raise SourceError(
-                f"No source photos named for {self.name}. {MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}"
+                f"No source photos named for {self.name}. {self.MANUAL_DOWNLOAD_INSTRUCTIONS}"
             )
         if {"[", "]"} & set(str(self.data_path)):
             raise SourceError(
@@ -123,18 +121,14 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         with FolderLock(Path(self.data_path).parent):
             # Before TFDS deletes what it is going to overwrite: a source that gives nothing must
             # not cost the old data.
-            self._prepared, metadata = source.folder, self._read_prepared(source.folder)
-            if metadata is None:
-                self._prepared = self.prepared_dir
-                metadata = prepare(
-                    source,
-                    self._prepared,
-                    self.builder_config.variant,
-                    self.choices,
-                    num_workers=self.num_workers,
-                    beam_options=config.beam_options,
-                )
-            self._prepared_metadata = metadata
+            self._prepared_metadata = prepare(
+                source,
+                self.prepared_dir,
+                self.builder_config.variant,
+                self.choices,
+                num_workers=self.num_workers,
+                beam_options=config.beam_options,
+            )
             # Left behind by a build that was killed.
             for leftover in Path(self.data_path).parent.glob("incomplete.*"):
                 shutil.rmtree(leftover)
@@ -160,10 +154,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             used = f"using {self.info.full_name} as it was built."
             print(f"{source.folder} is no longer there: {used}", file=sys.stderr)
             return
-        if prepared := self._read_prepared(source.folder):
-            found = prepared["source_fingerprint"]
-        else:
-            found = source_fingerprint(source, source.find_pairs(), self.builder_config.variant)
+        found = source_fingerprint(source, source.find_pairs(), self.builder_config.variant)
         if found == recorded.get("source_fingerprint"):
             return
         what = "has changed since" if is_same_place else "is another source"
@@ -173,19 +164,6 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             f"{place} was built from {recorded.get('source')}, and {source.name} {what}. Build it "
             f"again with: {shlex.join([*command, '--overwrite'])}, or name another --data-dir."
         )
-
-    def _read_prepared(self, folder: Path) -> dict[str, Any] | None:
-        """Return the metadata of a folder that was prepared for this config; None for a source."""
-        metadata = prepared_folder.read_metadata(folder)
-        wanted = vars(self.builder_config.variant)
-        made = {key: metadata.get(key) for key in wanted} if metadata else wanted
-        if made != wanted:
-            raise SourceError(
-                f"{folder} was prepared as {made}, but {self.name}/{self.builder_config.name} "
-                f"needs {wanted}. Choose the config that fits, or name the folder with the "
-                "original photos."
-            )
-        return metadata
 
     def _info(self) -> tfds.core.DatasetInfo:
         image = tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
@@ -207,14 +185,14 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         assert metadata is not None  # see `_info`
         metadata.update({k: made[k] for k in ("source", "source_fingerprint", "images_sha256")})
         metadata["drop_outliers"] = made["choices"]["drop_outliers"]
-        rows = {split: prepared_folder.read_rows(self._prepared, split) for split in SPLITS}
+        rows = {split: prepared_folder.read_rows(self.prepared_dir, split) for split in SPLITS}
         return {split: self._generate_examples(rows[split]) for split in SPLITS if rows[split]}
 
     def _generate_examples(self, rows: list[PairRecord]) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in rows:
             example = {key: row[key] for key in ("id", "width", "height")}
             for role in ("input", "target"):
-                example[role] = (self._prepared / row[role]).read_bytes()
+                example[role] = (self.prepared_dir / row[role]).read_bytes()
             yield row["id"], example | self.find_facts(row["id"])
 
     def _example_writer(self) -> ExampleWriter:

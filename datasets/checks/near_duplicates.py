@@ -14,6 +14,7 @@ import numpy as np
 
 from datasets.checks.pictures import to_grey
 from datasets.checks.registration import correlate, lies_across, register
+from enhancer.system.progress import progress_bar
 
 Hashes = Sequence[tuple[str, str]]
 """Per pair the perceptual hashes of input and target."""
@@ -44,16 +45,12 @@ def perceptual_hash(pixels: np.ndarray) -> str:
 
 
 def find_groups(
-    hashes: Hashes,
-    read_target: ReadTarget,
-    progress: Callable[[int], object] = lambda _: None,
-    copies: Sequence[tuple[int, int]] = (),
+    hashes: Hashes, read_target: ReadTarget, copies: Sequence[tuple[int, int]] = ()
 ) -> list[list[int]]:
     """Find the groups of photos that show one scene; who is like one of a group belongs to it.
 
     Args:
         hashes, read_target: of the pairs.
-        progress: called with the number of photos that were compared since the last call.
         copies: pairs of indices that are known to show one scene, however little is to be seen.
 
     Returns:
@@ -65,7 +62,7 @@ def find_groups(
     for pair in copies:
         groups.merge(*pair)
     thumbnail = _thumbnails(read_target)
-    for row, other in _candidates(hashes, hashes, progress):
+    for row, other in _candidates(hashes, hashes):
         is_new = row < other and not groups.connected(row, other)
         if is_new and _same_scene(thumbnail(row), thumbnail(other)):
             groups.merge(row, other)
@@ -84,21 +81,20 @@ def find_shown(
     return sorted(shown)
 
 
-def _candidates(
-    hashes: Hashes, other_hashes: Hashes, progress: Callable[[int], object] = lambda _: None
-) -> Iterator[tuple[int, int]]:
-    """Yield the index pairs whose inputs or targets have similar hashes."""
+def _candidates(hashes: Hashes, other_hashes: Hashes) -> Iterator[tuple[int, int]]:
+    """Yield the index pairs whose inputs or targets have similar hashes; a bar shows how far."""
     if not hashes or not other_hashes:
         return
     roles, others = _bits(hashes), _bits(other_hashes)
-    for start in range(0, len(hashes), _ROWS_AT_ONCE):
+    settings = {"unit": " photos", "unit_scale": _ROWS_AT_ONCE, "delay": 2, "leave": False}
+    starts = range(0, len(hashes), _ROWS_AT_ONCE)
+    for start in progress_bar(starts, desc="looking for near-duplicates", **settings):
         near = np.zeros((min(_ROWS_AT_ONCE, len(hashes) - start), len(other_hashes)), bool)
         for words, other_words in zip(roles, others, strict=True):
             differing = words[start : start + _ROWS_AT_ONCE, None] ^ other_words[None]
             near |= np.bitwise_count(differing).sum(-1, dtype=np.uint16) <= MAX_DISTANCE
         rows, columns = np.nonzero(near)
         yield from zip((rows + start).tolist(), columns.tolist(), strict=True)
-        progress(len(near))
 
 
 def _bits(hashes: Hashes) -> list[np.ndarray]:

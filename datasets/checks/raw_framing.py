@@ -8,13 +8,7 @@ import numpy as np
 
 from datasets.checks import registration
 from datasets.checks.pictures import describe_sizes, resize
-from datasets.checks.registration import (
-    WORK_EDGE,
-    Registration,
-    register,
-    translation,
-    work_picture,
-)
+from datasets.checks.registration import WORK_EDGE, Registration, register, work_picture
 from datasets.types import PairRejected
 
 MAX_ASPECT_DIFFERENCE = 0.01
@@ -99,12 +93,11 @@ def reconcile_framing(before: np.ndarray, after: np.ndarray) -> Framed:
         if not _have_one_aspect(before, after):  # where the content says nothing, the shapes do
             _refuse_sizes("framing differs", "the shapes differ", before, after)
         return Framed(before, after, 0.0, changes)
-    matrix, attempts = found.matrix, 0
-    while True:
+    matrix = found.matrix
+    for _ in range(_ATTEMPTS):
         cut_before, cut_after, corner, cuts = _overlap(before, after, matrix)
         left = register(cut_before, cut_after, precisely=True)
-        attempts += 1
-        if left.displacement <= MAX_RESIDUAL or attempts == _ATTEMPTS:
+        if left.displacement <= MAX_RESIDUAL:
             break
         # Edges that only one of them shows, such as black corners, disturb the first estimate.
         matrix = matrix @ corner @ left.matrix @ np.linalg.inv(corner)
@@ -165,7 +158,7 @@ def _overlap(
     Returns both, the map `(3, 3)` from the cut target to the whole one, and what was done.
     """
     centre = np.array([(after.shape[1] - 1) / 2, (after.shape[0] - 1) / 2, 1])
-    whole_pixels = translation(*np.rint((matrix @ centre - centre)[:2]))
+    whole_pixels = registration.translation(*np.rint((matrix @ centre - centre)[:2]))
     # In pixels of the pictures that were compared: those of the photo itself where it is small.
     compared = min(1.0, max(after.shape) / WORK_EDGE)
     rest = np.linalg.inv(whole_pixels) @ matrix
@@ -182,7 +175,7 @@ def _overlap(
             f"{describe_sizes(before, after)}; the limit is {MIN_OVERLAP:.0%}",
             round(share, 3),
         )
-    corner = translation(left, top)
+    corner = registration.translation(left, top)
     target = np.ascontiguousarray(after[top:bottom, left:right])
     if not is_cut_only:
         resampled = _resample(before, matrix @ corner, width, height)

@@ -7,7 +7,6 @@ large shifts, then by the enhanced correlation coefficient (Evangelidis and Psar
 which finds shift, scale and rotation to a tenth of a pixel.
 """
 
-import functools
 from typing import NamedTuple
 
 import cv2
@@ -216,7 +215,8 @@ def _best_shift(
     common_before = _cut(before, x, y, width, height)
     if common_after.shape != common_before.shape:
         return unmoved
-    (dx, dy), _ = cv2.phaseCorrelate(common_after, common_before, _window(*common_after.shape))
+    window = cv2.createHanningWindow(common_after.shape[::-1], cv2.CV_32F)
+    (dx, dy), _ = cv2.phaseCorrelate(common_after, common_before, window)
     shifted = translation(dx, dy) @ unmoved
     return shifted if correlate(before, after, shifted) > correlation else unmoved
 
@@ -224,11 +224,6 @@ def _best_shift(
 def _cut(structure: np.ndarray, x: float, y: float, width: int, height: int) -> np.ndarray:
     left, top = max(0, int(x)), max(0, int(y))
     return np.ascontiguousarray(structure[top : top + height, left : left + width])
-
-
-@functools.lru_cache(maxsize=16)
-def _window(height: int, width: int) -> np.ndarray:
-    return cv2.createHanningWindow((width, height), cv2.CV_32F)
 
 
 def _refine(before: np.ndarray, after: np.ndarray, start: np.ndarray) -> np.ndarray:

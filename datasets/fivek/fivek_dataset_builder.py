@@ -43,7 +43,7 @@ class FivekConfig(PairConfig):
         splits = f"the published split {published_split}" if published_split else "95 % train"
         super().__init__(
             "_".join(names),
-            Variant("fivek", variant, _LONG_EDGES[size], published_split=published_split),
+            variant=Variant("fivek", variant, _LONG_EDGES[size], published_split=published_split),
             description=f"{variant}, long edge {size}, {splits}.",
         )
         self.expert, self.rendered = expert, rendered

@@ -30,7 +30,7 @@ def find_fivek_pairs(folder: Path, expert: str, *, rendered: bool = False) -> li
     check_folder(folder)
     layout = find_layout(folder, expert, rendered=rendered)
     if layout is None:
-        sets = [*find_split_lists(folder).values(), *folder.glob("[Tt]rain*/*/")]
+        sets = [*find_split_lists(folder), *folder.glob("[Tt]rain*/*/")]
         if sets and not rendered:
             return find_pairs(folder)
         raise SourceError(

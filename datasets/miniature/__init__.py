@@ -19,6 +19,7 @@ from datasets.miniature import camera, files
 from datasets.miniature.landscapes import render_landscape
 from datasets.miniature.rooms import render_room
 from enhancer.photo.io import encode_jpeg, write_photo
+from enhancer.system.errors import EnhancerError
 from enhancer.system.progress import progress_bar
 
 LONG_EDGE = 224
@@ -54,14 +55,14 @@ def write(
         real_estate_pairs: number of pairs for "train", "val" and "test".
 
     Raises:
-        ValueError: `long_edge` is too small, or an expert is unknown.
+        EnhancerError: `long_edge` is too small, or an expert is unknown.
     """
     if unknown := set(experts) - _TASTES.keys():
-        raise ValueError(
+        raise EnhancerError(
             f"experts are letters of {''.join(_TASTES)}; received {', '.join(sorted(unknown))}"
         )
     if long_edge < 96:
-        raise ValueError(
+        raise EnhancerError(
             "long_edge must be at least 96 px, so that the short side is at least 64; received "
             f"{long_edge}"
         )

@@ -27,18 +27,13 @@ class RenderedRooms:
     def __init__(self, folder: Path, numbers: Iterable[int]):
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._numbers = folder, list(numbers)
-        missing = [number for number in self._numbers if not self._path(number, "target").exists()]
+        missing = [n for n in self._numbers if not _picture(folder, n, "target").exists()]
         context = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), context) as pool:
+            made = pool.map(_render, itertools.repeat(folder), missing)
+            settings = {"total": len(missing), "unit": "room", "disable": not missing}
             try:
-                made = pool.map(_render, itertools.repeat(folder), missing)
-                for _ in progress_bar(
-                    made,
-                    desc="rendering rooms",
-                    total=len(missing),
-                    unit="room",
-                    disable=not missing,
-                ):
+                for _ in progress_bar(made, desc="rendering rooms", **settings):
                     pass
             except BaseException:
                 pool.shutdown(cancel_futures=True)
@@ -49,11 +44,9 @@ class RenderedRooms:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         number = self._numbers[index]
-        pair = {role: self._path(number, role).read_bytes() for role in ("input", "target")}
+        roles = ("input", "target")
+        pair = {role: _picture(self._folder, number, role).read_bytes() for role in roles}
         return pair | {"id": f"room {number}".encode()}
-
-    def _path(self, number: int, role: str) -> Path:
-        return _picture(self._folder, number, role)
 
 
 def _picture(folder: Path, number: int, role: str) -> Path:

@@ -7,7 +7,6 @@ import numpy as np
 from datasets.checks import near_duplicates, tone
 from datasets.types import PairRecord
 from enhancer.photo.io import read_photo
-from enhancer.system.progress import progress_bar
 
 
 def judge(
@@ -45,7 +44,7 @@ def judge(
 
 
 def find_groups(accepted: list[PairRecord], output: Path) -> list[list[PairRecord]]:
-    """Find near-duplicates among the stored pictures of `output`; a bar shows how far it is."""
+    """Find near-duplicates among the stored pictures of `output`."""
     measured = [record["measurements"] for record in accepted]
     hashes = [(row["input_hash"], row["target_hash"]) for row in measured]
     # The same input or target: one photo edited twice, or one edit of two exposures.
@@ -59,8 +58,5 @@ def find_groups(accepted: list[PairRecord], output: Path) -> list[list[PairRecor
     def read_target(index: int) -> np.ndarray:
         return read_photo(output / accepted[index]["target"]).pixels
 
-    with progress_bar(
-        total=len(accepted), desc="looking for near-duplicates", unit="photo", delay=2, leave=False
-    ) as bar:
-        groups = near_duplicates.find_groups(hashes, read_target, bar.update, copies)
+    groups = near_duplicates.find_groups(hashes, read_target, copies)
     return [[accepted[index] for index in group] for group in groups]

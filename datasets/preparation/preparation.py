@@ -16,11 +16,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
-
-import tqdm
 
 from datasets.preparation import beam, findings, prepared_folder, splits
 from datasets.preparation.pair_job import JPEG_QUALITY, develop
@@ -109,8 +107,9 @@ def prepare(
             "folder with --manual-dir."
         )
     finished = prepared_folder.resume(output, header)
-    began, start = datetime.datetime.now(datetime.UTC), time.monotonic()
+    began, start, num_bytes = datetime.datetime.now(datetime.UTC), time.monotonic(), 0
     remaining = [pair for pair in pairs if pair.id not in finished]
+    files = {pair.id: (pair.input, pair.target) for pair in remaining}
     source.begin(remaining, output)
     if beam_options is None:
         running = _develop_all(source, remaining, output, variant.long_edge, num_workers)
@@ -120,9 +119,18 @@ def prepare(
     bar = progress_bar(
         total=len(pairs), initial=len(finished), desc=f"preparing {variant.dataset}", unit="pair"
     )
-    with contextlib.closing(running), bar:
-        for record in _log(running, remaining, output, source, bar):
+    with contextlib.closing(running), bar, open(output / prepared_folder.PROGRESS, "ab") as log:
+        for record in running:
             finished[record["id"]] = record
+            if record["status"] == "rejected":
+                bar.write(f"rejected {record['id']}: {record['reason']}", file=sys.stderr)
+            log.write(prepared_folder.encode(record))
+            log.flush()
+            os.fsync(log.fileno())
+            num_bytes += sum(path.stat().st_size for path in files[record["id"]] if path.is_file())
+            rate = f"{num_bytes / 1e6 / (time.monotonic() - start):.1f} MB/s"
+            bar.set_postfix_str(source.status() or rate, refresh=False)
+            bar.update()
     records = [finished[pair.id] for pair in pairs]
     run = {
         "started": began.isoformat(timespec="seconds"),
@@ -176,30 +184,6 @@ def _develop_all(
         threads.shutdown(cancel_futures=True)
 
 
-def _log(
-    done: Iterator[PairRecord],
-    pairs: list[SourcePair],
-    output: Path,
-    source: PairSource,
-    bar: tqdm.tqdm,
-) -> Iterator[PairRecord]:
-    """Write each record to the log, show how far it is, and pass the record on."""
-    paths = {pair.id: (pair.input, pair.target) for pair in pairs}
-    began, num_bytes = time.monotonic(), 0
-    with open(output / prepared_folder.PROGRESS, "ab") as progress:
-        for record in done:
-            if record["status"] == "rejected":
-                bar.write(f"rejected {record['id']}: {record['reason']}", file=sys.stderr)
-            progress.write(prepared_folder.encode(record))
-            progress.flush()
-            os.fsync(progress.fileno())
-            num_bytes += sum(path.stat().st_size for path in paths[record["id"]] if path.is_file())
-            rate = f"{num_bytes / 1e6 / (time.monotonic() - began):.1f} MB/s"
-            bar.set_postfix_str(source.status() or rate, refresh=False)
-            bar.update()
-            yield record
-
-
 def _finish(
     records: list[PairRecord],
     output: Path,
@@ -215,7 +199,9 @@ def _finish(
     """
     published = variant.published_split
     accepted, rejected = findings.judge(records, published, drop_outliers=choices.drop_outliers)
-    prepared_folder.write_rejected(output, rejected)
+    prepared_folder.write_rows(
+        output / prepared_folder.REJECTED, rejected, prepared_folder.REJECTED_COLUMNS
+    )
     reasons = dict(collections.Counter(record["kind"] for record in rejected).most_common())
     if not accepted:
         raise PreparationError(

@@ -21,7 +21,7 @@ NOT_ON_SERVER, NOT_FETCHED = "not on the server", "not fetched"
 """Refusals that say nothing about the pair: they are tried again when the folder is continued."""
 _RECORDS = "records_"
 _LISTED = ("id", "input", "target", "width", "height", "flags")
-_REJECTED_COLUMNS = ("id", "kind", "reason", "measured")
+REJECTED_COLUMNS = ("id", "kind", "reason", "measured")
 
 
 def read_metadata(folder: Path) -> dict[str, Any] | None:
@@ -105,11 +105,6 @@ def write_lists(output: Path, splits: dict[Split, list[PairRecord]]) -> None:
         (output / name).unlink(missing_ok=True)
         if splits[split]:
             write_rows(output / name, splits[split], _LISTED)
-
-
-def write_rejected(output: Path, rejected: list[PairRecord]) -> None:
-    """Write the list of the pairs that were refused, with the reasons."""
-    write_rows(output / REJECTED, rejected, _REJECTED_COLUMNS)
 
 
 def remove_unlisted(output: Path, accepted: list[PairRecord]) -> None:

@@ -26,7 +26,9 @@ class Builder(PairBuilder):
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     BUILDER_CONFIGS: ClassVar = [
         # Square crops of 896 px from photos of 3:2 need a long edge of at least 1344.
-        PairConfig(name, Variant("real_estate", "all pairs", edge, 0.1, 0.1), description=text)
+        PairConfig(
+            name, description=text, variant=Variant("real_estate", "all pairs", edge, 0.1, 0.1)
+        )
         for name, edge, text in (
             ("long_1536", 1536, "Long edge 1536 px."),
             ("full", None, "Long edge as in the source."),

@@ -80,7 +80,7 @@ class Downloader:
         self._lock = threading.Lock()
         self._paused_until, self._has_answered = 0.0, False
         self._began = self._last = time.monotonic()
-        self._files = self._bytes = self._resumed = 0
+        self._files = self._bytes = 0
         self._retries: collections.Counter[str] = collections.Counter()
 
     def stop(self) -> None:
@@ -102,19 +102,17 @@ class Downloader:
         part, tag = partial_paths(path)
         if not tag.exists():  # what is there may be of another file
             part.unlink(missing_ok=True)
-        furthest, failures, is_complete = _size(part), 0, False
-        self._resumed += bool(furthest)
-        while not is_complete:
+        furthest, failures = _size(part), 0
+        while True:
             try:
                 with self._connections:
                     self._wait(self._paused_until - time.monotonic())
                     self._receive(url, part, tag)
-                is_complete = True
+                break
             except _Fault as fault:
                 self.count_retry(str(fault))
                 size = _size(part)
                 failures = failures + 1 if size < furthest + _WORTH_IT else 1
-                self._resumed += bool(size and not furthest)
                 furthest = max(furthest, size)
                 if failures >= self._patience.max_attempts:
                     if not self._has_answered:
@@ -144,7 +142,6 @@ class Downloader:
                 "files": self._files,
                 "bytes": self._bytes,
                 "megabytes_per_s": round(self._bytes / seconds / 1e6, 1) if seconds else 0.0,
-                "resumed": self._resumed,
                 "retries": dict(self._retries.most_common()),
             }
 

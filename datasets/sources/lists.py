@@ -36,8 +36,7 @@ def find_listed_pairs(folder: Path) -> list[SourcePair]:
         SourceError: no list, a malformed line, or an input that occurs twice.
     """
     check_folder(folder)
-    lists: list[tuple[Split | None, Path]] = [*find_split_lists(folder).items()]
-    lists = lists or [(None, path) for path in find_other_lists(folder)]
+    lists = find_lists(folder)
     if not lists:
         raise SourceError(
             f"{folder} has no split lists: it holds {describe_content(folder)}. Expected "
@@ -47,7 +46,7 @@ def find_listed_pairs(folder: Path) -> list[SourcePair]:
     pairs: dict[Path, tuple[Path, Split | None]] = {}
     seen: dict[Path, str] = {}
     disk = _Disk(folder)
-    for split, path in lists:
+    for path, split in lists.items():
         for number, names in _rows(path):
             place = f"{path.name}, line {number}"
             before, after = (disk.locate(name, place) for name in names)
@@ -63,6 +62,12 @@ def find_listed_pairs(folder: Path) -> list[SourcePair]:
     return [SourcePair(ids[before], before, *pair) for before, pair in pairs.items()]
 
 
+def find_lists(folder: Path) -> dict[Path, Split | None]:
+    """Return the lists of pairs in a folder that are read, with what they are for: those of splits,
+    or else all others. SourceError: two are for one split."""
+    return find_split_lists(folder) or dict.fromkeys(find_other_lists(folder))
+
+
 def find_other_lists(folder: Path) -> list[Path]:
     """The lists of pairs in a folder that are called like no split; other tables are none."""
     names = {name for names in _SPLIT_LISTS.values() for name in names}
@@ -71,13 +76,9 @@ def find_other_lists(folder: Path) -> list[Path]:
     return [path for path in others if path.suffix == ".jsonl" or _is_table(path)]
 
 
-def find_split_lists(folder: Path) -> dict[Split, Path]:
-    """Return the split lists that a folder has.
-
-    Raises:
-        SourceError: it has two for one split.
-    """
-    lists: dict[Split, Path] = {}
+def find_split_lists(folder: Path) -> dict[Path, Split | None]:
+    """Return the split lists that a folder has; SourceError: it has two for one split."""
+    lists: dict[Path, Split | None] = {}
     for split, names in _SPLIT_LISTS.items():
         paths = [folder / f"{name}{suffix}" for suffix in _SUFFIXES for name in names]
         found = [path for path in paths if path.is_file()]
@@ -85,8 +86,7 @@ def find_split_lists(folder: Path) -> dict[Split, Path]:
             raise SourceError(
                 f"{folder} has both {found[0].name} and {found[1].name}. Keep one of the two."
             )
-        if found:
-            lists[split] = found[0]
+        lists |= dict.fromkeys(found, split)
     return lists
 
 

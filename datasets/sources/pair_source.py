@@ -18,7 +18,7 @@ class PairSource:
     Attributes:
         folder: where its files are, or will be.
         name: what it is called in the metadata.
-        arguments: of `python -m datasets build`, which name it.
+        arguments: of `python -m datasets build`, which name it in an error.
     """
 
     pairs_at_once: int | None = None

@@ -3,10 +3,10 @@ photos without a counterpart, and what was left out."""
 
 import collections
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from datasets.sources.lists import find_listed_pairs, find_other_lists, find_split_lists
+from datasets.sources.lists import find_listed_pairs, find_lists
 from datasets.sources.named_pairs import find_named_pairs
 from datasets.sources.photo_files import relative
 from datasets.types import SPLITS, SourceError, SourcePair
@@ -31,12 +31,7 @@ def find_pairs(folder: Path) -> list[SourcePair]:
     return pairs
 
 
-def find_lists(folder: Path) -> list[Path]:
-    """Return the lists of pairs in a folder that are read: those of splits, or else all others."""
-    return list(find_split_lists(folder).values()) or find_other_lists(folder)
-
-
-def survey(folder: Path, pairs: list[SourcePair], lists: Sequence[Path] | None = None) -> list[str]:
+def survey(folder: Path, pairs: list[SourcePair], lists: Iterable[Path] | None = None) -> list[str]:
     """Describe the pairs that were found in a folder, in lines; SourceError: not one is whole.
 
     They were found in some lists, by default those of `find_lists`, or without any by names.

@@ -5,7 +5,6 @@ much memory: that may cost one pair, not the run. Decision 6 says why they are p
 """
 
 import concurrent.futures
-import contextlib
 import os
 import queue
 import signal
@@ -84,21 +83,23 @@ class WorkerPool:
         if not self.count:
             return function(*photos, *arguments)
         try:
-            return self._call(function, photos, arguments, self._budget.hold)
+            return self._call(function, photos, arguments)
         except WorkerDied as death:
             sentence = f"The process that read {name} {death}. It is tried once more, alone."
             tqdm.tqdm.write(sentence, file=sys.stderr)
-            all_memory = self._budget.limit
-            return self._call(function, photos, arguments, lambda _: self._budget.hold(all_memory))
+            return self._call(function, photos, arguments, alone=True)
 
-    def _call(self, function: Callable, photos: Sequence, arguments: Sequence, hold: Any) -> Any:
+    def _call(
+        self, function: Callable, photos: Sequence, arguments: Sequence, *, alone: bool = False
+    ) -> Any:
         worker = self._idle.get()
         try:
             with self._lock:
                 if self._is_closed:
                     raise concurrent.futures.CancelledError
                 worker.start()
-            with hold(worker.do(bytes_to_decode, *photos) if photos else 0):
+            needed = worker.do(bytes_to_decode, *photos)
+            with self._budget.hold(self._budget.limit if alone else needed):
                 return worker.do(function, *photos, *arguments)
         except WorkerDied:
             if self._is_closed:
@@ -127,7 +128,7 @@ class _Worker:
     def start(self) -> None:
         if self.process is not None:
             return
-        self._is_ready = False
+        self._has_answered = False
         self._connection, theirs = Pipe()
         with theirs:
             self.process = subprocess.Popen(
@@ -140,12 +141,12 @@ class _Worker:
             )
 
     def do(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        with contextlib.suppress(ConnectionError):  # the answer shows that it died
+        try:
             self._connection.send((f"{function.__module__}:{function.__qualname__}", arguments))
-        if not self._is_ready:
-            self._hear()
-            self._is_ready = True
-        error, result = self._hear()
+            error, result = self._connection.recv()
+        except (EOFError, ConnectionError):
+            raise self._death() from None
+        self._has_answered = True
         if error is not None:
             raise error
         return result
@@ -158,17 +159,14 @@ class _Worker:
         code, self.process = self.process.wait(), None
         return code
 
-    def _hear(self) -> Any:
-        try:
-            return self._connection.recv()
-        except (EOFError, ConnectionError):
-            code = self.end()
+    def _death(self) -> Exception:
+        code = self.end()
         death = f"ended with exit code {code}"
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
             death = f"was killed by {name}{_DEATHS.get(name, '')}"
-        if self._is_ready or code < 0:
-            raise WorkerDied(death)
-        raise PreparationError(
+        if self._has_answered or code < 0:
+            return WorkerDied(death)
+        return PreparationError(
             f"A worker process {death} before it could begin. What it printed is above."
         )

@@ -1,6 +1,6 @@
 """A process that works for `datasets.workers.pool`.
 
-It sends "ready", receives (function, arguments), and sends (exception or None, result) for each.
+It receives (function, arguments), and sends (exception or None, result) for each.
 When its connection is closed it ends at once, so that it does not outlive a parent that was killed.
 """
 
@@ -27,7 +27,6 @@ def main() -> None:
     cv2.setNumThreads(1)  # there is a process for each core already
     work: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, work), daemon=True).start()
-    connection.send("ready")
     while True:
         function, arguments = work.get()
         try:

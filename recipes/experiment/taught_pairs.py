@@ -6,9 +6,9 @@ import numpy as np
 
 from enhancer.data.augmentation import RandomInputColour
 from enhancer.data.pairs import Pair, ReadablePairs
-from enhancer.inference.sizes import reduce_photo
 from enhancer.photo.io import encode_jpeg
 from enhancer.scoring.baselines import FIT_SIDE, ColorLookup
+from recipes.experiment.scored_pairs import read_reduced
 
 VERSIONS = 10
 """Of each photo."""
@@ -28,10 +28,7 @@ class TaughtPairs:
 
     def __init__(self, pairs: ReadablePairs):
         """Fit the tables; all pairs are kept in memory, at a short side of `FIT_SIDE`."""
-        small = [
-            Pair(pair.id, reduce_photo(pair.input, FIT_SIDE), reduce_photo(pair.target, FIT_SIDE))
-            for pair in (pairs[index] for index in range(len(pairs)))
-        ]
+        small = read_reduced(pairs, FIT_SIDE, "reading pairs for the tables")
         self._photos = [pair.input for pair in small]
         self._tables = ColorLookup(small, adaptive=True)
 

@@ -182,14 +182,6 @@ def test_a_source_that_is_gone_does_not_stop_what_was_built_from_it(
         build.build("real_estate", tmp_path / "another", data_dir)
 
 
-def test_a_prepared_folder_can_be_built_without_its_source_for_its_config_only(built, tmp_path):
-    build.build("fivek", built / "prepared/fivek-c_1024", tmp_path)
-    assert not (tmp_path / "prepared").exists()
-    assert records(tmp_path) == records(built, "fivek") != {}
-    with pytest.raises(SourceError, match="needs"):
-        build.build("fivek", built / "prepared/fivek-c_1024", tmp_path, config="c_512")
-
-
 def test_another_source_never_hides_behind_an_existing_data_set(copy, sets, built, tmp_path):
     source, _ = copy
     (source / "test.jsonl").unlink()

@@ -15,6 +15,7 @@ from datasets.miniature.landscapes import render_landscape
 from datasets.miniature.rooms import render_room
 from datasets.sources.lists import find_listed_pairs
 from enhancer.photo.io import read_photo
+from enhancer.system.errors import EnhancerError
 
 SIZE = 96
 
@@ -112,7 +113,7 @@ def test_scenes_look_the_same_at_every_resolution():
 
 
 def test_photos_too_small_to_prepare_are_not_written(tmp_path):
-    with pytest.raises(ValueError, match="at least 96"):
+    with pytest.raises(EnhancerError, match="at least 96"):
         miniature.write(tmp_path, long_edge=80)
 
 

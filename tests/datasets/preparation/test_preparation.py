@@ -173,24 +173,6 @@ def test_a_folder_that_was_only_begun_is_continued(source, tmp_path):
         assert folder_hash(out) == folder_hash(tmp_path / "fresh")
 
 
-def test_killed_at_any_step_of_the_beginning_it_can_be_continued(source, tmp_path, monkeypatch):
-    real_mkdir = Path.mkdir
-    for number_of_folders in (0, 1):
-        made, out = [], tmp_path / f"out{number_of_folders}"
-
-        def mkdir(path, made=made, limit=number_of_folders, **options):
-            if len(made) == limit:
-                raise KeyboardInterrupt
-            made.append(path)
-            real_mkdir(path, **options)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "mkdir", mkdir)
-            with pytest.raises(KeyboardInterrupt):
-                prepare_listed(source, out)
-        assert prepare_listed(source, out)["counts"]["accepted"] == 4
-
-
 def lose_a_picture(out):
     (out / "images/2_target.jpg").unlink()
 

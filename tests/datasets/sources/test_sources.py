@@ -42,12 +42,6 @@ def test_both_row_forms_and_both_names_of_the_validation_list(tmp_path):
         find_listed_pairs(tmp_path)
 
 
-def test_lists_of_other_names_and_photos_elsewhere_can_be_looked_at(tmp_path):
-    write_list(tmp_path / "mine.jsonl", "/photos/1.jpg", "../2.jpg")
-    found = [(pair.id, pair.split) for pair in find_listed_pairs(tmp_path)]
-    assert found == [("1", None), ("2", None)]
-
-
 @pytest.mark.parametrize("line", ["not json", "[1]", '{"src": "a.jpg"}', '{"src": 1, "tar": 2}'])
 def test_a_malformed_line_is_named(source, line):
     with open(source / "val.jsonl", "a") as file:
