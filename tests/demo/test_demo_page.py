@@ -223,6 +223,15 @@ def test_the_card_of_the_model_in_the_package_needs_no_keras():
     assert "is_adjustable=True" in told.stdout
 
 
+def test_the_page_is_there_without_pandas_which_comes_when_gradio_uses_it():
+    program = (
+        "import sys, demo.app; from gradio import caching; assert 'pandas' not in sys.modules; "
+        "print(caching.pd.DataFrame.__module__, 'pandas' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert told.stdout == "pandas True\n", told.stderr
+
+
 @pytest.mark.parametrize("results", [None, "{", "[]", '{"config": {}, "methods": {}}'])
 def test_a_model_without_scores_says_so(tmp_path, results):
     card = read_model_card(write_run(tmp_path, results))
