@@ -61,16 +61,14 @@ class Progress:
     """The entry that was finished just now."""
 
 
+@dataclasses.dataclass(frozen=True)
 class Handlers:
-    """The model, the queue, the storage and the limits that all visitors share."""
+    """All visitors share these."""
 
-    def __init__(
-        self, model: "Future[Enhancer]", queue: PhotoQueue, storage: Storage, limits: Limits
-    ):
-        self._model = model
-        self._queue = queue
-        self._storage = storage
-        self._limits = limits
+    model: "Future[Enhancer]"
+    queue: PhotoQueue
+    storage: Storage
+    limits: Limits
 
     async def enhance(
         self, session: Session | None, uploads: list[str], taste: Taste
@@ -82,11 +80,11 @@ class Handlers:
         if session is not None and not session.folder.exists():
             session = None
         number = len(uploads) + (len(_own(session).entries) if session else 0)
-        if number > 4 * self._limits.photos_per_batch:
+        if number > 4 * self.limits.photos_per_batch:
             raise Refused("These are too many photos at a time. Press Start over, and drop fewer.")
         if session is None:
-            session = Session(caller.visitor.owner, self._storage.new_folder(caller.visitor))
-        with self._storage.using(session.folder):
+            session = Session(caller.visitor.owner, self.storage.new_folder(caller.visitor))
+        with self.storage.using(session.folder):
             entries = session.add(uploads)
             self._take(session, entries)
             yield Progress(session, None, None)
@@ -102,7 +100,7 @@ class Handlers:
     def previews(self, session: Session | None, taste: Taste) -> tuple[Path, Path]:
         """Return before and after of the photo that is shown."""
         session = _own(session)
-        with self._storage.using(session.folder):
+        with self.storage.using(session.folder):
             self._darkroom().match(session, taste)
             return self._darkroom().compare(
                 session.shown_photo, taste, self._room_in(session.folder)
@@ -112,7 +110,7 @@ class Handlers:
         """Return the full-size result of the photo that is shown."""
         session, visitor = _own(session), CALLER.get().visitor
         photo, keep_room = session.shown_photo, self._room_in(session.folder)
-        with self._storage.using(session.folder), self._queue.place(visitor.account):
+        with self.storage.using(session.folder), self.queue.place(visitor.account):
             darkroom = self._darkroom()
             darkroom.match(session, taste)
             return await self._in_turn(lambda: darkroom.render(photo, taste, keep_room))
@@ -123,7 +121,7 @@ class Handlers:
         """Yield how many of the results are ready, of how many, and at last the ZIP with all."""
         session, visitor = _own(session), CALLER.get().visitor
         photos, paths, keep_room = session.photos.values(), [], self._room_in(session.folder)
-        with self._storage.using(session.folder), self._queue.place(visitor.account):
+        with self.storage.using(session.folder), self.queue.place(visitor.account):
             darkroom = self._darkroom()
             darkroom.match(session, taste)
             for photo in photos:
@@ -138,7 +136,7 @@ class Handlers:
     def forget(self, session: Session | None) -> None:
         """Delete a session's photos and results."""
         if session is not None:
-            self._storage.remove(session.folder)
+            self.storage.remove(session.folder)
 
     async def enhance_file(self, photo: str, strength: float = 1.0) -> str:
         """Enhance one photo at its full size: the programming interface.
@@ -155,12 +153,12 @@ class Handlers:
         if type(strength) not in (int, float) or not 0 <= strength <= 1:
             raise Refused(f"strength must be between 0 and 1, received {strength!r}.")
         taste, visitor = Taste(round(100 * strength)), CALLER.get().visitor
-        with self._queue.place(visitor.account):
-            folder = self._storage.new_folder(visitor)
+        with self.queue.place(visitor.account):
+            folder = self.storage.new_folder(visitor)
             source: Path | None = None
             try:
-                with self._storage.using(folder):
-                    source = self._storage.take(visitor, photo, folder / "source")
+                with self.storage.using(folder):
+                    source = self.storage.take(visitor, photo, folder / "source")
                     keep_room = self._room_in(folder)
 
                     def work(source=source) -> Path:
@@ -170,22 +168,22 @@ class Handlers:
 
                     return str(await self._in_turn(work))
             except PhotoError as error:
-                self._storage.remove(folder)
+                self.storage.remove(folder)
                 raise Refused(without_paths(error, source)) from None
             except BaseException:
-                self._storage.remove(folder)
+                self.storage.remove(folder)
                 raise
 
     def _darkroom(self) -> "Darkroom":
         """Wait for the model, and import what needs Keras as it does."""
-        model = self._model.result()
+        model = self.model.result()
         from demo.photos.darkroom import Darkroom
 
-        return Darkroom(model, self._limits)
+        return Darkroom(model, self.limits)
 
     def _take(self, session: Session, entries: list[Entry]) -> None:
         """Move the uploads into the session, as many as it may hold."""
-        most = self._limits.photos_per_batch
+        most = self.limits.photos_per_batch
         for entry in entries:
             if entry.number >= most:
                 entry.fail(
@@ -195,7 +193,7 @@ class Handlers:
                 continue
             try:
                 into = session.folder_of(entry) / "source"
-                entry.source = self._storage.take(CALLER.get().visitor, entry.upload, into)
+                entry.source = self.storage.take(CALLER.get().visitor, entry.upload, into)
             except NotFound:
                 entry.fail(f"{entry.name} was deleted in the meantime. Drop it again.")
 
@@ -206,19 +204,19 @@ class Handlers:
         caller, keep_room = CALLER.get(), self._room_in(session.folder)
 
         def work(entry: Entry, on_step: Callable[[str], None]) -> EnhancedPhoto:
-            if not self._model.done():
+            if not self.model.done():
                 on_step(_LOADING)
             assert entry.source is not None, "those without have failed"
             folder = session.folder_of(entry)
             return self._darkroom().enhance(entry.source, folder, taste, keep_room, on_step)
 
         try:
-            with self._queue.place(caller.visitor.account):
+            with self.queue.place(caller.visitor.account):
                 for entry in entries:
                     if entry.is_finished:
                         continue
                     try:
-                        turn = self._queue.run(partial(work, entry), caller.is_listening)
+                        turn = self.queue.run(partial(work, entry), caller.is_listening)
                         async for kind, value in turn:
                             _note(entry, kind, value)
                             yield entry
@@ -243,10 +241,10 @@ class Handlers:
 
     def _room_in(self, folder: Path) -> Callable[[int], None]:
         """Return what keeps room in a folder of the caller's."""
-        return partial(self._storage.make_room, CALLER.get().visitor, folder)
+        return partial(self.storage.make_room, CALLER.get().visitor, folder)
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
-        async for kind, value in self._queue.run(lambda _: work(), CALLER.get().is_listening):
+        async for kind, value in self.queue.run(lambda _: work(), CALLER.get().is_listening):
             if kind == "done":
                 return value
         raise AssertionError("a queue ends with a result or an exception")

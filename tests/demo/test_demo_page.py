@@ -215,8 +215,7 @@ def test_the_model_card_names_real_data_and_its_restriction(tmp_path):
 
 def test_the_card_of_the_model_in_the_package_needs_no_keras_and_the_page_no_pandas():
     program = (
-        "from demo.page import slim_gradio
-from demo.page.model_card import read_model_card; import sys; "
+        "from demo.page.model_card import read_model_card; import sys; "
         "print(read_model_card(None)); import demo.app; "
         "assert not {'keras', 'pandas'} & set(sys.modules)"
     )
