@@ -5,16 +5,14 @@
     mount_page(app, Enhancer.load("runs/a"), path="/enhance")
 """
 
-import os
 import tempfile
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Before gradio is imported: no usage statistics and no look-ups on the Hugging Face Hub.
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+from demo.page import slim_gradio  # noqa: F401
 
+# isort: split
 import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError

@@ -13,10 +13,9 @@ from typing import Any
 import gradio as gr
 from gradio_client import utils as client_utils
 
-from demo.handlers import CALLER, Caller
+from demo.handlers import CALLER, Caller, log_failure
 from demo.page.routes import FILE, NAME
 from demo.page.streams import ANOTHERS, Streams
-from demo.photos.batch import log_failure
 from demo.photos.limits import Refused
 from demo.photos.storage import Storage
 

@@ -3,6 +3,7 @@
 For that the network is not run again. Keras is imported here: others import this module late.
 """
 
+import dataclasses
 import logging
 import shutil
 import time
@@ -35,12 +36,12 @@ KeepRoom = Callable[[int], None]
 """Is told how many bytes will be written at most, and raises if they have no place."""
 
 
+@dataclasses.dataclass(frozen=True)
 class Darkroom:
     """Makes photos with a model, within limits."""
 
-    def __init__(self, enhancer: Enhancer, limits: Limits):
-        self._enhancer = enhancer
-        self._limits = limits
+    enhancer: Enhancer
+    limits: Limits
 
     def enhance(
         self,
@@ -65,11 +66,11 @@ class Darkroom:
         started = time.perf_counter()
         on_step("Reading")
         folder.mkdir(parents=True, exist_ok=True)
-        decoded = read_upload(source, self._limits)
+        decoded = read_upload(source, self.limits)
         pixels = decoded.pixels
         height, width = pixels.shape[:2]
         on_step(f"Enhancing {width} × {height} pixels")
-        edit = self._enhancer.find_edit(pixels)
+        edit = self.enhancer.find_edit(pixels)
         edited = edit.apply(pixels)
         on_step("Writing the result")
         previews = {
@@ -102,7 +103,7 @@ class Darkroom:
         """
         path = photo.folder / f"at-{taste.name}" / photo.result_name
         if not path.exists():
-            decoded = read_upload(photo.source, self._limits)
+            decoded = read_upload(photo.source, self.limits)
             keep_room(most_bytes(photo.result_name, decoded))
             _write_result(path, _apply(_edit_of(photo, taste), decoded.pixels, taste), decoded)
         return path

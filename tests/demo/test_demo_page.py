@@ -13,16 +13,17 @@ import httpx
 import pytest
 from PIL import Image
 
-from demo.handlers import CALLER, Caller, Handlers
+from demo.handlers import CALLER, Caller, Handlers, without_paths
+from demo.page import slim_gradio
 from demo.page.model_card import read_model_card, render_model_card, summarise
 from demo.page.status_list import render_status_list
-from demo.photos.batch import without_paths
 from demo.photos.limits import Limits, Refused
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.session import Entry
 from demo.photos.storage import Storage
 from demo.photos.taste import Taste
 from demo.photos.visitor import Visitor
+from enhancer.photo.refusal import PhotoError
 from tests.helpers.demo_page import (
     FakeEnhancer,
     inside,
@@ -67,10 +68,9 @@ def test_a_closed_queue_finishes_the_photo_in_hand_and_refuses_the_rest(tmp_path
         go_on.set()
 
     paths = [write_gradient(tmp_path / f"{name}.jpg", 20, 30) for name in "ab"]
-    entries = [Entry(path.name, number, source=path) for number, path in enumerate(paths)]
     stopper = threading.Thread(target=stop)
     stopper.start()
-    run_batch(queue, entries, tmp_path / "visit", Slow())
+    entries, _ = run_batch(queue, paths, tmp_path / "visit", Slow())
     stopper.join()
     assert [entry.state for entry in entries] == ["done", "failed"]
     assert "is being stopped" in entries[1].text
@@ -158,7 +158,7 @@ def test_failures_come_first_when_all_is_done():
 def test_paths_in_a_decoders_own_words_are_left_out():
     upload = Path("/srv/uploads/1/a.tif")
     assert (
-        without_paths(f"{upload} is bad (cannot read {upload}). Copy it.", upload)
+        without_paths(PhotoError(f"{upload} is bad (cannot read {upload}). Copy it."), upload)
         == "a.tif is bad. Copy it."
     )
 
@@ -213,14 +213,20 @@ def test_the_model_card_names_real_data_and_its_restriction(tmp_path):
     assert "small test" not in render_model_card(card)
 
 
-def test_the_card_of_the_model_in_the_package_needs_no_keras():
+def test_the_card_of_the_model_in_the_package_needs_no_keras_and_the_page_no_pandas():
     program = (
         "from demo.page.model_card import read_model_card; import sys; "
-        "print(read_model_card(None)); assert 'keras' not in sys.modules"
+        "print(read_model_card(None)); import demo.app; "
+        "assert not {'keras', 'pandas'} & set(sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "on no photo at all" in told.stdout, told.stderr
     assert "is_adjustable=True" in told.stdout
+    assert told.returncode == 0, told.stderr
+
+
+def test_what_stands_in_for_a_module_imports_it_on_demand():
+    assert slim_gradio._OnDemand("colorsys").rgb_to_yiq(0, 0, 0) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("results", [None, "{", "[]", '{"config": {}, "methods": {}}'])
