@@ -8,7 +8,7 @@ import csv
 import dataclasses
 import io
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -145,16 +145,22 @@ def enhance_files(
         try:
             read_ahead()
             while reading:
-                batch = [(job, _result_of(future)) for job, future in reading]
+                batch: list[tuple[Job, Photo]] = []
+                for job, future in reading:
+                    try:
+                        batch.append((job, future.result()))
+                    except Exception as error:  # one photo must not stop the others
+                        on_outcome(Outcome(job, None, _sentence(error)))
                 reading.clear()
                 read_ahead()
-                for job, photo, edited in _edit(enhancer, batch, settings.strength, edits or {}):
+                edited = _edit(enhancer, batch, settings.strength, edits or {})
+                for (job, photo), pixels in zip(batch, edited, strict=True):
+                    if isinstance(pixels, Exception):
+                        on_outcome(Outcome(job, None, _sentence(pixels)))
+                        continue
                     while len(writing) >= enhancer.batch_size:
                         on_outcome(writing.popleft().result())
-                    if isinstance(photo, Photo) and isinstance(edited, np.ndarray):
-                        writing.append(writer.submit(_write, job, photo, edited, settings, results))
-                    else:
-                        on_outcome(Outcome(job, None, _sentence(edited)))
+                    writing.append(writer.submit(_write, job, photo, pixels, settings, results))
         finally:
             for _, future in reading:
                 future.cancel()
@@ -162,42 +168,26 @@ def enhance_files(
                 on_outcome(future.result())
 
 
-def _result_of(future: "Future[Photo]") -> Photo | Exception:
-    try:
-        return future.result()
-    except Exception as error:  # one photo must not stop the others, whatever is wrong with it
-        return error
-
-
 def _edit(
     enhancer: Enhancer,
-    batch: list[tuple[Job, Photo | Exception]],
+    batch: list[tuple[Job, Photo]],
     strength: float,
     edits: Mapping[Path, PhotoRetouch],
-) -> Iterable[tuple[Job, Photo | Exception, np.ndarray | Exception]]:
-    """Edit together what can be; when that fails, each photo alone, to find out which it is."""
-    readable = [photo.pixels for _, photo in batch if isinstance(photo, Photo)]
-    together: list[np.ndarray] = []
-    if len(readable) > 1 and not edits:
-        try:
-            together = enhancer.enhance_many(readable, strength=strength)
-        except Exception:
-            together = []
-    for job, photo in batch:
-        if isinstance(photo, Exception):
-            yield job, photo, photo
-            continue
-        try:
-            if together:
-                edited = together.pop(0)
-            elif job.source in edits:
-                edited = edits[job.source].apply(photo.pixels, strength)
-            else:
-                edited = enhancer.enhance(photo.pixels, strength=strength)
-        except Exception as error:
-            yield job, photo, error
-        else:
-            yield job, photo, edited
+) -> Sequence[np.ndarray | Exception]:
+    """Edit photos together; when that fails, each alone, to find out which it is."""
+    try:
+        if not edits:
+            return enhancer.enhance_many([photo.pixels for _, photo in batch], strength=strength)
+        return [
+            (edits.get(job.source) or enhancer.find_edit(photo.pixels)).apply(
+                photo.pixels, strength
+            )
+            for job, photo in batch
+        ]
+    except Exception as error:
+        if len(batch) == 1:
+            return [error]
+    return [edited for one in batch for edited in _edit(enhancer, [one], strength, edits)]
 
 
 def _write(
