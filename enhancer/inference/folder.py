@@ -18,10 +18,10 @@ import numpy as np
 from enhancer.inference.change import Change, measure, median
 from enhancer.inference.enhancer import EnhancedFile, Enhancer, refuse_overwriting, write_result
 from enhancer.inference.full_size import PhotoRetouch
-from enhancer.inference.result_names import Job, Results
+from enhancer.inference.result_names import Job, Plan, Results
 from enhancer.inference.sizes import reduce_photo
 from enhancer.photo.color import to_uint8
-from enhancer.photo.finder import LeftOut, describe
+from enhancer.photo.finder import describe
 from enhancer.photo.io import Photo, encode_jpeg, read_photo
 from enhancer.photo.metadata import MetadataPolicy
 from enhancer.system.errors import EnhancerError
@@ -59,53 +59,47 @@ class Outcome(NamedTuple):
 
 @dataclasses.dataclass
 class RunSummary:
-    """Counts outcomes of `total` photos, of which `skipped` had a result before, and `renamed` get
-    another name because another photo's result has theirs."""
+    """What became of the photos of a plan, of which `skipped` had a result before."""
 
-    total: int
+    plan: Plan
     skipped: int
-    left_out: LeftOut = dataclasses.field(default_factory=dict)
-    renamed: list[Job] = dataclasses.field(default_factory=list)
+    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
     started: float = dataclasses.field(default_factory=time.monotonic)
-    done: int = 0
-    megapixels: float = 0.0
-    notes: int = 0
-    failures: list[str] = dataclasses.field(default_factory=list)
-    changes: list[tuple[Path, Change]] = dataclasses.field(default_factory=list)
 
-    def add(self, outcome: Outcome) -> None:
-        """Count a photo."""
-        if outcome.made is None:
-            self.failures.append(outcome.failure())
-            return
-        self.done += 1
-        self.megapixels += outcome.made.width * outcome.made.height / 1e6
-        self.notes += bool(outcome.made.notes)
-        if outcome.change is not None:
-            self.changes.append((outcome.job.source, outcome.change))
+    @property
+    def failures(self) -> list[str]:
+        """The sentence of each photo of which nothing was made."""
+        return [outcome.failure() for outcome in self.outcomes if outcome.made is None]
+
+    @property
+    def changes(self) -> dict[Path, Change]:
+        """What was done to each photo."""
+        return {o.job.source: o.change for o in self.outcomes if o.change is not None}
 
     def table(self) -> str:
         """Lines of done, skipped and failed photos, and below them each failure with its reason."""
-        seconds = time.monotonic() - self.started
-        rate = f"{self.megapixels:.1f} MP, {seconds / max(1, self.done):.1f} s per photo"
-        left = self.total - self.done - self.skipped - len(self.failures)
-        example = ", ".join(f"{job.source} is {job.destination.name}" for job in self.renamed[:2])
+        jobs, left_out, renamed = self.plan
+        made = [outcome.made for outcome in self.outcomes if outcome.made]
+        megapixels = sum(file.width * file.height for file in made) / 1e6
+        seconds = (time.monotonic() - self.started) / max(1, len(made))
+        left = len(jobs) - self.skipped - len(self.outcomes)
+        example = ", ".join(f"{job.source} is {job.destination.name}" for job in renamed[:2])
         rows = [
-            ("done", self.done, rate * bool(self.done)),
-            ("  with a note", self.notes, "see above"),
-            ("renamed", len(self.renamed), f"another photo's result has the name: {example}"),
+            ("done", len(made), f"{megapixels:.1f} MP, {seconds:.1f} s per photo" * bool(made)),
+            ("  with a note", sum(bool(file.notes) for file in made), "see above"),
+            ("renamed", len(renamed), f"another photo's result has the name: {example}"),
             ("skipped", self.skipped, "the result exists already; --overwrite makes it again"),
             ("failed", len(self.failures), "each is named below"),
             ("not begun", left, "the same command continues"),
-            ("left out", sum(map(len, self.left_out.values())), "; ".join(describe(self.left_out))),
+            ("left out", sum(map(len, left_out.values())), "; ".join(describe(left_out))),
         ]
         lines = [
-            f"{name:<13}  {count:>{len(str(self.total))}}  {remark}".rstrip()
+            f"{name:<13}  {count:>{len(str(len(jobs)))}}  {remark}".rstrip()
             for name, count, remark in rows
             if count or name == "done"
         ]
         if self.changes:
-            lines.append(f"of a middle photo: {median([change for _, change in self.changes])}")
+            lines.append(f"of a middle photo: {median([*self.changes.values()])}")
         return "\n".join([*lines, *(f"  {failure}" for failure in self.failures)])
 
     def write_changes(self, path: Path) -> None:
@@ -113,7 +107,7 @@ class RunSummary:
         text = io.StringIO()
         table = csv.writer(text)
         table.writerow(["photo", *Change._fields])
-        for source, change in self.changes:
+        for source, change in self.changes.items():
             table.writerow([source, *(f"{value:.3f}" for value in change)])
         write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
