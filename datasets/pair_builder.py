@@ -26,7 +26,7 @@ from datasets.types import (
     SourceError,
     SourcePair,
 )
-from enhancer.system.files import FolderLock
+from enhancer.system.files import lock_folder
 
 MANUAL_DOWNLOAD_INSTRUCTIONS = """
 Name the folder with the source photos with --manual_dir (--manual-dir of `python -m datasets
@@ -120,7 +120,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             )
         # The lock is a file already.
         prepared_folder.refuse_inside(source.folder, self.prepared_dir)
-        with FolderLock(Path(self.data_path).parent):
+        with lock_folder(Path(self.data_path).parent):
             # Before TFDS deletes what it is going to overwrite: a source that gives nothing must
             # not cost the old data.
             self._prepared, metadata = source.folder, self._read_prepared(source.folder)
