@@ -27,7 +27,7 @@ from datasets.types import (
     SourceError,
     SourcePair,
 )
-from enhancer.system.files import FolderLock
+from enhancer.system.files import lock_folder
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -118,7 +118,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             )
         # The lock is a file already.
         prepared_folder.refuse_inside(source.folder, self.prepared_dir)
-        with FolderLock(Path(self.data_path).parent):
+        with lock_folder(Path(self.data_path).parent):
             # Before TFDS deletes what it is going to overwrite: a source that gives nothing must
             # not cost the old data.
             self._prepared_metadata = prepare(

@@ -133,7 +133,7 @@ def _enhance(arguments: Arguments) -> int:
         waiting = [job for job in jobs if not os.path.exists(job.destination)]
     from enhancer.inference.folder import RunSummary
 
-    summary = RunSummary(len(jobs), len(jobs) - len(waiting), plan.left_out, plan.renamed)
+    summary = RunSummary(plan, len(jobs) - len(waiting))
     if waiting:
         from enhancer.inference.enhancer import Enhancer
         from enhancer.system import compiler
@@ -179,7 +179,7 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary, edits: dict | N
     with progress_bar(total=len(waiting), unit="photo", smoothing=0) as bar:
 
         def show(outcome: Outcome) -> None:
-            summary.add(outcome)
+            summary.outcomes.append(outcome)
             if outcome.made is None:
                 bar.write(outcome.failure(), file=sys.stderr)
             for note in outcome.made.notes if outcome.made else ():

@@ -67,13 +67,13 @@ def run_in_folder(experiment: Any, run: Callable[[Any], int]) -> int:
     if isinstance(experiment, Experiment):
         refuse_contradictions(experiment)
     from enhancer.system import processes
-    from enhancer.system.files import FolderLock
+    from enhancer.system.files import lock_folder
 
     with signals_raise(), contextlib.ExitStack() as held:
         processes.join_other_processes()
         with processes.first_process_first("locking the folder", experiment.workdir):
             if processes.is_first_process():
-                held.enter_context(FolderLock(experiment.workdir))
+                held.enter_context(lock_folder(experiment.workdir))
         try:
             return run(experiment)
         except RuntimeError as error:

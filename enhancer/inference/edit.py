@@ -32,9 +32,9 @@ class Edit:
     def apply(self, photo: np.ndarray, strength: float = 1.0) -> np.ndarray:
         """Edit the photo that `low_input` was made of, uint8 or uint16 `(H, W, 3)`, keeping both.
         A `strength` of 0 gives the photo itself, 1 the whole edit."""
+        check_strength(strength)
         if self.low_input.shape != photo.shape:
             return transfer_edit(photo, self.low_input, self.low_output, strength=strength)
-        check_strength(strength)
         # A photo that the network saw at its own size comes back as the network made it.
         top = np.float32(WHITE[photo.dtype])
         blended = np.clip(self.low_output, 0.0, 1.0) * top
@@ -57,18 +57,7 @@ def transfer_edit(
 
     Returns:
         The edited photo, of the photo's shape and dtype.
-
-    Raises:
-        ValueError: an argument is something else; the message says what.
     """
-    check_photo(photo)
-    check_strength(strength)
-    shapes = low_input.shape, low_output.shape
-    if low_input.ndim != 3 or shapes[0] != shapes[1] or shapes[0][-1] != 3 or not low_input.size:
-        raise ValueError(
-            f"low_input and low_output must both be (height, width, 3), received {shapes[0]} "
-            f"and {shapes[1]}."
-        )
     maps = fit_grid(_as_unit(low_input), np.asarray(low_output, np.float32))
     if strength != 1.0:
         # Blending the maps blends the pictures, and there are a hundred times fewer of them.

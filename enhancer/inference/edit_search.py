@@ -1,7 +1,8 @@
 """From photos to their edits, through a network: reduced to what it sees, in batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -35,11 +36,8 @@ class RetouchSearch:
 
     def __call__(self, photos: Sequence[np.ndarray], batch_size: int) -> list[PhotoRetouch]:
         seen = [fitted(photo, self._side) for photo in photos]
-        edits = []
-        while len(edits) < len(seen):
-            size = batch_size if len(seen) - len(edits) >= batch_size else 1
-            answer = self.forward(_stacked(seen[len(edits) : len(edits) + size]))
-            edits += map(PhotoRetouch, *answer)
+        answers = (self.forward(_stacked(batch)) for batch in _batches(seen, batch_size))
+        edits = [edit for answer in answers for edit in map(PhotoRetouch, *answer)]
         return [
             edit.without_colour() if _is_grey(photo) else edit
             for edit, photo in zip(edits, photos, strict=True)
@@ -73,11 +71,7 @@ class PictureSearch:
             buckets.setdefault(self._size_for(*picture.shape[:2]), []).append(index)
         answers: dict[int, np.ndarray] = {}
         for padded, indices in buckets.items():
-            # Full batches and single photos: another program for each remainder would cost more.
-            full = len(indices) - len(indices) % batch_size
-            while indices:
-                size = batch_size if full else 1
-                batch, indices, full = indices[:size], indices[size:], max(0, full - size)
+            for batch in _batches(indices, batch_size):
                 found = self.forward(_stacked([pad(reduced[index], padded) for index in batch]))
                 for index, answer in zip(batch, found, strict=True):
                     answers[index] = crop(answer, *reduced[index].shape[:2])
@@ -103,6 +97,13 @@ def load_edit(path: Path) -> Edit | PhotoRetouch:
     """The edit that `save_edit` kept."""
     with np.load(path) as saved:
         return (PhotoRetouch if "grid" in saved else Edit)(**saved)
+
+
+def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
+    """Full batches, then single items: another program for each remainder would cost more."""
+    full = len(items) - len(items) % size
+    yield from (items[start : start + size] for start in range(0, full, size))
+    yield from ([item] for item in items[full:])
 
 
 def _stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:

@@ -8,7 +8,7 @@ import csv
 import dataclasses
 import io
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -18,10 +18,10 @@ import numpy as np
 from enhancer.inference.change import Change, measure, median
 from enhancer.inference.enhancer import EnhancedFile, Enhancer, refuse_overwriting, write_result
 from enhancer.inference.full_size import PhotoRetouch
-from enhancer.inference.result_names import Job, Results
+from enhancer.inference.result_names import Job, Plan, Results
 from enhancer.inference.sizes import reduce_photo
 from enhancer.photo.color import to_uint8
-from enhancer.photo.finder import LeftOut, describe
+from enhancer.photo.finder import describe
 from enhancer.photo.io import Photo, encode_jpeg, read_photo
 from enhancer.photo.metadata import MetadataPolicy
 from enhancer.system.errors import EnhancerError
@@ -59,53 +59,51 @@ class Outcome(NamedTuple):
 
 @dataclasses.dataclass
 class RunSummary:
-    """Counts outcomes of `total` photos, of which `skipped` had a result before, and `renamed` get
-    another name because another photo's result has theirs."""
+    """What became of the photos of a plan, of which `skipped` had a result before."""
 
-    total: int
+    plan: Plan
     skipped: int
-    left_out: LeftOut = dataclasses.field(default_factory=dict)
-    renamed: list[Job] = dataclasses.field(default_factory=list)
+    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
     started: float = dataclasses.field(default_factory=time.monotonic)
-    done: int = 0
-    megapixels: float = 0.0
-    notes: int = 0
-    failures: list[str] = dataclasses.field(default_factory=list)
-    changes: list[tuple[Path, Change]] = dataclasses.field(default_factory=list)
 
-    def add(self, outcome: Outcome) -> None:
-        """Count a photo."""
-        if outcome.made is None:
-            self.failures.append(outcome.failure())
-            return
-        self.done += 1
-        self.megapixels += outcome.made.width * outcome.made.height / 1e6
-        self.notes += bool(outcome.made.notes)
-        if outcome.change is not None:
-            self.changes.append((outcome.job.source, outcome.change))
+    @property
+    def failures(self) -> list[str]:
+        """The sentence of each photo of which nothing was made."""
+        return [outcome.failure() for outcome in self.outcomes if outcome.made is None]
+
+    @property
+    def changes(self) -> dict[Path, Change]:
+        """What was done to each photo."""
+        return {o.job.source: o.change for o in self.outcomes if o.change is not None}
 
     def table(self) -> str:
         """Lines of done, skipped and failed photos, and below them each failure with its reason."""
+        jobs, left_out, renamed = self.plan
+        made = [outcome.made for outcome in self.outcomes if outcome.made]
+        megapixels = sum(file.width * file.height for file in made) / 1e6
         seconds = max(time.monotonic() - self.started, 1e-6)
-        rate = f"{self.megapixels:.1f} MP, {self.megapixels / seconds:.1f} MP/s"
-        left = self.total - self.done - self.skipped - len(self.failures)
-        example = ", ".join(f"{job.source} is {job.destination.name}" for job in self.renamed[:2])
+        left = len(jobs) - self.skipped - len(self.outcomes)
+        example = ", ".join(f"{job.source} is {job.destination.name}" for job in renamed[:2])
         rows = [
-            ("done", self.done, rate * bool(self.done)),
-            ("  with a note", self.notes, "see above"),
-            ("renamed", len(self.renamed), f"another photo's result has the name: {example}"),
+            (
+                "done",
+                len(made),
+                f"{megapixels:.1f} MP, {megapixels / seconds:.1f} MP/s" * bool(made),
+            ),
+            ("  with a note", sum(bool(file.notes) for file in made), "see above"),
+            ("renamed", len(renamed), f"another photo's result has the name: {example}"),
             ("skipped", self.skipped, "the result exists already; --overwrite makes it again"),
             ("failed", len(self.failures), "each is named below"),
             ("not begun", left, "the same command continues"),
-            ("left out", sum(map(len, self.left_out.values())), "; ".join(describe(self.left_out))),
+            ("left out", sum(map(len, left_out.values())), "; ".join(describe(left_out))),
         ]
         lines = [
-            f"{name:<13}  {count:>{len(str(self.total))}}  {remark}".rstrip()
+            f"{name:<13}  {count:>{len(str(len(jobs)))}}  {remark}".rstrip()
             for name, count, remark in rows
             if count or name == "done"
         ]
         if self.changes:
-            lines.append(f"of a middle photo: {median([change for _, change in self.changes])}")
+            lines.append(f"of a middle photo: {median([*self.changes.values()])}")
         return "\n".join([*lines, *(f"  {failure}" for failure in self.failures)])
 
     def write_changes(self, path: Path) -> None:
@@ -113,7 +111,7 @@ class RunSummary:
         text = io.StringIO()
         table = csv.writer(text)
         table.writerow(["photo", *Change._fields])
-        for source, change in self.changes:
+        for source, change in self.changes.items():
             table.writerow([source, *(f"{value:.3f}" for value in change)])
         write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
@@ -145,16 +143,22 @@ def enhance_files(
         try:
             read_ahead()
             while reading:
-                batch = [(job, _result_of(future)) for job, future in reading]
+                batch: list[tuple[Job, Photo]] = []
+                for job, future in reading:
+                    try:
+                        batch.append((job, future.result()))
+                    except Exception as error:  # one photo must not stop the others
+                        on_outcome(Outcome(job, None, _sentence(error)))
                 reading.clear()
                 read_ahead()
-                for job, photo, edited in _edit(enhancer, batch, settings.strength, edits or {}):
+                edited = _edit(enhancer, batch, settings.strength, edits or {})
+                for (job, photo), pixels in zip(batch, edited, strict=True):
+                    if isinstance(pixels, Exception):
+                        on_outcome(Outcome(job, None, _sentence(pixels)))
+                        continue
                     while len(writing) >= enhancer.batch_size:
                         on_outcome(writing.popleft().result())
-                    if isinstance(photo, Photo) and isinstance(edited, np.ndarray):
-                        writing.append(writer.submit(_write, job, photo, edited, settings, results))
-                    else:
-                        on_outcome(Outcome(job, None, _sentence(edited)))
+                    writing.append(writer.submit(_write, job, photo, pixels, settings, results))
         finally:
             for _, future in reading:
                 future.cancel()
@@ -162,42 +166,26 @@ def enhance_files(
                 on_outcome(future.result())
 
 
-def _result_of(future: "Future[Photo]") -> Photo | Exception:
-    try:
-        return future.result()
-    except Exception as error:  # one photo must not stop the others, whatever is wrong with it
-        return error
-
-
 def _edit(
     enhancer: Enhancer,
-    batch: list[tuple[Job, Photo | Exception]],
+    batch: list[tuple[Job, Photo]],
     strength: float,
     edits: Mapping[Path, PhotoRetouch],
-) -> Iterable[tuple[Job, Photo | Exception, np.ndarray | Exception]]:
-    """Edit together what can be; when that fails, each photo alone, to find out which it is."""
-    readable = [photo.pixels for _, photo in batch if isinstance(photo, Photo)]
-    together: list[np.ndarray] = []
-    if len(readable) > 1 and not edits:
-        try:
-            together = enhancer.enhance_many(readable, strength=strength)
-        except Exception:
-            together = []
-    for job, photo in batch:
-        if isinstance(photo, Exception):
-            yield job, photo, photo
-            continue
-        try:
-            if together:
-                edited = together.pop(0)
-            elif job.source in edits:
-                edited = edits[job.source].apply(photo.pixels, strength)
-            else:
-                edited = enhancer.enhance(photo.pixels, strength=strength)
-        except Exception as error:
-            yield job, photo, error
-        else:
-            yield job, photo, edited
+) -> Sequence[np.ndarray | Exception]:
+    """Edit photos together; when that fails, each alone, to find out which it is."""
+    try:
+        if not edits:
+            return enhancer.enhance_many([photo.pixels for _, photo in batch], strength=strength)
+        return [
+            (edits.get(job.source) or enhancer.find_edit(photo.pixels)).apply(
+                photo.pixels, strength
+            )
+            for job, photo in batch
+        ]
+    except Exception as error:
+        if len(batch) == 1:
+            return [error]
+    return [edited for one in batch for edited in _edit(enhancer, [one], strength, edits)]
 
 
 def _write(

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from enhancer.inference.edit import WHITE, in_threads
+from enhancer.inference.edit import WHITE, check_strength, in_threads
 from enhancer.network import retouch as form
 
 GUIDE_SIDE = 512
@@ -55,6 +55,7 @@ class PhotoRetouch:
     def apply(self, photo: np.ndarray, strength: float = 1.0) -> np.ndarray:
         """Edit a photo, uint8 or uint16 `(H, W, 3)` sRGB, keeping both.
         A `strength` of 0 gives the photo itself, 1 the whole edit."""
+        check_strength(strength)
         height, width = photo.shape[:2]
         guide = _guide(photo)
         table = _tone_table(self.numbers)

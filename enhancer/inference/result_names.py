@@ -1,6 +1,7 @@
 """Which photo of a folder becomes which result."""
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -58,16 +59,11 @@ class Results:
         """Read what was written down; a line that a kill tore counts as nothing."""
         self._output = output
         self._made: dict[str, str] = {}
-        try:
-            lines = (output / RECORD).read_bytes().split(b"\n")
-        except OSError:
-            return
-        for line in lines:
-            try:
-                row = json.loads(line)
-                self._made[row["result"]] = row["photo"]
-            except (ValueError, KeyError, TypeError):
-                continue
+        with contextlib.suppress(OSError):
+            for line in (output / RECORD).read_bytes().split(b"\n"):
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    row = json.loads(line)
+                    self._made[row["result"]] = row["photo"]
 
     def are_anothers(self, photo: Path, result: Path) -> bool:
         """Whether a result is there, made from another photo; where that photo was is no matter."""
@@ -193,13 +189,13 @@ def _without_collisions(
     given: dict[Path, Path] = {}
     renamed: set[Path] = set()
     for source, destination in wanted.items():
-        stem, meets = destination.stem, count[_folded(destination)] > 1
-        if meets:
+        stem = destination.stem
+        if count[_folded(destination)] > 1:
             stem = f"{stem}_{source.suffix.lower().removeprefix('.')}"
         for number in itertools.count(1):
             ending = f"_{number}" if number > 1 else ""
             name = destination.with_name(f"{stem}{ending}{destination.suffix}")
-            if _folded(name) in taken and (meets or number > 1):
+            if name != destination and _folded(name) in taken:
                 continue
             if not results.are_anothers(source, name):
                 break
@@ -216,12 +212,10 @@ def _folded(path: Path) -> str:
 
 def _identity(photo: Path) -> str | None:
     """A hash over a photo's length, its beginning and its end; None where it cannot be read."""
-    try:
-        with open(photo, "rb") as file:
-            length = os.fstat(file.fileno()).st_size
-            digest = hashlib.sha256(f"{length} ".encode() + file.read(_PART))
-            file.seek(max(_PART, length - _PART))
-            digest.update(file.read(_PART))
-    except OSError:
-        return None
-    return digest.hexdigest()
+    with contextlib.suppress(OSError), open(photo, "rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256(f"{length} ".encode() + file.read(_PART))
+        file.seek(max(_PART, length - _PART))
+        digest.update(file.read(_PART))
+        return digest.hexdigest()
+    return None

@@ -252,6 +252,6 @@ def _to_keras_layout(key: str, value: np.ndarray, shape: tuple[int, ...]) -> np.
     return value.transpose(2, 3, 1, 0).reshape(shape) if value.ndim == 4 else value.reshape(shape)
 
 
-def _listed(names: list[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more or "nothing"
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more or "nothing"

@@ -4,8 +4,6 @@ Without a suffix a score is of the photo at its stored size, as users get it."""
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from enhancer.scoring.metrics import METRICS
-
 PhotoScores = dict[str, Any]
 """One photo's `{"id": ..., "l1": ..., ...}`; the score of a region that the photo lacks is None."""
 
@@ -36,8 +34,8 @@ class ScoreColumn(NamedTuple):
             return min(values, key=abs)
         return (min if self.lower_is_better else max)(values)
 
-    def text(self, value: float, *, signed: bool = False) -> str:
-        return number_text(value, self.decimals, signed=signed)
+    def text(self, value: float) -> str:
+        return number_text(value, self.decimals)
 
 
 def number_text(value: float, decimals: int, *, signed: bool = False) -> str:
@@ -74,4 +72,4 @@ COLUMNS: Mapping[str, ScoreColumn] = {
 }
 FAULTS = ("pink", "bright_detail", "newly_clipped", "exposure_stops")
 """What is wrong with edited photos that a mean difference hardly shows."""
-MAIN_COLUMNS = tuple(METRICS)
+MAIN_COLUMNS = ("l1", "psnr_db", "ssim", "delta_e_76", "ciede2000")

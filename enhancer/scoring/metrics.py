@@ -33,6 +33,7 @@ class ColorDifference(NamedTuple):
     """Means over a picture or a part of it."""
 
     delta_e_76: float
+    """Euclidean distance in CIE L*a*b* (CIE 15, 1976): the FiveK literature's ΔE*ab."""
     ciede2000: float
 
 
@@ -83,11 +84,6 @@ def ssim(prediction: np.ndarray, target: np.ndarray) -> float:
     return sum(_in_threads(sum_of_tile, corners)) / (height * width * 3)
 
 
-def delta_e_76(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Mean Euclidean distance in CIE L*a*b* (CIE 15, 1976): the FiveK literature's ΔE*ab."""
-    return color_differences(prediction, target)[0].delta_e_76
-
-
 def ciede2000(prediction: np.ndarray, target: np.ndarray) -> float:
     """Mean CIEDE2000 colour difference, kL = kC = kH = 1; about 1 is just noticeable.
 
@@ -117,15 +113,6 @@ def color_differences(
     total = np.sum(_in_threads(sums, range(0, len(pictures[0]), _PIXELS_AT_ONCE)), axis=0)
     counts = [len(pictures[0]), *(int(np.count_nonzero(mask)) for mask in masks)]
     return [ColorDifference(*(row / n).tolist()) for row, n in zip(total, counts, strict=True)]
-
-
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "l1": l1,
-    "psnr_db": psnr_db,
-    "ssim": ssim,
-    "delta_e_76": delta_e_76,
-    "ciede2000": ciede2000,
-}
 
 
 def find_regions(photo: np.ndarray) -> dict[str, np.ndarray | None]:

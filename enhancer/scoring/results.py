@@ -65,22 +65,32 @@ def summarise(rows: Sequence[PhotoScores]) -> dict[str, dict[str, Any]]:
     return {column: _mean_with_interval(values) for column, values in known.items() if values}
 
 
-def paired_difference(
+def paired_differences(
     rows_a: Sequence[PhotoScores],
     rows_b: Sequence[PhotoScores],
-    column: str,
     scene_of: Mapping[str, int | str] | None = None,
-) -> dict[str, Any]:
-    """Compare method a with method b in one score, as `comparison_fields` returns it.
+) -> dict[str, dict[str, Any]]:
+    """Compare method a with method b in each score, as `comparison_fields` returns it.
 
-    Only the photos count for which both have the score; ValueError if there are none. `scene_of` is
-    the scene of each photo by id, where some show the same one.
+    Only the photos count for which both have the score; where there are none, and where neither
+    more nor less is better, nothing is compared. `scene_of` is the scene of each photo by id, where
+    some show the same one.
     """
-    a, b = ({row["id"]: row.get(column) for row in rows} for rows in (rows_a, rows_b))
-    ids = [photo for photo in a if a[photo] is not None and b.get(photo) is not None]
-    scores_a, scores_b = (np.array([of[photo] for photo in ids]) for of in (a, b))
-    scenes = None if scene_of is None else [scene_of[photo] for photo in ids]
-    return comparison_fields(statistics.compare(scores_a, scores_b, scenes), COLUMNS[column])
+    rows_of_b = {row["id"]: row for row in rows_b}
+    found = {}
+    for column, heading in COLUMNS.items():
+        scores = [
+            (row["id"], row[column], other[column])
+            for row in rows_a
+            if row.get(column) is not None
+            and (other := rows_of_b.get(row["id"], {})).get(column) is not None
+        ]
+        if scores and heading.lower_is_better is not None:
+            photos, a, b = zip(*scores, strict=True)
+            scenes = None if scene_of is None else [scene_of[photo] for photo in photos]
+            compared = statistics.compare(np.array(a), np.array(b), scenes)
+            found[column] = comparison_fields(compared, heading)
+    return found
 
 
 def comparison_fields(
@@ -155,7 +165,7 @@ def build_results(
         "paired": {
             f"{main}_vs_{other}": pair
             for other in methods
-            if other != main and (pair := _paired_columns(rows[main], rows[other], scene_of))
+            if other != main and (pair := paired_differences(rows[main], rows[other], scene_of))
         },
         "stages": stages,
         "training": {"seconds": total, "price_per_hour": price_per_hour, "cost": cost},
@@ -216,20 +226,6 @@ def text_table(lines: Sequence[Sequence[str]]) -> str:
         for first, *cells in lines
     )
     return "\n".join([head, "-" * len(head), *table])
-
-
-def _paired_columns(
-    rows_a: Sequence[PhotoScores], rows_b: Sequence[PhotoScores], scene_of: Any
-) -> dict[str, Any]:
-    """The paired differences of all scores that some photo has from both methods."""
-    others = {row["id"]: row for row in rows_b}
-    common = [(row, others[row["id"]]) for row in rows_a if row["id"] in others]
-    return {
-        column: paired_difference(rows_a, rows_b, column, scene_of)
-        for column, heading in COLUMNS.items()
-        if heading.lower_is_better is not None
-        and any(a.get(column) is not None and b.get(column) is not None for a, b in common)
-    }
 
 
 def _mean_with_interval(values: Sequence[float]) -> dict[str, Any]:

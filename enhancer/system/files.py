@@ -1,13 +1,15 @@
 """Files that are complete or not there, and folders that one process works on at a time."""
 
+import contextlib
 import fcntl
 import json
 import os
 import platform
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -47,8 +49,9 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
-class FolderLock:
-    """Keeps other processes off a folder while the context is open.
+@contextlib.contextmanager
+def lock_folder(folder: Path, *, other_host_seconds: float = _OTHER_HOST_SECONDS) -> Iterator[None]:
+    """Keep other processes off a folder while the context is open.
 
     The system lets go of it however the process dies. One of another host is waited for a while: it
     may have died with its host, and this be the job that continues.
@@ -57,50 +60,38 @@ class FolderLock:
         FolderInUseError: on entering, when another process holds it.
         FolderLockError: likewise, when the file system knows no locks.
     """
-
-    def __init__(self, folder: Path, *, other_host_seconds: float = _OTHER_HOST_SECONDS):
-        self._folder, self._patience = folder, other_host_seconds
-
-    def __enter__(self) -> "FolderLock":
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._folder / ".lock", "a+")
-        try:
-            self._acquire()
-        except BaseException:
-            self._file.close()
-            raise
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {platform.node()}")
-        self._file.flush()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.truncate(0)
-        self._file.close()
-
-    def _acquire(self) -> None:
-        began, told = time.monotonic(), False
-        while not self._try():
-            self._file.seek(0)
-            holder = self._file.read().strip() or "another process"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a+") as file:
+        waits_until = None
+        while not _try_to_lock(folder, file):
+            file.seek(0)
+            holder = file.read().strip() or "another process"
             elsewhere = " on " in holder and holder.rpartition(" on ")[2] != platform.node()
-            in_use = f"{self._folder} is in use by {holder}"
-            if not elsewhere or (told and time.monotonic() - began >= self._patience):
+            in_use = f"{folder} is in use by {holder}"
+            if not elsewhere or (waits_until and time.monotonic() >= waits_until):
                 raise FolderInUseError(f"{in_use}; wait for it, stop it, or name another folder.")
-            if not told:
-                tqdm.write(f"{in_use}: waiting up to {self._patience:.0f} s for its end.")
-                told = True
-            time.sleep(min(_TRY_AGAIN_SECONDS, self._patience))
-
-    def _try(self) -> bool:
+            if not waits_until:
+                tqdm.write(f"{in_use}: waiting up to {other_host_seconds:.0f} s for its end.")
+                waits_until = time.monotonic() + other_host_seconds
+            time.sleep(min(_TRY_AGAIN_SECONDS, other_host_seconds))
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise FolderLockError(
-                f"{self._folder} cannot be locked ({error.strerror}): its file system has no "
-                "locks (Lustre does when it is mounted with -o flock). Without them two processes "
-                "could write into it; name a folder on another file system."
-            ) from error
-        return True
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _try_to_lock(folder: Path, file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise FolderLockError(
+            f"{folder} cannot be locked ({error.strerror}): its file system has no locks (Lustre "
+            "does when it is mounted with -o flock). Without them two processes could write into "
+            "it; name a folder on another file system."
+        ) from error
+    return True

@@ -1,5 +1,6 @@
 """The machine that a result came from, in words: a time or a cost without it says nothing."""
 
+import contextlib
 import os
 import platform
 from pathlib import Path
@@ -9,24 +10,21 @@ import jax
 
 
 def describe() -> dict[str, Any]:
-    """CPU, cores, memory in GiB and JAX's devices, for JSON; what the system hides is None."""
+    """CPU, cores, memory in GiB and JAX's devices, for JSON."""
     kinds = sorted({device.device_kind for device in jax.devices()})
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "cpu": _proc_value("cpuinfo", "model name") or platform.processor() or platform.machine(),
+        "cpu": _cpu() or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "memory_gib": _memory_gib(),
+        "memory_gib": round(memory / 2**30, 1),
         "devices": f"{jax.device_count()} x {', '.join(kinds)}",
     }
 
 
-def _memory_gib() -> float | None:
-    kibibytes = (_proc_value("meminfo", "MemTotal") or "").removesuffix(" kB")
-    return round(int(kibibytes) / 2**20, 1) if kibibytes.isdigit() else None
-
-
-def _proc_value(file: str, key: str) -> str | None:
-    try:
-        lines = Path("/proc", file).read_text().splitlines()
-    except OSError:
-        return None
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), None)
+def _cpu() -> str:
+    """The CPU's name, where Linux says it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return ""

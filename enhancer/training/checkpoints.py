@@ -64,11 +64,6 @@ class Progress:
         return self.history[-1]["epoch"]
 
     @property
-    def at_epoch_end(self) -> bool:
-        """Whether no step has been taken since the last row."""
-        return bool(self.history) and self.history[-1]["step"] == self.step
-
-    @property
     def train_loss(self) -> float | None:
         """Mean of the epoch so far; None before a finite loss."""
         return self.loss_sum / self.num_losses if self.num_losses else None

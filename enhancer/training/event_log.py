@@ -51,24 +51,21 @@ class EventLog:
         """
         if not is_first_process():
             return
-        step = row["step"]
         if self._file is None:
-            self._file = self._start(step)
+            self._file = self._start(row["step"])
         unknown = () if row["epoch"] else _UNKNOWN_IN_EPOCH_0
         values = [
             Summary.Value(tag=tag, simple_value=float(row[key]))
             for tag, key in _SCALARS.items()
             if row[key] is not None and key not in unknown
         ]
-        event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
-        self._write(self._file, event)
+        event = Event(wall_time=time.time(), step=row["step"], summary=Summary(value=values))
+        self._file.write(event.SerializeToString())
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file; a row written after that begins a new one."""
         if self._file is not None:
             self._file.close()
-            self._file = None
 
     def _start(self, step: int) -> RecordWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -78,11 +75,7 @@ class EventLog:
         last = max((int(path.name.split(".")[3]) for path in files), default=0)
         name = f"events.out.tfevents.{last + 1:010d}.{socket.gethostname()}"
         file = RecordWriter(str(self._folder / name))
-        self._write(file, Event(wall_time=time.time(), file_version="brain.Event:2"))
         session = SessionLog(status=SessionLog.START)
-        self._write(file, Event(wall_time=time.time(), step=step, session_log=session))
+        for what in ({"file_version": "brain.Event:2"}, {"step": step, "session_log": session}):
+            file.write(Event(wall_time=time.time(), **what).SerializeToString())
         return file
-
-    @staticmethod
-    def _write(file: RecordWriter, event: Any) -> None:
-        file.write(event.SerializeToString())

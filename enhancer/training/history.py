@@ -8,8 +8,6 @@ from enhancer.config import StageConfig
 Row = dict[str, Any]
 """Of `history.json`. Losses are L1 in [0, 1]; the gap is validation minus training loss, and like
 the training loss None in epoch 0, which trains nothing."""
-CLOCK_COLUMNS = ("images_per_second", "seconds")
-"""What a clock says: the only columns that differ between a stage and its repetition."""
 
 
 def best_row(history: Sequence[Row]) -> Row:

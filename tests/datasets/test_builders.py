@@ -21,7 +21,7 @@ from datasets.fivek.photo_names import read_catalogue
 from datasets.types import DatasetNotBuilt, PreparationError, SourceError
 from datasets.workers import pool
 from enhancer.data.pairs import ReadablePairs
-from enhancer.system.files import FolderInUseError, FolderLock
+from enhancer.system.files import FolderInUseError, lock_folder
 
 ROOT = Path(__file__).parents[2]
 HAS_TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
@@ -291,7 +291,7 @@ def test_real_pairs_build(shared_data, tmp_path):
 
 def test_two_processes_do_not_build_one_data_set(sets, tmp_path):
     refused = pytest.raises(FolderInUseError, match=f"in use by process {os.getpid()}")
-    with FolderLock(tmp_path / "real_estate/long_1536"), refused:
+    with lock_folder(tmp_path / "real_estate/long_1536"), refused:
         build.build("real_estate", sets / "real_estate", tmp_path)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from enhancer.config import StageConfig
-from enhancer.scoring.metrics import METRICS
+from enhancer.scoring.columns import MAIN_COLUMNS
 from recipes.ablation.cells import Cell, Cells
 from recipes.ablation.command import Ablation, parse
 from recipes.ablation.folds import Fold
@@ -82,7 +82,7 @@ def test_names_that_differ_in_signs_have_folders_of_their_own():
 
 def cell(strategy: str, seed: int, values, fold: int = 0, pairs: int = 8) -> dict:
     rows = [
-        {"id": f"{fold}-{i}"} | dict.fromkeys(METRICS, 0.5) | {"l1": float(value)}
+        {"id": f"{fold}-{i}"} | dict.fromkeys(MAIN_COLUMNS, 0.5) | {"l1": float(value)}
         for i, value in enumerate(values)
     ]
     place = {"strategy": strategy, "pairs": pairs, "fold": fold, "seed": seed}

@@ -11,9 +11,8 @@ from PIL import Image
 from enhancer.photo.io import encode_jpeg
 from enhancer.report.pictures import Strip, difference_picture, make_strips
 from enhancer.report.report import write_report
-from enhancer.scoring.columns import FAULTS
+from enhancer.scoring.columns import FAULTS, MAIN_COLUMNS
 from enhancer.scoring.evaluation import evaluate, unedited
-from enhancer.scoring.metrics import METRICS
 from enhancer.scoring.results import build_results
 
 BETTER = {
@@ -35,7 +34,7 @@ HISTORY = [
 def page_of(tmp_path, *, histories=None, strips=(), scores=BETTER, **others) -> str:
     rows = {
         method: [
-            {"id": f"photo {i}"} | dict.fromkeys(METRICS, 0.5) | {"l1": value}
+            {"id": f"photo {i}"} | dict.fromkeys(MAIN_COLUMNS, 0.5) | {"l1": value}
             for i, value in enumerate(values)
         ]
         for method, values in scores.items()

@@ -6,12 +6,11 @@ import re
 import pytest
 from scipy import stats
 
-from enhancer.scoring.columns import COLUMNS, number_text
-from enhancer.scoring.metrics import METRICS
+from enhancer.scoring.columns import COLUMNS, MAIN_COLUMNS, number_text
 from enhancer.scoring.results import (
     build_results,
     main_method,
-    paired_difference,
+    paired_differences,
     results_table,
     summarise,
 )
@@ -19,7 +18,7 @@ from enhancer.scoring.results import (
 
 def rows_of(*values: float, metric: str = "l1") -> list[dict]:
     return [
-        {"id": str(i)} | dict.fromkeys(METRICS, 0.5) | {metric: value}
+        {"id": str(i)} | dict.fromkeys(MAIN_COLUMNS, 0.5) | {metric: value}
         for i, value in enumerate(values)
     ]
 
@@ -42,7 +41,7 @@ def test_no_photos_have_no_mean():
 
 
 def test_a_baseline_without_any_error_has_no_relative_interval():
-    difference = paired_difference(rows_of(0.1, 0.1, 0.2), rows_of(0.0, 0.0, 0.0), "l1")
+    difference = paired_differences(rows_of(0.1, 0.1, 0.2), rows_of(0.0, 0.0, 0.0))["l1"]
     assert (
         difference["relative_percent"],
         difference["relative_low"],
@@ -61,13 +60,12 @@ def test_photos_without_a_region_do_not_count_in_its_column():
         for row, value in zip(rows_of(0.1, 0.2, 0.3), (0.5, None, 0.7), strict=True)
     ]
     assert summarise(rows)["l1_highlights"]["n"] == 2
-    assert paired_difference(rows, rows, "l1_highlights")["n"] == 2
+    assert paired_differences(rows, rows)["l1_highlights"]["n"] == 2
 
 
 def test_only_the_same_photos_are_compared():
     others = [row | {"id": "other"} for row in rows_of(0.1)]
-    with pytest.raises(ValueError, match="same photos"):
-        paired_difference(rows_of(0.1), others, "l1")
+    assert paired_differences(rows_of(0.1), others) == {}
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from enhancer.scoring.metrics import METRICS
+from enhancer.scoring.columns import MAIN_COLUMNS
 from enhancer.scoring.results import build_results
 from enhancer.scoring.verdict import change_text, detectable_sentence, outcome_of, verdict, words
 
@@ -58,7 +58,7 @@ def test_a_change_is_told_in_percent_with_its_interval():
 def results_of(seen: dict | None = None, **methods: list[float]) -> dict:
     rows = {
         method: [
-            {"id": f"photo {i}"} | dict.fromkeys(METRICS, 0.5) | {"l1": value}
+            {"id": f"photo {i}"} | dict.fromkeys(MAIN_COLUMNS, 0.5) | {"l1": value}
             for i, value in enumerate(values)
         ]
         for method, values in methods.items()

@@ -8,11 +8,8 @@ import pytest
 from enhancer.network.trained import load_best, read_config
 from enhancer.system.interruption import NOTHING, STOP, Interrupted
 from enhancer.training import loop
-from enhancer.training.history import CLOCK_COLUMNS, best_row
-
-
-def without_clock(rows: list[dict]) -> list[dict]:
-    return [{key: value for key, value in row.items() if key not in CLOCK_COLUMNS} for row in rows]
+from enhancer.training.history import best_row
+from tests.helpers.history import without_clock
 
 
 def test_it_learns_and_stopped_in_an_epoch_it_continues_to_the_same_weights(

@@ -18,7 +18,7 @@ from enhancer.system.compiler import CPU_COMPILER_OPTIONS
 from enhancer.system.interruption import NOTHING, SAVE, STOP, Interrupted
 from enhancer.training import loop
 from enhancer.training import step as step_module
-from enhancer.training.history import CLOCK_COLUMNS
+from tests.helpers.history import without_clock
 from tests.helpers.small_network import SmallNetwork, train
 from tests.helpers.xla import AS_FOR_USERS
 
@@ -30,10 +30,6 @@ from tests.helpers.small_network import SmallNetwork, train
 stage, pairs = pickle.loads(Path(sys.argv[1]).read_bytes())
 train(stage, pairs, Path(sys.argv[2]))
 """
-
-
-def without_clock(rows: list[dict]) -> list[dict]:
-    return [{key: value for key, value in row.items() if key not in CLOCK_COLUMNS} for row in rows]
 
 
 def test_losses_of_bfloat16_stay_close_to_those_of_float32(
