@@ -22,9 +22,9 @@ from enhancer.network.trained import (
     weights_sha256,
 )
 from enhancer.training import loop, steps_in_flight
-from enhancer.training.history import CLOCK_COLUMNS, best_row, is_finished, stopped_early
+from enhancer.training.history import best_row, is_finished, stopped_early
 from enhancer.training.loop import TrainingError, resolution_in
-from tests.helpers.small_network import SmallNetwork, train
+from tests.helpers.small_network import SmallNetwork, train, without_clock
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,10 +35,6 @@ def history(losses: list[float]) -> list[dict]:
 
 def rows_of(stage_dir: Path) -> list[dict]:
     return json.loads((stage_dir / "history.json").read_text())
-
-
-def without_clock(rows: list[dict]) -> list[dict]:
-    return [{key: value for key, value in row.items() if key not in CLOCK_COLUMNS} for row in rows]
 
 
 def weights_of(network) -> dict:
