@@ -1,14 +1,21 @@
 """Nobody reads what is not theirs: every way in, with every kind of path, watched from below."""
 
 import itertools
-import socket
 import urllib.parse
 
 import httpx
 import pytest
 
 from tests.helpers.attack import CONTENT_TYPES, MARKER, WATCH, Victim, attack_everywhere
-from tests.helpers.demo_page import FakeEnhancer, as_file, call, inside, serving, write_gradient
+from tests.helpers.demo_page import (
+    FakeEnhancer,
+    as_file,
+    call,
+    inside,
+    say,
+    serving,
+    write_gradient,
+)
 
 
 @pytest.fixture(scope="module")
@@ -199,17 +206,6 @@ def test_a_link_in_the_place_of_an_upload_is_not_followed(place, tmp_path):
     assert status == 404
     assert "There is no such file" in told
     assert WATCH.seen == []
-
-
-def say(address: str, request: bytes) -> bytes:
-    """Send bytes as they are; return what comes until the server closes, or for ten seconds."""
-    host, port = urllib.parse.urlsplit(address).hostname, urllib.parse.urlsplit(address).port
-    with socket.create_connection((host, port), timeout=10) as connection:
-        connection.sendall(request)
-        answer = b""
-        while part := connection.recv(65536):
-            answer += part
-        return answer
 
 
 def test_paths_that_no_client_normalises_lead_nowhere():

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from demo.server import http_server, middleware
-from tests.helpers.demo_page import FakeEnhancer, as_file, inside, serving
+from tests.helpers.demo_page import FakeEnhancer, as_file, inside, say, serving
 
 
 @pytest.fixture(scope="module")
@@ -166,22 +166,11 @@ def test_an_address_has_a_share_of_the_connections_and_this_computer_all(
         assert httpx.get(f"{address}health").status_code == 200
 
 
-def say(address: str, request: bytes) -> bytes:
-    """Send bytes as they are; return what comes until the server closes, or for ten seconds."""
-    host, port = urllib.parse.urlsplit(address).hostname, urllib.parse.urlsplit(address).port
-    with socket.create_connection((host, port), timeout=10) as connection:
-        connection.sendall(request)
-        answer = b""
-        while part := connection.recv(65536):
-            answer += part
-        return answer
-
-
-@pytest.mark.parametrize("request_", [b"", b"GET / HTTP/1.1\r\nHost: 127", b"\0\0\r\n\r\n"])
-def test_a_connection_on_which_no_request_comes_is_closed(monkeypatch, request_):
+def test_a_connection_on_which_no_request_comes_is_closed(monkeypatch):
     monkeypatch.setattr(http_server, "_HEADER_SECONDS", 0.3)
     with serving(FakeEnhancer()) as address:
-        assert b" 200 " not in say(address, request_)
+        for request in (b"", b"GET / HTTP/1.1\r\nHost: 127", b"\0\0\r\n\r\n"):
+            assert b" 200 " not in say(address, request)
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):

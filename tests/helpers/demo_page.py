@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import threading
+import urllib.parse
 from pathlib import Path
 
 import httpx
@@ -197,6 +198,17 @@ def put_file(storage: Storage, visitor: Visitor, file: Path) -> str:
     """Upload a file as the page does; return its handle."""
     with storage.receiving(visitor, file.stat().st_size) as folder:
         return storage.put(visitor, [(file.rename(folder / file.name), file.name)])[0]
+
+
+def say(address: str, request: bytes) -> bytes:
+    """Send bytes as they are; return what comes until the server closes, or for ten seconds."""
+    host, port = urllib.parse.urlsplit(address).hostname, urllib.parse.urlsplit(address).port
+    with socket.create_connection((host, port), timeout=10) as connection:
+        connection.sendall(request)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+        return answer
 
 
 def write_gradient(path: Path, height: int, width: int, *, blue: int = 200) -> Path:

@@ -47,10 +47,6 @@ def test_the_smallest_and_thinnest_photos_work(lift, size):
     assert Enhancer(lift, 64).enhance(np.full((*size, 3), 90, np.uint8)).shape == (*size, 3)
 
 
-def test_a_restormer_takes_photos_of_one_pixel(restormer):
-    assert Enhancer(restormer, 64).enhance(np.full((1, 1, 3), 90, np.uint8)).shape == (1, 1, 3)
-
-
 def test_the_network_sees_the_short_side_at_its_working_size_and_panoramas_bounded(
     lift, monkeypatch
 ):

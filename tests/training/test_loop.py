@@ -24,8 +24,7 @@ from enhancer.network.trained import (
 from enhancer.training import loop, steps_in_flight
 from enhancer.training.history import best_row, is_finished, stopped_early
 from enhancer.training.loop import TrainingError, resolution_in
-from tests.helpers.history import without_clock
-from tests.helpers.small_network import SmallNetwork, train
+from tests.helpers.small_network import SmallNetwork, train, without_clock
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -18,8 +18,7 @@ from enhancer.system.compiler import CPU_COMPILER_OPTIONS
 from enhancer.system.interruption import NOTHING, SAVE, STOP, Interrupted
 from enhancer.training import loop
 from enhancer.training import step as step_module
-from tests.helpers.history import without_clock
-from tests.helpers.small_network import SmallNetwork, train
+from tests.helpers.small_network import SmallNetwork, train, without_clock
 from tests.helpers.xla import AS_FOR_USERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,10 +73,10 @@ def interrupted_at(step: int, request: int):
         "strong augmentation, parts, decay, mixing",
     ],
 )
-@pytest.mark.parametrize("step", [0, 3])
-def test_stage_stopped_by_a_signal_continues_to_the_same_weights_and_history(
-    tmp_path, nano_stage, brightened_pairs, monkeypatch, settings, step
+def test_stage_stopped_twice_by_a_signal_continues_to_the_same_weights_and_history(
+    tmp_path, nano_stage, brightened_pairs, monkeypatch, settings
 ):
+    """At its first step, and after three more, within the first epoch and the second."""
     stage = dataclasses.replace(nano_stage, batch_size=2, epochs=2, **settings)
     if stage.precision == "mixed":
         monkeypatch.setattr(
@@ -88,12 +87,15 @@ def test_stage_stopped_by_a_signal_continues_to_the_same_weights_and_history(
         mixed_in = [brightened_pairs[::-1]] if stage.mix_weight else []
         return train(stage, brightened_pairs, tmp_path / name, mixed_in=mixed_in)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.SaveRequests, "now", interrupted_at(step, STOP))
-        with pytest.raises(Interrupted):
-            run("stopped")
-    kept = max(int(folder.name) for folder in (tmp_path / "stopped" / "checkpoints").iterdir())
-    assert 0 < kept < 8
+    kept = []
+    for step in (0, 3):
+        with monkeypatch.context() as patch:
+            patch.setattr(loop.SaveRequests, "now", interrupted_at(step, STOP))
+            with pytest.raises(Interrupted):
+                run("stopped")
+        folders = (tmp_path / "stopped" / "checkpoints").iterdir()
+        kept.append(max(int(folder.name) for folder in folders))
+    assert 0 < kept[0] < kept[1] < 8
     stopped, undisturbed = run("stopped"), run("undisturbed")
     assert stopped.weights_sha256 == undisturbed.weights_sha256
     assert without_clock(stopped.history) == without_clock(undisturbed.history)
