@@ -5,6 +5,7 @@ import io
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import rawpy
 from PIL import Image
@@ -29,6 +30,7 @@ _LARGE_PREVIEW_PIXELS = 1_000_000  # anything smaller is for the camera's screen
 # A row is dead when this share of its values repeats the pixel two to the left (or above).
 _DEAD_ROW_SHARE = 0.98
 _MAX_SHARE = 0.05  # of a picture that may be dead or noise
+_MIN_STANDARD_DEVIATION = 1.0
 _NOISE_BANDS = 16
 
 
@@ -56,7 +58,8 @@ def decode(path: Path, *, is_tiff: bool, keep_depth: bool) -> DecodedPhoto:
             )
             # Where LibRaw keeps no sensor values (some Foveon files), the picture stands in.
             sensor = raw.raw_image_visible if raw.raw_image is not None else pixels
-            junk = describe_junk(sensor, may_be_black=tiff.holds_whole_linear_raw(path))
+            is_whole = tiff.holds_whole_linear_raw(path)
+            junk = describe_junk(sensor, may_be_black=is_whole) or _describe_flat(pixels)
     except rawpy.LibRawError as error:
         reason = "".join(map(os.fsdecode, error.args))
         reason = f"is damaged, or of a kind that cannot be developed ({reason})"
@@ -152,3 +155,11 @@ def _noise_share(sensor: np.ndarray) -> float:
         correlation = 1 - 0.5 * float((difference**2).mean()) / max(variance, 1e-9)
         noisy += correlation < 0.2 and float(np.abs(difference).mean()) > 0.15 * value_range
     return noisy / _NOISE_BANDS
+
+
+def _describe_flat(pixels: np.ndarray) -> str | None:
+    """A picture without any structure once noise is averaged away, such as one uniform grey."""
+    scale = min(1.0, 128 / max(pixels.shape[:2]))
+    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    deviation = small.std(axis=(0, 1)).max() / (257 if pixels.dtype == np.uint16 else 1)
+    return "it develops to one uniform colour" if deviation < _MIN_STANDARD_DEVIATION else None
