@@ -46,6 +46,11 @@ def test_weights_optimizer_and_metrics_are_separate_items(small_stage):
     assert {"weights", "optimizer", "metrics"} <= items
 
 
+def test_the_best_checkpoint_and_the_last_two_are_kept(small_stage):
+    kept = {path.name for path in (small_stage / "checkpoints").iterdir()}
+    assert kept == {str(best_row(rows_of(small_stage))["step"]), "4", "6"}
+
+
 def test_every_row_of_the_history_has_the_same_columns(small_stage):
     rows = rows_of(small_stage)
     assert {tuple(row) for row in rows} == {tuple(rows[0])}

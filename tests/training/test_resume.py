@@ -42,12 +42,6 @@ def test_losses_of_bfloat16_stay_close_to_those_of_float32(
     np.testing.assert_allclose(losses, expected, rtol=0.05)
 
 
-def interrupted_at(step: int, request: int):
-    """A stand-in for `SaveRequests.now` that asks once, before the step."""
-    calls = iter([NOTHING] * step + [request])
-    return lambda _: next(calls, NOTHING)
-
-
 @pytest.mark.parametrize(
     "settings",
     [
@@ -76,7 +70,7 @@ def interrupted_at(step: int, request: int):
 def test_stage_stopped_twice_by_a_signal_continues_to_the_same_weights_and_history(
     tmp_path, nano_stage, brightened_pairs, monkeypatch, settings
 ):
-    """At its first step, and after three more, within the first epoch and the second."""
+    """Within the first epoch of four steps, and within the second."""
     stage = dataclasses.replace(nano_stage, batch_size=2, epochs=2, **settings)
     if stage.precision == "mixed":
         monkeypatch.setattr(
@@ -88,14 +82,14 @@ def test_stage_stopped_twice_by_a_signal_continues_to_the_same_weights_and_histo
         return train(stage, brightened_pairs, tmp_path / name, mixed_in=mixed_in)
 
     kept = []
-    for step in (0, 3):
+    for requests in (iter([STOP]), iter([NOTHING, NOTHING, STOP])):
         with monkeypatch.context() as patch:
-            patch.setattr(loop.SaveRequests, "now", interrupted_at(step, STOP))
+            patch.setattr(loop.SaveRequests, "now", lambda _, left=requests: next(left, NOTHING))
             with pytest.raises(Interrupted):
                 run("stopped")
         folders = (tmp_path / "stopped" / "checkpoints").iterdir()
         kept.append(max(int(folder.name) for folder in folders))
-    assert 0 < kept[0] < kept[1] < 8
+    assert 0 < kept[0] < 4 < kept[1] < 8
     stopped, undisturbed = run("stopped"), run("undisturbed")
     assert stopped.weights_sha256 == undisturbed.weights_sha256
     assert without_clock(stopped.history) == without_clock(undisturbed.history)
