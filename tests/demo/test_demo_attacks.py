@@ -1,14 +1,21 @@
 """Nobody reads what is not theirs: every way in, with every kind of path, watched from below."""
 
 import itertools
-import socket
 import urllib.parse
 
 import httpx
 import pytest
 
 from tests.helpers.attack import CONTENT_TYPES, MARKER, WATCH, Victim, attack_everywhere
-from tests.helpers.demo_page import FakeEnhancer, as_file, call, inside, serving, write_gradient
+from tests.helpers.demo_page import (
+    FakeEnhancer,
+    as_file,
+    call,
+    inside,
+    say,
+    serving,
+    write_gradient,
+)
 
 
 @pytest.fixture(scope="module")
@@ -163,14 +170,8 @@ PART = b'--x\r\nContent-Disposition: form-data; name="files"%b\r\n\r\nx\r\n--x--
 def test_an_odd_upload_is_refused_or_stays_in_its_box(place, content, kind):
     server, victim = place
 
-    async def send() -> httpx.Response:
-        async with server.client() as client:
-            await client.get("/")
-            return await client.post(
-                "/gradio_api/upload", content=content, headers={"content-type": kind}
-            )
-
-    answer = server.run(send())
+    headers = {"content-type": kind}
+    answer = server.ask("/gradio_api/upload", "POST", content=content, headers=headers)
     assert answer.status_code in (200, 400, 411)
     for handle in answer.json() if answer.status_code == 200 else []:
         assert (victim.folder / handle.removeprefix("/photos/")).is_file()
@@ -199,17 +200,6 @@ def test_a_link_in_the_place_of_an_upload_is_not_followed(place, tmp_path):
     assert status == 404
     assert "There is no such file" in told
     assert WATCH.seen == []
-
-
-def say(address: str, request: bytes) -> bytes:
-    """Send bytes as they are; return what comes until the server closes, or for ten seconds."""
-    host, port = urllib.parse.urlsplit(address).hostname, urllib.parse.urlsplit(address).port
-    with socket.create_connection((host, port), timeout=10) as connection:
-        connection.sendall(request)
-        answer = b""
-        while part := connection.recv(65536):
-            answer += part
-        return answer
 
 
 def test_paths_that_no_client_normalises_lead_nowhere():

@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import threading
+import urllib.parse
 from pathlib import Path
 
 import httpx
@@ -132,6 +133,17 @@ class Inside:
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False, client=(address, 1))
         return httpx.AsyncClient(transport=transport, base_url=self.ADDRESS, timeout=30, **options)
 
+    def ask(
+        self, page: str, method: str = "GET", *, address: str = "127.0.0.1", **options
+    ) -> httpx.Response:
+        """Return the answer to a new visitor's one request."""
+
+        async def send():
+            async with self.client(address) as client:
+                return await client.request(method, page, **options)
+
+        return self.run(send())
+
     def close(self) -> None:
         self.run(self._finish())
         self._runner.close()
@@ -207,6 +219,14 @@ def write_gradient(path: Path, height: int, width: int, *, blue: int = 200) -> P
     exif[0x010E] = "Kitchen"  # ImageDescription
     write_photo(path, pixels, metadata=Metadata(exif.tobytes()[6:]))
     return path
+
+
+def say(address: str, request: bytes) -> bytes:
+    """Send bytes as they are; return what comes until the server closes, or for ten seconds."""
+    place = urllib.parse.urlsplit(address)
+    with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def free_port() -> int:
