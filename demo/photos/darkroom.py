@@ -23,6 +23,7 @@ from enhancer.inference.enhancer import Enhancer
 from enhancer.inference.full_size import PhotoRetouch, fitted
 from enhancer.inference.one_home import SEEN_SIDE, draw_together
 from enhancer.inference.result_names import result_suffix
+from enhancer.photo.color import to_uint8
 from enhancer.photo.io import Photo, encode_jpeg, read_photo, write_photo
 
 _LOG = logging.getLogger(__name__)
@@ -190,8 +191,6 @@ def _write_result(path: Path, pixels: np.ndarray, decoded: Photo) -> None:
 def _preview(pixels: np.ndarray, long_edge: int) -> bytes:
     scale = long_edge / max(pixels.shape[:2])
     if scale < 1.0:
-        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    if pixels.dtype == np.uint16:
-        pixels = np.rint(pixels / np.float32(257.0)).astype(np.uint8)
-    return encode_jpeg(pixels, quality=90)
+        height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return encode_jpeg(to_uint8(pixels), quality=90)

@@ -133,6 +133,17 @@ class Inside:
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False, client=(address, 1))
         return httpx.AsyncClient(transport=transport, base_url=self.ADDRESS, timeout=30, **options)
 
+    def ask(
+        self, page: str, method: str = "GET", *, address: str = "127.0.0.1", **options
+    ) -> httpx.Response:
+        """Return the answer to a new visitor's one request."""
+
+        async def send():
+            async with self.client(address) as client:
+                return await client.request(method, page, **options)
+
+        return self.run(send())
+
     def close(self) -> None:
         self.run(self._finish())
         self._runner.close()

@@ -12,7 +12,13 @@ from enhancer.network.torch_weights import restormer_from_torch, sources
 EMBEDDED = Path(__file__).parent / "bias_free_dim8.npz"
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
+def reference(name: str, request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
+    embedded = EMBEDDED.with_name(f"{name}.npz")
+    path = (
+        embedded
+        if embedded.exists()
+        else request.getfixturevalue("shared_data") / f"restormer_reference/{name}.npz"
+    )
     with np.load(path) as archive:
         return dict(archive)
 
@@ -23,22 +29,11 @@ def part(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     }
 
 
-def channels_last(tensors: dict[str, np.ndarray], key: str) -> jax.Array:
-    return jnp.asarray(tensors[key].transpose(0, 2, 3, 1))
-
-
-def test_output_with_bias_in_the_norms_equals_the_official_implementation(shared_data):
-    tensors = read(shared_data / "restormer_reference/with_bias_dim8.npz")
+@pytest.mark.parametrize("name", ["bias_free_dim8", "with_bias_dim8"])
+def test_output_and_norms_of_gradients_equal_the_official_implementation(name, request):
+    tensors = reference(name, request)
     model = restormer_from_torch(part(tensors, "weight/"))
-    forward = jax.jit(lambda weights, x: model.stateless_call(weights, [], x)[0])
-    output = forward([v.value for v in model.trainable_variables], channels_last(tensors, "input"))
-    assert np.abs(output - channels_last(tensors, "output")).max() < 1e-5
-
-
-def test_output_and_norms_of_gradients_equal_the_official_implementation():
-    tensors = read(EMBEDDED)
-    model = restormer_from_torch(part(tensors, "weight/"))
-    x, target = (channels_last(tensors, key) for key in ("input", "target"))
+    x, target = (jnp.asarray(tensors[key].transpose(0, 2, 3, 1)) for key in ("input", "target"))
 
     def loss(weights):
         output, _ = model.stateless_call(weights, [], x)
@@ -46,7 +41,7 @@ def test_output_and_norms_of_gradients_equal_the_official_implementation():
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
     (value, output), gradients = step([v.value for v in model.trainable_variables])
-    assert np.abs(output - channels_last(tensors, "output")).max() < 1e-5
+    assert np.abs(np.asarray(output).transpose(0, 3, 1, 2) - tensors["output"]).max() < 1e-5
     assert float(value) == pytest.approx(float(tensors["l1_loss"]), rel=1e-6)
 
     by_path = dict(zip([v.path for v in model.trainable_variables], gradients, strict=True))
