@@ -118,4 +118,5 @@ def _fill(handlers: Handlers, card: ModelCard, limits: Limits, storage: Storage)
         concurrency_limit=None,
         show_progress="hidden",
     )
-    Events(layout, session, handlers, storage, samples).connect()
+    handles = [storage.handle(path) for path in samples]
+    Events(layout, session, handlers, storage, handles).connect()

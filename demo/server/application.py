@@ -58,14 +58,9 @@ def add_health(app: FastAPI, queue: PhotoQueue, model: "Future[Enhancer]") -> No
 
     @app.get("/health", include_in_schema=False)
     async def health() -> JSONResponse:
-        counts, is_loaded = queue.counts(), model.done() and not model.exception()
+        is_loaded = model.done() and not model.exception()
         status = "stopping" if queue.is_closed else "ready" if is_loaded else "warming"
-        answer = {
-            "status": status,
-            "model": model.result().description if is_loaded else None,
-            "queue_length": counts["waiting"],
-            "photos_in_hand": counts["working"],
-            "photos_done": counts["done"],
-        }
+        name = model.result().description if is_loaded else None
+        answer = {"status": status, "model": name, **queue.counts()}
         code = 200 if status == "ready" else 503
         return JSONResponse(answer, code, {"Cache-Control": "no-store"})

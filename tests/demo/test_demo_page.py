@@ -89,14 +89,14 @@ def test_a_visitor_who_leaves_takes_his_place_in_the_queue_with_him():
         first = asyncio.create_task(run(lambda _: go_on.wait(10)))
         second = asyncio.create_task(run(lambda _: pytest.fail("nobody waits for this any more")))
         await asyncio.sleep(0.1)
-        assert queue.counts() == {"waiting": 1, "working": 1, "done": 0}
+        assert queue.counts() == {"queue_length": 1, "photos_in_hand": 1, "photos_done": 0}
         second.cancel()
         await asyncio.sleep(0.05)
         go_on.set()
         await first
 
     asyncio.run(leave())
-    assert queue.counts() == {"waiting": 0, "working": 0, "done": 1}
+    assert queue.counts() == {"queue_length": 0, "photos_in_hand": 0, "photos_done": 1}
 
 
 def test_a_visitor_has_a_bounded_number_of_places(tmp_path):
@@ -130,7 +130,7 @@ def test_a_photo_that_nobody_waits_for_any_more_is_not_worked_on():
 
     asyncio.run(both())
     assert worked == []
-    assert queue.counts()["waiting"] == 0
+    assert queue.counts()["queue_length"] == 0
 
 
 def test_names_of_files_cannot_put_markup_into_the_page():
