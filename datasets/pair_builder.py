@@ -95,11 +95,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ) -> None:
         """Build as TFDS does, but never let an existing data set stand in for another source.
 
-        Raises:
-            SourceError: the source is missing, empty or of no known layout; or the data set exists
-                and was made from another one.
-            PreparationError: no pair can be used, or one photo is in two splits.
-            FolderLockError: another process is building it.
+        Raises what `datasets.build.build` raises.
         """
         config = download_config or tfds.download.DownloadConfig()
         source = self.source_at(Path(config.manual_dir) if config.manual_dir else None)
