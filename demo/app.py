@@ -75,8 +75,7 @@ def mount_page(
     page = GuardedBlocks(storage, streams, title="Photo enhancer")
     with page:
         _fill(handlers, card, limits, storage)
-    page.queue(default_concurrency_limit=None, max_size=20 * limits.visitors)
-    page.guard_queue()
+    page.guard_queue(max_size=20 * limits.visitors)
     gr.mount_gradio_app(
         app,
         page,

@@ -35,8 +35,9 @@ class GuardedBlocks(gr.Blocks):
         self._storage = storage
         self._streams = streams
 
-    def guard_queue(self) -> None:
+    def guard_queue(self, max_size: int) -> None:
         """Let nobody put events into another visitor's session, or leave many answers unread."""
+        self._queue.max_size = max_size
         push, pending = self._queue.push, self._queue.pending_event_ids_session
         self._queue.ANALYTICS_MAX_EVENTS = 0  # a table of all events, made anew after each
         self._streams.on_forgotten = self._forget

@@ -18,7 +18,7 @@ def server_and_page():
     """The server, and Gradio's page in it, whose tables are looked at."""
     made, guard = [], blocks.GuardedBlocks.guard_queue
     with pytest.MonkeyPatch.context() as patch:
-        noted = lambda page: (made.append(page), guard(page))  # noqa: E731
+        noted = lambda page, **size: (made.append(page), guard(page, **size))  # noqa: E731
         patch.setattr(blocks.GuardedBlocks, "guard_queue", noted)
         with inside() as (server, _):
             yield server, made[0]
