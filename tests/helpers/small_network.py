@@ -16,7 +16,6 @@ from enhancer.network import trained
 from enhancer.network.levels import LEVELS
 from enhancer.training import compiled_steps, loop
 from enhancer.training.compiled_steps import COMPILED_FIELDS, Programs
-from enhancer.training.history import CLOCK_COLUMNS
 
 _LAYERS = (*(names[0] for names in LEVELS), "output")
 
@@ -85,7 +84,8 @@ def train(stage: StageConfig, pairs: list[dict], stage_dir, **options) -> loop.S
 
 def without_clock(rows: list[dict]) -> list[dict]:
     """A history's rows without what differs from run to run."""
-    return [{key: value for key, value in row.items() if key not in CLOCK_COLUMNS} for row in rows]
+    clock = ("images_per_second", "seconds")
+    return [{key: value for key, value in row.items() if key not in clock} for row in rows]
 
 
 if __name__ == "__main__":
