@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.page import slim_gradio  # noqa: F401
+from demo import slim_gradio  # noqa: F401
 
 # isort: split
 import gradio as gr

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from demo import slim_gradio
 from demo.handlers import CALLER, Caller, Handlers, without_paths
-from demo.page import slim_gradio
 from demo.page.model_card import read_model_card, render_model_card, summarise
 from demo.page.status_list import render_status_list
 from demo.photos.limits import Limits, Refused
