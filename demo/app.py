@@ -5,14 +5,16 @@
     mount_page(app, Enhancer.load("runs/a"), path="/enhance")
 """
 
+import os
 import tempfile
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo import slim_gradio  # noqa: F401
+# Before gradio is imported: no usage statistics and no look-ups on the Hugging Face Hub.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-# isort: split
 import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -75,7 +77,8 @@ def mount_page(
     page = GuardedBlocks(storage, streams, title="Photo enhancer")
     with page:
         _fill(handlers, card, limits, storage)
-    page.guard_queue(max_size=20 * limits.visitors)
+    page.queue(default_concurrency_limit=None, max_size=20 * limits.visitors)
+    page.guard_queue()
     gr.mount_gradio_app(
         app,
         page,
@@ -117,5 +120,4 @@ def _fill(handlers: Handlers, card: ModelCard, limits: Limits, storage: Storage)
         concurrency_limit=None,
         show_progress="hidden",
     )
-    handles = [storage.handle(path) for path in samples]
-    Events(layout, session, handlers, storage, handles).connect()
+    Events(layout, session, handlers, storage, samples).connect()

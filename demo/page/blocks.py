@@ -13,9 +13,10 @@ from typing import Any
 import gradio as gr
 from gradio_client import utils as client_utils
 
-from demo.handlers import CALLER, Caller, log_failure
+from demo.handlers import CALLER, Caller
 from demo.page.routes import FILE, NAME
 from demo.page.streams import ANOTHERS, Streams
+from demo.photos.batch import log_failure
 from demo.photos.limits import Refused
 from demo.photos.storage import Storage
 
@@ -35,9 +36,8 @@ class GuardedBlocks(gr.Blocks):
         self._storage = storage
         self._streams = streams
 
-    def guard_queue(self, max_size: int) -> None:
+    def guard_queue(self) -> None:
         """Let nobody put events into another visitor's session, or leave many answers unread."""
-        self._queue.max_size = max_size
         push, pending = self._queue.push, self._queue.pending_event_ids_session
         self._queue.ANALYTICS_MAX_EVENTS = 0  # a table of all events, made anew after each
         self._streams.on_forgotten = self._forget

@@ -1,6 +1,5 @@
 """Who a visitor is: a random word in a signed cookie, which no other site's page can send along."""
 
-import dataclasses
 import hmac
 import secrets
 
@@ -44,19 +43,19 @@ class VisitorCookie:
         return hmac.digest(self._key, word.encode(), "sha256").hex()
 
 
-@dataclasses.dataclass(frozen=True)
 class IdentifyVisitor:
     """ASGI middleware: `scope["state"]` says who asks (`visitor`), and whether as `is_member`."""
 
-    app: ASGIApp
-    cookie: VisitorCookie
+    def __init__(self, app: ASGIApp, cookie: VisitorCookie):
+        self._app = app
+        self._cookie = cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         known = scope.get("state", {})
         if scope["type"] != "http" or "visitor" in known:
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
-        owner, is_member = self.cookie.read(scope)
+        owner, is_member = self._cookie.read(scope)
         address = (scope.get("client") or ("127.0.0.1", 0))[0]
         visitor = Visitor(owner or f"at {address}", address)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -64,8 +63,8 @@ class IdentifyVisitor:
 
         async def send_with_cookie(message: Message) -> None:
             if is_new and message["type"] == "http.response.start" and message["status"] == 200:
-                MutableHeaders(scope=message).append("set-cookie", self.cookie.issue(scope))
+                MutableHeaders(scope=message).append("set-cookie", self._cookie.issue(scope))
             await send(message)
 
         state = known | {"visitor": visitor, "is_member": is_member}
-        await self.app({**scope, "state": state}, receive, send_with_cookie)
+        await self._app({**scope, "state": state}, receive, send_with_cookie)

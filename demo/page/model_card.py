@@ -111,14 +111,13 @@ def _run_card(workdir: Path) -> ModelCard:
 
 def _with_scores(card: ModelCard, results: Mapping[str, Any], stage: str) -> ModelCard:
     config, methods = results["config"], results["methods"]
-    known: dict[str, Any] = {"trained_on": _trained_on(config, stage)}
+    card = dataclasses.replace(card, trained_on=_trained_on(config, stage))
     model, unedited = methods.get(_METHODS.get(stage, "")), methods.get("unedited")
     if model and unedited:
         rendered = _is_rendered(config, "real_estate" if stage != "pretrain" else "fivek")
-        known |= {"photos": int(model["n"]), "are_rendered": rendered}
-        known |= {"model": model, "unedited": unedited}
-    card = dataclasses.replace(card, **known)
-    render_model_card(card)  # so that what is damaged is found here
+        card = dataclasses.replace(card, photos=int(model["n"]), are_rendered=rendered)
+        card = dataclasses.replace(card, model=model, unedited=unedited)
+        render_model_card(card)  # so that what is damaged is found here
     return card
 
 

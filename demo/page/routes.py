@@ -5,7 +5,6 @@ ours, which know handles only; its routes that fetch web addresses, or that noth
 """
 
 import asyncio
-import dataclasses
 import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
@@ -45,18 +44,18 @@ _NO_PAGE = JSONResponse({"detail": "There is no such page."}, 404)
 _SHOWN = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
-@dataclasses.dataclass(frozen=True)
 class Routes:
     """ASGI application."""
 
-    page: ASGIApp
-    storage: Storage
-    limits: Limits
-    streams: Streams
+    def __init__(self, page: ASGIApp, storage: Storage, limits: Limits, streams: Streams):
+        self._page = page
+        self._storage = storage
+        self._limits = limits
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self.page(scope, receive, send)
+            await self._page(scope, receive, send)
         elif scope["type"] == "http":
             path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
             query = parse_qs(scope["query_string"].decode("latin-1"))
@@ -91,24 +90,24 @@ class Routes:
         if path.endswith("/upload_progress"):
             return self._tell_progress(upload)
         if not (stream := _STREAM.fullmatch(path)):
-            return self.page
+            return self._page
         name = stream["page"] or stream["event"] or session
-        if not self.streams.belongs(name, visitor):
+        if not self._streams.belongs(name, visitor):
             return JSONResponse({"detail": ANOTHERS}, 404)
-        if self.streams.are_too_many(visitor):
+        if self._streams.are_too_many(visitor):
             return JSONResponse({"detail": "You have too many pages open."}, 429)
 
         async def listen(scope: Scope, receive: Receive, send: Send) -> None:
             # An open page is not yet somebody who waits for an answer.
-            with self.streams.open(visitor, name, is_page=bool(stream["page"])):
-                await self.page(scope, receive, send)
+            with self._streams.open(visitor, name, is_page=bool(stream["page"])):
+                await self._page(scope, receive, send)
 
         return listen
 
     def _tell_progress(self, upload: str) -> ASGIApp:
         async def tell(scope: Scope, receive: Receive, send: Send) -> None:
             try:
-                await self.page(scope, receive, send)
+                await self._page(scope, receive, send)
             finally:
                 _forget_progress(upload)
 
@@ -116,7 +115,7 @@ class Routes:
 
     def _send_file(self, handle: str, visitor: Visitor) -> Response:
         try:
-            path = self.storage.find(visitor, handle)
+            path = self._storage.find(visitor, handle)
         except NotFound as refusal:
             return JSONResponse({"detail": str(refusal)}, 404)
         kind = _SHOWN.get(path.suffix)
@@ -134,9 +133,9 @@ class Routes:
         if not length.isdecimal() or not int(length) or "transfer-encoding" in request.headers:
             return PlainTextResponse("An upload has to say its length (Content-Length).", 411)
         try:
-            with self.storage.receiving(visitor, int(length)) as folder:
+            with self._storage.receiving(visitor, int(length)) as folder:
                 files = await self._read_upload(request, folder, upload)
-                return JSONResponse(self.storage.put(visitor, files))
+                return JSONResponse(self._storage.put(visitor, files))
         except NoRoom as full:
             return PlainTextResponse(str(full), 507)
         except MultiPartException as error:
@@ -163,10 +162,10 @@ class Routes:
         parser = GradioMultiPartParser(
             request.headers,
             request.stream(),
-            max_files=self.limits.photos_per_batch,
+            max_files=self._limits.photos_per_batch,
             max_fields=0,
             upload_dir=str(folder),
-            max_file_size=self.limits.upload_megabytes * 1_000_000,
+            max_file_size=self._limits.upload_megabytes * 1_000_000,
             upload_id=upload or None,
             upload_progress=file_upload_statuses if upload else None,
         )

@@ -3,7 +3,6 @@
 For that the network is not run again. Keras is imported here: others import this module late.
 """
 
-import dataclasses
 import logging
 import shutil
 import time
@@ -23,7 +22,6 @@ from enhancer.inference.enhancer import Enhancer
 from enhancer.inference.full_size import PhotoRetouch, fitted
 from enhancer.inference.one_home import SEEN_SIDE, draw_together
 from enhancer.inference.result_names import result_suffix
-from enhancer.photo.color import to_uint8
 from enhancer.photo.io import Photo, encode_jpeg, read_photo, write_photo
 
 _LOG = logging.getLogger(__name__)
@@ -37,12 +35,12 @@ KeepRoom = Callable[[int], None]
 """Is told how many bytes will be written at most, and raises if they have no place."""
 
 
-@dataclasses.dataclass(frozen=True)
 class Darkroom:
     """Makes photos with a model, within limits."""
 
-    enhancer: Enhancer
-    limits: Limits
+    def __init__(self, enhancer: Enhancer, limits: Limits):
+        self._enhancer = enhancer
+        self._limits = limits
 
     def enhance(
         self,
@@ -67,11 +65,11 @@ class Darkroom:
         started = time.perf_counter()
         on_step("Reading")
         folder.mkdir(parents=True, exist_ok=True)
-        decoded = read_upload(source, self.limits)
+        decoded = read_upload(source, self._limits)
         pixels = decoded.pixels
         height, width = pixels.shape[:2]
         on_step(f"Enhancing {width} × {height} pixels")
-        edit = self.enhancer.find_edit(pixels)
+        edit = self._enhancer.find_edit(pixels)
         edited = edit.apply(pixels)
         on_step("Writing the result")
         previews = {
@@ -104,7 +102,7 @@ class Darkroom:
         """
         path = photo.folder / f"at-{taste.name}" / photo.result_name
         if not path.exists():
-            decoded = read_upload(photo.source, self.limits)
+            decoded = read_upload(photo.source, self._limits)
             keep_room(most_bytes(photo.result_name, decoded))
             _write_result(path, _apply(_edit_of(photo, taste), decoded.pixels, taste), decoded)
         return path
@@ -191,6 +189,8 @@ def _write_result(path: Path, pixels: np.ndarray, decoded: Photo) -> None:
 def _preview(pixels: np.ndarray, long_edge: int) -> bytes:
     scale = long_edge / max(pixels.shape[:2])
     if scale < 1.0:
-        height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
-        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    return encode_jpeg(to_uint8(pixels), quality=90)
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    if pixels.dtype == np.uint16:
+        pixels = np.rint(pixels / np.float32(257.0)).astype(np.uint8)
+    return encode_jpeg(pixels, quality=90)

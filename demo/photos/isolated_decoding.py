@@ -3,33 +3,25 @@
 JPEG and 8-bit PNG, whose size is known from the header and whose decoders are as well tested as
 decoders get, are read here. Everything else (camera RAW, HEIC, TIFF, WebP, 16-bit PNG, files of
 unknown content) is read by a process of its own, whose memory and time are limited, and which may
-die. It gets a request (JSON) on standard input, and answers on standard output with a line of JSON
-and the pixels: nothing that comes from it is trusted to be a program, as a pickle would be.
+die.
 """
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from demo.photos.limits import Limits
-from enhancer.photo import refusal
 from enhancer.photo.io import RAW_SUFFIXES, Photo, PhotoError, read_photo
 from enhancer.photo.metadata import Metadata
 
 _PLAIN = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
-_DECODER = "from demo.photos.isolated_decoding import answer_request; answer_request()"
+_DECODER = "import sys; from demo.photos.decoder_process import main; sys.exit(main())"
 _PACKAGES = Path(__file__).resolve().parents[2]
-_NO_MEMORY = (
-    "{} needs more memory to decode than this server allows. "
-    "Export it at a smaller size, or as a JPEG."
-)
 
 
 def read_upload(path: Path, limits: Limits) -> Photo:
@@ -90,12 +82,17 @@ def _read_in_process(path: Path, limits: Limits) -> Photo:
             f"{path.name} could not be decoded: its decoder was stopped, because it crashed or "
             "needed more memory than this server allows. Export it as a JPEG from your editor."
         )
-    return _photo_of(decoder.stdout)
+    return _photo_of(decoder.stdout, path)
 
 
-def _photo_of(output: bytes) -> Photo:
+def _photo_of(output: bytes, path: Path) -> Photo:
     line, pixels = output.split(b"\n", 1)
     header = json.loads(line)
+    if header.get("no_memory"):
+        raise PhotoError(
+            f"{path.name} needs more memory to decode than this server allows. "
+            "Export it at a smaller size, or as a JPEG."
+        )
     if "problem" in header:
         raise PhotoError(header["problem"])
     found = header["metadata"]
@@ -115,41 +112,3 @@ def _environment() -> dict[str, str]:
     # What decodes files of strangers is told no passwords.
     public = {name: value for name, value in os.environ.items() if "PASSWORD" not in name}
     return {**public, **threads, "PYTHONPATH": search_path}
-
-
-def answer_request() -> None:
-    """Decode one photo under limits, in the decoder's process."""
-    request = json.load(sys.stdin)
-    path = Path(request["path"])
-    _limit_resources(request["bytes"], request["seconds"])
-    refusal.MAX_PIXELS = Image.MAX_IMAGE_PIXELS = request["pixels"]  # this server's limit
-    try:
-        photo = read_photo(path, keep_depth=True)
-    except PhotoError as error:
-        told = _NO_MEMORY.format(path.name) if _is_memory_error(error) else str(error)
-        print(json.dumps({"problem": told}))
-        return
-    header: dict[str, Any] = {"shape": photo.pixels.shape, "dtype": photo.pixels.dtype.name}
-    header |= {"metadata": vars(photo.metadata), "notes": photo.notes}
-    # Bytes go through JSON as Latin-1, which has a letter for every byte.
-    print(json.dumps(header, default=lambda block: block.decode("latin-1")), flush=True)
-    sys.stdout.buffer.write(np.ascontiguousarray(photo.pixels).data.cast("B"))
-    sys.stdout.flush()
-
-
-def _limit_resources(address_space: int, seconds: int) -> None:
-    """Bound this process's memory and processor time; it writes no files and no core dump."""
-    resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
-    # Wall time is watched by the parent; this is for the case that the parent is gone. Decoders
-    # use every core.
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds * 8, seconds * 8 + 1))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _is_memory_error(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, MemoryError) or "memory" in type(error).__name__.lower():
-            return True
-        error = error.__cause__
-    return False

@@ -134,11 +134,7 @@ class PhotoQueue:
     def counts(self) -> dict[str, int]:
         """Return the photos that wait, are in hand, and were worked on since the start."""
         with self._lock:
-            return {
-                "queue_length": len(self._waiting),
-                "photos_in_hand": self._working,
-                "photos_done": self._done,
-            }
+            return {"waiting": len(self._waiting), "working": self._working, "done": self._done}
 
     def _ahead_of(self, ticket: object) -> int | None:
         """Return how many photos come before this one, or None when it is in hand or done."""

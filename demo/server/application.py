@@ -5,7 +5,6 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from demo.app import mount_page
@@ -15,6 +14,7 @@ from demo.page.routes import UPLOAD
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.server.credentials import Credentials
+from demo.server.health import add_health
 from demo.server.login import RequireLogin
 from demo.server.middleware import BoundedRequests, KnownHosts, SafeHeaders, TrustedProxy
 
@@ -45,22 +45,3 @@ def create_app(
     guarded = BoundedRequests(guarded, unbounded=[UPLOAD])
     # Who is known by another name has a proxy in front; its word for who asks is taken.
     return TrustedProxy(guarded, has_proxy=bool(allowed_hosts))
-
-
-def add_health(app: FastAPI, queue: PhotoQueue, model: "Future[Enhancer]") -> None:
-    """Answer `/health`, without a login: 200 when photos are worked on, otherwise 503.
-
-    The answer is JSON: `status` ("warming" while the model is loaded, "ready", or "stopping";
-    "starting" comes from `demo.server.http_server`), `model` (its description, null while it is
-    loaded), `queue_length` (photos that wait), `photos_in_hand` and `photos_done` (since the start,
-    failed ones included).
-    """
-
-    @app.get("/health", include_in_schema=False)
-    async def health() -> JSONResponse:
-        is_loaded = model.done() and not model.exception()
-        status = "stopping" if queue.is_closed else "ready" if is_loaded else "warming"
-        name = model.result().description if is_loaded else None
-        answer = {"status": status, "model": name, **queue.counts()}
-        code = 200 if status == "ready" else 503
-        return JSONResponse(answer, code, {"Cache-Control": "no-store"})

@@ -9,6 +9,10 @@ from enhancer.system.errors import EnhancerError
 _USER, _PASSWORD = "ENHANCER_DEMO_USER", "ENHANCER_DEMO_PASSWORD"
 
 
+class CredentialsError(EnhancerError):
+    """User or password is missing; the message says what to give."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Credentials:
     user: str
@@ -21,7 +25,7 @@ def read_credentials(
     """Return what visitors have to give, or None when the page is open to everybody.
 
     What is not given is taken from `ENHANCER_DEMO_USER` and `ENHANCER_DEMO_PASSWORD`. Raises
-    EnhancerError if only one of the two is there, or the file holds no password.
+    CredentialsError if only one of the two is there, or the file holds no password.
     """
     user, password = user or environment.get(_USER), environment.get(_PASSWORD)
     if password_file is not None:
@@ -29,15 +33,14 @@ def read_credentials(
         try:
             password = password_file.read_text().partition("\n")[0].strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise EnhancerError(f"{said} cannot be read ({error}).") from error
+            raise CredentialsError(f"{said} cannot be read ({error}).") from error
         if not password:
-            raise EnhancerError(f"{said} is empty; its first line is the password.")
+            raise CredentialsError(f"{said} is empty; its first line is the password.")
     if user is None and password is None:
         return None
     if user and password:
         return Credentials(user, password)
+    given, missing, option, variable = "password", "user", "--user", _USER
     if user:
-        told = f"There is a user and no password; give --password-file or set {_PASSWORD}."
-    else:
-        told = f"There is a password and no user; give --user or set {_USER}."
-    raise EnhancerError(told)
+        given, missing, option, variable = "user", "password", "--password-file", _PASSWORD
+    raise CredentialsError(f"There is a {given} and no {missing}; give {option} or set {variable}.")

@@ -8,8 +8,7 @@ import httpx
 import pytest
 from gradio.routes import App
 
-from demo.server.credentials import Credentials, read_credentials
-from enhancer.system.errors import EnhancerError
+from demo.server.credentials import Credentials, CredentialsError, read_credentials
 from tests.helpers.demo_page import FakeEnhancer, inside, serving
 
 RIGHT = {"username": "anna", "password": "s3cret"}
@@ -118,6 +117,15 @@ def test_an_address_that_a_visitor_made_up_does_not_get_around_the_login():
     assert statuses == [401] * 5 + [429]
 
 
+def test_a_login_with_a_file_in_it_is_refused(locked):
+    async def enter() -> int:
+        async with locked.client() as client:
+            files = {"password": ("a.txt", b"s3cret")}
+            return (await client.post("/login", data=RIGHT, files=files)).status_code
+
+    assert locked.run(enter()) == 400
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "status"),
     [
@@ -129,8 +137,12 @@ def test_an_address_that_a_visitor_made_up_does_not_get_around_the_login():
     ],
 )
 def test_a_login_reads_a_short_plain_form_and_nothing_else(locked, kind, body, status):
-    answer = locked.ask("/login", "POST", content=body, headers={"Content-Type": kind})
-    assert answer.status_code == status
+    async def enter() -> int:
+        async with locked.client() as client:
+            headers = {"Content-Type": kind}
+            return (await client.post("/login", content=body, headers=headers)).status_code
+
+    assert locked.run(enter()) == status
 
 
 def test_user_and_password_come_from_a_file_or_the_environment(tmp_path):
@@ -155,5 +167,5 @@ def test_user_and_password_come_from_a_file_or_the_environment(tmp_path):
 def test_half_a_login_is_refused(tmp_path, user, file, variables, sentence):
     if file is not None:
         (tmp_path / "password").write_text(file)
-    with pytest.raises(EnhancerError, match=sentence):
+    with pytest.raises(CredentialsError, match=sentence):
         read_credentials(user, tmp_path / "password" if file is not None else None, variables)

@@ -40,32 +40,44 @@ def server():
     ],
 )
 def test_only_requests_for_this_server_from_its_own_pages_are_taken(server, headers, is_taken):
-    for page in ("/", "/health", "/config"):
-        assert server.ask(page, headers=headers).status_code == (200 if is_taken else 403)
+    async def ask() -> list[int]:
+        async with server.client(headers=headers) as client:
+            return [(await client.get(page)).status_code for page in ("/", "/health", "/config")]
+
+    assert server.run(ask()) == [200 if is_taken else 403] * 3
 
 
 def test_a_server_for_the_network_answers_to_addresses_and_to_no_name_it_was_not_told():
     with inside(host="0.0.0.0") as (server, _):
+
+        async def ask(host: str) -> int:
+            async with server.client(headers={"host": host}) as client:
+                return (await client.get("/health")).status_code
+
         hosts = ["192.168.1.5:7860", "[fd00::5]:7860", "evil.example", "workstation"]
-        answers = [server.ask("/health", headers={"host": host}) for host in hosts]
-    assert [answer.status_code for answer in answers] == [200, 200, 403, 403]
+        assert [server.run(ask(host)) for host in hosts] == [200, 200, 403, 403]
 
 
-def assert_browsers_are_told(answer: httpx.Response) -> None:
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["x-frame-options"] == "DENY"
-    assert answer.headers["referrer-policy"] == "same-origin"
-    policy = answer.headers["content-security-policy"]
-    assert "frame-ancestors 'none'" in policy
-    assert "'unsafe-inline'" not in policy.split("style-src")[0]
+def test_every_answer_says_what_browsers_may_not_do(server):
+    async def ask() -> list[httpx.Response]:
+        async with server.client() as client:
+            pages = [
+                "/",
+                "/health",
+                "/config",
+                "/nothing",
+                "/theme.css",
+                "/gradio_api/file=/photos/x/y",
+            ]
+            return [await client.get(page) for page in pages]
 
-
-@pytest.mark.parametrize(
-    "page",
-    ["/", "/health", "/config", "/nothing", "/theme.css", "/gradio_api/file=/photos/x/y"],
-)
-def test_every_answer_says_what_browsers_may_not_do(server, page):
-    assert_browsers_are_told(server.ask(page))
+    for answer in server.run(ask()):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        policy = answer.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in policy
+        assert "'unsafe-inline'" not in policy.split("style-src")[0]
 
 
 @pytest.mark.parametrize(
@@ -91,8 +103,11 @@ def test_every_answer_says_what_browsers_may_not_do(server, page):
     ],
 )
 def test_a_host_that_is_more_than_a_name_and_a_port_is_refused(server, host):
-    answer = server.ask("/health", headers=[(b"host", host.encode("latin-1"))])
-    assert answer.status_code == 403
+    async def ask() -> int:
+        async with server.client(headers=[(b"host", host.encode("latin-1"))]) as client:
+            return (await client.get("/health")).status_code
+
+    assert server.run(ask()) == 403
 
 
 @pytest.mark.parametrize(
@@ -106,7 +121,12 @@ def test_a_host_that_is_more_than_a_name_and_a_port_is_refused(server, host):
 def test_what_a_proxy_says_counts_only_where_there_is_one(allowed, address, is_believed):
     said = {"x-forwarded-proto": "https", "x-forwarded-for": "10.9.9.9"}
     with inside(allowed_hosts=allowed) as (server, _):
-        answer = server.ask("/", address=address, headers=said)
+
+        async def ask() -> httpx.Response:
+            async with server.client(address, headers=said) as client:
+                return await client.get("/")
+
+        answer = server.run(ask())
     assert ("; Secure" in answer.headers["set-cookie"]) == is_believed
     assert ("https://127.0.0.1" in answer.text) == is_believed
 
@@ -127,10 +147,17 @@ def test_while_starting_browsers_are_told_the_same(page):
     answer = asyncio.run(ask())
     assert answer.status_code == 503
     assert answer.headers["cache-control"] == "no-store"
-    assert_browsers_are_told(answer)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["referrer-policy"] == "same-origin"
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
 
 
 def test_what_one_visitor_calls_the_server_is_told_to_nobody_else(server):
-    name = {"X-Gradio-Server": "http://evil.example/x"}
-    for headers in (name, {}):
-        assert "evil.example" not in server.ask("/gradio_api/info", headers=headers).text
+    async def ask() -> str:
+        async with server.client() as client:
+            name = {"X-Gradio-Server": "http://evil.example/x"}
+            first = await client.get("/gradio_api/info", headers=name)
+            return first.text + (await client.get("/gradio_api/info")).text
+
+    assert "evil.example" not in server.run(ask())

@@ -142,7 +142,8 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path):
         tmp_path / "bad.jpg",
         write_gradient(tmp_path / "c.jpg", 20, 30),
     ]
-    entries, steps = run_batch(PhotoQueue(), paths, tmp_path / "visit")
+    entries = [Entry(path.name, number, source=path) for number, path in enumerate(paths)]
+    steps = run_batch(PhotoQueue(), entries, tmp_path / "visit")
     assert [entry.state for entry in entries] == ["done", "failed", "done"]
     assert "bad.jpg" in entries[1].text
     assert str(tmp_path) not in entries[1].text
@@ -156,8 +157,8 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path):
 
 def test_an_unexpected_failure_is_logged_without_the_names_of_files(tmp_path, caplog):
     write_photo(tmp_path / "private_name.png", np.full((20, 30, 3), 128, np.uint8))
-    photos = [tmp_path / "private_name.png"]
-    [entry], _ = run_batch(PhotoQueue(), photos, tmp_path / "visit")
+    entry = Entry("private_name.png", 0, source=tmp_path / "private_name.png")
+    run_batch(PhotoQueue(), [entry], tmp_path / "visit")
     assert entry.text == "private_name.png could not be enhanced; the server's log says why."
     assert "RuntimeError" in caplog.text
     assert "find_edit" in caplog.text  # where it happened

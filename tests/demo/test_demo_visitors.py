@@ -18,7 +18,7 @@ def server_and_page():
     """The server, and Gradio's page in it, whose tables are looked at."""
     made, guard = [], blocks.GuardedBlocks.guard_queue
     with pytest.MonkeyPatch.context() as patch:
-        noted = lambda page, **size: (made.append(page), guard(page, **size))  # noqa: E731
+        noted = lambda page: (made.append(page), guard(page))  # noqa: E731
         patch.setattr(blocks.GuardedBlocks, "guard_queue", noted)
         with inside() as (server, _):
             yield server, made[0]
@@ -97,8 +97,12 @@ def test_answers_that_nobody_reads_are_bounded_and_dropped_in_time(server, page,
 
 
 def test_a_function_that_is_not_there_is_told_in_words(server):
-    body = {"data": [], "fn_index": 999, "session_hash": "odd"}
-    answer = server.ask("/gradio_api/queue/join", "POST", json=body)
+    async def ask() -> httpx.Response:
+        async with server.client() as client:
+            body = {"data": [], "fn_index": 999, "session_hash": "odd"}
+            return await client.post("/gradio_api/queue/join", json=body)
+
+    answer = server.run(ask())
     assert (answer.status_code, answer.json()["detail"]) == (400, "There is no such function.")
 
 
@@ -151,16 +155,23 @@ def test_the_progress_of_an_upload_is_told_to_its_visitor_only(server):
     assert still_waiting
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        f"queue/data?session_hash={'n' * 65}",
-        f"upload_progress?upload_id={'n' * 65}",
-        "queue/data?session_hash=mine&session_hash=yours",
-    ],
-)
-def test_a_name_that_is_long_or_named_twice_is_not_found(server, page):
-    assert server.ask(f"/gradio_api/{page}").status_code == 404
+@pytest.mark.parametrize("query", ["session_hash", "upload_id"])
+def test_long_names_are_not_remembered(server, query):
+    async def ask() -> int:
+        async with server.client() as client:
+            path = {"session_hash": "queue/data", "upload_id": "upload_progress"}[query]
+            return (await client.get(f"/gradio_api/{path}?{query}={'n' * 65}")).status_code
+
+    assert server.run(ask()) == 404
+
+
+def test_a_session_that_is_named_twice_is_not_found(server):
+    async def listen() -> int:
+        async with server.client() as client:
+            page = "/gradio_api/queue/data?session_hash=mine&session_hash=yours"
+            return (await client.get(page)).status_code
+
+    assert server.run(listen()) == 404
 
 
 @pytest.mark.parametrize("route", ["queue/join", "call/enhance"])

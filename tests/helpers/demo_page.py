@@ -14,11 +14,12 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from demo.handlers import CALLER, Caller, Handlers
 from demo.page.model_card import ModelCard
+from demo.photos.batch import enhance_batch
+from demo.photos.darkroom import Darkroom
 from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
-from demo.photos.session import Entry
+from demo.photos.session import Session
 from demo.photos.storage import Storage
 from demo.photos.taste import Taste
 from demo.photos.visitor import Visitor
@@ -78,19 +79,19 @@ def loaded(enhancer) -> concurrent.futures.Future:
     return model
 
 
-def run_batch(queue, photos, folder, enhancer=None) -> tuple[list[Entry], list[tuple]]:
-    """Enhance files as one batch; return its entries, and state and text at every change."""
-    folder.mkdir()
-    storage, visitor = Storage(folder, Limits()), Visitor("anna", "127.0.0.1")
-    handlers = Handlers(loaded(enhancer or FakeEnhancer()), queue, storage, Limits())
+def run_batch(queue, entries, folder, enhancer=None) -> list[tuple[int, str, str]]:
+    """Work on entries; number, state and text of each, whenever it changed."""
+    darkroom, session = Darkroom(enhancer or FakeEnhancer(), Limits()), Session("anna", folder)
+
+    def work(entry, on_step):
+        place = session.folder_of(entry)
+        return darkroom.enhance(entry.source, place, Taste(), lambda size: None, on_step)
 
     async def collect():
-        CALLER.set(Caller(visitor, lambda: True))
-        handles, steps = [put_file(storage, visitor, photo) for photo in photos], []
-        async for progress in handlers.enhance(None, handles, Taste()):
-            entries = progress.session.entries
-            steps += [(entry.number, entry.state, entry.text) for entry in entries]
-        return entries, steps
+        return [
+            (entry.number, entry.state, entry.text)
+            async for entry in enhance_batch(work, queue, entries, account="anna")
+        ]
 
     return asyncio.run(collect())
 
@@ -132,17 +133,6 @@ class Inside:
         """Return a visitor with cookies of its own."""
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False, client=(address, 1))
         return httpx.AsyncClient(transport=transport, base_url=self.ADDRESS, timeout=30, **options)
-
-    def ask(
-        self, page: str, method: str = "GET", *, address: str = "127.0.0.1", **options
-    ) -> httpx.Response:
-        """Return the answer to a new visitor's one request."""
-
-        async def send():
-            async with self.client(address) as client:
-                return await client.request(method, page, **options)
-
-        return self.run(send())
 
     def close(self) -> None:
         self.run(self._finish())
