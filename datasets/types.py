@@ -106,6 +106,15 @@ class Request:
                 f"--limit {self.limit} leaves nothing to train or validate on. Name at least 2."
             )
 
+    @property
+    def arguments(self) -> list[str]:
+        """The options of `python -m datasets build` that say the same."""
+        words = [] if self.base_url else ["--download"]
+        for name in ("base_url", "names", "limit", "keep_originals"):
+            if (value := getattr(self, name)) is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
+        return words
+
 
 def _is_address(url: str) -> bool:
     try:

@@ -46,7 +46,7 @@ class OfficialFiles(PairSource):
         self._request, self._names, self._assign_splits = request, names, assign_splits
         self._targets = f"tiff16_{expert}"
         self.name = request.base_url or BASE_URL
-        self.arguments = ["..."]
+        self.arguments = request.arguments
         self.pairs_at_once = request.connections + _IN_DEVELOPMENT
         self._downloader = download.Downloader(request.connections, patience)
         self._known: dict[str, Checksum] = {}
@@ -157,7 +157,12 @@ class OfficialFiles(PairSource):
             _say(f"{path} is not the file that was fetched: fetching it again")
         url = checksums.url(self.name, name)
         checksum = self._downloader.fetch(url, path)
-        if checksum != self._known.get(name, checksum):
+        if checksum == self._known.get(name, checksum):
+            return checksum
+        first, checksum = checksum, self._downloader.fetch(url, path)
+        if checksum == self._known.get(name):
+            self._downloader.count_retry("damaged file")
+        elif checksum == first:
             _say(f"{url} has changed since it was first fetched: taking it as it is now")
         return checksum
 
