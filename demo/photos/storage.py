@@ -49,7 +49,7 @@ class _Folder:
     is_upload: bool
     size: int = 0
     """Bytes, as last measured or announced."""
-    used: float = dataclasses.field(default_factory=time.monotonic)
+    used: float = dataclasses.field(default_factory=lambda: time.monotonic())  # tests change it
     users: int = 0
     """How many are at work with it; it stays until they are done."""
 

@@ -48,7 +48,9 @@ PRESETS = {
         model="tiny",
         base="retouch",
         pretrain=_QUICK_STAGE,
-        finetune=dataclasses.replace(_QUICK_STAGE, peak_learning_rate=1.5e-3),
+        finetune=dataclasses.replace(
+            _QUICK_STAGE, epochs=16, early_stopping_patience=16, min_crop_scale=1.0
+        ),
         require_gain=True,
     ),
     # docs/experiments.md says what it scores.
