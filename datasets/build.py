@@ -82,6 +82,11 @@ def build(
     print(f"{done}: {builder.info.full_name} ({counts}) in {builder.data_dir}")
 
 
+def is_built(name: DatasetName, data_dir: Path, config: str | None = None) -> bool:
+    """Whether a data set is there; SourceError for an unknown config."""
+    return _builder(name, data_dir, config).is_prepared()
+
+
 def look(name: DatasetName, folder: Path, config: str | None = None) -> list[str]:
     """Say in a few lines what pairs a source folder has, before anything of it is read for long.
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 import io
-import logging
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+import absl.logging
 import tyro
 
 from enhancer.system.errors import EnhancerError
@@ -101,7 +101,7 @@ class ExportArguments:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax explains damage at length
+    absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax and TFDS log what they raise as well
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     try:

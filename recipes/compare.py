@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import absl.logging
 import tyro
 
 from enhancer.system.errors import EnhancerError
@@ -67,8 +68,6 @@ def main(arguments: list[str] | None = None) -> int:
 def run(command: RunComparison) -> int:
     """Score, print, write."""
     # Imports of seconds wait until here, so that --help answers at once.
-    import absl.logging
-
     from datasets.types import SourceError
     from enhancer.data.pairs import Pair
     from enhancer.report.pictures import make_strips
@@ -84,7 +83,7 @@ def run(command: RunComparison) -> int:
     from recipes.experiment.run_folder import open_run
     from recipes.experiment.scored_pairs import ScoredPairs, find_leaks, find_scenes, read_reduced
 
-    absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of data sets that are not there
+    absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax and TFDS log what they raise as well
     for path in (command.json, command.report):
         if path is not None and not path.absolute().parent.is_dir():
             raise NotADirectoryError(f"{path.parent}, where {path.name} would go, is not a folder.")

@@ -11,7 +11,6 @@ everything saved, 130 the same by Ctrl-C.
 """
 
 import dataclasses
-import logging
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,6 @@ class DefaultModel:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, run, and return the exit code."""
-    logging.getLogger("absl").setLevel(logging.ERROR)
     command = tyro.cli(
         DefaultModel, args=arguments, prog="python -m recipes.default_model", description=__doc__
     )

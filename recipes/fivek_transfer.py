@@ -27,16 +27,22 @@ again), 130 the same by Ctrl-C.
 """
 
 import contextlib
-import logging
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
+
+import absl.logging
 
 from enhancer.system.errors import EnhancerError
 from enhancer.system.interruption import Interrupted, signals_raise
 from recipes.ablation import command as ablation
 from recipes.estimate import command as estimate
-from recipes.experiment.options import Experiment, refuse_contradictions
+from recipes.experiment.options import (
+    Experiment,
+    refuse_contradictions,
+    refuse_missing_data,
+    refuse_other_run,
+)
 from recipes.experiment.presets import PRESETS, parse_options
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -45,7 +51,6 @@ FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, run, and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each file that it writes
     if arguments[:1] == ["estimate"]:
         command = estimate.parse(arguments[1:])
         return exit_code(lambda: estimate.run(command))
@@ -64,8 +69,10 @@ def run_stages(experiment: Experiment) -> int:
 
 def run_in_folder(experiment: Any, run: Callable[[Any], int]) -> int:
     """Run with the work folder locked, by all processes that train together."""
-    if isinstance(experiment, Experiment):
+    if isinstance(experiment, Experiment):  # before imports of seconds
         refuse_contradictions(experiment)
+        refuse_other_run(experiment.settled(on_cpu=True))  # of a begun run, as that was settled
+        refuse_missing_data(experiment)
     from enhancer.system import processes
     from enhancer.system.files import lock_folder
 
@@ -91,6 +98,7 @@ class _OtherProcessGone(EnhancerError):
 
 def exit_code(run: Callable[[], int]) -> int:
     """Turn what may go wrong into a sentence and an exit code."""
+    absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax and TFDS log what they raise as well
     try:
         return run()
     except (EnhancerError, OSError) as error:  # disk full, a file where a folder should be

@@ -17,7 +17,6 @@ Exit codes as there.
 """
 
 import dataclasses
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -111,7 +110,6 @@ def _shape_of(start: Path) -> ModelConfig:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, look at the pairs, train, and return the exit code."""
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each file that it writes
     training = tyro.cli(
         Training, args=arguments, prog="python -m recipes.train", description=__doc__
     )

@@ -73,6 +73,10 @@ def join_other_processes() -> None:
             f"The processes that train together did not find each other: {error}. All must run, "
             "and reach the first one's host and port; proxy variables may be in the way."
         ) from error
+    if jax.default_backend() == "cpu":
+        # A step that one process reads from the cache and another one compiles adds up between them
+        # in two orders, which Gloo takes for a mismatch (JAX 0.10.2): the run would abort.
+        jax.config.update("jax_enable_compilation_cache", False)
     number = np.int32(secrets.randbits(31))
     _Meetings.run = int(multihost_utils.broadcast_one_to_all(number))
 

@@ -69,7 +69,8 @@ class Programs:
         text = f"{label}: compiling the {what} for {side} px x {batch_size}"
         started = time.monotonic()
         say(f"{text} ...")
-        cached = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+        config: Any = jax.config  # its own annotations know no options
+        cached = config.jax_enable_compilation_cache and config.jax_compilation_cache_dir
         after = f"the next start finds it in {cached}" if cached else "it is not kept for later"
         with requests.obeyed_at_once(alone=not are_several()):
             result = call_interruptibly(

@@ -185,6 +185,25 @@ def refuse_contradictions(experiment: Experiment) -> None:
         )
 
 
+def refuse_missing_data(experiment: Experiment) -> None:
+    """Raise UsageError for a data set that is neither named nor built, SourceError for an unknown
+    config of one."""
+    from datasets import build  # with OpenCV and TFDS, a second
+
+    names: tuple[build.DatasetName, ...] = ("fivek", "real_estate")
+    for name in names if experiment.pretraining else names[1:]:
+        config = getattr(experiment, f"{name}_config")
+        data_dir = data_dirs_of(vars(experiment), name, experiment.workdir)[0]
+        is_built = build.is_built(name, data_dir, config)
+        if not (is_built or experiment.miniature or folders_of(vars(experiment), name)):
+            alone = ", or train on your pairs alone with `python -m recipes.train PAIRS`"
+            raise UsageError(
+                f"{name}/{config} is not built in {data_dir}. Name the folder of its photos with "
+                f"--{name.replace('_', '-')}{alone * (name == 'fivek')}; or build it with "
+                f"`python -m datasets build {name} --manual-dir FOLDER`."
+            )
+
+
 def refuse_other_run(experiment: Experiment, data: Mapping[str, str] | None = None) -> None:
     """Raise UsageError when the workdir holds a run whose training had other settings or data;
     folders and evaluation options may differ."""

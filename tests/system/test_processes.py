@@ -69,6 +69,7 @@ def test_others_wait_for_the_first_and_end_with_it(tmp_path):
         from pathlib import Path
         from enhancer.system.interruption import Interrupted
         folder, is_first = Path(sys.argv[1]), processes.is_first_process()
+        assert not processes.jax.config.jax_enable_compilation_cache  # on CPUs
         for turn in range(2):
             with processes.first_process_first("writing", folder):
                 path = folder / f"turn{turn}"
