@@ -134,14 +134,13 @@ def _parts(enhancer: Any, source: Path, destination: Path) -> dict[str, Any]:
     reduced = reduce_photo(photo.pixels, enhancer.working_size)
     edit = enhancer.find_edit(photo.pixels)
     edited = edit.apply(photo.pixels)
-    blocks = {"exif": photo.exif, "xmp": photo.xmp}
     return {
         "decode": lambda: read_photo(source, keep_depth=True),
         "reduce": lambda: reduce_photo(photo.pixels, enhancer.working_size),
         # A photo of the working size passes as it is: the compiled program and little more.
         "network": lambda: enhancer.find_edit(reduced),
         "edit": lambda: edit.apply(photo.pixels),
-        "encode and write": lambda: write_photo(destination, edited, **blocks),
+        "encode and write": lambda: write_photo(destination, edited, metadata=photo.metadata),
     }
 
 

@@ -1,6 +1,7 @@
 """The two-stage experiment: its options, where its data lie, and which runs it may continue."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -186,22 +187,29 @@ def refuse_contradictions(experiment: Experiment) -> None:
 
 
 def refuse_missing_data(experiment: Experiment) -> None:
-    """Raise UsageError for a data set that is neither named nor built, SourceError for an unknown
-    config of one."""
+    """Raise UsageError for a data set that is not built and has no source folder, SourceError for
+    an unknown config of one."""
     from datasets import build  # with OpenCV and TFDS, a second
 
     names: tuple[build.DatasetName, ...] = ("fivek", "real_estate")
     for name in names if experiment.pretraining else names[1:]:
-        config = getattr(experiment, f"{name}_config")
-        data_dir = data_dirs_of(vars(experiment), name, experiment.workdir)[0]
-        is_built = build.is_built(name, data_dir, config)
-        if not (is_built or experiment.miniature or folders_of(vars(experiment), name)):
-            alone = ", or train on your pairs alone with `python -m recipes.train PAIRS`"
-            raise UsageError(
-                f"{name}/{config} is not built in {data_dir}. Name the folder of its photos with "
-                f"--{name.replace('_', '-')}{alone * (name == 'fivek')}; or build it with "
-                f"`python -m datasets build {name} --manual-dir FOLDER`."
-            )
+        config, settings = getattr(experiment, f"{name}_config"), vars(experiment)
+        folders = folders_of(settings, name)
+        data_dirs = data_dirs_of(settings, name, experiment.workdir)
+        for folder, data_dir in itertools.zip_longest(folders, data_dirs):
+            if build.is_built(name, data_dir, config) or (experiment.miniature and not folder):
+                continue
+            if folder is None:
+                alone = ", or train on your pairs alone with `python -m recipes.train PAIRS`"
+                raise UsageError(
+                    f"{name}/{config} is not built in {data_dir}. Name the folder of its photos "
+                    f"with --{name.replace('_', '-')}{alone * (name == 'fivek')}; or build it with "
+                    f"`python -m datasets build {name} --manual-dir FOLDER`."
+                )
+            if not folder.is_dir():
+                raise UsageError(
+                    f"{folder} is not a folder. Name the folder that holds the source photos."
+                )
 
 
 def refuse_other_run(experiment: Experiment, data: Mapping[str, str] | None = None) -> None:

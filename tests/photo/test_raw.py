@@ -78,6 +78,16 @@ def test_a_raw_under_another_suffix_is_developed(tmp_path, suffix):
     np.testing.assert_array_equal(read_photo(renamed).pixels, read_photo(path).pixels)
 
 
+@pytest.mark.parametrize("missing", [1, 40, 400])
+def test_a_raw_without_its_last_bytes_is_refused(tmp_path, missing):
+    """LibRaw fills them with zeros, which are too few to look like damage."""
+    path = tmp_path / "photo.dng"
+    files.write_dng(path, files.mosaic_of(miniature.fivek_scene(2, 192)))
+    path.write_bytes(path.read_bytes()[:-missing])
+    with pytest.raises(PhotoError, match=r"photo\.dng is cut off"):
+        read_photo(path)
+
+
 def test_nested_sensor_values_are_developed(tmp_path):
     with tifffile.TiffWriter(tmp_path / "photo.tif") as tiff:
         tiff.write(np.zeros((64, 96, 3), np.uint8), photometric="rgb", subifds=1)
@@ -106,6 +116,7 @@ def test_a_real_raw_of_nothing_but_previews_to_tiff_readers_is_developed(shared_
 
 def test_junk_is_recognised_without_the_file_size(shared_data, monkeypatch):
     monkeypatch.setattr(raw, "_MIN_BITS_PER_PIXEL", 0)
+    monkeypatch.setattr(raw.tiff, "is_raw_cut_off", lambda path: False)
     paths = sorted((shared_data / "raw/decodes_to_junk").iterdir())
     assert paths
     for path in paths:

@@ -98,7 +98,7 @@ def test_estimate_of_quick_trains_and_writes_nothing(tmp_path, monkeypatch, caps
     said = capsys.readouterr().out
     assert "|  | pretrain | finetune, scratch |" in said
     assert "| training pairs | 38 (assumed) | 72 (assumed) |" in said
-    assert "| steps | 9 × 10 epochs = 90 | 18 × 10 epochs = 180 |" in said
+    assert "| steps | 9 × 10 epochs = 90 | 18 × 16 epochs = 288 |" in said
     assert "| in all, GiB | 3 | 3 |" in said
     assert "Compiled for a CPU" in said
 

@@ -92,7 +92,7 @@ def test_the_same_command_only_tests_what_is_trained_and_other_settings_are_refu
     assert json.loads((workdir / "results.json").read_text())["methods"] == before
 
     assert main(command) == 2
-    assert "finetune.peak_learning_rate: 1e-07 -> 0.001" in capsys.readouterr().err
+    assert "finetune.peak_learning_rate: 1e-07 -> 0.002" in capsys.readouterr().err
 
 
 def test_recommended_trains_on_extra_pairs_and_on_validation(
@@ -131,7 +131,7 @@ def test_margin_is_judged_with_its_interval(high, percent, code):
 
 def test_workdir_that_is_a_file_is_refused_in_a_sentence(tmp_path, capsys):
     (tmp_path / "run").write_text("")
-    assert main([f"--workdir={tmp_path / 'run'}"]) == 1
+    assert main(["quick", f"--workdir={tmp_path / 'run'}"]) == 1
     assert capsys.readouterr().err.startswith("error: ")
 
 

@@ -49,6 +49,8 @@ def decode(path: Path, *, is_tiff: bool, keep_depth: bool) -> DecodedPhoto:
             if num_bytes * 8 < num_pixels * _MIN_BITS_PER_PIXEL:
                 claim = f"{num_bytes / 1e3:.0f} kB cannot hold {num_pixels / 1e6:.1f} megapixels"
                 raise _refusal(path, f"is cut off: {claim}", preview)
+            if tiff.is_raw_cut_off(path):
+                raise _refusal(path, "is cut off: its last rows are missing", preview)
             pixels = raw.postprocess(
                 use_camera_wb=True,
                 no_auto_bright=True,

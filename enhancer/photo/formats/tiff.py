@@ -87,6 +87,14 @@ def holds_whole_linear_raw(path: Path) -> bool:
     return False
 
 
+def is_raw_cut_off(path: Path) -> bool:
+    """Whether a TIFF-like RAW file ends before its sensor's values; LibRaw makes them zeros."""
+    with contextlib.suppress(Exception), tifffile.TiffFile(path) as tiff:
+        sensors = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
+        return any(_is_cut_off(page) for page in _pages(tiff) if page.photometric in sensors)
+    return False
+
+
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """The pages that hold a picture: the file's own in their order, then those nested in them."""
     pages = [tiff.pages.first]
@@ -153,10 +161,13 @@ def _check_storage(path: Path, page: tifffile.TiffPage) -> None:
 
 
 def _check_segments(path: Path, page: tifffile.TiffPage) -> None:
-    parts = zip(page.dataoffsets, page.databytecounts, strict=False)
-    end = max(offset + size for offset, size in parts)
-    if 0 in page.databytecounts or end > page.parent.filehandle.size:
+    if 0 in page.databytecounts or _is_cut_off(page):
         raise refusal.damaged(path, "a part of the picture is missing")
+
+
+def _is_cut_off(page: tifffile.TiffPage) -> bool:
+    parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+    return max(offset + size for offset, size in parts) > page.parent.filehandle.size
 
 
 def _plain_pixels(path: Path, page: tifffile.TiffPage) -> np.ndarray:
