@@ -82,11 +82,6 @@ def build(
     print(f"{done}: {builder.info.full_name} ({counts}) in {builder.data_dir}")
 
 
-def is_built(name: DatasetName, data_dir: Path, config: str | None = None) -> bool:
-    """Whether a data set is there; SourceError for an unknown config."""
-    return _builder(name, data_dir, config).is_prepared()
-
-
 def look(name: DatasetName, folder: Path, config: str | None = None) -> list[str]:
     """Say in a few lines what pairs a source folder has, before anything of it is read for long.
 
@@ -190,7 +185,7 @@ def _command(builder: PairBuilder, data_dir: Path) -> str:
 def _quiet() -> Iterator[None]:
     """Hide TFDS' own chatter: warnings of data sets not there yet, bars for a second's work."""
     verbosity = absl.logging.get_verbosity()
-    absl.logging.set_verbosity(absl.logging.ERROR)
+    absl.logging.set_verbosity(min(verbosity, absl.logging.ERROR))
     tfds.disable_progress_bar()
     try:
         yield

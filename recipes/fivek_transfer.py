@@ -39,8 +39,8 @@ from recipes.ablation import command as ablation
 from recipes.estimate import command as estimate
 from recipes.experiment.options import (
     Experiment,
+    look_at_sources,
     refuse_contradictions,
-    refuse_missing_data,
     refuse_other_run,
 )
 from recipes.experiment.presets import PRESETS, parse_options
@@ -72,7 +72,7 @@ def run_in_folder(experiment: Any, run: Callable[[Any], int]) -> int:
     if isinstance(experiment, Experiment):  # before imports of seconds
         refuse_contradictions(experiment)
         refuse_other_run(experiment.settled(on_cpu=True))  # of a begun run, as that was settled
-        refuse_missing_data(experiment)
+        look_at_sources(experiment)
     from enhancer.system import processes
     from enhancer.system.files import lock_folder
 

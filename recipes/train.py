@@ -77,13 +77,20 @@ class Training:
     def _shape(self) -> ModelConfig:
         names = ("dim", "num_blocks", "num_heads", "num_refinement_blocks")
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
-        if self.start is not None and not (given or self.model):
-            return _shape_of(_stage_of(self.start))
+        started = _shape_of(_stage_of(self.start)) if self.start is not None else None
+        shape = started or dataclasses.replace(MODEL_SIZES["base"], base=self.base)
+        if self.model:
+            shape = dataclasses.replace(MODEL_SIZES[self.model], base=shape.base)
         try:
-            shape = dataclasses.replace(MODEL_SIZES[self.model or "base"], base=self.base)
-            return dataclasses.replace(shape, **given)
+            shape = dataclasses.replace(shape, **given)
         except ValueError as error:
             raise UsageError(f"{error}") from error
+        if started not in (None, shape):
+            raise UsageError(
+                f"--start {self.start} is a network of another shape ({started}). Leave out "
+                "--model, --dim and the like: it brings its own."
+            )
+        return shape
 
 
 def _stage_of(start: Path) -> Path:
@@ -113,17 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     training = tyro.cli(
         Training, args=arguments, prog="python -m recipes.train", description=__doc__
     )
-    return exit_code(lambda: _run(training))
-
-
-def _run(training: Training) -> int:
-    from datasets.sources.survey import find_pairs, survey  # OpenCV's import takes a second
-
-    for folder in training.pairs:
-        # A source that is gone does not stop what was built from it.
-        if folder.exists() or not training.workdir.exists():
-            print(*survey(folder, find_pairs(folder)), sep="\n", flush=True)
-    return run_in_folder(training.experiment(), run_stages)
+    return exit_code(lambda: run_in_folder(training.experiment(), run_stages))
 
 
 if __name__ == "__main__":

@@ -36,16 +36,16 @@ def assign_splits(
         PreparationError: too few pairs.
     """
     splits: Splits = {split: [r for r in accepted if r["split"] == split] for split in SPLITS}
-    shares: dict[Split, float] = {"validation": validation}
     if not any(splits.values()):
-        splits["train"], shares = accepted, {"test": test, "validation": validation}
-    if splits["validation"] or not splits["train"]:
-        return splits
+        splits["train"] = accepted
+    shares: dict[Split, float] = {"test": test, "validation": validation}
     wanted: dict[Split, int] = {
         split: max(1, round(share * len(splits["train"])))
         for split, share in shares.items()
-        if share
+        if share and not splits[split]
     }
+    if not (splits["train"] and wanted):
+        return splits
     return splits | _hold_back(splits["train"], source, groups, wanted)
 
 

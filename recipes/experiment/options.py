@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -117,9 +118,8 @@ class Experiment:
     def settled(self, *, on_cpu: bool) -> Self:
         """With what is "auto" in the stages chosen: as the run in the workdir has it, or for a
         device."""
-        path = self.workdir / "config.json"
-        saved = json.loads(path.read_text()) if path.exists() else {}
-        begun = {name: StageConfig.from_json(saved[name]) for name in _STAGES if name in saved}
+        saved = _read_configuration(self.workdir)
+        begun = {name: StageConfig.from_json(saved[name]) for name in _STAGES if saved}
         stages: dict[str, Any] = {
             name: getattr(self, name).settled(on_cpu=on_cpu, like=begun.get(name))
             for name in _STAGES
@@ -174,10 +174,11 @@ def refuse_contradictions(experiment: Experiment) -> None:
         raise UsageError(
             "rendered_rooms would not be used: give them a share with --finetune.mix-weight."
         )
-    if experiment.base == "retouch" and not (pretrain.squash and finetune.squash):
+    squashes = finetune.squash and (pretrain.squash or not experiment.pretrains)
+    if experiment.network_shape.base == "retouch" and not squashes:
         raise UsageError(
             "base retouch: its network sees whole photos squashed into a square; add "
-            "--pretrain.squash and --finetune.squash."
+            "--pretrain.squash and --finetune.squash (in recipes.train --stage.squash)."
         )
     if experiment.train_on_validation and finetune.keep == "best":
         raise UsageError(
@@ -186,42 +187,57 @@ def refuse_contradictions(experiment: Experiment) -> None:
         )
 
 
-def refuse_missing_data(experiment: Experiment) -> None:
-    """Raise UsageError for a data set that is not built and has no source folder, SourceError for
-    an unknown config of one."""
-    from datasets import build  # with OpenCV and TFDS, a second
+def look_at_sources(experiment: Experiment) -> None:
+    """Say what pairs the folders have that are not built yet, before anything is read for long.
 
-    names: tuple[build.DatasetName, ...] = ("fivek", "real_estate")
-    for name in names if experiment.pretraining else names[1:]:
-        config, settings = getattr(experiment, f"{name}_config"), vars(experiment)
-        folders = folders_of(settings, name)
-        data_dirs = data_dirs_of(settings, name, experiment.workdir)
+    Of several processes the first one's build says it, whose machine alone may have the folders.
+
+    Raises:
+        UsageError: a data set is neither built nor named, or a folder is not there.
+        SourceError: a folder has no known layout or not one whole pair, or a config is unknown.
+    """
+    if "JAX_COORDINATOR_ADDRESS" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        return
+    from datasets import build  # with OpenCV and TFDS, a second
+    from datasets.types import DatasetNotBuilt
+
+    if experiment.pretrained is not None and not experiment.pretrained.exists():
+        raise UsageError(f"--pretrained {experiment.pretrained} is not there.")
+    sets: list[tuple[str, build.DatasetName]] = [("real_estate", "real_estate")]
+    if experiment.pretraining:
+        sets.insert(0, ("fivek", "fivek"))
+    if experiment.extra_pairs and experiment.pretrains:
+        sets.append(("extra_pairs", "real_estate"))
+    settings = vars(experiment)
+    for option, name in sets:
+        folders, config = folders_of(settings, option), settings[f"{name}_config"]
+        data_dirs = data_dirs_of(settings, option, experiment.workdir)
         for folder, data_dir in itertools.zip_longest(folders, data_dirs):
-            if build.is_built(name, data_dir, config) or (experiment.miniature and not folder):
-                continue
-            if folder is None:
-                alone = ", or train on your pairs alone with `python -m recipes.train PAIRS`"
-                raise UsageError(
-                    f"{name}/{config} is not built in {data_dir}. Name the folder of its photos "
-                    f"with --{name.replace('_', '-')}{alone * (name == 'fivek')}; or build it with "
-                    f"`python -m datasets build {name} --manual-dir FOLDER`."
-                )
-            if not folder.is_dir():
-                raise UsageError(
-                    f"{folder} is not a folder. Name the folder that holds the source photos."
-                )
+            try:
+                build.splits(name, data_dir, config)
+            except DatasetNotBuilt as error:
+                if folder is not None and not folder.is_dir():
+                    hint = "Name the folder that holds the source photos."
+                    raise UsageError(f"{folder} is not a folder. {hint}") from error
+                if folder is not None:
+                    print(*build.look(name, folder, config), sep="\n", flush=True)
+                elif not experiment.miniature:
+                    hint = f"Or name the folder of its photos with --{name.replace('_', '-')}"
+                    if name == "fivek":
+                        hint += ", or train on your pairs alone: python -m recipes.train PAIRS"
+                    raise UsageError(f"{error} {hint}.") from error
 
 
 def refuse_other_run(experiment: Experiment, data: Mapping[str, str] | None = None) -> None:
     """Raise UsageError when the workdir holds a run whose training had other settings or data;
     folders and evaluation options may differ."""
-    path = experiment.workdir / "config.json"
-    if not path.exists():
+    saved = _read_configuration(experiment.workdir)
+    if not saved:
         return
     trained = ["model", "base", "pretrained", "pretrain", "finetune", "train_on_validation"]
     added = ("rendered_rooms", "start_from_package", "pretraining", "network", "taught_by_tables")
     trained += [*added, "data"] if data else [*added]
-    saved, wanted = json.loads(path.read_text()), experiment.configuration(data or {})
+    wanted = experiment.configuration(data or {})
     # Of an earlier version: settings that it did not have are at their defaults.
     for name in added:
         saved.setdefault(name, json.loads(json.dumps(getattr(Experiment(), name))))
@@ -241,6 +257,23 @@ def save_configuration(experiment: Experiment, data: Mapping[str, str]) -> None:
     """Write config.json of a run whose data are there."""
     refuse_other_run(experiment, data)
     write_json(experiment.workdir / "config.json", experiment.configuration(data))
+
+
+def _read_configuration(workdir: Path) -> dict[str, Any]:
+    """What a run's config.json holds; empty where there is none. UsageError: it is not a run's."""
+    path = workdir / "config.json"
+    if not path.exists():
+        return {}
+    try:
+        saved = json.loads(path.read_text())
+        for stage in _STAGES:
+            StageConfig.from_json(saved[stage])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} is not a run's configuration, or damaged ({error!r}): {workdir} may be one "
+            "stage's folder, or hold something else. Name another --workdir."
+        ) from error
+    return saved
 
 
 def _differences(saved: Any, wanted: Any, name: str) -> list[str]:

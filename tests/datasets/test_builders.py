@@ -18,7 +18,7 @@ from PIL import Image
 from datasets import __main__ as command
 from datasets import build, miniature
 from datasets.fivek.photo_names import read_catalogue
-from datasets.types import DatasetNotBuilt, PreparationError, SourceError
+from datasets.types import SPLITS, DatasetNotBuilt, PreparationError, SourceError
 from datasets.workers import pool
 from enhancer.data.pairs import ReadablePairs
 from enhancer.system.files import FolderInUseError, lock_folder
@@ -130,6 +130,8 @@ def test_a_file_that_is_cut_off_or_gone_is_named_before_anything_is_read(built, 
     sentence = rf"{path.name} cannot be read.* datasets build fivek .* --overwrite"
     with pytest.raises(DatasetNotBuilt, match=sentence):
         build.source("fivek", "train", tmp_path)
+    with pytest.raises(DatasetNotBuilt, match="no split 'test'; it has train, validation"):
+        build.source("fivek", "test", tmp_path)
     assert len(build.source("fivek", "validation", tmp_path)) == 1
 
 
@@ -184,12 +186,12 @@ def test_a_source_that_is_gone_does_not_stop_what_was_built_from_it(
 
 def test_another_source_never_hides_behind_an_existing_data_set(copy, sets, built, tmp_path):
     source, _ = copy
-    (source / "test.jsonl").unlink()
+    (source / "val.jsonl").unlink()
     sentence = r"is another source.*datasets build real_estate .* --overwrite,"
     with pytest.raises(SourceError, match=sentence):
         build.build("real_estate", source, built)
     build.build("real_estate", source, tmp_path / "its own")  # runs with different pairs just work
-    assert build.splits("real_estate", tmp_path / "its own") == ["train", "validation"]
+    assert len(build.source("real_estate", "train", tmp_path / "its own")) == 1
 
 
 def test_a_source_that_was_moved_is_the_same_source(sets, built, tmp_path):
@@ -198,13 +200,14 @@ def test_a_source_that_was_moved_is_the_same_source(sets, built, tmp_path):
 
 
 def test_a_changed_source_is_noticed_and_overwrite_rebuilds(copy):
+    """What has no list to test on is tested on a part of the training list."""
     source, data_dir = copy
     (source / "test.jsonl").unlink()
     with pytest.raises(SourceError, match="has changed since"):
         build.build("real_estate", source, data_dir)
     build.build("real_estate", source, data_dir, overwrite=True)
-    with pytest.raises(DatasetNotBuilt, match="no split 'test'; it has train, validation"):
-        build.source("real_estate", "test", data_dir)
+    counts = {split: len(build.source("real_estate", split, data_dir)) for split in SPLITS}
+    assert counts == {"train": 1, "validation": 1, "test": 1}
 
 
 def test_a_useless_source_does_not_cost_the_old_data_set(copy):

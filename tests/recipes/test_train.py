@@ -1,11 +1,15 @@
 """One stage on one's own pairs: what is known from flags and folders is said before all else."""
 
 import dataclasses
+from pathlib import Path
 
+import pytest
+
+from datasets.types import SourceError
 from enhancer.config import MODEL_SIZES, StageConfig
 from enhancer.network.trained import write_config
-from recipes import train
-from recipes.experiment.options import refuse_contradictions
+from recipes import fivek_transfer, train
+from recipes.experiment.options import UsageError, look_at_sources, refuse_contradictions
 from tests.helpers.pair_folders import write_pairs
 
 
@@ -21,12 +25,44 @@ def test_a_folder_without_pairs_is_refused_before_anything_is_made(tmp_path, cap
 
 
 def test_a_start_that_does_not_exist_is_refused(tmp_path, capsys):
-    write_pairs(tmp_path, list("ab"), {})
     where = ["--workdir", str(tmp_path / "run"), "--start", str(tmp_path / "gone")]
     assert train.main([str(tmp_path), *where]) == 2
-    printed = capsys.readouterr()
-    assert "2 pairs (names in _src with _tar" in printed.out
-    assert "gone does not exist" in printed.err
+    assert "gone does not exist" in capsys.readouterr().err
+
+
+def test_what_the_folders_hold_is_said_first(tmp_path, capsys):
+    pairs = tmp_path / "pairs"
+    write_pairs(pairs, list("ab"), {})
+    experiment = training(tmp_path).experiment()
+    look_at_sources(dataclasses.replace(experiment, real_estate=(pairs,)))
+    assert "2 pairs (names in _src with _tar" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="gone is not a folder"):
+        look_at_sources(dataclasses.replace(experiment, real_estate=(pairs, tmp_path / "gone")))
+    with pytest.raises(SourceError, match="has no config 'huge'"):
+        look_at_sources(dataclasses.replace(experiment, real_estate_config="huge"))
+
+
+@pytest.mark.parametrize("options", [[], ["--no-pretraining"]])
+def test_a_data_set_that_is_neither_named_nor_built_is_missed_at_once(tmp_path, capsys, options):
+    where = [f"--workdir={tmp_path / 'run'}", f"--data-dir={tmp_path / 'data'}"]
+    assert fivek_transfer.main([*where, *options]) == 2
+    told = capsys.readouterr().err
+    assert "is not built in" in told
+    assert f"--{'real-estate' if options else 'fivek'}" in told
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"model": {}, "stage": {}}'])
+def test_a_folder_with_another_configuration_is_refused(tmp_path, capsys, content):
+    (tmp_path / "config.json").write_text(content)
+    assert train.main([str(tmp_path), "--workdir", str(tmp_path)]) == 2
+    assert "is not a run's configuration" in capsys.readouterr().err
+
+
+def test_retouching_needs_squashed_photos_and_a_start_brings_its_shape(tmp_path):
+    with pytest.raises(UsageError, match=r"--stage\.squash"):
+        refuse_contradictions(training(tmp_path, model="tiny", base="retouch").experiment())
+    with pytest.raises(UsageError, match="another shape"):
+        training(tmp_path, start=Path("package"), model="small").experiment()
 
 
 def test_the_shape_is_that_of_the_size_with_what_is_given_changed(tmp_path):
