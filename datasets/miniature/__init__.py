@@ -26,9 +26,9 @@ LONG_EDGE = 224
 """Of the photos, in pixels."""
 FIVEK_PAIRS = 40
 REAL_ESTATE_PAIRS = types.MappingProxyType({"train": 72, "val": 8, "test": 40})
-_FIRST_ROOM = 101
+_FIRST_ROOM = 101  # of the first 54 rooms two are furnished nearly alike
 _TWINS = {205}
-"""Rooms furnished nearly as an earlier one, which preparation would refuse in another split."""
+"""Rooms furnished almost like an earlier one, which preparation would refuse in another split."""
 EDITOR = 6
 """Who publishes the rooms of the real-estate set; another number is an editor of other taste."""
 _TASTES = {"a": 1.15, "b": 0.88, "c": 1.0, "d": 1.07, "e": 0.94}
