@@ -225,7 +225,7 @@ def look_at_sources(experiment: Experiment) -> None:
                     hint = f"Or name the folder of its photos with --{name.replace('_', '-')}"
                     if name == "fivek":
                         hint += ", or train on your pairs alone: python -m recipes.train PAIRS"
-                    raise UsageError(f"{error} {hint}.") from error
+                    raise UsageError(f"{error}\n{hint}.") from error
 
 
 def refuse_other_run(experiment: Experiment, data: Mapping[str, str] | None = None) -> None:
