@@ -197,7 +197,7 @@ def _add_kernel_gradient(
 
 def kernel_gradient(sums: tuple[Tensor, ...]) -> Tensor:
     """`(3, 3, wide)` float32 from the sums that all strips were added to."""
-    return ops.reshape(ops.stack([ops.sum(total, axis=(0, 1)) for total in sums]), (3, 3, -1))
+    return ops.reshape(ops.sum(ops.stack(sums), axis=(1, 2)), (3, 3, -1))
 
 
 def _layer_norm_gradient(x: Tensor, norm: Norm, d_normalised: Tensor) -> tuple[Tensor, Norm]:

@@ -37,7 +37,11 @@ def enable_cache() -> None:
     """Cache compiled programs in `$JAX_COMPILATION_CACHE_DIR`, or else in the user's cache folder.
 
     Those for a CPU need not run on another host that shares the home, and have a folder by host.
+    None are kept where a CPU stands for several devices: read from the cache, their sums can wait
+    for each other without end (JAX 0.10.2).
     """
+    if on_cpu() and jax.device_count() > 1:
+        jax.config.update("jax_enable_compilation_cache", False)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     shared_by = (platform.node() or "local") if on_cpu() else jax.default_backend()

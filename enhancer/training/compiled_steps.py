@@ -1,5 +1,6 @@
 """The programs of a stage: built once for all stages that share a network and what shapes them."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from enhancer.system.compiler import call_interruptibly
 from enhancer.system.console import say
 from enhancer.system.interruption import SaveRequests
 from enhancer.system.processes import are_several
+from enhancer.training.kept_traces import KeptTrace
 from enhancer.training.optimizer import make_optimizer
 from enhancer.training.step import EvalStep, TrainStep, make_eval_step, make_train_step
 
@@ -37,18 +39,26 @@ class Programs:
     Args:
         network: builds it, such as `Restormer` with its shape; takes `remat` and a `dtype` policy.
         settings: a stage's, of which `COMPILED_FIELDS` count.
+        kept_as: what the network was made of, as JSON has it, where tracing is to be kept for the
+            next start.
 
     Attributes:
         compile_seconds: what compiling, or loading from the cache, has taken.
     """
 
-    def __init__(self, network: Callable[..., keras.Model], settings: StageConfig):
+    def __init__(
+        self, network: Callable[..., keras.Model], settings: StageConfig, kept_as: Any = None
+    ):
         policy = "mixed_bfloat16" if settings.precision == "mixed" else "float32"
         self.network = network
         model = network(remat=settings.remat, dtype=policy)
         self.optimizer = make_optimizer(settings.weight_decay, model.trainable_variables)
         self.train_step: TrainStep = make_train_step(model, self.optimizer, settings)
         self.eval_step: EvalStep = make_eval_step(model)
+        if kept_as is not None:
+            shaped_by = [kept_as, {name: getattr(settings, name) for name in COMPILED_FIELDS}]
+            self.train_step = KeptTrace(self.train_step, (0,), ["train step", *shaped_by])
+            self.eval_step = KeptTrace(self.eval_step, (), ["eval step", *shaped_by])
         self.compile_seconds = 0.0
         self._compiled: set[tuple[Any, ...]] = set()
 
@@ -92,4 +102,5 @@ def programs_of(model_config: ModelConfig, stage: StageConfig) -> Programs:
 @functools.lru_cache(maxsize=4)
 def _programs(model_config: ModelConfig, settings: tuple[Any, ...]) -> Programs:
     stage = StageConfig(**dict(zip(COMPILED_FIELDS, settings, strict=True)))
-    return Programs(functools.partial(Restormer, model_config), stage)
+    network = functools.partial(Restormer, model_config)
+    return Programs(network, stage, kept_as=dataclasses.asdict(model_config))
