@@ -8,11 +8,11 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
 import keras
 from jax import export
 
@@ -38,7 +38,7 @@ class KeptTrace:
         shaped_by: what it depends on besides our sources and its arguments, as JSON has it.
     """
 
-    def __init__(self, program: Callable, donated: tuple[int, ...], shaped_by: Any):
+    def __init__(self, program: Any, donated: tuple[int, ...], shaped_by: Any):
         self._program, self._donated, self._shaped_by = program, donated, shaped_by
         self._by_size: dict[tuple[int, ...], Callable] = {}
 
@@ -74,7 +74,7 @@ class KeptTrace:
             "arguments": str(structure),
             "leaves": [str((x.shape, x.dtype, getattr(x, "sharding", None))) for x in leaves],
             "devices": [str(device.device_kind) for device in jax.devices()],
-            "versions": [jax.__version__, jaxlib.__version__, keras.__version__],
+            "versions": [metadata.version(name) for name in ("jax", "jaxlib", "keras")],
             "jax": {name: str(value) for name, value in config.values.items()},
             "keras": [keras.config.floatx(), keras.config.image_data_format()],
             "sources": _sources_sha256(),
