@@ -51,7 +51,7 @@ class KeptTrace:
     def _kept(self, arguments: tuple) -> Callable:
         config: Any = jax.config  # its own annotations know no options
         cache = config.jax_enable_compilation_cache and config.jax_compilation_cache_dir
-        if not cache or jax.process_count() > 1:
+        if not cache or "://" in cache or jax.process_count() > 1:  # JAX can keep it in buckets
             return self._program
         file = Path(cache) / "traces" / f"{self._key(arguments)}.jax"
         exported = _read(file)

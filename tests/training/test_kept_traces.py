@@ -8,6 +8,7 @@ import pytest
 from enhancer.config import StageConfig
 from enhancer.network.levels import learning_rate_factors
 from enhancer.training.compiled_steps import Programs
+from enhancer.training.kept_traces import KeptTrace
 from enhancer.training.state import initial_state
 from enhancer.training.step import StepControls
 from tests.helpers.small_network import SmallNetwork
@@ -105,3 +106,9 @@ def test_damaged_file_is_traced_anew_and_replaced(cache, kept):
 def test_folder_that_cannot_be_written_stops_nothing(cache):
     cache.write_text("a file where the folder would be")
     assert start()[0] == 2
+
+
+def test_bucket_is_no_folder_to_keep_traces_in():
+    jax.config.update("jax_compilation_cache_dir", "gs://bucket")
+    program = jax.jit(lambda weights, batch: weights)
+    assert KeptTrace(program, (), "a network")._kept(()) is program
