@@ -12,6 +12,7 @@ import tyro
 
 from enhancer.system.errors import EnhancerError
 from enhancer.system.interruption import Interrupted, signals_raise
+from enhancer.system.lean_keras import import_keras
 from enhancer.system.progress import progress_bar
 
 # What needs JAX and Keras is imported once the command line is understood: --help answers at once.
@@ -131,6 +132,7 @@ def _enhance(arguments: Arguments) -> int:
     if not arguments.overwrite:
         # Unlike `Path.exists`, it bears names that are too long and folders that may not be read.
         waiting = [job for job in jobs if not os.path.exists(job.destination)]
+    import_keras()
     from enhancer.inference.folder import RunSummary
 
     summary = RunSummary(plan, len(jobs) - len(waiting))
@@ -190,6 +192,7 @@ def _run(enhancer, waiting: list, arguments: Arguments, summary, edits: dict | N
 
 
 def _export(arguments: ExportArguments) -> int:
+    import_keras()
     from enhancer.export.export import DifferenceError, export_model
 
     try:

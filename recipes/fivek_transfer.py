@@ -35,6 +35,7 @@ import absl.logging
 
 from enhancer.system.errors import EnhancerError
 from enhancer.system.interruption import Interrupted, signals_raise
+from enhancer.system.lean_keras import import_keras
 from recipes.ablation import command as ablation
 from recipes.estimate import command as estimate
 from recipes.experiment.options import (
@@ -78,6 +79,7 @@ def run_in_folder(experiment: Any, run: Callable[[Any], int]) -> int:
 
     with signals_raise(), contextlib.ExitStack() as held:
         processes.join_other_processes()
+        import_keras()
         with processes.first_process_first("locking the folder", experiment.workdir):
             if processes.is_first_process():
                 held.enter_context(lock_folder(experiment.workdir))

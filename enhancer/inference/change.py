@@ -8,6 +8,8 @@ import numpy as np
 
 _SIDE = 128
 """Of the squares that are compared, in pixels."""
+_SAMPLES = 4
+"""Pixels that are looked at for one of the square's, along its side, at least."""
 _SHADOWS, _HIGHLIGHTS = 0.25, 0.75
 """Shares of the photo's pixels, by brightness, below and above which these begin."""
 
@@ -59,6 +61,8 @@ def median(changes: Sequence[Change]) -> Change:
 
 def _reduced(photo: np.ndarray) -> np.ndarray:
     side = min(_SIDE, *photo.shape[:2])
+    step = max(1, min(photo.shape[:2]) // (_SAMPLES * side))  # all of 24 MP: 0.15 s
+    photo = photo[::step, ::step]
     small = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
     return small.reshape(-1, 3).astype(np.float32) / np.iinfo(photo.dtype).max
 

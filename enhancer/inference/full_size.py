@@ -1,20 +1,25 @@
 """A retouch applied to a photo at its full size: `enhancer.network.retouch.apply`, for 24 MP.
 
 Nothing is enlarged but smooth things: the guided filter's coefficients, of the photo reduced to
-`GUIDE_SIDE`, and the bilateral grid. NumPy and OpenCV do it in strips that stay in the processor's
-cache, several at a time; XLA on a CPU takes several times as long.
+`GUIDE_SIDE`, and the bilateral grid. The pixels pass in tiles through one program, whatever the
+photo's size.
 
 Reference: He and Sun, "Fast Guided Filter", arXiv 1505.00996.
 """
 
 import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from enhancer.inference.edit import WHITE, check_strength, in_threads
 from enhancer.network import retouch as form
+from enhancer.system.compiler import compiler_options
 
 GUIDE_SIDE = 512
 """Of the square in which the guided filter's coefficients are computed; its window has a radius of
@@ -24,8 +29,8 @@ STOP = 0.5
 bright."""
 WARMTH = 0.4
 """What gains change by at most; of red over blue that is 27 %."""
-_STRIP_PIXELS = 48 << 10  # measured: fewer and NumPy's calls count, more and caches overflow
-_TABLE_SIZE = 4096
+_TILE = 256
+"""Pixels of a tile's side: its planes stay in the processor's cache."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,80 +63,95 @@ class PhotoRetouch:
         check_strength(strength)
         height, width = photo.shape[:2]
         guide = _guide(photo)
-        table = _tone_table(self.numbers)
-        rows, columns = form.grid_weights(height), form.grid_weights(width).T.copy()
+        row_weights, column_tiles = form.grid_weights(height), list(_column_tiles(width))
+        program = _program()
         result = np.empty_like(photo)
-        strip_rows = max(1, _STRIP_PIXELS // width)
 
-        def retouch_strip(top: int) -> None:
-            strip = slice(top, min(top + strip_rows, height))
-            filtered = [_enlarged(plane, strip, height, width) for plane in guide]
-            # (channel, level, row, column): a channel's level is contiguous.
-            at_rows = np.einsum("yi,ijlc->clyj", rows[strip], self.grid, optimize=True)
-            local = np.ascontiguousarray(at_rows) @ columns
-            _retouch(photo[strip], filtered, self.numbers, local, table, strength, result[strip])
+        def retouch_rows(top: int) -> None:
+            rows = slice(top, min(top + _TILE, height))
+            filtered = [_enlarged(plane, rows, height, width) for plane in guide]
+            # What the grid holds at these rows: (column of the grid, channel, level, row).
+            knots = np.einsum("yi,ijlc->jcly", row_weights[rows], self.grid, optimize=True)
+            knots = np.pad(knots, [(0, 0)] * 3 + [(0, _TILE - knots.shape[-1])])
+            # Filled anew for each tile, and not to its end where the photo has one before.
+            pixels = np.zeros((_TILE, _TILE, 3), photo.dtype)
+            coefficients = np.zeros((2, _TILE, _TILE), np.float32)
+            place = np.zeros(_TILE, np.float32)
+            for left, columns, places in column_tiles:
+                part = photo[rows, columns]
+                inside = tuple(slice(0, side) for side in part.shape[:2])
+                pixels[inside] = part
+                place[inside[1]] = places
+                for k, plane in enumerate(filtered):
+                    coefficients[k][inside] = plane[:, columns]
+                edited = program(
+                    cv2.split(pixels),
+                    coefficients,
+                    knots[left : left + 2],
+                    place,
+                    self.numbers,
+                    np.float32(strength),
+                )
+                result[rows, columns] = cv2.merge([np.asarray(plane) for plane in edited])[inside]
 
-        in_threads(retouch_strip, range(0, height, strip_rows))
+        in_threads(retouch_rows, range(0, height, _TILE))
         return result
 
 
+@functools.cache
+def _program() -> Any:
+    return jax.jit(_retouch, compiler_options=compiler_options())
+
+
 def _retouch(
-    strip: np.ndarray,
-    guide: list[np.ndarray],
-    numbers: np.ndarray,
-    local: np.ndarray,
-    table: np.ndarray,
-    strength: float,
-    result: np.ndarray,
-) -> None:
-    """Retouch some rows into `result`; step by step as in `enhancer.network.retouch.apply`."""
-    white = np.float32(WHITE[strip.dtype])
-    photo = [np.multiply(strip[..., c], 1 / white, dtype=np.float32) for c in range(3)]
-    log_level = np.log(_greatest(photo) + np.float32(form.DARKEST))
-    detail = np.exp(log_level - (guide[0] * log_level + guide[1]))
-    planes = [np.minimum(plane / detail, 1) for plane in photo]
+    photo: Sequence[jax.Array],
+    guide: jax.Array,
+    knots: jax.Array,
+    place: jax.Array,
+    numbers: jax.Array,
+    strength: jax.Array,
+) -> list[jax.Array]:
+    """Retouch a tile.
 
-    depth = _greatest(planes) * np.float32(form.GRID_LEVELS - 1)
-    gains_and_exposure = [np.full_like(depth, numbers[c]) for c in range(form.NUM_LOCAL)]
-    for k in range(form.GRID_LEVELS):
-        hat = np.maximum(1 - np.abs(depth - np.float32(k)), 0)
-        for c, total in enumerate(gains_and_exposure):
-            total += hat * local[c, k]
-    below_white = 1 - depth / np.float32(form.GRID_LEVELS - 1)
-    below_white = np.clip(below_white / np.float32(form.FADE_WIDTH), 0, 1)
-    fade = np.float32(form.SCALE) * below_white * below_white * (3 - 2 * below_white)
-    gains = gains_and_exposure[form.GAINS]
-    largest = _greatest(gains)
-    planes = [
-        plane * np.exp(fade * (gain - largest)) for plane, gain in zip(planes, gains, strict=True)
+    Args:
+        photo: red, green and blue, uint8 or uint16 `(rows, columns)` each.
+        guide: the guided filter's slope and offset, float32 `(2, rows, columns)`.
+        knots: what the grid holds on the left and on the right of all columns, float32
+            `(2, NUM_LOCAL, GRID_LEVELS, rows)`.
+        place: of the columns between these two, float32 `(columns,)`, [0, 1].
+        numbers, strength: float32 `(NUM_NUMBERS,)` and `()`.
+
+    Returns:
+        The same of the edited tile. One array of all three would make XLA compute them in one loop,
+        eighty times as slow.
+    """
+    white = WHITE[np.dtype(photo[0].dtype)]
+    planes = [plane.astype("float32") / white for plane in photo]
+    log_level = jnp.log(form.greatest(planes) + form.DARKEST)
+    detail = log_level - (guide[0] * log_level + guide[1])
+    at_pixels = [
+        [
+            (low[:, None] + place * (high - low)[:, None])[None]
+            for low, high in zip(*levels, strict=True)
+        ]
+        for levels in zip(*knots, strict=True)
     ]
-
-    level = np.clip(_greatest(planes), np.float32(1e-4), 1)
-    exposed = np.exp(np.log(level) * np.exp(-gains_and_exposure[form.EXPOSURE]))
-    toned = table[(exposed * np.float32(_TABLE_SIZE - 1) + np.float32(0.5)).astype(np.int32)]
-    ratio = np.minimum(toned / level, np.float32(form.MAX_RATIO))
-    planes = [plane * ratio for plane in planes]
-
-    weighted = (np.float32(w) * plane for w, plane in zip(form.LUMA, planes, strict=True))
-    luma: Any = sum(weighted)
-    saturation = np.exp(np.float32(form.SCALE) * numbers[form.SATURATION])
-    for c, plane in enumerate(planes):
-        edited = np.clip(luma + (plane - luma) * saturation, 0, 1) * detail
-        if strength < 1.0:
-            edited = photo[c] + np.float32(strength) * (edited - photo[c])
-        result[..., c] = np.rint(np.minimum(edited, 1) * white)
+    batch = [plane[None] for plane in planes]
+    edited = form.apply_to_planes(numbers[None], at_pixels, batch, detail[None])
+    blended = [x + strength * (y[0] - x) for x, y in zip(planes, edited, strict=True)]
+    return [jnp.rint(jnp.minimum(x, 1) * white).astype(photo[0].dtype) for x in blended]
 
 
-def _greatest(planes: list[np.ndarray]) -> np.ndarray:
-    return np.maximum(np.maximum(planes[0], planes[1]), planes[2])
-
-
-def _tone_table(numbers: np.ndarray) -> np.ndarray:
-    """The tone curve at `_TABLE_SIZE` evenly spaced points of [0, 1], float32."""
-    steps = np.asarray(form.curve_steps(numbers[None]))[0]
-    knots = np.linspace(0, 1, form.NUM_STEPS + 1)
-    curve = np.concatenate([[0], np.cumsum(steps)])
-    return np.interp(np.linspace(0, 1, _TABLE_SIZE), knots, curve).astype(np.float32)
+def _column_tiles(width: int) -> Iterator[tuple[int, slice, np.ndarray]]:
+    """The columns of a photo, cut where the grid has knots and once more where they are too many:
+    the knot on their left, which they are, and where each is between it and the next, [0, 1]."""
+    place = np.linspace(0, form.GRID_SIDE - 1, width, dtype=np.float32)
+    knot = np.minimum(place.astype(int), form.GRID_SIDE - 2)
+    for left in range(form.GRID_SIDE - 1):
+        first, last = np.searchsorted(knot, [left, left + 1])
+        for start in range(first, last, _TILE):
+            columns = slice(start, min(start + _TILE, last))
+            yield left, columns, place[columns] - np.float32(left)
 
 
 def _guide(photo: np.ndarray) -> list[np.ndarray]:

@@ -19,8 +19,10 @@ from enhancer.network.layers import (
     folded_attention,
     gated_feed_forward,
     layer_norm,
+    ones,
     projected_depthwise,
     transposed_attention,
+    zeros,
 )
 from enhancer.network.tensors import Tensor, ops
 
@@ -148,9 +150,9 @@ def _norm(weights: dict[str, Tensor], half: str) -> tuple[Tensor, ...]:
 
 def _stacked_initializer(name: str, shape: tuple[int, ...]) -> Any:
     if name.endswith("norm_scale") or name == "attention_temperature":
-        return "ones"
+        return ones
     if name.endswith("bias"):
-        return "zeros"
+        return zeros
     # Of one block and one output channel, not of the whole stack.
     return fan_in_uniform(9 if "depthwise" in name else shape[0])
 

@@ -16,6 +16,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+import jax
+import keras
 import numpy as np
 
 from enhancer.network.tensors import Tensor, ops
@@ -24,18 +26,33 @@ EPSILON_NORM = 1e-5
 EPSILON_L2 = 1e-12  # PyTorch's F.normalize, which the published weights were trained with
 
 
-def fan_in_uniform(fan_in: int) -> Callable[..., np.ndarray]:
-    """PyTorch's initializer of convolutions, as in the paper's training: uniform, ±1/sqrt(fan_in).
+def fan_in_uniform(fan_in: int, scale: float = 1.0) -> Callable[..., Tensor]:
+    """PyTorch's initializer of convolutions, as in the paper's training: uniform, ±1/sqrt(fan_in),
+    times `scale`.
 
     Drawn by NumPy, whose generator `keras.utils.set_random_seed` seeds: Keras' own would compile
-    one program per shape.
+    one program per shape, as its zeros and ones would.
     """
     limit = 1 / math.sqrt(fan_in)
 
-    def draw(shape, dtype=None) -> np.ndarray:
-        return np.random.uniform(-limit, limit, shape).astype(dtype or "float32")
+    def draw(shape, dtype=None) -> Tensor:
+        return _placed(scale * np.random.uniform(-limit, limit, shape).astype(dtype or "float32"))
 
     return draw
+
+
+def zeros(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+    """Keras' initializer, without a program per shape."""
+    return _placed(np.zeros(shape, dtype or "float32"))
+
+
+def ones(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+    """Keras' initializer, without a program per shape."""
+    return _placed(np.ones(shape, dtype or "float32"))
+
+
+def _placed(x: np.ndarray) -> Any:
+    return jax.device_put(x) if keras.backend.backend() == "jax" else x
 
 
 def layer_norm(x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:

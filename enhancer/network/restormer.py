@@ -9,7 +9,7 @@ import numpy as np
 from enhancer.config import ModelConfig, Remat
 from enhancer.network import retouch
 from enhancer.network.blocks import TransformerBlocks, is_static, on_one_cpu_device
-from enhancer.network.layers import fan_in_uniform, unfolded_convolution
+from enhancer.network.layers import fan_in_uniform, unfolded_convolution, zeros
 from enhancer.network.tensors import Tensor, ops
 
 SIZE_MULTIPLE = 8  # three halvings
@@ -53,6 +53,7 @@ class Restormer(keras.Model):
                 use_bias=use_bias,
                 data_format="channels_last",
                 kernel_initializer=cast(Any, fan_in_uniform(kernel_size**2 * channels)),
+                bias_initializer=cast(Any, zeros),
                 dtype=dtype,
                 name=name,
             )
@@ -142,11 +143,11 @@ class Restormer(keras.Model):
 def _dense(
     inputs: int, outputs: int, name: str, activation: str | None = None, scale: float = 1.0
 ) -> keras.layers.Dense:
-    draw = fan_in_uniform(inputs)
     layer = keras.layers.Dense(
         outputs,
         activation,
-        kernel_initializer=cast(Any, lambda shape, dtype=None: scale * draw(shape, dtype)),
+        kernel_initializer=cast(Any, fan_in_uniform(inputs, scale)),
+        bias_initializer=cast(Any, zeros),
         dtype="float32",
         name=name,
     )

@@ -22,6 +22,7 @@ References:
     Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,26 +112,47 @@ def apply(retouch: Retouch, photos: Tensor) -> Tensor:
     The same shape, [0, 1] and, where detail lies on white, a little above."""
     height, width = photos.shape[1:3]
     planes = [photos[..., c] for c in range(3)]
-    detail = _detail(_greatest(planes))
-    planes = [ops.minimum(plane * ops.exp(-detail), 1.0) for plane in planes]
+    weights = grid_weights(height), grid_weights(width)
+    local = [_at_pixels(retouch.grid[..., c], *weights) for c in range(NUM_LOCAL)]
+    detail = _detail(greatest(planes))
+    return ops.stack(apply_to_planes(retouch.numbers, local, planes, detail), axis=-1)
 
-    level = _greatest(planes)
-    n = retouch.numbers[:, None, None, :]
+
+def apply_to_planes(
+    numbers: Tensor, local: Sequence[Sequence[Tensor]], planes: Sequence[Tensor], detail: Tensor
+) -> list[Tensor]:
+    """Retouch each pixel by itself, once what depends on those around it is known.
+
+    Args:
+        numbers: `Retouch.numbers`.
+        local: for each of `NUM_LOCAL`, for each of `GRID_LEVELS`, what the grid holds at the
+            pixels' places, float32 `(batch, height, width)`.
+        planes: red, green and blue, float32 `(batch, height, width)` each, [0, 1].
+        detail: what is to be kept of the logarithm of their greatest, `(batch, height, width)`.
+
+    Returns:
+        The edited planes.
+    """
+    planes = [ops.minimum(plane * ops.exp(-detail), 1.0) for plane in planes]
+    level = greatest(planes)
+    n = numbers[:, None, None, :]
+    depth = level * (GRID_LEVELS - 1)
+    hats = [ops.maximum(1 - ops.abs(depth - k), 0.0) for k in range(GRID_LEVELS)]
     gains_and_exposure = [
-        n[..., c] + _slice(retouch.grid[..., c], level, grid_weights(height), grid_weights(width))
+        n[..., c] + sum(hat * at_pixels for hat, at_pixels in zip(hats, local[c], strict=True))
         for c in range(NUM_LOCAL)
     ]
     below_white = ops.clip((1 - level) / FADE_WIDTH, 0, 1)
     fade = SCALE * below_white * below_white * (3 - 2 * below_white)
     gains = gains_and_exposure[GAINS]
-    largest = _greatest(gains)
+    largest = greatest(gains)
     planes = [
         plane * ops.exp(fade * (gain - largest)) for plane, gain in zip(planes, gains, strict=True)
     ]
 
-    level = ops.clip(_greatest(planes), 1e-4, 1.0)
+    level = ops.clip(greatest(planes), 1e-4, 1.0)
     exposed = NUM_STEPS * ops.exp(ops.log(level) * ops.exp(-gains_and_exposure[EXPOSURE]))
-    steps = curve_steps(retouch.numbers)[:, None, None, :]
+    steps = curve_steps(numbers)[:, None, None, :]
     toned = sum(steps[..., k] * ops.clip(exposed - k, 0, 1) for k in range(NUM_STEPS))
     ratio = ops.minimum(toned / level, MAX_RATIO)
     planes = [plane * ratio for plane in planes]
@@ -138,7 +160,7 @@ def apply(retouch: Retouch, photos: Tensor) -> Tensor:
     luma = sum(weight * plane for weight, plane in zip(LUMA, planes, strict=True))
     saturation = ops.exp(SCALE * n[..., SATURATION])
     planes = [ops.clip(luma + (plane - luma) * saturation, 0.0, 1.0) for plane in planes]
-    return ops.stack([plane * ops.exp(detail) for plane in planes], axis=-1)
+    return [plane * ops.exp(detail) for plane in planes]
 
 
 def curve_steps(numbers: Any) -> Any:
@@ -155,23 +177,22 @@ def grid_weights(length: int) -> np.ndarray:
     return np.maximum(1 - np.abs(place - np.arange(GRID_SIDE, dtype=np.float32)), 0)
 
 
+def greatest(planes: Sequence[Tensor]) -> Tensor:
+    """The greatest of three planes at each pixel."""
+    return ops.maximum(ops.maximum(planes[0], planes[1]), planes[2])
+
+
 def _hats(x: Tensor, number: int) -> Tensor:
     """How much each of `number` knots in [0, 1] counts at x, `(...)` to `(..., number)`."""
     knots = np.arange(number, dtype="float32")
     return ops.maximum(1 - ops.abs(ops.clip(x, 0, 1)[..., None] * (number - 1) - knots), 0.0)
 
 
-def _slice(grid: Tensor, level: Tensor, rows: np.ndarray, columns: np.ndarray) -> Any:
-    """One channel of the grid at all pixels, `(b, i, j, l)` and `(b, h, w)` to `(b, h, w)`."""
+def _at_pixels(grid: Tensor, rows: np.ndarray, columns: np.ndarray) -> list[Tensor]:
+    """One channel of the grid at all pixels, `(b, i, j, l)` to a `(b, h, w)` for each level."""
     at_rows = ops.einsum("yi,bijl->blyj", rows, grid)
     at_pixels = ops.einsum("blyj,xj->blyx", at_rows, columns)
-    depth = level * (GRID_LEVELS - 1)
-    hats = (ops.maximum(1 - ops.abs(depth - k), 0.0) for k in range(GRID_LEVELS))
-    return sum(hat * at_pixels[:, k] for k, hat in enumerate(hats))
-
-
-def _greatest(planes: list[Tensor]) -> Tensor:
-    return ops.maximum(ops.maximum(planes[0], planes[1]), planes[2])
+    return [at_pixels[:, k] for k in range(GRID_LEVELS)]
 
 
 def _detail(level: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from enhancer.system.interruption import Interrupted
 Result = TypeVar("Result")
 
 SLOW_SECONDS = 20.0
+WORTH_KEEPING_SECONDS = 0.2  # JAX itself keeps what took a second
 
 # The scheduler keeps so many buffers alive that page faults cost a third of a step.
 CPU_COMPILER_OPTIONS = {"xla_cpu_enable_concurrency_optimized_scheduler": False}
@@ -42,6 +43,7 @@ def enable_cache() -> None:
     """
     if on_cpu() and jax.device_count() > 1:
         jax.config.update("jax_enable_compilation_cache", False)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING_SECONDS)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     shared_by = (platform.node() or "local") if on_cpu() else jax.default_backend()

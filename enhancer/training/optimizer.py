@@ -1,10 +1,12 @@
 """AdamW with linear warm-up and cosine decay (Loshchilov & Hutter, 2019, 2017)."""
 
 import math
+from typing import Any
 
 import keras
 
 from enhancer.config import StageConfig
+from enhancer.network.layers import zeros
 
 
 def learning_rate_at(stage: StageConfig, steps_per_epoch: int, step: int) -> float:
@@ -23,7 +25,7 @@ def make_optimizer(
 ) -> keras.optimizers.Optimizer:
     """AdamW, built for `variables`. Its learning rate is a variable that each step sets.
     Norms, temperatures, biases and tone curves are not decayed."""
-    optimizer = keras.optimizers.AdamW(
+    optimizer = _AdamW(
         name="adamw",  # a fixed name keeps variable paths equal between processes
         learning_rate=0.0,
         weight_decay=weight_decay,
@@ -31,3 +33,10 @@ def make_optimizer(
     optimizer.exclude_from_weight_decay(var_names=["norm", "temperature", "bias", "curve"])
     optimizer.build(variables)
     return optimizer
+
+
+class _AdamW(keras.optimizers.AdamW):
+    def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
+        """Keras', whose own zeros would compile a program per shape."""
+        fast: Any = zeros if initializer == "zeros" else initializer
+        return super().add_variable_from_reference(reference_variable, name, fast)

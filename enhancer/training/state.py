@@ -30,7 +30,7 @@ def initial_state(
     """The state that the variables hold now, copied: a step donates its state."""
 
     def copies(variables: Sequence[keras.Variable]) -> dict[str, jax.Array]:
-        return by_path(variables, [jnp.array(variable.value, copy=True) for variable in variables])
+        return by_path(variables, [_copy(variable.value) for variable in variables])
 
     return TrainState(
         copies(model.trainable_variables),
@@ -42,10 +42,12 @@ def initial_state(
 
 def starting_from(state: TrainState, weights: Mapping[str, jax.Array]) -> TrainState:
     """A fresh state that begins with other weights, and so does its average."""
-    average = (
-        {path: jnp.array(x, copy=True) for path, x in weights.items()} if state.average else {}
-    )
+    average = {path: _copy(x) for path, x in weights.items()} if state.average else {}
     return state._replace(weights=dict(weights), average=average)
+
+
+def _copy(x: jax.Array) -> jax.Array:
+    return jax.device_put(x, may_alias=False)  # `jnp.array` would compile a program per shape
 
 
 def by_path(variables: Sequence[keras.Variable], values: Sequence[Any]) -> dict[str, Any]:
