@@ -10,7 +10,7 @@ import numpy as np
 
 from enhancer.inference.edit import Edit
 from enhancer.inference.forward_pass import ForwardPass
-from enhancer.inference.full_size import PhotoRetouch, fitted
+from enhancer.inference.full_size import NEUTRAL, PhotoRetouch, fitted
 from enhancer.inference.sizes import (
     COMMON_ASPECTS,
     ELONGATED_ASPECTS,
@@ -32,6 +32,7 @@ class RetouchSearch:
     def warm_up(self, on_progress: Callable[[int, int], None], keep_to_these: bool) -> None:
         on_progress(0, 1)
         self.forward.compile(1, self._side, self._side, 3)
+        NEUTRAL.apply(np.zeros((1, 1, 3), np.uint8))
         on_progress(1, 1)
 
     def __call__(self, photos: Sequence[np.ndarray], batch_size: int) -> list[PhotoRetouch]:

@@ -98,6 +98,13 @@ class PhotoRetouch:
         return result
 
 
+NEUTRAL = PhotoRetouch(
+    np.zeros(form.NUM_NUMBERS, np.float32),
+    np.zeros((form.GRID_SIDE, form.GRID_SIDE, form.GRID_LEVELS, form.NUM_LOCAL), np.float32),
+)
+"""Leaves a photo almost as it is."""
+
+
 @functools.cache
 def _program() -> Any:
     return jax.jit(_retouch, compiler_options=compiler_options())

@@ -43,7 +43,8 @@ def enable_cache() -> None:
     """
     if on_cpu() and jax.device_count() > 1:
         jax.config.update("jax_enable_compilation_cache", False)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING_SECONDS)
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING_SECONDS)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     shared_by = (platform.node() or "local") if on_cpu() else jax.default_backend()

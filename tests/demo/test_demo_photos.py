@@ -18,8 +18,7 @@ from demo.photos.limits import Limits
 from demo.photos.photo_queue import PhotoQueue
 from demo.photos.session import EnhancedPhoto, Entry, Session
 from demo.photos.taste import Taste
-from enhancer.inference.full_size import PhotoRetouch
-from enhancer.network import retouch as form
+from enhancer.inference.full_size import NEUTRAL
 from enhancer.photo.io import Photo, PhotoError, read_photo, write_photo
 from tests.helpers.demo_page import FakeEnhancer, run_batch, write_gradient
 
@@ -204,9 +203,7 @@ class Retoucher(FakeEnhancer):
     retouches = True
 
     def find_edit(self, photo):
-        sides = (form.GRID_SIDE, form.GRID_SIDE, form.GRID_LEVELS, form.NUM_LOCAL)
-        numbers = np.zeros(form.NUM_NUMBERS, "float32")
-        return PhotoRetouch(numbers, np.zeros(sides, "float32"))
+        return NEUTRAL
 
 
 def retouched(path: Path, photo: np.ndarray) -> EnhancedPhoto:

@@ -8,7 +8,7 @@ import pytest
 from enhancer.config import ModelConfig
 from enhancer.inference.edit_search import load_edit, save_edit
 from enhancer.inference.enhancer import Enhancer
-from enhancer.inference.full_size import PhotoRetouch
+from enhancer.inference.full_size import NEUTRAL, PhotoRetouch
 from enhancer.network import retouch
 from enhancer.network.restormer import Restormer
 
@@ -16,9 +16,8 @@ from enhancer.network.restormer import Restormer
 @pytest.fixture
 def edit() -> PhotoRetouch:
     rng = np.random.default_rng(3)
-    numbers = rng.normal(0, 0.5, retouch.NUM_NUMBERS)
-    sides = (retouch.GRID_SIDE, retouch.GRID_SIDE, retouch.GRID_LEVELS, retouch.NUM_LOCAL)
-    return PhotoRetouch(numbers.astype("float32"), rng.normal(0, 0.3, sides).astype("float32"))
+    numbers = rng.normal(0, 0.5, NEUTRAL.numbers.shape).astype("float32")
+    return PhotoRetouch(numbers, rng.normal(0, 0.3, NEUTRAL.grid.shape).astype("float32"))
 
 
 def room(height: int, width: int) -> np.ndarray:
@@ -30,8 +29,9 @@ def room(height: int, width: int) -> np.ndarray:
     return np.rint(255 * np.clip(light + grain, 0, 1)).astype(np.uint8)
 
 
-def test_at_full_size_it_is_the_edit_that_was_trained(edit):
-    photo = room(512, 640)
+@pytest.mark.parametrize("size", [(512, 640), (300, 1600)])  # in one and in two tiles a grid cell
+def test_at_full_size_it_is_the_edit_that_was_trained(edit, size):
+    photo = room(*size)
     batch = retouch.Retouch(edit.numbers[None], edit.grid[None])
     expected = jax.jit(retouch.apply)(batch, photo[None].astype("float32") / 255)
     difference = np.abs(edit.apply(photo) / 255 - np.clip(np.asarray(expected[0]), 0, 1))

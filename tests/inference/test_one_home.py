@@ -6,18 +6,12 @@ import numpy as np
 import pytest
 
 from enhancer.inference.change import measure
-from enhancer.inference.full_size import PhotoRetouch
+from enhancer.inference.full_size import NEUTRAL
 from enhancer.inference.one_home import SEEN_SIDE, draw_together
 from enhancer.network import retouch
 from enhancer.photo.io import read_photo, write_photo
 from tests.helpers.command import run
 
-NO_EDIT = PhotoRetouch(
-    np.zeros(retouch.NUM_NUMBERS, "float32"),
-    np.zeros(
-        (retouch.GRID_SIDE, retouch.GRID_SIDE, retouch.GRID_LEVELS, retouch.NUM_LOCAL), "float32"
-    ),
-)
 CASTS = ((1.0, 1.0), (1.08, 0.8), (0.94, 1.1), (1.1, 1.2), (0.97, 0.9))
 """Red over blue, and brightness, of photos of the same walls."""
 
@@ -30,11 +24,11 @@ def walls(red: float, light: float) -> np.ndarray:
 
 def test_white_balance_and_brightness_come_to_less_than_half_as_far_apart():
     seen = [walls(*cast) for cast in CASTS]
-    edits, before, after = draw_together([NO_EDIT] * len(seen), seen)
+    edits, before, after = draw_together([NEUTRAL] * len(seen), seen)
     assert after.white_balance < 0.5 * before.white_balance
     assert after.stops < 0.5 * before.stops
     shown = np.array([edit.apply(x).mean(axis=(0, 1)) for edit, x in zip(edits, seen, strict=True)])
-    alone = np.array([NO_EDIT.apply(x).mean(axis=(0, 1)) for x in seen])
+    alone = np.array([NEUTRAL.apply(x).mean(axis=(0, 1)) for x in seen])
     reds, before_reds = shown[:, 0] / shown[:, 2], alone[:, 0] / alone[:, 2]
     assert reds.std() < 0.5 * before_reds.std()
 
@@ -42,17 +36,17 @@ def test_white_balance_and_brightness_come_to_less_than_half_as_far_apart():
 def test_a_photo_that_says_little_of_its_light_follows_and_the_others_stay():
     red_room = np.zeros((SEEN_SIDE, SEEN_SIDE, 3), np.uint8) + np.array((180, 20, 20), np.uint8)
     seen = [walls(1, 1), walls(1, 1), walls(1, 1), red_room]
-    edits, _, _ = draw_together([NO_EDIT] * 4, seen)
+    edits, _, _ = draw_together([NEUTRAL] * 4, seen)
     for edit in edits[:3]:
-        np.testing.assert_allclose(edit.numbers, NO_EDIT.numbers, atol=0.02)
+        np.testing.assert_allclose(edit.numbers, NEUTRAL.numbers, atol=0.02)
     # A red wall is not a cast: what is further off than cameras err is not followed.
     assert np.abs(edits[3].numbers[retouch.GAINS]).max() <= 1.0
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_home_of_one_photo_or_none_is_left_as_it_is(number):
-    edits, before, after = draw_together([NO_EDIT] * number, [walls(1.1, 1)] * number)
-    assert [edit.numbers.tolist() for edit in edits] == [NO_EDIT.numbers.tolist()] * number
+    edits, before, after = draw_together([NEUTRAL] * number, [walls(1.1, 1)] * number)
+    assert [edit.numbers.tolist() for edit in edits] == [NEUTRAL.numbers.tolist()] * number
     assert before == after
 
 
@@ -74,7 +68,7 @@ def test_the_command_matches_photos_and_writes_what_it_did(enhancer, tmp_path, m
     for number, cast in enumerate(CASTS):
         write_photo(tmp_path / "in" / f"{number}.png", walls(*cast))
     (tmp_path / "in" / "broken.jpg").write_bytes(b"not a photo")
-    monkeypatch.setattr(enhancer, "find_edit", lambda photo: NO_EDIT)
+    monkeypatch.setattr(enhancer, "find_edit", lambda photo: NEUTRAL)
     table = tmp_path / "changes.csv"
     options = ("--output", tmp_path / "out", "--one-home", "--changes", table)
     assert run(tmp_path / "in", *options) == 1  # because of the broken one

@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from enhancer.config import StageConfig
+from enhancer.config import ModelConfig, StageConfig
 from enhancer.network.restormer import Restormer
 from enhancer.training.optimizer import learning_rate_at, make_optimizer
+from enhancer.training.state import initial_state
 
 
 def test_rate_warms_up_linearly_and_decays_along_a_cosine_to_zero():
@@ -50,3 +51,15 @@ def test_norms_temperatures_and_biases_are_not_decayed(nano):
         np.testing.assert_allclose(
             value, 0.95 if decayed else 1.0, rtol=1e-6, err_msg=variable.path
         )
+
+
+def test_a_network_and_its_optimizer_are_built_without_a_program_per_shape(caplog):
+    """Each would take XLA a hundredth of a second, and there are a hundred shapes."""
+    shape = ModelConfig(10, (1, 1, 1, 1), 1, (1, 1, 1, 1), base="retouch")
+    with jax.log_compiles():
+        jax.jit(lambda x: x - 3)(1.0)  # so that a log that is never written does not pass
+        model = Restormer(shape)
+        optimizer = make_optimizer(0.1, model.trainable_variables)
+        initial_state(model, optimizer, with_average=True)
+    compiled = [r.getMessage() for r in caplog.records if "Compiling" in r.getMessage()]
+    assert 1 <= len(compiled) <= 5, compiled

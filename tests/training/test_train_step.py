@@ -58,6 +58,25 @@ def changes(before, after):
     return {path: after.weights[path] - old for path, old in before.weights.items()}
 
 
+def test_a_step_moves_nothing_between_host_and_device():
+    """On a CPU JAX watches the way to the device alone; the way back would be a callback or a
+    feed in the program."""
+    run = Run()
+    factors = learning_rate_factors(run.stage, 1)
+    request = np.zeros(jax.device_count(), "int32")
+    given = jax.device_put((run.batch, StepControls(np.float32(RATE), factors, request)))
+    text = run.program.lower(run.state, *given).as_text()
+    assert "stablehlo.subtract" in text
+    for word in ("callback", "outfeed", "infeed", "stablehlo.send", "stablehlo.recv"):
+        assert word not in text
+    state, _ = run.program(run.state, *given)
+    with jax.transfer_guard("disallow"):
+        state, report = run.program(state, *given)
+        jax.block_until_ready((state, report))
+        with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+            run.program(state, run.batch, given[1])
+
+
 def test_gradient_in_parts_is_the_gradient_of_the_whole():
     _, state, report = Run().step()
     _, state_in_parts, report_in_parts = Run(gradient_accumulation_steps=2).step()
