@@ -109,7 +109,7 @@ def check_strength(strength: float) -> None:
 
 
 def in_threads(work: Callable[[int], None], starts: range) -> None:
-    """Do what releases the GIL, as OpenCV and NumPy do, on all of this process's cores."""
+    """Do what releases the GIL, as OpenCV, NumPy and JAX do, on all of this process's cores."""
     known = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
     with concurrent.futures.ThreadPoolExecutor(cores) as pool:

@@ -8,7 +8,7 @@ import cv2
 import keras
 import numpy as np
 
-from enhancer.inference.edit import Edit
+from enhancer.inference.edit import WHITE, Edit
 from enhancer.inference.forward_pass import ForwardPass
 from enhancer.inference.full_size import NEUTRAL, PhotoRetouch, fitted
 from enhancer.inference.sizes import (
@@ -32,7 +32,8 @@ class RetouchSearch:
     def warm_up(self, on_progress: Callable[[int, int], None], keep_to_these: bool) -> None:
         on_progress(0, 1)
         self.forward.compile(1, self._side, self._side, 3)
-        NEUTRAL.apply(np.zeros((1, 1, 3), np.uint8))
+        for dtype in WHITE:
+            NEUTRAL.apply(np.zeros((1, 1, 3), dtype))
         on_progress(1, 1)
 
     def __call__(self, photos: Sequence[np.ndarray], batch_size: int) -> list[PhotoRetouch]:

@@ -102,8 +102,8 @@ class Enhancer:
 
     @property
     def compiled_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """`(batch, height, width, 3)` of all that was compiled; a shape's second photo adds
-        nothing."""
+        """`(batch, height, width, 3)` of all that the network was compiled for; a shape's second
+        photo adds nothing."""
         return self._search.forward.compiled_shapes
 
     def warm_up(

@@ -73,7 +73,7 @@ class PhotoRetouch:
             # What the grid holds at these rows: (column of the grid, channel, level, row).
             knots = np.einsum("yi,ijlc->jcly", row_weights[rows], self.grid, optimize=True)
             knots = np.pad(knots, [(0, 0)] * 3 + [(0, _TILE - knots.shape[-1])])
-            # Filled anew for each tile, and not to its end where the photo has one before.
+            # Reused for all tiles: a smaller one leaves values beyond its edge, which are cut off.
             pixels = np.zeros((_TILE, _TILE, 3), photo.dtype)
             coefficients = np.zeros((2, _TILE, _TILE), np.float32)
             place = np.zeros(_TILE, np.float32)
@@ -150,8 +150,11 @@ def _retouch(
 
 
 def _column_tiles(width: int) -> Iterator[tuple[int, slice, np.ndarray]]:
-    """The columns of a photo, cut where the grid has knots and once more where they are too many:
-    the knot on their left, which they are, and where each is between it and the next, [0, 1]."""
+    """Cut the columns of a photo where the grid has knots, and again where they are too many.
+
+    Yields the knot to the left, the columns, and where each lies between that knot and the next,
+    float32 in [0, 1].
+    """
     place = np.linspace(0, form.GRID_SIDE - 1, width, dtype=np.float32)
     knot = np.minimum(place.astype(int), form.GRID_SIDE - 2)
     for left in range(form.GRID_SIDE - 1):

@@ -38,8 +38,9 @@ def enable_cache() -> None:
     """Cache compiled programs in `$JAX_COMPILATION_CACHE_DIR`, or else in the user's cache folder.
 
     Those for a CPU need not run on another host that shares the home, and have a folder by host.
-    None are kept where a CPU stands for several devices: read from the cache, their sums can wait
-    for each other without end (JAX 0.10.2).
+    What took less than `WORTH_KEEPING_SECONDS`, or JAX's own variable, is not kept, and nothing
+    where a CPU stands for several devices: read from the cache, their sums can wait for each other
+    without end (JAX 0.10.2).
     """
     if on_cpu() and jax.device_count() > 1:
         jax.config.update("jax_enable_compilation_cache", False)

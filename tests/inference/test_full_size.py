@@ -29,12 +29,14 @@ def room(height: int, width: int) -> np.ndarray:
     return np.rint(255 * np.clip(light + grain, 0, 1)).astype(np.uint8)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", [(512, 640), (300, 1600)])  # in one and in two tiles a grid cell
-def test_at_full_size_it_is_the_edit_that_was_trained(edit, size):
-    photo = room(*size)
+def test_at_full_size_it_is_the_edit_that_was_trained(edit, size, dtype):
+    white = np.iinfo(dtype).max
+    photo = room(*size).astype(dtype) * dtype(white // 255)
     batch = retouch.Retouch(edit.numbers[None], edit.grid[None])
-    expected = jax.jit(retouch.apply)(batch, photo[None].astype("float32") / 255)
-    difference = np.abs(edit.apply(photo) / 255 - np.clip(np.asarray(expected[0]), 0, 1))
+    expected = jax.jit(retouch.apply)(batch, photo[None].astype("float32") / white)
+    difference = np.abs(edit.apply(photo) / white - np.clip(np.asarray(expected[0]), 0, 1))
     assert difference.mean() < 1.5 / 255  # half a step is rounding
     assert np.quantile(difference, 0.999) < 4 / 255
 
@@ -69,13 +71,21 @@ def enhancer() -> Enhancer:
     return Enhancer(model, 24, batch_size=2)
 
 
-def test_one_program_serves_photos_of_all_shapes(enhancer):
-    for size in ((60, 90), (90, 60), (20, 200), (8, 8)):
+def test_one_program_serves_photos_of_all_shapes(enhancer, monkeypatch):
+    traced, original = [], retouch.apply_to_planes
+
+    def noted(*arguments):
+        traced.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(retouch, "apply_to_planes", noted)
+    for size in ((60, 90), (90, 60), (20, 200), (8, 8), (300, 400)):
         photo = room(*size)
         edited = enhancer.enhance(photo)
         assert (edited.shape, edited.dtype) == (photo.shape, photo.dtype)
         assert (edited != photo).any()
     assert {shape[1:] for shape in enhancer.compiled_shapes} == {(24, 24, 3)}
+    assert len(traced) <= 1
 
 
 def test_a_black_and_white_photo_stays_one(enhancer):

@@ -1,4 +1,4 @@
-"""Keras is imported without what its data frames and plots need, which stay to be had."""
+"""Keras is imported without what its data frames and plots need, which can still be imported."""
 
 import subprocess
 import sys
