@@ -42,7 +42,7 @@ def initial_state(
 
 def starting_from(state: TrainState, weights: Mapping[str, jax.Array]) -> TrainState:
     """A fresh state that begins with other weights, and so does its average."""
-    average = {path: _copy(x) for path, x in weights.items()} if state.average else {}
+    average = {path: jnp.copy(x) for path, x in weights.items()} if state.average else {}
     return state._replace(weights=dict(weights), average=average)
 
 
